@@ -1,0 +1,4 @@
+//! Linkspan: joins two organisations' instances.
+#![forbid(unsafe_code)]
+
+pub mod domain;
