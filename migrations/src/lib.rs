@@ -1,1 +1,60 @@
+//! Linkspan's database, one idea per step. A step that landed is never edited; the next one mends it.
+//!
+//! The statements are the same for SQLite and PostgreSQL: SQLite keeps the value it is given whatever the
+//! column's type is called, so PostgreSQL's names are used. Times are milliseconds since the Unix epoch: one
+//! representation that both databases order the same way.
 #![forbid(unsafe_code)]
+
+use sea_orm_migration::prelude::{async_trait, DbErr, MigrationName, MigrationTrait, MigratorTrait, SchemaManager};
+use sea_orm_migration::sea_orm::ConnectionTrait as _;
+
+macro_rules! steps {
+    ($($name:ident),+ $(,)?) => {
+        $(mod $name;)+
+
+        /// All steps, in order.
+        #[derive(Debug)]
+        pub struct Migrator;
+
+        #[async_trait::async_trait]
+        impl MigratorTrait for Migrator {
+            fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+                vec![$(Box::new(Step { name: stringify!($name), up: $name::UP }),)+]
+            }
+        }
+    };
+}
+
+steps! {
+    m0001_instance,
+    m0002_log,
+    m0003_people,
+    m0004_registration,
+    m0005_connection,
+    m0006_checks,
+    m0007_keys,
+    m0008_authorization,
+    m0009_messages,
+}
+
+struct Step {
+    name: &'static str,
+    up: &'static [&'static str],
+}
+
+impl MigrationName for Step {
+    fn name(&self) -> &str {
+        self.name
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Step {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let connection = manager.get_connection();
+        for statement in self.up {
+            connection.execute_unprepared(statement).await?;
+        }
+        Ok(())
+    }
+}

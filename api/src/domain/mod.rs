@@ -1,1 +1,23 @@
-//! What is true: words, states and rules, pure.
+//! What is true: words, states and rules. Pure: no clock, no storage, no wire formats.
+//!
+//! A state is an enum whose variants carry what holds in that state; a verb takes the thing and answers a
+//! [`effect::Step`] (what it becomes and what must happen) or a [`refusal::Refusal`].
+
+#[macro_use]
+mod words;
+
+pub mod attempt;
+pub mod check;
+pub mod connection;
+pub mod direction;
+pub mod effect;
+pub mod id;
+pub mod link;
+pub mod refusal;
+pub mod registration;
+pub mod requester;
+pub mod scan;
+pub mod settings;
+
+/// A moment, in UTC, with the millisecond as its smallest step.
+pub type Timestamp = chrono::DateTime<chrono::Utc>;

@@ -1,0 +1,316 @@
+//! Connection: our tie to one other instance. The provider's comes into being when a claim is bound, the
+//! consumer's when an administrator confirms the opened link.
+
+use chrono::TimeDelta;
+
+use super::effect::Step;
+use super::id::{AttemptId, CompanyId, ConnectionId, InstanceId, LinkId, RegistrationId, ScanId, UserId};
+use super::origin::Origin;
+use super::refusal::{Refusal, RefusalCode};
+use super::Timestamp;
+
+words! {
+    /// What *we* are in a connection.
+    Part {
+        /// We registered them.
+        Provider = "PROVIDER", "Provider";
+        /// They registered us.
+        Consumer = "CONSUMER", "Consumer";
+    }
+}
+
+words! {
+    /// The state of a connection, without what it carries.
+    ConnectionState {
+        /// The link was opened; the provider company is to be chosen.
+        Pending = "PENDING", "Pending";
+        /// The consumer's checks are running.
+        AwaitingValidation = "AWAITING_VALIDATION", "Awaiting validation";
+        /// The checks passed; registration can be started.
+        Validated = "VALIDATED", "Validated";
+        /// A check blocks.
+        ValidationFailed = "VALIDATION_FAILED", "Validation failed";
+        /// The phases run.
+        Onboarding = "ONBOARDING", "Onboarding";
+        /// Both sides hold the same keys and settings.
+        Onboarded = "ONBOARDED", "Onboarded";
+        /// Paused by an administrator.
+        Suspended = "SUSPENDED", "Suspended";
+        /// Being taken down.
+        Offboarding = "OFFBOARDING", "Off-boarding";
+        /// Taken down.
+        Offboarded = "OFFBOARDED", "Off-boarded";
+    }
+}
+
+words! {
+    /// What can be done with a connection.
+    ConnectionVerb {
+        /// Say which company the provider is.
+        ChooseCompany = "chooseProviderCompany", "Choose the provider company";
+        /// Run the consumer's checks.
+        RunChecks = "runPreOnboardingChecks", "Get Started";
+        /// Start the phases.
+        Start = "startOnboarding", "Start Registration";
+        /// Run the failed phase again.
+        RetryPhase = "retryPhase", "Retry";
+        /// Undo the attempt and begin a new one.
+        StartOver = "startOver", "Start over";
+        /// Undo the attempt.
+        Cancel = "cancelOnboarding", "Cancel";
+        /// Pause the connection.
+        Suspend = "suspendConnection", "Suspend";
+        /// Go on after a pause.
+        Resume = "resumeConnection", "Resume";
+    }
+}
+
+/// How long a passed scan is good for starting.
+pub const VALIDATION_LASTS: TimeDelta = TimeDelta::minutes(15);
+
+/// The state, with exactly what is true in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Nothing begun.
+    Pending,
+    /// The scan that decides, and whether onboarding starts by itself when it passes.
+    AwaitingValidation { scan: ScanId, then_start: Option<UserId> },
+    /// The scan that passed, and when.
+    Validated { scan: ScanId, at: Timestamp },
+    /// The scan that failed.
+    ValidationFailed { scan: ScanId },
+    /// The attempt under way.
+    Onboarding { attempt: AttemptId },
+    /// Since when.
+    Onboarded { at: Timestamp },
+    /// Since when it stood, and since when it is paused.
+    Suspended { onboarded_at: Timestamp, at: Timestamp },
+    /// Being taken down since.
+    Offboarding { at: Timestamp },
+    /// Taken down at.
+    Offboarded { at: Timestamp },
+}
+
+impl State {
+    /// The state's name.
+    #[must_use]
+    pub const fn name(&self) -> ConnectionState {
+        match self {
+            Self::Pending => ConnectionState::Pending,
+            Self::AwaitingValidation { .. } => ConnectionState::AwaitingValidation,
+            Self::Validated { .. } => ConnectionState::Validated,
+            Self::ValidationFailed { .. } => ConnectionState::ValidationFailed,
+            Self::Onboarding { .. } => ConnectionState::Onboarding,
+            Self::Onboarded { .. } => ConnectionState::Onboarded,
+            Self::Suspended { .. } => ConnectionState::Suspended,
+            Self::Offboarding { .. } => ConnectionState::Offboarding,
+            Self::Offboarded { .. } => ConnectionState::Offboarded,
+        }
+    }
+}
+
+/// What we know of the instance at the other end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Where it is.
+    pub origin: Origin,
+    /// SHA-256 fingerprint of its identity key: from the link on the consumer, from the claim on the provider.
+    pub fingerprint: [u8; 32],
+    /// Its identity, once it told us.
+    pub instance: Option<InstanceId>,
+    /// Its Ed25519 identity key, once it told us.
+    pub public_key: Option<[u8; 32]>,
+    /// Its name for people.
+    pub name: Option<String>,
+    /// Its software version.
+    pub version: Option<String>,
+}
+
+/// A connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// Who it is.
+    pub id: ConnectionId,
+    /// What we are in it.
+    pub part: Part,
+    /// The other organisation; chosen by an administrator on the consumer.
+    pub company: Option<CompanyId>,
+    /// The registration, on the provider.
+    pub registration: Option<RegistrationId>,
+    /// The public part of the link, which both sides know.
+    pub link: LinkId,
+    /// The instance at the other end.
+    pub peer: Peer,
+    /// When it came into being.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// Grows by one with every change.
+    pub revision: i64,
+    /// The number of the latest attempt; only grows.
+    pub attempts: i64,
+    /// Where it stands.
+    pub state: State,
+}
+
+impl Connection {
+    /// What can be done now, and why not.
+    ///
+    /// # Errors
+    /// `WRONG_STATE`, which says where it stands and where the verb is possible; for a provider, which only
+    /// answers the consumer's lead, also when the verb is the consumer's.
+    pub fn allows(&self, verb: ConnectionVerb) -> Result<(), Refusal> {
+        use ConnectionState as S;
+        use ConnectionVerb as V;
+        let (consumer_only, allowed): (bool, &[S]) = match verb {
+            V::ChooseCompany => (true, &[S::Pending, S::Validated, S::ValidationFailed]),
+            V::RunChecks => (true, &[S::Pending, S::Validated, S::ValidationFailed]),
+            V::Start => (true, &[S::Validated]),
+            V::RetryPhase | V::StartOver | V::Cancel => (true, &[S::Onboarding]),
+            V::Suspend => (false, &[S::Onboarded]),
+            V::Resume => (false, &[S::Suspended]),
+        };
+        if consumer_only && self.part == Part::Provider {
+            return Err(Refusal::new(
+                RefusalCode::WrongState,
+                "This is done on the consumer's instance; here the connection follows.",
+            )
+            .reason(self.state.name().as_str()));
+        }
+        if allowed.contains(&self.state.name()) {
+            return Ok(());
+        }
+        let names: Vec<_> = allowed.iter().map(|state| state.label()).collect();
+        Err(Refusal::wrong_state("connection", self.state.name().label(), &names))
+    }
+
+    /// Says which company the provider is. What was validated for another company is no longer valid.
+    ///
+    /// # Errors
+    /// `WRONG_STATE` once onboarding has begun.
+    pub fn choose_company(mut self, company: CompanyId) -> Result<Step<Self>, Refusal> {
+        self.allows(ConnectionVerb::ChooseCompany)?;
+        if self.company.replace(company) != Some(company) {
+            self.state = State::Pending;
+        }
+        Ok(Step::quiet(self))
+    }
+
+    /// Runs the consumer's checks with this scan.
+    ///
+    /// # Errors
+    /// `WRONG_STATE` while checks run already or once onboarding has begun.
+    pub fn run_checks(mut self, scan: ScanId) -> Result<Step<Self>, Refusal> {
+        self.allows(ConnectionVerb::RunChecks)?;
+        self.state = State::AwaitingValidation { scan, then_start: None };
+        Ok(Step::quiet(self))
+    }
+
+    /// A scan ended. Answers whom to start onboarding for, if that was asked for.
+    #[must_use]
+    pub fn scanned(mut self, scan: ScanId, passed: bool, now: Timestamp) -> (Self, Option<UserId>) {
+        let State::AwaitingValidation { scan: expected, then_start } = self.state else {
+            return (self, None);
+        };
+        if expected != scan {
+            return (self, None);
+        }
+        self.state = if passed { State::Validated { scan, at: now } } else { State::ValidationFailed { scan } };
+        (self, then_start.filter(|_| passed))
+    }
+
+    /// The last blocking issue was resolved: valid by itself.
+    #[must_use]
+    pub fn unblocked(mut self, now: Timestamp) -> Self {
+        if let State::ValidationFailed { scan } = self.state {
+            self.state = State::Validated { scan, at: now };
+        }
+        self
+    }
+
+    /// Whether starting needs the checks to run again first, because the last passed scan is too old.
+    #[must_use]
+    pub fn is_stale(&self, now: Timestamp) -> bool {
+        matches!(self.state, State::Validated { at, .. } if now - at > VALIDATION_LASTS)
+    }
+
+    /// Starts the phases.
+    ///
+    /// # Errors
+    /// `VALIDATION_STALE` when the passed scan is older than [`VALIDATION_LASTS`], `WRONG_STATE`.
+    pub fn start(mut self, attempt: AttemptId, now: Timestamp) -> Result<Step<Self>, Refusal> {
+        self.allows(ConnectionVerb::Start)?;
+        if self.is_stale(now) {
+            return Err(Refusal::new(
+                RefusalCode::ValidationStale,
+                "The checks passed more than 15 minutes ago and run again first.",
+            ));
+        }
+        self.attempts += 1;
+        self.state = State::Onboarding { attempt };
+        Ok(Step::quiet(self))
+    }
+
+    /// A new attempt replaces the one under way.
+    ///
+    /// # Errors
+    /// `WRONG_STATE` unless onboarding.
+    pub fn start_over(mut self, attempt: AttemptId) -> Result<Step<Self>, Refusal> {
+        self.allows(ConnectionVerb::StartOver)?;
+        self.attempts += 1;
+        self.state = State::Onboarding { attempt };
+        Ok(Step::quiet(self))
+    }
+
+    /// Undoes the attempt; the opened link stays and can be started again.
+    ///
+    /// # Errors
+    /// `WRONG_STATE` unless onboarding.
+    pub fn cancel(mut self) -> Result<Step<Self>, Refusal> {
+        self.allows(ConnectionVerb::Cancel)?;
+        self.state = State::Pending;
+        Ok(Step::quiet(self))
+    }
+
+    /// All phases are done on both sides. Said twice, it changes nothing.
+    ///
+    /// # Errors
+    /// `WRONG_STATE` unless onboarding.
+    pub fn onboarded(mut self, now: Timestamp) -> Result<Step<Self>, Refusal> {
+        match self.state {
+            State::Onboarding { .. } => {
+                self.state = State::Onboarded { at: now };
+                Ok(Step::quiet(self))
+            }
+            State::Onboarded { .. } => Ok(Step::quiet(self)),
+            _ => {
+                let allowed = [ConnectionState::Onboarding.label()];
+                Err(Refusal::wrong_state("connection", self.state.name().label(), &allowed))
+            }
+        }
+    }
+
+    /// Pauses the connection, without the peer's consent.
+    ///
+    /// # Errors
+    /// `WRONG_STATE` unless onboarded.
+    pub fn suspend(mut self, now: Timestamp) -> Result<Step<Self>, Refusal> {
+        self.allows(ConnectionVerb::Suspend)?;
+        if let State::Onboarded { at } = self.state {
+            self.state = State::Suspended { onboarded_at: at, at: now };
+        }
+        Ok(Step::quiet(self))
+    }
+
+    /// Goes on after a pause.
+    ///
+    /// # Errors
+    /// `WRONG_STATE` unless suspended.
+    pub fn resume(mut self) -> Result<Step<Self>, Refusal> {
+        self.allows(ConnectionVerb::Resume)?;
+        if let State::Suspended { onboarded_at, .. } = self.state {
+            self.state = State::Onboarded { at: onboarded_at };
+        }
+        Ok(Step::quiet(self))
+    }
+}

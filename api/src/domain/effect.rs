@@ -1,0 +1,112 @@
+//! What must happen because a fact became true: written in its transaction, carried out by the worker.
+
+use super::id::{AttemptId, ClaimId, ConnectionId, RegistrationId, ScanId};
+
+/// The outcome of a verb: what the thing becomes, and what must happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step<T> {
+    /// The thing afterwards.
+    pub next: T,
+    /// In the order in which they must be written.
+    pub effects: Vec<Effect>,
+}
+
+impl<T> Step<T> {
+    /// A step with nothing to do.
+    pub fn quiet(next: T) -> Self {
+        Self { next, effects: Vec::new() }
+    }
+
+    /// A step with one effect.
+    pub fn with(next: T, effect: Effect) -> Self {
+        Self { next, effects: vec![effect] }
+    }
+}
+
+/// Something that must happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Run the pre-onboarding suite of a registration.
+    ValidateRegistration(RegistrationId),
+    /// Make a link, and send the letter with it if mail is on.
+    IssueLink(RegistrationId),
+    /// Remove everything an abandoned attempt left: the claim, the connection, its keys.
+    DiscardAttempt(ConnectionId),
+    /// Tell the provider's administrators that onboarding is complete.
+    AnnounceCompletion(RegistrationId),
+}
+
+/// A piece of work for the worker, stored as a row and carried out at least once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Run a scan's checks.
+    Scan(ScanId),
+    /// Send a letter; the sealed body holds its kind and fields.
+    Letter,
+    /// Ask the registered origin to prove that it holds the claiming key (KX/1 phase 0, step 4).
+    ProveClaim(ClaimId),
+    /// Carry an attempt's current phase on.
+    Phase(AttemptId),
+    /// Send a sealed ping over the connection, so that the other side sees its inbound direction.
+    Ping(ConnectionId),
+    /// Probe the connection's outbound direction, then schedule the next probe.
+    Probe(ConnectionId),
+    /// Tell the provider that an attempt was abandoned.
+    Abandon(AttemptId),
+    /// Expire a registration whose link's time is over.
+    ExpireRegistration(RegistrationId),
+    /// Give up an attempt that is past its deadline on the provider.
+    ExpireAttempt(AttemptId),
+    /// Remove what is past its retention time: sessions, codes, replay records, idempotency keys, finished jobs.
+    Sweep,
+}
+
+impl Work {
+    /// The stable name of the kind of work.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Scan(_) => "SCAN",
+            Self::Letter => "LETTER",
+            Self::ProveClaim(_) => "PROVE_CLAIM",
+            Self::Phase(_) => "PHASE",
+            Self::Ping(_) => "PING",
+            Self::Probe(_) => "PROBE",
+            Self::Abandon(_) => "ABANDON",
+            Self::ExpireRegistration(_) => "EXPIRE_REGISTRATION",
+            Self::ExpireAttempt(_) => "EXPIRE_ATTEMPT",
+            Self::Sweep => "SWEEP",
+        }
+    }
+
+    /// What the work is about, where it is about one thing.
+    #[must_use]
+    pub fn subject(&self) -> Option<uuid::Uuid> {
+        match self {
+            Self::Scan(id) => Some(id.0),
+            Self::ProveClaim(id) => Some(id.0),
+            Self::Phase(id) | Self::Abandon(id) | Self::ExpireAttempt(id) => Some(id.0),
+            Self::Ping(id) | Self::Probe(id) => Some(id.0),
+            Self::ExpireRegistration(id) => Some(id.0),
+            Self::Letter | Self::Sweep => None,
+        }
+    }
+
+    /// The work with this name and subject.
+    #[must_use]
+    pub fn parse(kind: &str, subject: Option<uuid::Uuid>) -> Option<Self> {
+        Some(match (kind, subject) {
+            ("SCAN", Some(id)) => Self::Scan(ScanId(id)),
+            ("LETTER", None) => Self::Letter,
+            ("PROVE_CLAIM", Some(id)) => Self::ProveClaim(ClaimId(id)),
+            ("PHASE", Some(id)) => Self::Phase(AttemptId(id)),
+            ("PING", Some(id)) => Self::Ping(ConnectionId(id)),
+            ("PROBE", Some(id)) => Self::Probe(ConnectionId(id)),
+            ("ABANDON", Some(id)) => Self::Abandon(AttemptId(id)),
+            ("EXPIRE_REGISTRATION", Some(id)) => Self::ExpireRegistration(RegistrationId(id)),
+            ("EXPIRE_ATTEMPT", Some(id)) => Self::ExpireAttempt(AttemptId(id)),
+            ("SWEEP", None) => Self::Sweep,
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,128 @@
+//! The numbered log of committed facts. The order of numbers is the order of commits.
+
+use sea_orm::{
+    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _, Statement,
+};
+use uuid::Uuid;
+
+use super::{Reader, StoreError, at, entity, inconsistent};
+use crate::domain::Timestamp;
+use crate::domain::requester::Scope;
+use entity::change::{Column, Entity, Model};
+
+words! {
+    /// What a change is about.
+    SubjectKind {
+        /// A registration.
+        Registration = "REGISTRATION", "Registration";
+        /// A connection.
+        Connection = "CONNECTION", "Connection";
+        /// An attempt's phases.
+        Onboarding = "ONBOARDING", "Onboarding";
+        /// A scan.
+        Scan = "SCAN", "Scan";
+        /// An issue.
+        Issue = "ISSUE", "Issue";
+        /// A company.
+        Company = "COMPANY", "Company";
+        /// An account.
+        Account = "ACCOUNT", "Account";
+    }
+}
+
+words! {
+    /// What happened to it.
+    ChangeKind {
+        /// It came into being.
+        Created = "CREATED", "Created";
+        /// It changed.
+        Updated = "UPDATED", "Updated";
+        /// It is gone.
+        Deleted = "DELETED", "Deleted";
+    }
+}
+
+/// One committed fact.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// Its number.
+    pub seq: i64,
+    /// What it is about.
+    pub subject: SubjectKind,
+    /// Which one.
+    pub id: Uuid,
+    /// What happened.
+    pub kind: ChangeKind,
+    /// The subject's revision afterwards.
+    pub revision: i64,
+    /// What was true afterwards: at least `state`.
+    pub body: serde_json::Value,
+    /// When.
+    pub at: Timestamp,
+}
+
+pub(super) async fn head(conn: &impl ConnectionTrait) -> Result<i64, StoreError> {
+    let statement = Statement::from_string(conn.get_database_backend(), "select change_seq from head where id = 1");
+    match conn.query_one_raw(statement).await? {
+        Some(row) => Ok(row.try_get("", "change_seq")?),
+        None => Ok(0),
+    }
+}
+
+impl Reader {
+    /// The number of the latest committed change.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn head(&self) -> Result<i64, StoreError> {
+        head(self.conn()).await
+    }
+
+    /// The number of the oldest change still kept, if there is any.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn oldest_change(&self) -> Result<Option<i64>, StoreError> {
+        Ok(Entity::find().order_by_asc(Column::Seq).one(self.conn()).await?.map(|row| row.seq))
+    }
+
+    /// Up to `limit` changes after `seq`, of these kinds of subjects and, if given, of this subject alone.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn changes(
+        &self,
+        after: i64,
+        subjects: &[SubjectKind],
+        id: Option<Uuid>,
+        limit: u64,
+    ) -> Result<Vec<Change>, StoreError> {
+        let mut wanted = Condition::all().add(Column::Seq.gt(after));
+        if !subjects.is_empty() {
+            wanted = wanted.add(Column::SubjectKind.is_in(subjects.iter().map(|kind| kind.as_str())));
+        }
+        if let Some(id) = id {
+            wanted = wanted.add(Column::SubjectId.eq(id));
+        }
+        match self.scope() {
+            Scope::Everything => {}
+            Scope::Company(company) => wanted = wanted.add(Column::CompanyId.eq(company.0)),
+            Scope::Nothing => return Ok(Vec::new()),
+        }
+        let rows = Entity::find().filter(wanted).order_by_asc(Column::Seq).limit(limit).all(self.conn()).await?;
+        rows.into_iter().map(change).collect()
+    }
+}
+
+fn change(row: Model) -> Result<Change, StoreError> {
+    Ok(Change {
+        subject: SubjectKind::parse(&row.subject_kind).ok_or_else(|| inconsistent("change", row.seq, "subject_kind"))?,
+        kind: ChangeKind::parse(&row.kind).ok_or_else(|| inconsistent("change", row.seq, "kind"))?,
+        seq: row.seq,
+        id: row.subject_id,
+        revision: row.revision,
+        body: row.body,
+        at: at(row.at),
+    })
+}

@@ -1,0 +1,72 @@
+//! Who this instance is.
+
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _, Set, Statement};
+
+use super::tx::Tx;
+use super::{Store, StoreError, entity, unique};
+use crate::domain::id::InstanceId;
+use entity::instance::{ActiveModel, Column, Entity};
+
+/// The instance as it is stored: one row.
+#[derive(Clone, Debug)]
+pub struct InstanceRecord {
+    /// How peers know it.
+    pub id: InstanceId,
+    /// Random at first start; also kept beside the root key, so that a copied database is noticed.
+    pub install: uuid::Uuid,
+    /// The key hierarchy, sealed under the root key.
+    pub hierarchy: Vec<u8>,
+    /// The number of the current identity document; only grows.
+    pub identity_seq: i64,
+}
+
+impl Store {
+    /// The instance, once it was initialised.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn instance(&self) -> Result<Option<InstanceRecord>, StoreError> {
+        Ok(Entity::find_by_id(1).one(&self.write).await?.map(|row| InstanceRecord {
+            id: InstanceId(row.instance_id),
+            install: row.install_id,
+            hierarchy: row.hierarchy,
+            identity_seq: row.identity_seq,
+        }))
+    }
+}
+
+impl Tx {
+    /// Initialises the instance, once.
+    ///
+    /// # Errors
+    /// [`StoreError::Duplicate`] when another process was first.
+    pub async fn initialise(&mut self, instance: &InstanceRecord) -> Result<(), StoreError> {
+        let row = ActiveModel {
+            id: Set(1),
+            instance_id: Set(instance.id.0),
+            install_id: Set(instance.install),
+            hierarchy: Set(instance.hierarchy.clone()),
+            identity_seq: Set(instance.identity_seq),
+            created_at: Set(self.now_ms()),
+        };
+        Entity::insert(row).exec_without_returning(&self.txn).await.map_err(|error| unique(error, "instance"))?;
+        let sql = "insert into head (id, change_seq, audit_n, audit_hash, registration_number) values (1, 0, 0, $1, 0)";
+        let start: Vec<u8> = vec![0; 32];
+        self.txn.execute_raw(Statement::from_sql_and_values(self.txn.get_database_backend(), sql, [start.into()])).await?;
+        Ok(())
+    }
+
+    /// The identity document changed.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn next_identity_seq(&mut self) -> Result<(), StoreError> {
+        Entity::update_many()
+            .col_expr(Column::IdentitySeq, Expr::col(Column::IdentitySeq).add(1))
+            .filter(Column::Id.eq(1))
+            .exec(&self.txn)
+            .await?;
+        Ok(())
+    }
+}

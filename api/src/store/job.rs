@@ -1,0 +1,183 @@
+//! Work written with the fact that caused it, carried out at least once under a lease with a fencing number.
+
+use chrono::TimeDelta;
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait as _, DbBackend, EntityTrait as _, FromQueryResult as _, PaginatorTrait as _,
+    QueryFilter as _, QueryOrder as _, Set, Statement,
+};
+use uuid::Uuid;
+
+use super::tx::Tx;
+use super::{Store, StoreError, at, entity, inconsistent, ms};
+use crate::domain::Timestamp;
+use crate::domain::effect::Work;
+use crate::domain::id::{JobId, TraceId};
+use entity::job::{Column, Entity, Model};
+
+/// How long a worker may be silent about a job before another takes it.
+const LEASE: TimeDelta = TimeDelta::seconds(60);
+/// The longest text of an error that is kept.
+const ERROR_LENGTH: usize = 500;
+
+/// A piece of work to write.
+#[derive(Debug)]
+pub struct NewJob {
+    /// What to do.
+    pub work: Work,
+    /// When, at the earliest.
+    pub run_at: Timestamp,
+    /// What the worker needs that nobody may read, sealed by the key service.
+    pub sealed: Option<Vec<u8>>,
+}
+
+/// A piece of work that this worker holds.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Which one; also the idempotency key towards whatever the work reaches.
+    pub id: JobId,
+    /// What to do.
+    pub work: Work,
+    /// Sealed details.
+    pub sealed: Option<Vec<u8>>,
+    /// The trace of whoever caused it.
+    pub trace: TraceId,
+    /// How often it was begun, this time included.
+    pub tries: i64,
+    fence: i64,
+}
+
+impl Tx {
+    /// Writes a piece of work. Work that is about one thing exists once per thing: writing it again moves it
+    /// forward, and if it runs just now, it runs once more afterwards.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn enqueue(&mut self, job: NewJob) -> Result<JobId, StoreError> {
+        let id = self.uuid()?;
+        let dedupe = job.work.subject().map(|subject| format!("{}:{subject}", job.work.kind()));
+        let dedupe = if job.work == Work::Sweep { Some("SWEEP".to_owned()) } else { dedupe };
+        let row = entity::job::ActiveModel {
+            id: Set(id),
+            kind: Set(job.work.kind().to_owned()),
+            subject_id: Set(job.work.subject()),
+            dedupe: Set(dedupe),
+            sealed: Set(job.sealed),
+            trace: Set(self.cause.trace.to_string()),
+            state: Set("PENDING".to_owned()),
+            run_at: Set(ms(job.run_at)),
+            tries: Set(0),
+            woken: Set(false),
+            fence: Set(0),
+            lease_until: Set(None),
+            last_error: Set(None),
+            created_at: Set(self.now_ms()),
+        };
+        let again = OnConflict::column(Column::Dedupe)
+            .update_columns([Column::RunAt, Column::State])
+            .value(Column::Woken, true)
+            .value(Column::Tries, 0)
+            .to_owned();
+        Entity::insert(row).on_conflict(again).exec_without_returning(&self.txn).await?;
+        self.woke = true;
+        Ok(JobId(id))
+    }
+
+    /// Takes back all work about one thing.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn forget_work(&mut self, subject: Uuid) -> Result<(), StoreError> {
+        Entity::delete_many().filter(Column::SubjectId.eq(subject)).exec(&self.txn).await?;
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Takes the next piece of work that is due, if any.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn claim_job(&self, now: Timestamp) -> Result<Option<Job>, StoreError> {
+        let lock = if self.backend() == DbBackend::Postgres { "for update skip locked" } else { "" };
+        let sql = format!(
+            "update job set lease_until = $1, fence = fence + 1, tries = tries + 1, woken = false
+             where id = (select id from job where state = 'PENDING' and run_at <= $2
+                         and (lease_until is null or lease_until <= $2)
+                         order by run_at, id limit 1 {lock})
+             returning *"
+        );
+        let statement =
+            Statement::from_sql_and_values(self.backend(), sql, [ms(now + LEASE).into(), ms(now).into()]);
+        let Some(row) = self.write.query_one_raw(statement).await? else { return Ok(None) };
+        let row = Model::from_query_result(&row, "")?;
+        Ok(Some(Job {
+            id: JobId(row.id),
+            work: Work::parse(&row.kind, row.subject_id).ok_or_else(|| inconsistent("job", row.id, "kind"))?,
+            trace: TraceId::parse(&row.trace).ok_or_else(|| inconsistent("job", row.id, "trace"))?,
+            sealed: row.sealed,
+            tries: row.tries,
+            fence: row.fence,
+        }))
+    }
+
+    /// The job is done. If it was asked for again meanwhile, it runs again; if another worker took it over,
+    /// nothing happens.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn settle_job(&self, job: &Job) -> Result<(), StoreError> {
+        let done = Entity::delete_many()
+            .filter(Column::Id.eq(job.id.0))
+            .filter(Column::Fence.eq(job.fence))
+            .filter(Column::Woken.eq(false))
+            .exec(&self.write)
+            .await?;
+        if done.rows_affected == 0 {
+            self.release(job, "update job set lease_until = null where id = $1 and fence = $2", vec![]).await?;
+        }
+        Ok(())
+    }
+
+    /// The job did not succeed: again at `run_at`, or never (`None`), which leaves it to be seen as dead.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn fail_job(&self, job: &Job, error: &str, run_at: Option<Timestamp>) -> Result<(), StoreError> {
+        let error: String = error.chars().take(ERROR_LENGTH).collect();
+        let (state, run_at) = run_at.map_or(("DEAD", 0), |at| ("PENDING", ms(at)));
+        self.release(
+            job,
+            "update job set lease_until = null, last_error = $3, state = $4,
+                    run_at = case when woken then run_at else $5 end
+             where id = $1 and fence = $2",
+            vec![error.into(), state.into(), run_at.into()],
+        )
+        .await
+    }
+
+    async fn release(&self, job: &Job, sql: &str, more: Vec<sea_orm::Value>) -> Result<(), StoreError> {
+        let mut values: Vec<sea_orm::Value> = vec![job.id.0.into(), job.fence.into()];
+        values.extend(more);
+        self.write.execute_raw(Statement::from_sql_and_values(self.backend(), sql, values)).await?;
+        Ok(())
+    }
+
+    /// When the next piece of work is due, whether held by a worker or not.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn next_job_at(&self) -> Result<Option<Timestamp>, StoreError> {
+        let row = Entity::find().filter(Column::State.eq("PENDING")).order_by_asc(Column::RunAt).one(&self.read).await?;
+        Ok(row.map(|row| at(row.lease_until.map_or(row.run_at, |lease| lease.max(row.run_at)))))
+    }
+
+    /// How many pieces of work wait, and how many were given up.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn job_counts(&self) -> Result<(u64, u64), StoreError> {
+        let count = |state: &'static str| Entity::find().filter(Column::State.eq(state)).count(&self.read);
+        Ok((count("PENDING").await?, count("DEAD").await?))
+    }
+}

@@ -1,0 +1,278 @@
+//! Memory: the one room that knows the database. Rows become things of the domain here or are refused as
+//! inconsistent; [`Tx`] writes, [`Reader`] reads within what a requester may see.
+
+mod audit;
+mod authorization;
+mod change;
+mod connection;
+mod entity;
+mod exchange;
+mod idempotency;
+mod instance;
+mod issue;
+mod job;
+mod json;
+mod key;
+mod page;
+mod people;
+mod reader;
+mod registration;
+mod scan;
+mod sweep;
+mod tx;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use migrations::Migrator;
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, Statement};
+use sea_orm_migration::MigratorTrait as _;
+use serde::Deserialize;
+use tokio::sync::{Notify, watch};
+
+pub use authorization::{AuthorizationRequest, AuthorizationState};
+pub use change::{Change, ChangeKind, SubjectKind};
+pub use connection::{AttemptWork, ServiceAccount, SettingsRecord};
+pub use exchange::{Handshake, StoredMessage};
+pub use idempotency::IdempotencyKey;
+pub use instance::InstanceRecord;
+pub use issue::{Issue, IssueState};
+pub use job::{Job, NewJob};
+pub use page::{Page, Slice};
+pub use people::{Account, Company, Session};
+pub use reader::{ConnectionFilter, IssueFilter, Reader, RegistrationFilter};
+pub use registration::{Claim, ClaimState, ProviderRecord};
+pub use scan::ScanResult;
+pub use tx::{Cause, Tx};
+
+use crate::domain::Timestamp;
+use crate::world::World;
+
+/// Where the database is.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// `sqlite:PATH` for the embedded database, or `postgres://user@host/name`. A password in the URL works,
+    /// but `password_file` keeps it out of the environment.
+    pub url: String,
+    /// A file whose content is the database password.
+    pub password_file: Option<std::path::PathBuf>,
+    /// The most connections held open (PostgreSQL), or the most readers (SQLite).
+    pub max_connections: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { url: "sqlite:linkspan.db".to_owned(), password_file: None, max_connections: 16 }
+    }
+}
+
+/// What goes wrong with memory. The driver's error is kept as the source, for our log only.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database does not do its work.
+    #[error("the database does not answer as it should")]
+    Database(#[from] DbErr),
+    /// Somebody else changed the row since it was read.
+    #[error("the {0} was changed by someone else")]
+    Conflict(&'static str),
+    /// A row that matches no legal state.
+    #[error("table {table}, row {row}: {column} matches no legal state")]
+    Inconsistent {
+        /// The table.
+        table: &'static str,
+        /// The row's key.
+        row: String,
+        /// The column.
+        column: &'static str,
+    },
+    /// A unique value exists already.
+    #[error("{0} exists already")]
+    Duplicate(&'static str),
+    /// There is no such row.
+    #[error("there is no such {0}")]
+    Missing(&'static str),
+    /// The database is older than the program.
+    #[error("{0} migrations are pending; run `linkspan migrate`")]
+    Pending(usize),
+    /// The machine gave no entropy.
+    #[error("no entropy")]
+    Entropy(#[from] keyservice::Error),
+    /// A test stopped the instance here.
+    #[error("interrupted")]
+    Interrupted,
+    /// The configuration names no database we know.
+    #[error("{0}")]
+    Config(String),
+}
+
+/// The database, and the announcements of what was committed.
+#[derive(Clone)]
+pub struct Store {
+    write: DatabaseConnection,
+    read: DatabaseConnection,
+    world: World,
+    committed: watch::Sender<i64>,
+    work: Arc<Notify>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Store")
+    }
+}
+
+impl Store {
+    /// Opens the database.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or the URL names neither SQLite nor PostgreSQL.
+    pub async fn open(config: &Config, world: World) -> Result<Self, StoreError> {
+        let url = with_password(config)?;
+        let (write, read) = if url.starts_with("sqlite:") {
+            let writer = connect_sqlite(&url, 1).await?;
+            (writer, connect_sqlite(&url, config.max_connections.max(1)).await?)
+        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            let pool = Database::connect(options(url, config.max_connections.max(2))).await?;
+            (pool.clone(), pool)
+        } else {
+            return Err(StoreError::Config("database.url must begin with sqlite: or postgres:".to_owned()));
+        };
+        let (committed, _) = watch::channel(0);
+        Ok(Self { write, read, world, committed, work: Arc::new(Notify::new()) })
+    }
+
+    /// Applies pending migrations; answers how many there were.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn migrate(&self) -> Result<usize, StoreError> {
+        let pending = Migrator::get_pending_migrations(&self.write).await?.len();
+        Migrator::up(&self.write, None).await?;
+        Ok(pending)
+    }
+
+    /// Refuses a database that is older than the program.
+    ///
+    /// # Errors
+    /// [`StoreError::Pending`] with their number.
+    pub async fn require_migrated(&self) -> Result<(), StoreError> {
+        match Migrator::get_pending_migrations(&self.write).await?.len() {
+            0 => Ok(()),
+            pending => Err(StoreError::Pending(pending)),
+        }
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.read.query_one_raw(Statement::from_string(self.backend(), "select 1")).await?;
+        Ok(())
+    }
+
+    /// The number of the latest change this process committed or saw; moves when there is something to read.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<i64> {
+        self.committed.subscribe()
+    }
+
+    /// Wakes when work was committed.
+    #[must_use]
+    pub fn work(&self) -> Arc<Notify> {
+        self.work.clone()
+    }
+
+    /// Looks whether another node committed something, and announces it here.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn poll(&self) -> Result<(), StoreError> {
+        let seq = change::head(&self.read).await?;
+        self.announce(seq);
+        Ok(())
+    }
+
+    /// Counts statements, for tests that hold their number.
+    pub fn on_statement(&mut self, callback: impl Fn() + Send + Sync + Clone + 'static) {
+        let also = callback.clone();
+        self.write.set_metric_callback(move |_| callback());
+        self.read.set_metric_callback(move |_| also());
+    }
+
+    /// Closes all connections.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        self.write.clone().close().await?;
+        self.read.clone().close().await?;
+        Ok(())
+    }
+
+    fn announce(&self, seq: i64) {
+        self.committed.send_if_modified(|last| {
+            let newer = seq > *last;
+            *last = seq.max(*last);
+            newer
+        });
+    }
+
+    fn backend(&self) -> DbBackend {
+        self.write.get_database_backend()
+    }
+}
+
+fn with_password(config: &Config) -> Result<String, StoreError> {
+    let Some(file) = &config.password_file else { return Ok(config.url.clone()) };
+    let refuse = |why: &str| StoreError::Config(format!("database.password_file: {why}"));
+    let password = std::fs::read_to_string(file).map_err(|error| refuse(&error.to_string()))?;
+    let mut url = url::Url::parse(&config.url).map_err(|_| refuse("database.url is not a URL"))?;
+    url.set_password(Some(password.trim_end())).map_err(|()| refuse("database.url takes no password"))?;
+    Ok(url.to_string())
+}
+
+fn options(url: String, connections: u32) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(5))
+        .connect_timeout(Duration::from_secs(5))
+        .sqlx_logging(false);
+    options
+}
+
+async fn connect_sqlite(url: &str, connections: u32) -> Result<DatabaseConnection, StoreError> {
+    let url = if url.contains('?') { url.to_owned() } else { format!("{url}?mode=rwc") };
+    let mut options = options(url, connections);
+    options.map_sqlx_sqlite_opts(|options| {
+        options
+            .pragma("journal_mode", "WAL")
+            .pragma("synchronous", "FULL")
+            .pragma("foreign_keys", "ON")
+            .busy_timeout(Duration::from_secs(5))
+    });
+    Ok(Database::connect(options).await?)
+}
+
+/// The representation of a moment in the database: milliseconds since the Unix epoch.
+fn ms(at: Timestamp) -> i64 {
+    at.timestamp_millis()
+}
+
+fn at(ms: i64) -> Timestamp {
+    Timestamp::from_timestamp_millis(ms).unwrap_or_default()
+}
+
+fn inconsistent(table: &'static str, row: impl ToString, column: &'static str) -> StoreError {
+    StoreError::Inconsistent { table, row: row.to_string(), column }
+}
+
+/// Tells a broken unique rule from other errors of the database.
+fn unique(error: DbErr, what: &'static str) -> StoreError {
+    match error.sql_err() {
+        Some(sea_orm::SqlErr::UniqueConstraintViolation(_)) => StoreError::Duplicate(what),
+        _ => StoreError::Database(error),
+    }
+}

@@ -1,0 +1,185 @@
+//! A writing transaction: the fact, its changes, its work and its audit entries, or nothing.
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction, EntityTrait as _, Set, Statement, TransactionTrait as _};
+
+use super::change::{ChangeKind, SubjectKind};
+use super::entity;
+use super::{Store, StoreError, audit, ms};
+use crate::domain::Timestamp;
+use crate::domain::id::TraceId;
+use crate::domain::requester::Requester;
+
+/// Why a transaction happens: who asked, under which trace, and when.
+#[derive(Clone, Debug)]
+pub struct Cause {
+    /// Who asked.
+    pub requester: Requester,
+    /// The trace of the request or job.
+    pub trace: TraceId,
+    /// The one time all of it happened at.
+    pub now: Timestamp,
+}
+
+pub(super) struct PendingChange {
+    pub(super) subject: SubjectKind,
+    pub(super) id: uuid::Uuid,
+    pub(super) kind: ChangeKind,
+    pub(super) revision: i64,
+    pub(super) company: Option<uuid::Uuid>,
+    pub(super) body: serde_json::Value,
+}
+
+pub(super) struct PendingAudit {
+    pub(super) operation: &'static str,
+    pub(super) object_kind: &'static str,
+    pub(super) object_id: String,
+    pub(super) result: String,
+    pub(super) details: serde_json::Value,
+}
+
+/// A writing transaction. Dropped without [`Tx::commit`], nothing of it happened.
+pub struct Tx {
+    pub(super) txn: DatabaseTransaction,
+    pub(super) cause: Cause,
+    pub(super) changes: Vec<PendingChange>,
+    pub(super) audits: Vec<PendingAudit>,
+    pub(super) woke: bool,
+    store: Store,
+    label: &'static str,
+}
+
+impl std::fmt::Debug for Tx {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tx").field("label", &self.label).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Begins a transaction. The label names the transition in tests and logs.
+    ///
+    /// # Errors
+    /// When the database gives no connection within its time-out.
+    pub async fn begin(&self, label: &'static str, cause: &Cause) -> Result<Tx, StoreError> {
+        let txn = self.write.begin().await?;
+        Ok(Tx {
+            txn,
+            cause: cause.clone(),
+            changes: Vec::new(),
+            audits: Vec::new(),
+            woke: false,
+            store: self.clone(),
+            label,
+        })
+    }
+}
+
+impl Tx {
+    /// The one time all of it happens at.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.cause.now
+    }
+
+    /// A fresh id.
+    ///
+    /// # Errors
+    /// When the machine has no entropy.
+    pub fn uuid(&self) -> Result<uuid::Uuid, StoreError> {
+        Ok(self.store.world.uuid()?)
+    }
+
+    pub(super) fn now_ms(&self) -> i64 {
+        ms(self.cause.now)
+    }
+
+    pub(super) fn changed(
+        &mut self,
+        subject: SubjectKind,
+        id: uuid::Uuid,
+        kind: ChangeKind,
+        revision: i64,
+        company: Option<uuid::Uuid>,
+        body: serde_json::Value,
+    ) {
+        self.changes.push(PendingChange { subject, id, kind, revision, company, body });
+    }
+
+    /// Makes it all true, and announces it.
+    ///
+    /// # Errors
+    /// When the database refuses; then nothing happened.
+    pub async fn commit(mut self) -> Result<(), StoreError> {
+        let seq = self.flush().await?;
+        let dies = |committed| {
+            self.store.world.interruption.as_ref().is_some_and(|point| point.dies(self.label, committed))
+        };
+        if dies(false) {
+            return Err(StoreError::Interrupted);
+        }
+        self.txn.commit().await?;
+        if dies(true) {
+            return Err(StoreError::Interrupted);
+        }
+        if let Some(seq) = seq {
+            self.store.announce(seq);
+        }
+        if self.woke {
+            self.store.work.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Writes changes and audit entries with the numbers that follow the last ones. The head row stays locked
+    /// from here to the commit, so that nobody with a later number can commit earlier.
+    async fn flush(&mut self) -> Result<Option<i64>, StoreError> {
+        if self.changes.is_empty() && self.audits.is_empty() {
+            return Ok(None);
+        }
+        let (changes, audits) = (std::mem::take(&mut self.changes), std::mem::take(&mut self.audits));
+        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        let row = self
+            .txn
+            .query_one_raw(Statement::from_sql_and_values(
+                self.txn.get_database_backend(),
+                "update head set change_seq = change_seq + $1, audit_n = audit_n + $2 where id = 1
+                 returning change_seq, audit_n, audit_hash",
+                [count(changes.len()).into(), count(audits.len()).into()],
+            ))
+            .await?
+            .ok_or(StoreError::Missing("head"))?;
+        let last_seq: i64 = row.try_get("", "change_seq")?;
+        let last_n: i64 = row.try_get("", "audit_n")?;
+        let hash: Vec<u8> = row.try_get("", "audit_hash")?;
+        let at = self.now_ms();
+        if !changes.is_empty() {
+            let first = last_seq - count(changes.len()) + 1;
+            let rows = changes.into_iter().zip(first..).map(|(change, seq)| entity::change::ActiveModel {
+                seq: Set(seq),
+                subject_kind: Set(change.subject.as_str().to_owned()),
+                subject_id: Set(change.id),
+                kind: Set(change.kind.as_str().to_owned()),
+                revision: Set(change.revision),
+                company_id: Set(change.company),
+                body: Set(change.body),
+                at: Set(at),
+            });
+            entity::change::Entity::insert_many(rows).exec_without_returning(&self.txn).await?;
+            self.notify_nodes(last_seq).await?;
+        }
+        if !audits.is_empty() {
+            audit::append(&self.txn, &self.cause, last_n - count(audits.len()) + 1, hash, audits).await?;
+        }
+        Ok(Some(last_seq))
+    }
+
+    /// Tells the other nodes, on the commit; SQLite has one node and needs no telling.
+    async fn notify_nodes(&self, seq: i64) -> Result<(), StoreError> {
+        let backend = self.txn.get_database_backend();
+        if backend == sea_orm::DbBackend::Postgres {
+            let statement =
+                Statement::from_sql_and_values(backend, "select pg_notify('linkspan', $1)", [seq.to_string().into()]);
+            self.txn.query_one_raw(statement).await?;
+        }
+        Ok(())
+    }
+}

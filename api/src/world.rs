@@ -1,0 +1,121 @@
+//! Everything from outside, as values: the clock, chance, and the places where a test may break things.
+//! The one file that reads the machine's clock.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use keyservice::Entropy;
+use uuid::Uuid;
+
+use crate::domain::Timestamp;
+use crate::domain::id::TraceId;
+
+/// Tells the time.
+pub trait Clock: Send + Sync {
+    /// Milliseconds since the Unix epoch.
+    fn now_ms(&self) -> i64;
+}
+
+/// The machine's clock.
+#[derive(Debug)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[allow(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+    fn now_ms(&self) -> i64 {
+        chrono::Utc::now().timestamp_millis()
+    }
+}
+
+/// A clock that moves only when it is told to.
+#[derive(Debug)]
+pub struct ManualClock(AtomicI64);
+
+impl ManualClock {
+    /// Stands at this time, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub const fn at(ms: i64) -> Self {
+        Self(AtomicI64::new(ms))
+    }
+
+    /// Moves on by so many milliseconds.
+    pub fn advance(&self, ms: i64) {
+        self.0.fetch_add(ms, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now_ms(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// Where a test may stop the instance: at each commit.
+pub trait Interruption: Send + Sync {
+    /// Called with the transaction's label right before (`false`) and right after (`true`) its commit.
+    /// Answers whether the instance dies here.
+    fn dies(&self, label: &'static str, committed: bool) -> bool;
+}
+
+/// Everything from outside.
+#[derive(Clone)]
+pub struct World {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub entropy: Arc<dyn Entropy>,
+    /// Where a test may stop the instance.
+    pub interruption: Option<Arc<dyn Interruption>>,
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("World")
+    }
+}
+
+impl World {
+    /// The real one.
+    #[must_use]
+    pub fn real() -> Self {
+        Self {
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(keyservice::SystemEntropy),
+            interruption: None,
+        }
+    }
+
+    /// Now, to the millisecond.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        Timestamp::from_timestamp_millis(self.clock.now_ms()).unwrap_or_default()
+    }
+
+    /// `N` unpredictable bytes.
+    ///
+    /// # Errors
+    /// When the machine has none to give.
+    pub fn bytes<const N: usize>(&self) -> Result<[u8; N], keyservice::Error> {
+        let mut bytes = [0; N];
+        self.entropy.fill(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// A fresh id that sorts by time (RFC 9562, version 7).
+    ///
+    /// # Errors
+    /// When the machine has no entropy to give.
+    pub fn uuid(&self) -> Result<Uuid, keyservice::Error> {
+        let ms = u64::try_from(self.clock.now_ms()).unwrap_or(0);
+        Ok(uuid::Builder::from_unix_timestamp_millis(ms, &self.bytes()?).into_uuid())
+    }
+
+    /// A fresh trace id.
+    ///
+    /// # Errors
+    /// When the machine has no entropy to give.
+    pub fn trace(&self) -> Result<TraceId, keyservice::Error> {
+        Ok(TraceId(u128::from_be_bytes(self.bytes()?) | 1))
+    }
+}

@@ -1,0 +1,76 @@
+//! Connections, their attempts, their directions and their settings.
+
+pub(crate) const UP: &[&str] = &[
+    "create table connection (
+        id uuid primary key,
+        part text not null,
+        company_id uuid references company (id),
+        registration_id uuid references registration (id),
+        link_id uuid not null,
+        origin text not null,
+        fingerprint bytea not null,
+        instance_id uuid,
+        public_key bytea,
+        peer_name text,
+        peer_version text,
+        state text not null,
+        scan_id uuid,
+        then_start uuid,
+        attempt_id uuid,
+        validated_at bigint,
+        onboarded_at bigint,
+        suspended_at bigint,
+        ended_at bigint,
+        attempts bigint not null,
+        link_secret bytea,
+        message_seq bigint not null,
+        created_at bigint not null,
+        updated_at bigint not null,
+        revision bigint not null
+    )",
+    "create index connection_company on connection (company_id)",
+    "create unique index connection_origin_live on connection (origin, part) where state <> 'OFFBOARDED'",
+    "create table attempt (
+        id uuid primary key,
+        connection_id uuid not null references connection (id) on delete cascade,
+        number bigint not null,
+        started_by uuid,
+        started_at bigint not null,
+        state text not null,
+        phases jsonb not null,
+        work jsonb not null,
+        sealed bytea,
+        revision bigint not null
+    )",
+    "create unique index attempt_number on attempt (connection_id, number)",
+    "create table direction (
+        connection_id uuid not null references connection (id) on delete cascade,
+        way text not null,
+        activated_at bigint,
+        last_proof_at bigint,
+        round_trip_ms bigint,
+        misses bigint not null,
+        answers bigint not null,
+        was_down boolean not null,
+        peer_view text,
+        last_failure text,
+        shown text,
+        primary key (connection_id, way)
+    )",
+    "create table settings (
+        connection_id uuid primary key references connection (id) on delete cascade,
+        offer jsonb not null,
+        choice jsonb not null,
+        agreed_digest bytea,
+        synced_at bigint,
+        revision bigint not null
+    )",
+    "create table service_account (
+        id uuid primary key,
+        connection_id uuid not null unique references connection (id) on delete cascade,
+        peer_account_id uuid,
+        scopes text not null,
+        created_at bigint not null,
+        expires_at bigint not null
+    )",
+];
