@@ -11,7 +11,7 @@
 //! | [`key`], [`lifecycle`] | a key as others store it, and what its state allows |
 //! | [`service`] | [`KeyService`]: generate, sign, seal, open, authenticate |
 //! | [`identity`] | public identity keys and their input rules |
-//! | [`exchange`] | KX/1: how two instances agree on keys |
+//! | [`exchange`], [`envelope`] | KX/1: how two instances agree on keys, and the messages under them |
 //!
 //! ring wipes none of its own key objects; they live here only for the length of one call. Buffers of this crate are
 //! wiped when dropped.
@@ -20,6 +20,7 @@
 
 mod codec;
 mod crypto;
+pub mod envelope;
 pub mod error;
 pub mod exchange;
 pub mod identity;
@@ -31,6 +32,7 @@ pub mod ports;
 pub mod root;
 pub mod service;
 
+pub use envelope::{Direction, Envelope, EnvelopeHeader};
 pub use error::{Blame, Error};
 pub use exchange::{ExchangeId, Floor, LinkSpec, M1, M2, M3, M4, RegistrationContext, SealedPending};
 pub use identity::{Kid, PublicKey, verify, verify_jws};
