@@ -12,6 +12,7 @@
 //! | [`service`] | [`KeyService`]: generate, sign, seal, open, authenticate |
 //! | [`identity`] | public identity keys and their input rules |
 //! | [`exchange`], [`envelope`] | KX/1: how two instances agree on keys, and the messages under them |
+//! | [`health`] | whether all of it works, measured |
 //!
 //! ring wipes none of its own key objects; they live here only for the length of one call. Buffers of this crate are
 //! wiped when dropped.
@@ -23,6 +24,7 @@ mod crypto;
 pub mod envelope;
 pub mod error;
 pub mod exchange;
+pub mod health;
 pub mod identity;
 pub mod key;
 mod keyring;
@@ -35,6 +37,7 @@ pub mod service;
 pub use envelope::{Direction, Envelope, EnvelopeHeader};
 pub use error::{Blame, Error};
 pub use exchange::{ExchangeId, Floor, LinkSpec, M1, M2, M3, M4, RegistrationContext, SealedPending};
+pub use health::{Component, ComponentKind, HealthReport, HealthStatus, roll_up};
 pub use identity::{Kid, PublicKey, verify, verify_jws};
 pub use key::{Algorithm, KeySpec, Purpose, SealedKey};
 pub use keyring::SealedHierarchy;
