@@ -1,1 +1,47 @@
+//! Linkspan's key management: a key hierarchy, the life of keys, the KX/1 exchange, sealed messages, health.
+//!
+//! Plain values in, plain values out. The crate knows no network, no database, no HTTP and writes no log; time and
+//! chance are given to it. What leaves it is sealed: a [`SealedKey`] can be stored anywhere, because every use first
+//! checks its row seal (nobody changed a field of it) and then the life-cycle table (its state allows the operation).
+//!
+//! | module | is about |
+//! |---|---|
+//! | [`root`] | the root key: where it comes from, and that nobody else can read it |
+//! | `keyring` | the hierarchy below it: root → instance root → key encryption and integrity keys |
+//! | [`key`], [`lifecycle`] | a key as others store it, and what its state allows |
+//! | [`service`] | [`KeyService`]: generate, sign, seal, open, authenticate |
+//! | [`identity`] | public identity keys and their input rules |
+//! | [`exchange`], [`envelope`] | KX/1: how two instances agree on keys, and the messages under them |
+//! | [`health`] | whether all of it works, measured |
+//!
+//! ring wipes none of its own key objects; they live here only for the length of one call. Buffers of this crate are
+//! wiped when dropped.
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod codec;
+mod crypto;
+pub mod envelope;
+pub mod error;
+pub mod exchange;
+pub mod health;
+pub mod identity;
+pub mod key;
+mod keyring;
+pub mod lifecycle;
+pub mod pae;
+pub mod ports;
+pub mod root;
+pub mod service;
+
+pub use envelope::{Direction, Envelope, EnvelopeHeader};
+pub use error::{Blame, Error};
+pub use exchange::{ExchangeId, Floor, LinkSpec, M1, M2, M3, M4, RegistrationContext, SealedPending};
+pub use health::{Component, ComponentKind, HealthReport, HealthStatus, roll_up};
+pub use identity::{Kid, PublicKey, verify, verify_jws};
+pub use key::{Algorithm, KeySpec, Purpose, SealedKey};
+pub use keyring::SealedHierarchy;
+pub use lifecycle::{KeyState, LifecycleVerb, Operation, Permission};
+pub use ports::{Entropy, Millis, Stopwatch, SystemEntropy};
+pub use root::RootKey;
+pub use service::{KeyService, MacPurpose};

@@ -1,0 +1,102 @@
+//! A tiny binary codec for what the crate seals for itself: fixed-width little-endian integers, length-prefixed bytes.
+
+use zeroize::Zeroizing;
+
+use crate::error::Error;
+
+/// Builds an encoding; the buffer is wiped when dropped, because most of what goes in is secret.
+pub(crate) struct Writer(Zeroizing<Vec<u8>>);
+
+impl Writer {
+    /// Room for `capacity` bytes, so that secrets are not left behind in a buffer that had to grow.
+    pub(crate) fn with_capacity(capacity: usize) -> Self {
+        Self(Zeroizing::new(Vec::with_capacity(capacity)))
+    }
+
+    pub(crate) fn u8(mut self, value: u8) -> Self {
+        self.0.push(value);
+        self
+    }
+
+    pub(crate) fn u32(self, value: u32) -> Self {
+        self.array(&value.to_le_bytes())
+    }
+
+    pub(crate) fn u64(self, value: u64) -> Self {
+        self.array(&value.to_le_bytes())
+    }
+
+    pub(crate) fn i64(self, value: i64) -> Self {
+        self.array(&value.to_le_bytes())
+    }
+
+    /// Bytes whose length the reader knows.
+    pub(crate) fn array(mut self, value: &[u8]) -> Self {
+        self.0.extend_from_slice(value);
+        self
+    }
+
+    /// Bytes behind their length.
+    pub(crate) fn bytes(self, value: &[u8]) -> Self {
+        self.u64(value.len() as u64).array(value)
+    }
+
+    pub(crate) fn finish(self) -> Zeroizing<Vec<u8>> {
+        self.0
+    }
+}
+
+/// Takes an encoding apart; whatever is missing or left over is an error that names `what` is being read.
+pub(crate) struct Reader<'a> {
+    rest: &'a [u8],
+    what: &'static str,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8], what: &'static str) -> Self {
+        Self { rest: bytes, what }
+    }
+
+    pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8], Error> {
+        let (taken, rest) = self.rest.split_at_checked(len).ok_or(Error::Malformed { what: self.what })?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
+        let (taken, rest) = self.rest.split_first_chunk().ok_or(Error::Malformed { what: self.what })?;
+        self.rest = rest;
+        Ok(*taken)
+    }
+
+    pub(crate) fn u8(&mut self) -> Result<u8, Error> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    pub(crate) fn u32(&mut self) -> Result<u32, Error> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(crate) fn u64(&mut self) -> Result<u64, Error> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    pub(crate) fn i64(&mut self) -> Result<i64, Error> {
+        self.array().map(i64::from_le_bytes)
+    }
+
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], Error> {
+        let len = usize::try_from(self.u64()?).map_err(|_| Error::Malformed { what: self.what })?;
+        self.take(len)
+    }
+
+    /// The unread remainder.
+    pub(crate) fn rest(self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// Ends the reading.
+    pub(crate) fn finish(self) -> Result<(), Error> {
+        if self.rest.is_empty() { Ok(()) } else { Err(Error::Malformed { what: self.what }) }
+    }
+}

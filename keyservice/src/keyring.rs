@@ -1,0 +1,211 @@
+//! The hierarchy: root key → instance root key (IRK) → key encryption keys (IKEK, versioned) and integrity key (IHK).
+
+use std::collections::BTreeMap;
+
+use secrecy::ExposeSecret;
+use zeroize::Zeroizing;
+
+use crate::codec::{Reader, Writer};
+use crate::crypto::{
+    SALT_LEN, Secret, expand, mac, mac_matches, open_once, random_secret, seal_once, secret_from,
+};
+use crate::error::Error;
+use crate::pae::pae;
+use crate::ports::{Entropy, Millis, random};
+use crate::root::RootKey;
+
+const FORMAT: u8 = 1;
+const HIERARCHY: &str = "key hierarchy";
+
+/// The keys below the root key, sealed: to be stored, and given back at the next start. Opaque.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedHierarchy {
+    /// A versioned encoding; authenticated as a whole.
+    pub bytes: Vec<u8>,
+}
+
+/// The unwrapped hierarchy.
+pub(crate) struct Keyring {
+    instance: [u8; 16],
+    created_at: Millis,
+    /// By version; the highest one wraps, the others only unwrap.
+    key_encryption: BTreeMap<u32, Secret>,
+    integrity: Secret,
+}
+
+impl Keyring {
+    /// A new hierarchy of an instance.
+    pub(crate) fn create(
+        root: &RootKey,
+        instance: [u8; 16],
+        entropy: &dyn Entropy,
+        now: Millis,
+    ) -> Result<(Self, SealedHierarchy), Error> {
+        let instance_root = random_secret(entropy)?;
+        let keyring = Self {
+            instance,
+            created_at: now,
+            key_encryption: BTreeMap::from([(1, random_secret(entropy)?)]),
+            integrity: random_secret(entropy)?,
+        };
+        let sealed = keyring.seal_hierarchy(root, &instance_root, entropy)?;
+        Ok((keyring, sealed))
+    }
+
+    /// The hierarchy that was sealed under `root` for `instance`.
+    pub(crate) fn open(root: &RootKey, instance: [u8; 16], sealed: &SealedHierarchy) -> Result<Self, Error> {
+        let mut reader = Reader::new(&sealed.bytes, HIERARCHY);
+        if reader.u8()? != FORMAT {
+            return Err(Error::Malformed { what: HIERARCHY });
+        }
+        if reader.array()? != root.recognition(&instance)? {
+            return Err(Error::RootKeyMismatch);
+        }
+        let created_at = reader.i64()?;
+        let level = |key: &Secret, name: &str, version, wrapped: &[u8]| {
+            let context = level_context(&instance, name, version);
+            secret_from(&open_blob(key, "ks1 hierarchy", &context, wrapped, HIERARCHY)?, HIERARCHY)
+        };
+        let instance_root = level(root.secret(), "IRK", 1, reader.bytes()?)?;
+        let integrity = level(&instance_root, "IHK", 1, reader.bytes()?)?;
+        let mut key_encryption = BTreeMap::new();
+        for _ in 0..reader.u32()? {
+            let version = reader.u32()?;
+            key_encryption.insert(version, level(&instance_root, "IKEK", version, reader.bytes()?)?);
+        }
+        let seal: [u8; 32] = reader.array()?;
+        reader.finish()?;
+
+        let keyring = Self { instance, created_at, key_encryption, integrity };
+        // Each level is authentic by its wrap; this also fixes how many there are.
+        let covered = &sealed.bytes[..sealed.bytes.len() - seal.len()];
+        let authentic = mac_matches(
+            &keyring.derived("hierarchy seal")?,
+            &[b"ks1 hierarchy seal", &instance, covered],
+            &seal,
+        );
+        if !authentic || keyring.key_encryption.is_empty() {
+            return Err(Error::Tampered { what: HIERARCHY });
+        }
+        Ok(keyring)
+    }
+
+    pub(crate) fn instance(&self) -> &[u8; 16] {
+        &self.instance
+    }
+
+    /// When the hierarchy was made.
+    pub(crate) fn created_at(&self) -> Millis {
+        self.created_at
+    }
+
+    /// Wraps material under the current key encryption key: `v | LE32(version) | salt | ciphertext | tag`.
+    pub(crate) fn wrap(
+        &self,
+        entropy: &dyn Entropy,
+        label: &str,
+        context: &[u8],
+        material: &[u8],
+    ) -> Result<Vec<u8>, Error> {
+        let (version, key) =
+            self.key_encryption.last_key_value().ok_or(Error::KeyEncryptionKeyUnknown { version: 0 })?;
+        let mut out = vec![FORMAT];
+        out.extend_from_slice(&version.to_le_bytes());
+        let context = pae(&[label.as_bytes(), &out, context]);
+        out.extend(seal_blob(key, entropy, label, &context, material)?);
+        Ok(out)
+    }
+
+    /// The material of [`Self::wrap`].
+    pub(crate) fn unwrap(
+        &self,
+        label: &str,
+        context: &[u8],
+        wrapped: &[u8],
+        what: &'static str,
+    ) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let mut reader = Reader::new(wrapped, what);
+        let header = reader.take(5)?;
+        let mut fields = Reader::new(header, what);
+        if fields.u8()? != FORMAT {
+            return Err(Error::Malformed { what });
+        }
+        let version = fields.u32()?;
+        let key = self.key_encryption.get(&version).ok_or(Error::KeyEncryptionKeyUnknown { version })?;
+        open_blob(key, label, &pae(&[label.as_bytes(), header, context]), reader.rest(), what)
+    }
+
+    /// A key derived from the integrity key for one use.
+    pub(crate) fn derived(&self, label: &str) -> Result<Secret, Error> {
+        expand(&self.integrity, &[b"ks1 integrity", label.as_bytes()])
+    }
+
+    /// A MAC over labelled parts, under the key derived for that label.
+    pub(crate) fn mac(&self, label: &str, parts: &[&[u8]]) -> Result<[u8; 32], Error> {
+        let mut all: Vec<&[u8]> = vec![b"ks1 mac", label.as_bytes(), &self.instance];
+        all.extend_from_slice(parts);
+        Ok(mac(&self.derived(label)?, &all))
+    }
+
+    /// Whether `tag` is the [`Self::mac`] of the parts; in constant time.
+    pub(crate) fn mac_matches(&self, label: &str, parts: &[&[u8]], tag: &[u8]) -> Result<bool, Error> {
+        let mut all: Vec<&[u8]> = vec![b"ks1 mac", label.as_bytes(), &self.instance];
+        all.extend_from_slice(parts);
+        Ok(mac_matches(&self.derived(label)?, &all, tag))
+    }
+
+    fn seal_hierarchy(
+        &self,
+        root: &RootKey,
+        instance_root: &Secret,
+        entropy: &dyn Entropy,
+    ) -> Result<SealedHierarchy, Error> {
+        let level = |key: &Secret, name: &str, version, material: &Secret| {
+            let context = level_context(&self.instance, name, version);
+            seal_blob(key, entropy, "ks1 hierarchy", &context, material.expose_secret())
+        };
+        let mut writer = Writer::with_capacity(512)
+            .u8(FORMAT)
+            .array(&root.recognition(&self.instance)?)
+            .i64(self.created_at)
+            .bytes(&level(root.secret(), "IRK", 1, instance_root)?)
+            .bytes(&level(instance_root, "IHK", 1, &self.integrity)?)
+            .u32(u32::try_from(self.key_encryption.len()).map_err(|_| Error::TooLarge { what: HIERARCHY })?);
+        for (version, key) in &self.key_encryption {
+            writer = writer.u32(*version).bytes(&level(instance_root, "IKEK", *version, key)?);
+        }
+        let mut bytes = writer.finish().to_vec();
+        let seal = mac(&self.derived("hierarchy seal")?, &[b"ks1 hierarchy seal", &self.instance, &bytes]);
+        bytes.extend_from_slice(&seal);
+        Ok(SealedHierarchy { bytes })
+    }
+}
+
+fn level_context(instance: &[u8; 16], name: &str, version: u32) -> Vec<u8> {
+    pae(&[b"ks1 hierarchy", instance, name.as_bytes(), &version.to_le_bytes()])
+}
+
+/// `salt | ciphertext | tag`.
+pub(crate) fn seal_blob(
+    key: &Secret,
+    entropy: &dyn Entropy,
+    label: &str,
+    aad: &[u8],
+    plaintext: &[u8],
+) -> Result<Vec<u8>, Error> {
+    let salt: [u8; SALT_LEN] = random(entropy)?;
+    let mut out = salt.to_vec();
+    out.extend(seal_once(key, label, &salt, aad, plaintext)?);
+    Ok(out)
+}
+
+pub(crate) fn open_blob(
+    key: &Secret,
+    label: &str,
+    aad: &[u8],
+    blob: &[u8],
+    what: &'static str,
+) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let (salt, ciphertext) = blob.split_first_chunk().ok_or(Error::Malformed { what })?;
+    open_once(key, label, salt, aad, ciphertext, what)
+}

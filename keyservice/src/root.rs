@@ -1,0 +1,126 @@
+//! The root key: the one secret that is never in a database, and opens everything that is.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::Path;
+
+use data_encoding::HEXLOWER_PERMISSIVE;
+use secrecy::ExposeSecret;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::crypto::{Secret, expand, random_secret, secret_from};
+use crate::error::Error;
+use crate::ports::Entropy;
+
+/// The root key of an instance. It unwraps the instance root key and derives nothing else, apart from the value by
+/// which a hierarchy recognises it. Wiped on drop, never printed.
+pub struct RootKey(Secret);
+
+impl RootKey {
+    /// The root key with these bytes, for embedding and tests.
+    pub fn from_bytes(mut bytes: [u8; 32]) -> Self {
+        let key = Self(Secret::init_with_mut(|secret: &mut [u8; 32]| secret.copy_from_slice(&bytes)));
+        bytes.zeroize();
+        key
+    }
+
+    /// A new root key.
+    ///
+    /// # Errors
+    /// [`Error::Entropy`].
+    pub fn generate(entropy: &dyn Entropy) -> Result<Self, Error> {
+        random_secret(entropy).map(Self)
+    }
+
+    /// The root key in 32 raw bytes or 64 hexadecimal digits (which may end in a line break).
+    ///
+    /// # Errors
+    /// [`Error::RootKeyMalformed`] for anything else, and for a key of 32 zero bytes.
+    pub fn parse(text: &[u8]) -> Result<Self, Error> {
+        let bytes = if text.len() == 32 {
+            Zeroizing::new(text.to_vec())
+        } else {
+            let digits = text.strip_suffix(b"\n").unwrap_or(text);
+            let digits = digits.strip_suffix(b"\r").unwrap_or(digits);
+            Zeroizing::new(HEXLOWER_PERMISSIVE.decode(digits).map_err(|_| Error::RootKeyMalformed)?)
+        };
+        if bytes.iter().all(|byte| *byte == 0) {
+            return Err(Error::RootKeyMalformed);
+        }
+        secret_from(&bytes, "root key").map(Self).map_err(|_| Error::RootKeyMalformed)
+    }
+
+    /// The root key in a file that only its owner can read.
+    ///
+    /// # Errors
+    /// [`Error::RootKeyUnavailable`], [`Error::RootKeyExposed`] when group or others have any access to it,
+    /// [`Error::RootKeyMalformed`] as for [`Self::parse`].
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let unavailable = |error| unavailable(path, &error);
+        // The permissions are those of the opened file, so that it cannot be exchanged between check and use.
+        let file = File::open(path).map_err(unavailable)?;
+        refuse_exposed(path, &file)?;
+        // Longer than any valid file, so that a longer one is noticed, and never reallocated while it holds the key.
+        let mut text = Zeroizing::new(Vec::with_capacity(128));
+        file.take(100).read_to_end(&mut text).map_err(unavailable)?;
+        Self::parse(&text)
+    }
+
+    /// Makes a new root key and writes it to a new file with mode 0400, flushed to the disk.
+    ///
+    /// # Errors
+    /// [`Error::RootKeyUnavailable`], also when the file exists: a root key is never overwritten. [`Error::Entropy`].
+    pub fn create(path: impl AsRef<Path>, entropy: &dyn Entropy) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let key = Self::generate(entropy)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o400);
+        options
+            .open(path)
+            .and_then(|mut file| {
+                file.write_all(key.0.expose_secret())?;
+                file.sync_all()
+            })
+            .map_err(|error| unavailable(path, &error))?;
+        Ok(key)
+    }
+
+    pub(crate) fn secret(&self) -> &Secret {
+        &self.0
+    }
+
+    /// What a hierarchy of this instance stores to recognise the key, so that a wrong key and a damaged hierarchy are
+    /// told apart.
+    pub(crate) fn recognition(&self, instance: &[u8; 16]) -> Result<[u8; 32], Error> {
+        expand(&self.0, &[b"ks1 root recognition", instance]).map(|value| *value.expose_secret())
+    }
+
+    /// A second copy, for the service to keep.
+    pub(crate) fn duplicate(&self) -> Self {
+        Self(Secret::init_with_mut(|bytes: &mut [u8; 32]| bytes.copy_from_slice(self.0.expose_secret())))
+    }
+}
+
+fn unavailable(path: &Path, error: &std::io::Error) -> Error {
+    Error::RootKeyUnavailable { path: path.display().to_string(), reason: error.to_string() }
+}
+
+#[cfg(unix)]
+fn refuse_exposed(path: &Path, file: &File) -> Result<(), Error> {
+    use std::os::unix::fs::MetadataExt;
+
+    let mode = file.metadata().map_err(|error| unavailable(path, &error))?.mode() & 0o777;
+    if mode & 0o077 == 0 {
+        Ok(())
+    } else {
+        Err(Error::RootKeyExposed { path: path.display().to_string(), mode })
+    }
+}
+
+#[cfg(not(unix))]
+fn refuse_exposed(_path: &Path, _file: &File) -> Result<(), Error> {
+    Ok(())
+}

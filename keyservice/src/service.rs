@@ -1,0 +1,388 @@
+//! The key service: every operation with a key goes through it.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use ring::signature::{Ed25519KeyPair, KeyPair};
+use secrecy::ExposeSecret;
+use zeroize::Zeroizing;
+
+use crate::codec::Reader;
+use crate::crypto::{random_secret, secret_from};
+use crate::error::Error;
+use crate::exchange::Exchanges;
+use crate::identity::{PublicKey, labelled, require_signing_input};
+use crate::key::{Algorithm, KeySpec, Purpose, SealedKey};
+use crate::keyring::{Keyring, SealedHierarchy, open_blob, seal_blob};
+use crate::lifecycle::{KeyState, LifecycleVerb, Operation, Permission};
+use crate::pae::pae;
+use crate::ports::{Entropy, Millis, Stopwatch};
+use crate::root::RootKey;
+
+/// The largest plaintext that is sealed at once, in bytes.
+pub const MAX_PLAINTEXT: usize = 512 * 1024;
+/// What a ciphertext adds to its plaintext at most, in bytes.
+pub(crate) const MAX_OVERHEAD: usize = 256;
+
+const KEY: &str = "key";
+const CIPHERTEXT: &str = "ciphertext";
+const SEAL_FORMAT: u8 = 1;
+/// Signatures with these labels mean "I take part in this exchange": only the exchange makes them.
+const RESERVED_LABELS: [&str; 2] = ["kx1 sig P", "kx1 sig C"];
+
+/// What an authenticator is for. Each purpose has its own key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MacPurpose {
+    /// Finding a secret value again without storing it.
+    Lookup,
+    /// The pepper of password hashes.
+    PasswordPepper,
+    /// Ids that cannot be made up.
+    OpaqueId,
+    /// Tokens against cross-site request forgery.
+    Csrf,
+    /// Sensitive fields of audit entries, searchable for a known value.
+    AuditField,
+}
+
+impl MacPurpose {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Lookup => "lookup",
+            Self::PasswordPepper => "password pepper",
+            Self::OpaqueId => "opaque id",
+            Self::Csrf => "csrf",
+            Self::AuditField => "audit field",
+        }
+    }
+}
+
+/// The keys of one instance. Shared by `Arc`; all methods take `&self`.
+///
+/// It remembers the hierarchy and the exchanges in progress, nothing else: keys come in sealed with each call.
+pub struct KeyService {
+    pub(crate) keyring: Keyring,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) exchanges: Mutex<Exchanges>,
+    pub(crate) stopwatch: Stopwatch,
+    /// Kept so that the health report can measure the two rather than claim them.
+    pub(crate) root: RootKey,
+    pub(crate) hierarchy: SealedHierarchy,
+}
+
+impl fmt::Debug for KeyService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyService").finish_non_exhaustive()
+    }
+}
+
+impl KeyService {
+    /// Makes the hierarchy of a new instance; the caller stores the sealed form.
+    ///
+    /// # Errors
+    /// [`Error::Entropy`].
+    pub fn initialise(
+        root: &RootKey,
+        instance: [u8; 16],
+        entropy: Arc<dyn Entropy>,
+        now: Millis,
+    ) -> Result<(Self, SealedHierarchy), Error> {
+        let (keyring, sealed) = Keyring::create(root, instance, entropy.as_ref(), now)?;
+        Ok((Self::around(keyring, root, sealed.clone(), entropy), sealed))
+    }
+
+    /// Opens the hierarchy of an instance.
+    ///
+    /// # Errors
+    /// [`Error::RootKeyMismatch`] for another root key or instance, [`Error::Tampered`] or [`Error::Malformed`] for a
+    /// damaged hierarchy.
+    pub fn open(
+        root: &RootKey,
+        instance: [u8; 16],
+        hierarchy: &SealedHierarchy,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, Error> {
+        Ok(Self::around(Keyring::open(root, instance, hierarchy)?, root, hierarchy.clone(), entropy))
+    }
+
+    /// Measures the health report with this stopwatch; without one, everything takes 0 µs.
+    #[must_use]
+    pub fn with_stopwatch(self, stopwatch: Stopwatch) -> Self {
+        Self { stopwatch, ..self }
+    }
+
+    /// Makes a key.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] when the algorithm is not that of the purpose, the module name is not 1 to 128 printable
+    /// ASCII characters, the version is 0, or the purpose is [`Purpose::LinkTraffic`], whose keys come from an
+    /// exchange. [`Error::Entropy`].
+    pub fn generate(&self, spec: &KeySpec, now: Millis) -> Result<SealedKey, Error> {
+        let named =
+            (1..=128).contains(&spec.module.len()) && spec.module.bytes().all(|byte| byte.is_ascii_graphic());
+        if !named || spec.version == 0 || spec.algorithm != spec.purpose.algorithm() {
+            return Err(Error::Malformed { what: "key specification" });
+        }
+        let material = random_secret(self.entropy.as_ref())?;
+        let public = match spec.algorithm {
+            Algorithm::Ed25519 => Some(
+                Ed25519KeyPair::from_seed_unchecked(material.expose_secret())
+                    .map_err(|_| Error::Primitive)?
+                    .public_key()
+                    .as_ref()
+                    .to_vec(),
+            ),
+            Algorithm::Aes256Gcm => None,
+            Algorithm::Kx1Suite1 => return Err(Error::Malformed { what: "key specification" }),
+        };
+        self.seal_key(spec, public, material.expose_secret(), now)
+    }
+
+    /// Takes a key to the state that the verb leads to, with the date of it.
+    ///
+    /// # Errors
+    /// [`Error::WrongState`] by the table in [`crate::lifecycle`], [`Error::Tampered`].
+    pub fn transition(&self, key: &SealedKey, verb: LifecycleVerb, now: Millis) -> Result<SealedKey, Error> {
+        self.check_row(key)?;
+        let mut next = key.clone();
+        next.state = key.state.after(verb)?;
+        next.state_seq += 1;
+        match verb {
+            LifecycleVerb::Activate => next.activated_at = Some(now),
+            LifecycleVerb::Suspend | LifecycleVerb::Resume => {}
+            LifecycleVerb::Rotate => {
+                next.rotated_at = Some(now);
+                next.deactivated_at = Some(now);
+            }
+            LifecycleVerb::Deactivate | LifecycleVerb::Revoke | LifecycleVerb::Compromise => {
+                next.deactivated_at.get_or_insert(now);
+            }
+            LifecycleVerb::Destroy => {
+                next.destroyed_at = Some(now);
+                next.wrapped = Vec::new();
+            }
+        }
+        next.row_seal = self.row_seal(&next)?;
+        Ok(next)
+    }
+
+    /// Signs `PAE(label, parts…)` with an identity or audit key.
+    ///
+    /// # Errors
+    /// [`Error::ReservedLabel`] for the labels of the exchange; [`Error::WrongPurpose`], [`Error::WrongState`],
+    /// [`Error::KeyExpired`], [`Error::Tampered`].
+    pub fn sign(&self, key: &SealedKey, label: &str, parts: &[&[u8]], now: Millis) -> Result<Vec<u8>, Error> {
+        if RESERVED_LABELS.contains(&label) {
+            return Err(Error::ReservedLabel);
+        }
+        self.require_purpose(key, Operation::Sign, &[Purpose::IdentitySigning, Purpose::AuditSigning])?;
+        self.sign_raw(key, &labelled(label, parts), now)
+    }
+
+    /// Signs a JWS signing input (RFC 7515, 5.1) with a token or identity key.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] unless the input is two base64url texts with a dot between, which sets it apart from
+    /// everything that [`Self::sign`] signs; otherwise as there.
+    pub fn sign_jws(&self, key: &SealedKey, signing_input: &[u8], now: Millis) -> Result<Vec<u8>, Error> {
+        require_signing_input(signing_input)?;
+        self.require_purpose(key, Operation::Sign, &[Purpose::IdentitySigning, Purpose::TokenSigning])?;
+        self.sign_raw(key, signing_input, now)
+    }
+
+    /// Seals a secret under a data key; `aad` must be given again to open it. The ciphertext names the key version.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] above [`MAX_PLAINTEXT`]; [`Error::WrongPurpose`], [`Error::WrongState`],
+    /// [`Error::KeyExpired`], [`Error::Tampered`] (the key), [`Error::Entropy`].
+    pub fn seal(
+        &self,
+        key: &SealedKey,
+        aad: &[&[u8]],
+        plaintext: &[u8],
+        now: Millis,
+    ) -> Result<Vec<u8>, Error> {
+        if plaintext.len() > MAX_PLAINTEXT {
+            return Err(Error::TooLarge { what: "plaintext" });
+        }
+        self.require_purpose(key, Operation::Seal, &[Purpose::DataEncryption])?;
+        let material = secret_from(&self.material(key, Operation::Seal, now)?, KEY)?;
+        let mut out = vec![SEAL_FORMAT];
+        out.extend_from_slice(&key.version.to_le_bytes());
+        let aad = self.seal_context(key, aad);
+        out.extend(seal_blob(&material, self.entropy.as_ref(), "ks1 seal", &aad, plaintext)?);
+        Ok(out)
+    }
+
+    /// The version of the data key that a ciphertext of [`Self::seal`] needs. Not authenticated: a hint for look-up.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`].
+    pub fn sealed_version(ciphertext: &[u8]) -> Result<u64, Error> {
+        let mut reader = Reader::new(ciphertext, CIPHERTEXT);
+        if reader.u8()? != SEAL_FORMAT {
+            return Err(Error::Malformed { what: CIPHERTEXT });
+        }
+        reader.u64()
+    }
+
+    /// Opens a ciphertext of [`Self::seal`].
+    ///
+    /// # Errors
+    /// [`Error::OtherKeyVersion`] when it names another version of the key; [`Error::Tampered`] when the ciphertext,
+    /// the associated data or the key were changed; [`Error::Malformed`], [`Error::TooLarge`],
+    /// [`Error::WrongPurpose`], [`Error::WrongState`].
+    pub fn open_sealed(
+        &self,
+        key: &SealedKey,
+        aad: &[&[u8]],
+        ciphertext: &[u8],
+        now: Millis,
+    ) -> Result<Vec<u8>, Error> {
+        if ciphertext.len() > MAX_PLAINTEXT + MAX_OVERHEAD {
+            return Err(Error::TooLarge { what: CIPHERTEXT });
+        }
+        self.require_purpose(key, Operation::Open, &[Purpose::DataEncryption])?;
+        let version = Self::sealed_version(ciphertext)?;
+        if version != key.version {
+            return Err(Error::OtherKeyVersion { version });
+        }
+        let material = secret_from(&self.material(key, Operation::Open, now)?, KEY)?;
+        let aad = self.seal_context(key, aad);
+        let mut plaintext = open_blob(&material, "ks1 seal", &aad, &ciphertext[9..], CIPHERTEXT)?;
+        Ok(std::mem::take(&mut *plaintext))
+    }
+
+    /// An authenticator over the encoding of the parts, under the key of the purpose.
+    ///
+    /// # Errors
+    /// [`Error::Primitive`], which would be a defect.
+    pub fn mac(&self, purpose: MacPurpose, parts: &[&[u8]]) -> Result<[u8; 32], Error> {
+        self.keyring.mac(purpose.label(), parts)
+    }
+
+    fn around(
+        keyring: Keyring,
+        root: &RootKey,
+        hierarchy: SealedHierarchy,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        Self {
+            keyring,
+            entropy,
+            exchanges: Mutex::new(Exchanges::default()),
+            stopwatch: Arc::new(|| 0),
+            root: root.duplicate(),
+            hierarchy,
+        }
+    }
+
+    /// Wraps material and seals the row around it.
+    pub(crate) fn seal_key(
+        &self,
+        spec: &KeySpec,
+        public: Option<Vec<u8>>,
+        material: &[u8],
+        now: Millis,
+    ) -> Result<SealedKey, Error> {
+        let mut key = SealedKey {
+            id: spec.id,
+            module: spec.module.clone(),
+            purpose: spec.purpose,
+            algorithm: spec.algorithm,
+            version: spec.version,
+            state: if spec.activate { KeyState::Active } else { KeyState::PreActive },
+            state_seq: 0,
+            created_at: now,
+            activated_at: spec.activate.then_some(now),
+            rotated_at: None,
+            deactivated_at: None,
+            expires_at: spec.expires_at,
+            destroyed_at: None,
+            exportable: false,
+            public,
+            wrapped: Vec::new(),
+            row_seal: [0; 32],
+        };
+        let context = key.wrap_context(self.keyring.instance());
+        key.wrapped = self.keyring.wrap(self.entropy.as_ref(), "ks1 wrap", &context, material)?;
+        key.row_seal = self.row_seal(&key)?;
+        Ok(key)
+    }
+
+    /// The material of a key, for one operation that its state and its expiry allow.
+    pub(crate) fn material(
+        &self,
+        key: &SealedKey,
+        operation: Operation,
+        now: Millis,
+    ) -> Result<Zeroizing<Vec<u8>>, Error> {
+        self.check_row(key)?;
+        match key.state.permits(operation) {
+            Permission::Allowed | Permission::Audited => {}
+            // There is no way yet to state the reason, so the stricter reading holds.
+            Permission::WithReason | Permission::Never => {
+                return Err(Error::WrongState { state: key.state, operation });
+            }
+        }
+        match key.expires_at {
+            Some(at) if at <= now && matches!(operation, Operation::Seal | Operation::Sign) => {
+                return Err(Error::KeyExpired { at });
+            }
+            _ => self.material_unchecked(key),
+        }
+    }
+
+    pub(crate) fn material_unchecked(&self, key: &SealedKey) -> Result<Zeroizing<Vec<u8>>, Error> {
+        self.keyring.unwrap("ks1 wrap", &key.wrap_context(self.keyring.instance()), &key.wrapped, KEY)
+    }
+
+    /// That the row is as this service wrote it, and the key is for one of these purposes.
+    pub(crate) fn require_purpose(
+        &self,
+        key: &SealedKey,
+        operation: Operation,
+        purposes: &[Purpose],
+    ) -> Result<(), Error> {
+        self.check_row(key)?;
+        if !purposes.contains(&key.purpose) {
+            return Err(Error::WrongPurpose { purpose: key.purpose, operation });
+        }
+        Ok(())
+    }
+
+    /// That the row is as this service wrote it.
+    pub(crate) fn check_row(&self, key: &SealedKey) -> Result<(), Error> {
+        let context = key.row_context(self.keyring.instance());
+        if self.keyring.mac_matches("row seal", &[&context], &key.row_seal)? {
+            Ok(())
+        } else {
+            Err(Error::Tampered { what: KEY })
+        }
+    }
+
+    /// A signature over bytes whose purpose is already told apart.
+    pub(crate) fn sign_raw(&self, key: &SealedKey, message: &[u8], now: Millis) -> Result<Vec<u8>, Error> {
+        let seed = self.material(key, Operation::Sign, now)?;
+        let public: PublicKey = key.public_key()?;
+        let pair = Ed25519KeyPair::from_seed_and_public_key(&seed, public.as_bytes())
+            .map_err(|_| Error::Tampered { what: KEY })?;
+        Ok(pair.sign(message).as_ref().to_vec())
+    }
+
+    fn row_seal(&self, key: &SealedKey) -> Result<[u8; 32], Error> {
+        self.keyring.mac("row seal", &[&key.row_context(self.keyring.instance())])
+    }
+
+    fn seal_context(&self, key: &SealedKey, aad: &[&[u8]]) -> Vec<u8> {
+        pae(&[
+            b"ks1 seal",
+            &[SEAL_FORMAT],
+            self.keyring.instance(),
+            &key.id,
+            key.module.as_bytes(),
+            &key.version.to_le_bytes(),
+            &pae(aad),
+        ])
+    }
+}
