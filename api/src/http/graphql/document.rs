@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use apollo_compiler::ast::{DirectiveList, FieldDefinition, Type};
 use apollo_compiler::executable::Operation;
 use apollo_compiler::parser::{Parser, SourceMap};
 use apollo_compiler::response::{GraphQLError, JsonMap, JsonValue};
+use apollo_compiler::schema::{Component, ExtendedType};
 use apollo_compiler::validation::{DiagnosticList, Valid};
-use apollo_compiler::{ExecutableDocument, Node, Schema};
+use apollo_compiler::{ExecutableDocument, Node, Schema, name};
 use async_graphql::parser::{parse_query, types};
 use async_graphql::{Pos, ServerError};
 use quick_cache::Weighter;
@@ -46,6 +48,7 @@ impl Documents {
     pub(super) fn new(sdl: &str, entries: usize) -> Result<Self, SchemaError> {
         let schema = Schema::parse_and_validate(sdl, "schema.graphql")
             .map_err(|problem| SchemaError(problem.errors.to_string()))?;
+        let schema = with_one_of(schema.into_inner());
         let cache = Cache::with_weighter(entries, ENTRY_WEIGHT.saturating_mul(entries as u64), ByLength);
         Ok(Self { schema, cache })
     }
@@ -87,15 +90,42 @@ impl Documents {
     }
 }
 
+/// The validator's introspection types are those of October 2021; the executor and today's tools know one field more.
+fn with_one_of(mut schema: Schema) -> Valid<Schema> {
+    if let Some(ExtendedType::Object(meta)) = schema.types.get_mut("__Type") {
+        let field = FieldDefinition {
+            description: None,
+            name: name!("isOneOf"),
+            arguments: Vec::new(),
+            ty: Type::Named(name!("Boolean")),
+            directives: DirectiveList::default(),
+        };
+        meta.make_mut().fields.entry(name!("isOneOf")).or_insert_with(|| Component::new(field));
+    }
+    Valid::assume_valid(schema)
+}
+
 fn coerce(
     schema: &Valid<Schema>,
     operation: &Operation,
     values: &JsonMap,
     sources: &SourceMap,
 ) -> Result<(), RequestError> {
-    apollo_compiler::request::coerce_variable_values(schema, operation, values)
-        .map(drop)
-        .map_err(|problem| RequestError::document(vec![public(&problem.to_graphql_error(sources))]))
+    apollo_compiler::request::coerce_variable_values(schema, operation, values).map(drop).map_err(|problem| {
+        let mut problem = problem.to_graphql_error(sources);
+        problem.message = without_value(problem.message);
+        RequestError::document(vec![public(&problem)])
+    })
+}
+
+/// Takes the value out of "could not coerce (place): (value) to type (type)": it may be somebody's password.
+fn without_value(message: String) -> String {
+    let parts = message.strip_prefix("could not coerce ").and_then(|rest| {
+        let (place, rest) = rest.split_once(": ")?;
+        let (_value, kind) = rest.rsplit_once(" to type ")?;
+        Some(format!("the value of {place} is not of type {kind}"))
+    });
+    parts.unwrap_or(message)
 }
 
 impl Document {

@@ -177,11 +177,14 @@ pub(super) fn publish(response: Response, trace_id: &str) -> Result<Body, Reques
     let refused = response.data == Value::Null
         && !response.errors.is_empty()
         && response.errors.iter().all(|e| e.path.is_empty());
-    let errors = response.errors.into_iter().map(|error| public(error, trace_id)).collect();
+    let errors: Vec<_> = response.errors.into_iter().map(|error| public(error, trace_id)).collect();
     if refused {
         return Err(RequestError::document(errors));
     }
-    Ok(Body { errors, data: Some(response.data), extensions: response.extensions })
+    // The library answers null where every field was skipped; without an error `data` is an object (GraphQL, 7.1.1).
+    let empty = response.data == Value::Null && errors.is_empty();
+    let data = if empty { Value::Object(Default::default()) } else { response.data };
+    Ok(Body { errors, data: Some(data), extensions: response.extensions })
 }
 
 fn public(mut origin: ServerError, trace_id: &str) -> ServerError {

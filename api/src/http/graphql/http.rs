@@ -46,7 +46,8 @@ pub(super) async fn handle<E: Executor, B: Backend>(
         Ok(accepted) => accepted,
         Err(refused) => return refuse(refused, Media::Json),
     };
-    let media = accepted.json.unwrap_or(Media::Json);
+    // Who takes nothing but a stream gets what is no stream with its true status.
+    let media = accepted.json.unwrap_or(Media::GraphqlResponse);
     match serve(&endpoint, &parts, body, accepted, media).await {
         Ok(response) => response,
         Err(refused) => refuse(refused, media),
