@@ -1,5 +1,6 @@
 //! From the text of a document to one that is safe to execute, and the memory of those that were.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use apollo_compiler::ast::{DirectiveList, FieldDefinition, Type};
@@ -17,6 +18,7 @@ use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 
 use super::config::GraphqlConfig;
 use super::error::{Code, RequestError, error};
+use super::shape::Shape;
 use super::{guard, size};
 
 /// Most problems of one document that are told.
@@ -42,6 +44,8 @@ pub(super) struct Document {
     length: usize,
     executable: Valid<ExecutableDocument>,
     parsed: types::ExecutableDocument,
+    /// Of each operation, by its name.
+    shapes: HashMap<Option<apollo_compiler::Name>, Arc<Shape>>,
 }
 
 impl Documents {
@@ -71,7 +75,12 @@ impl Documents {
             .to_executable_validate(&self.schema)
             .map_err(|problem| validation_errors(&problem.errors))?;
         let parsed = parse_query(text).map_err(|problem| syntax_error_at(problem.positions().next()))?;
-        let document = Arc::new(Document { length: text.len(), executable, parsed });
+        let shapes = executable
+            .operations
+            .iter()
+            .map(|operation| (operation.name.clone(), Arc::new(Shape::of(operation, &executable))));
+        let shapes = shapes.collect();
+        let document = Arc::new(Document { length: text.len(), executable, parsed, shapes });
         self.cache.insert(key, Arc::clone(&document));
         Ok(document)
     }
@@ -145,6 +154,11 @@ impl Document {
         operation
             .root_fields(&self.executable)
             .any(|field| field.name == "__schema" || field.name == "__type")
+    }
+
+    /// What the answer to an operation of this document looks like.
+    pub(super) fn shape(&self, operation: &Operation) -> Arc<Shape> {
+        self.shapes.get(&operation.name).map_or_else(Arc::default, Arc::clone)
     }
 
     /// The form that is executed.

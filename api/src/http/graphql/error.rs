@@ -6,6 +6,8 @@ use async_graphql::{ErrorExtensionValues, PathSegment, Pos, Response, ServerErro
 use axum::http::StatusCode;
 use serde::Serialize;
 
+use super::shape::Shape;
+
 /// The classes of error that `errors[].extensions.code` can name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
@@ -169,22 +171,18 @@ impl From<RequestError> for Body {
 }
 
 /// Makes an execution's result fit to leave: errors without one of our codes become "internal error", the real one
-/// goes to the log.
+/// goes to the log, and the data gets the shape that the operation promises.
 ///
 /// # Errors
 /// When the operation was refused before it ran (a limit that only the schema can compute).
-pub(super) fn publish(response: Response, trace_id: &str) -> Result<Body, RequestError> {
-    let refused = response.data == Value::Null
-        && !response.errors.is_empty()
-        && response.errors.iter().all(|e| e.path.is_empty());
-    let errors: Vec<_> = response.errors.into_iter().map(|error| public(error, trace_id)).collect();
-    if refused {
+pub(super) fn publish(response: Response, shape: &Shape, trace_id: &str) -> Result<Body, RequestError> {
+    let Response { mut data, errors, extensions, .. } = response;
+    let errors: Vec<_> = errors.into_iter().map(|error| public(error, trace_id)).collect();
+    if data == Value::Null && !errors.is_empty() && errors.iter().all(|error| error.path.is_empty()) {
         return Err(RequestError::document(errors));
     }
-    // The library answers null where every field was skipped; without an error `data` is an object (GraphQL, 7.1.1).
-    let empty = response.data == Value::Null && errors.is_empty();
-    let data = if empty { Value::Object(Default::default()) } else { response.data };
-    Ok(Body { errors, data: Some(data), extensions: response.extensions })
+    shape.complete(&mut data, &errors);
+    Ok(Body { errors, data: Some(data), extensions })
 }
 
 fn public(mut origin: ServerError, trace_id: &str) -> ServerError {

@@ -14,6 +14,7 @@ use super::admission::Share;
 use super::config::Introspection;
 use super::error::{Body, RequestError, publish};
 use super::params::Params;
+use super::shape::Shape;
 use super::{Backend, Endpoint, Operation};
 
 /// Who asks, and by which request.
@@ -27,6 +28,7 @@ pub(super) struct Call<'a, C> {
 pub(super) struct Ready {
     pub(super) kind: OperationType,
     request: Request,
+    shape: Arc<Shape>,
     trace_id: String,
     share: Arc<Share>,
 }
@@ -71,7 +73,8 @@ impl<E: Executor, B: Backend> Endpoint<E, B> {
         let about = Operation { caller: call.caller, headers: call.headers, trace_id: &trace_id };
         let mut request = inner.backend.prepare(request, &about);
         request.set_parsed_query(document.parsed());
-        Ok(Ready { kind: operation.operation_type, request, trace_id, share: Arc::clone(call.share) })
+        let shape = document.shape(operation);
+        Ok(Ready { kind: operation.operation_type, request, shape, trace_id, share: Arc::clone(call.share) })
     }
 
     /// Runs a query or mutation, for as long as the time-out allows. Dropping the future ends it.
@@ -79,7 +82,7 @@ impl<E: Executor, B: Backend> Endpoint<E, B> {
     /// # Errors
     /// When there was no time or room for it, or it was refused before it ran.
     pub(super) async fn run(&self, ready: Ready) -> Result<Reply, RequestError> {
-        let Ready { request, trace_id, share, .. } = ready;
+        let Ready { request, shape, trace_id, share, .. } = ready;
         let inner = &self.0;
         let work = async {
             let permit = inner.admission.operation(&share).await.ok()?;
@@ -90,7 +93,7 @@ impl<E: Executor, B: Backend> Endpoint<E, B> {
         match timeout(inner.config.operation_timeout(), work).await {
             Ok(Some(Ok(mut response))) => {
                 let headers = std::mem::take(&mut response.http_headers);
-                Ok(Reply { body: publish(response, &trace_id)?, headers })
+                Ok(Reply { body: publish(response, &shape, &trace_id)?, headers })
             }
             Ok(Some(Err(_panic))) => {
                 tracing::error!(trace_id, "operation panicked");
@@ -106,12 +109,12 @@ impl<E: Executor, B: Backend> Endpoint<E, B> {
         if ready.kind != OperationType::Subscription {
             return stream::once(async move { endpoint.run(ready).await.map(|reply| reply.body) }).boxed();
         }
-        let Ready { request, trace_id, .. } = ready;
+        let Ready { request, shape, trace_id, .. } = ready;
         let responses = AssertUnwindSafe(endpoint.0.executor.execute_stream(request, None)).catch_unwind();
         responses
             .enumerate()
             .map(move |(place, response)| match response {
-                Ok(response) => publish_event(response, place == 0, &trace_id),
+                Ok(response) => publish_event(response, place == 0, &shape, &trace_id),
                 Err(_panic) => {
                     tracing::error!(trace_id, "subscription panicked");
                     Err(RequestError::internal(&trace_id))
@@ -123,10 +126,15 @@ impl<E: Executor, B: Backend> Endpoint<E, B> {
 
 /// A subscription whose source could not be made answers once, without data: that is a request error
 /// (GraphQL, 6.2.3.1), not an event.
-fn publish_event(mut response: Response, first: bool, trace_id: &str) -> Result<Body, RequestError> {
+fn publish_event(
+    mut response: Response,
+    first: bool,
+    shape: &Shape,
+    trace_id: &str,
+) -> Result<Body, RequestError> {
     let failed = first && response.data == Value::Null && !response.errors.is_empty();
     if failed {
         response.errors.iter_mut().for_each(|error| error.path.clear());
     }
-    publish(response, trace_id)
+    publish(response, shape, trace_id)
 }

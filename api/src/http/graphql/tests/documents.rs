@@ -157,7 +157,34 @@ async fn what_only_the_schema_can_count_is_limited_too() {
 }
 
 #[tokio::test]
-async fn a_query_whose_fields_are_all_skipped_has_empty_data() {
+async fn the_answer_has_the_shape_of_the_document() {
     let server = server().await;
-    assert_eq!(query(server.address, "{ hello @skip(if: true) }").await.json(), json!({ "data": {} }));
+    for (text, data) in [
+        ("{ hello @skip(if: true) }", r#"{}"#),
+        ("{ self { hello @skip(if: true) } }", r#"{"self":{}}"#),
+        ("{ late hello }", r#"{"late":"at last","hello":"world"}"#),
+        (
+            "{ self { late ...A } } fragment A on Query { hello b: late }",
+            r#"{"self":{"late":"at last","hello":"world","b":"at last"}}"#,
+        ),
+        (
+            "{ self { late } hello self { hello } }",
+            r#"{"self":{"late":"at last","hello":"world"},"hello":"world"}"#,
+        ),
+        ("{ broken }", r#"{"broken":null}"#),
+        ("{ broken hello }", r#"{"broken":null,"hello":"world"}"#),
+        ("{ self { a: broken hello } }", r#"{"self":{"a":null,"hello":"world"}}"#),
+        ("{ needed hello }", "null"),
+        ("{ self { needed hello } hello }", "null"),
+        ("{ maybe { needed hello } hello }", r#"{"maybe":null,"hello":"world"}"#),
+        ("{ maybe { self { needed } hello } hello }", r#"{"maybe":null,"hello":"world"}"#),
+        (
+            "{ maybe { maybe { needed } hello } hello }",
+            r#"{"maybe":{"maybe":null,"hello":"world"},"hello":"world"}"#,
+        ),
+    ] {
+        let answer = query(server.address, text).await;
+        let (_, shown) = answer.body.split_once("\"data\":").expect("data");
+        assert_eq!((answer.status, shown), (200, format!("{data}}}").as_str()), "{text}: {}", answer.body);
+    }
 }

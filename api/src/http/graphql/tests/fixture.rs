@@ -106,6 +106,19 @@ impl Query {
     async fn broken(&self) -> Result<Option<i32>, io::Error> {
         Err(io::Error::other("database or disk is full"))
     }
+    /// Fails where null is not allowed.
+    async fn needed(&self) -> Result<i32, io::Error> {
+        Err(io::Error::other("database or disk is full"))
+    }
+    /// May be absent.
+    async fn maybe(&self) -> Option<Query> {
+        Some(Query)
+    }
+    /// Becomes ready later than its neighbours.
+    async fn late(&self) -> &str {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        "at last"
+    }
     async fn panics(&self) -> Option<i32> {
         let nothing = None;
         assert_ne!(nothing, None, "a resolver panics");
