@@ -4,3 +4,4 @@
 pub mod domain;
 pub mod store;
 pub mod world;
+pub mod http;
