@@ -1,0 +1,6 @@
+//! The HTTP door.
+
+pub mod headers;
+pub mod server;
+#[cfg(test)]
+mod server_tests;
