@@ -51,7 +51,7 @@ const DNS_NAME: u8 = 0x82;
 const SUBJECT_ALTERNATIVE_NAME: &[u8] = &[0x55, 0x1d, 0x11];
 
 /// Reads validity and names from a certificate whose chain has been verified. It decides nothing about trust.
-fn read(certificate: &[u8]) -> Option<(i64, i64, Vec<String>)> {
+pub(super) fn read(certificate: &[u8]) -> Option<(i64, i64, Vec<String>)> {
     let mut certificate = Der(certificate).enter(SEQUENCE)?;
     let mut body = certificate.enter(SEQUENCE)?;
     if body.peek() == Some(VERSION) {

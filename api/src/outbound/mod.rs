@@ -16,6 +16,8 @@ mod guard;
 mod resolver;
 mod response;
 #[cfg(test)]
+pub(crate) mod test_authority;
+#[cfg(test)]
 mod tests;
 mod tls;
 
@@ -39,7 +41,7 @@ use hyper_util::{
 use serde::Serialize;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout},
+    time::{Instant, timeout_at},
 };
 
 pub use self::{
@@ -175,7 +177,7 @@ impl Outbound {
     ///
     /// [`Stage::Dns`] or [`Stage::Refused`], also when only one of several addresses is not acceptable.
     pub async fn resolve(&self, origin: &Origin) -> Result<Vec<IpAddr>, OutboundError> {
-        let _turn = self.turn(origin).await?;
+        let _turn = self.turn(origin, Instant::now() + self.config.total_timeout()).await?;
         self.dialer.resolve(origin).await
     }
 
@@ -185,7 +187,7 @@ impl Outbound {
     ///
     /// [`OutboundError`] by step; an untrusted, expired or misnamed certificate is a [`Stage::Tls`] with its reason.
     pub async fn inspect_tls(&self, origin: &Origin) -> Result<TlsFacts, OutboundError> {
-        let _turn = self.turn(origin).await?;
+        let _turn = self.turn(origin, Instant::now() + self.config.total_timeout()).await?;
         let stream = self.dialer.connect(origin).await?;
         let stream = self.dialer.handshake(origin, stream).await?;
         certificate::facts(stream.get_ref().1)
@@ -199,7 +201,8 @@ impl Outbound {
         mut headers: HeaderMap,
         body: Bytes,
     ) -> Result<Response, OutboundError> {
-        let _turn = self.turn(origin).await?;
+        let deadline = Instant::now() + self.config.total_timeout();
+        let _turn = self.turn(origin, deadline).await?;
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static("linkspan"));
         let mut request = Request::builder()
@@ -211,11 +214,10 @@ impl Outbound {
         let connection = capture_connection(&mut request);
         // How long a peer takes is a measurement, not a decision: the monotonic clock, whatever time our records use.
         let start = Instant::now();
-        let response =
-            timeout(self.config.total_timeout(), self.exchange(request)).await.map_err(|_| {
-                let connected = connection.connection_metadata().is_some();
-                OutboundError::timeout(if connected { Step::Http } else { Step::Tcp })
-            })??;
+        let response = timeout_at(deadline, self.exchange(request)).await.map_err(|_| {
+            let connected = connection.connection_metadata().is_some();
+            OutboundError::timeout(if connected { Step::Http } else { Step::Tcp })
+        })??;
         Ok(Response { elapsed: start.elapsed(), ..response })
     }
 
@@ -229,9 +231,9 @@ impl Outbound {
     }
 
     /// Waits until fewer than `per_target_concurrency` requests to `origin` are under way.
-    async fn turn(&self, origin: &Origin) -> Result<OwnedSemaphorePermit, OutboundError> {
+    async fn turn(&self, origin: &Origin, deadline: Instant) -> Result<OwnedSemaphorePermit, OutboundError> {
         let semaphore = self.semaphore(origin);
-        timeout(self.config.total_timeout(), semaphore.acquire_owned())
+        timeout_at(deadline, semaphore.acquire_owned())
             .await
             .map_err(|_| OutboundError::timeout(Step::Queue))?
             .map_err(|error| malformed(&error))

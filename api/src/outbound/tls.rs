@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use rustls::{
     ClientConfig, RootCertStore,
+    client::Resumption,
     crypto::ring,
     pki_types::{CertificateDer, pem::PemObject},
 };
@@ -45,6 +46,8 @@ pub(super) fn client_config(config: &OutboundConfig) -> Result<ClientConfig, Out
         .with_safe_default_protocol_versions()?
         .with_root_certificates(authorities(config)?)
         .with_no_client_auth();
+    // A resumed session shows the certificate of then: each new connection is judged by the certificate of now.
+    tls.resumption = Resumption::disabled();
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(tls)
 }

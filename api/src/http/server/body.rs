@@ -13,7 +13,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::{
     sync::watch,
-    time::{Instant, Sleep, sleep},
+    time::{Sleep, sleep},
 };
 
 type BoxError = Box<dyn Error + Send + Sync>;
@@ -80,7 +80,7 @@ impl Body for RequestBody {
         let timer = this.waiting.get_or_insert_with(|| Box::pin(sleep(idle)));
         if !this.is_waiting {
             // One allocation for the whole body, moved forward at each pause.
-            timer.as_mut().reset(Instant::now() + idle);
+            timer.as_mut().set(sleep(idle));
             this.is_waiting = true;
         }
         timer.as_mut().poll(cx).map(|()| Some(Err(BodyStalled.into())))

@@ -13,7 +13,7 @@ use tokio::{
     net::TcpStream,
     pin,
     sync::{OwnedSemaphorePermit, watch},
-    time::{Instant, sleep, timeout},
+    time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
@@ -95,7 +95,7 @@ async fn speak(
     let connection = shared.builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let idle = sleep(limits.header);
     pin!(connection, idle);
-    let mut is_closing = false;
+    let (mut is_fresh, mut is_closing) = (true, false);
     loop {
         let now = *progress.borrow_and_update();
         tokio::select! {
@@ -107,22 +107,22 @@ async fn speak(
             }
             // The sender is `in_progress`, which outlives this loop.
             Ok(()) = progress.changed() => {
-                let rest = if is_closing { FAREWELL } else { limits.keep_alive };
-                idle.as_mut().reset(Instant::now() + rest);
+                is_fresh = false;
+                idle.set(sleep(if is_closing { FAREWELL } else { limits.keep_alive }));
             }
             () = idle.as_mut(), if now == 0 => {
-                if is_closing {
+                if is_fresh || is_closing {
                     tracing::debug!(%peer, "closed: idle for too long");
                     return;
                 }
                 is_closing = true;
                 connection.as_mut().graceful_shutdown();
-                idle.as_mut().reset(Instant::now() + FAREWELL);
+                idle.set(sleep(FAREWELL));
             }
             _ = shutdown.wait_for(|stop| *stop), if !is_closing => {
                 is_closing = true;
                 connection.as_mut().graceful_shutdown();
-                idle.as_mut().reset(Instant::now() + FAREWELL);
+                idle.set(sleep(FAREWELL));
             }
         }
     }
