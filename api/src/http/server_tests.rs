@@ -81,6 +81,14 @@ fn router() -> Router {
         .route("/slow", get(slow))
         .route("/stuck", get(|| async { sleep(Duration::from_secs(60)).await }))
         .route("/endless", get(endless))
+        .route(
+            "/panic",
+            get(|| async {
+                if true {
+                    panic!("on purpose")
+                }
+            }),
+        )
         .route("/body", post(|body: Bytes| async move { body.len().to_string() }))
         .route("/version", get(|version: Version| async move { format!("{version:?}") }))
         .route("/peer", get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.to_string() }))
@@ -268,6 +276,16 @@ async fn what_does_not_finish_is_cut_after_the_grace() {
     drop(server.stop);
     assert!(is_about(closed_after(&mut stuck).await, SHORT));
     timeout(PATIENCE, server.served).await.expect("the server does not end").unwrap();
+}
+
+#[tokio::test]
+async fn a_panic_ends_its_connection_and_gives_its_place_back() {
+    let server = Running::start(ServerConfig { max_connections: 1, ..ServerConfig::default() }).await;
+    for _ in 0..3 {
+        let mut stream = server.connect_and_send(b"GET /panic HTTP/1.1\r\nHost: a.example\r\n\r\n").await;
+        closed_after(&mut stream).await;
+    }
+    read_until(&mut server.connect_and_send(REQUEST).await, "hello").await;
 }
 
 #[tokio::test]

@@ -111,6 +111,10 @@ async fn speak(
                 idle.set(sleep(if is_closing { FAREWELL } else { limits.keep_alive }));
             }
             () = idle.as_mut(), if now == 0 => {
+                if progress.has_changed().unwrap_or(false) {
+                    // A request arrived in this very moment.
+                    continue;
+                }
                 if is_fresh || is_closing {
                     tracing::debug!(%peer, "closed: idle for too long");
                     return;

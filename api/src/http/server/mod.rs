@@ -16,7 +16,7 @@ use axum::Router;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
-    task::JoinSet,
+    task::{JoinError, JoinSet},
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
@@ -132,7 +132,7 @@ impl Server {
             };
             tokio::select! {
                 _ = shutdown.wait_for(|stop| *stop) => break,
-                Some(_) = connections.join_next() => {}
+                Some(ended) = connections.join_next() => report_panic(ended),
                 (place, (stream, peer)) = next => {
                     let Ok(place) = place else { break };
                     connections.spawn(connection::serve(Arc::clone(&shared), stream, peer, place, watched.clone()));
@@ -178,6 +178,13 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
                 sleep(ACCEPT_PAUSE).await;
             }
         }
+    }
+}
+
+/// A handler's panic ends its connection and nothing else; its message may quote the request and is not logged here.
+fn report_panic(ended: Result<(), JoinError>) {
+    if ended.is_err_and(|error| error.is_panic()) {
+        tracing::error!("a connection was lost to a panic");
     }
 }
 
