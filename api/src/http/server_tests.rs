@@ -25,7 +25,10 @@ use super::{
 };
 use crate::{
     domain::origin::{Origin, Scheme},
-    outbound::{AllowedPorts, EveryPort, Outbound, OutboundConfig, test_authority::TestAuthority},
+    outbound::{
+        AllowedPorts, EveryPort, Outbound, OutboundConfig,
+        test_authority::{TestAuthority, TestCertificate},
+    },
 };
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
@@ -50,6 +53,10 @@ impl Running {
         Self { address, certificate, stop, served }
     }
 
+    fn origin(&self) -> Origin {
+        format!("https://a.localhost:{}", self.address.port()).parse().unwrap()
+    }
+
     async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
@@ -59,6 +66,27 @@ impl Running {
         stream.write_all(bytes).await.unwrap();
         stream
     }
+}
+
+/// The configuration of a server with this certificate.
+fn over_tls(files: &TestCertificate) -> ServerConfig {
+    ServerConfig {
+        tls_certificate_file: Some(files.certificate_file.clone()),
+        tls_key_file: Some(files.key_file.clone()),
+        ..ServerConfig::default()
+    }
+}
+
+/// A client that trusts this authority alone; it speaks HTTP/2 where the server does.
+fn client(authority: &TestAuthority) -> Outbound {
+    Outbound::new(OutboundConfig {
+        allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
+        allowed_ports: AllowedPorts::Every(EveryPort::Any),
+        extra_ca_files: vec![authority.ca_file.clone()],
+        trust_system_authorities: false,
+        ..OutboundConfig::default()
+    })
+    .unwrap()
 }
 
 fn router() -> Router {
@@ -165,13 +193,7 @@ async fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
 async fn a_handshake_that_stalls_is_cut() {
     let authority = TestAuthority::new("stall");
     let files = authority.issue("a.localhost", 2096);
-    let server = Running::start(ServerConfig {
-        tls_certificate_file: Some(files.certificate_file),
-        tls_key_file: Some(files.key_file),
-        tls_handshake_timeout_ms: SHORT,
-        ..ServerConfig::default()
-    })
-    .await;
+    let server = Running::start(ServerConfig { tls_handshake_timeout_ms: SHORT, ..over_tls(&files) }).await;
     for beginning in [&b""[..], &[0x16, 3, 1, 1, 0, 1]] {
         let mut stream = server.connect_and_send(beginning).await;
         assert!(is_about(closed_after(&mut stream).await, SHORT));
@@ -268,6 +290,20 @@ async fn at_shutdown_requests_finish_idle_connections_close_and_nobody_new_is_se
 }
 
 #[tokio::test]
+async fn at_shutdown_http2_requests_finish_too() {
+    let authority = TestAuthority::new("goaway");
+    let server = Running::start(over_tls(&authority.issue("a.localhost", 2096))).await;
+    let (client, origin) = (client(&authority), server.origin());
+    let stop = async {
+        sleep(Duration::from_millis(100)).await;
+        server.stop.send(true).unwrap();
+    };
+    let (answer, ()) = tokio::join!(client.get(&origin, "/slow", HeaderMap::new()), stop);
+    assert_eq!(answer.unwrap().body, "slow");
+    timeout(PATIENCE, server.served).await.expect("the server does not end").unwrap();
+}
+
+#[tokio::test]
 async fn what_does_not_finish_is_cut_after_the_grace() {
     let server = Running::start(ServerConfig { shutdown_grace_ms: SHORT, ..ServerConfig::default() }).await;
     let mut stuck = server.connect_and_send(b"GET /stuck HTTP/1.1\r\nHost: a.example\r\n\r\n").await;
@@ -300,21 +336,9 @@ async fn handlers_know_the_clients_address() {
 async fn a_renewed_certificate_is_served_without_a_restart() {
     let authority = TestAuthority::new("renew");
     let files = authority.issue("a.localhost", 2090);
-    let server = Running::start(ServerConfig {
-        tls_certificate_file: Some(files.certificate_file.clone()),
-        tls_key_file: Some(files.key_file.clone()),
-        ..ServerConfig::default()
-    })
-    .await;
-    let client = Outbound::new(OutboundConfig {
-        allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
-        allowed_ports: AllowedPorts::Every(EveryPort::Any),
-        extra_ca_files: vec![authority.ca_file.clone()],
-        trust_system_authorities: false,
-        ..OutboundConfig::default()
-    })
-    .unwrap();
-    let origin: Origin = format!("https://a.localhost:{}", server.address.port()).parse().unwrap();
+    let server = Running::start(over_tls(&files)).await;
+    let client = client(&authority);
+    let origin = server.origin();
     let before = client.inspect_tls(&origin).await.unwrap();
     let answer = client.get(&origin, "/version", HeaderMap::new()).await.unwrap();
     assert_eq!(answer.body, "HTTP/2.0");
