@@ -5,3 +5,5 @@ pub mod domain;
 pub mod store;
 pub mod world;
 pub mod http;
+pub mod http;
+pub mod outbound;

@@ -21,3 +21,6 @@ pub mod settings;
 
 /// A moment, in UTC, with the millisecond as its smallest step.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;
+//! What is true: words, states and rules, pure.
+
+pub mod origin;

@@ -1,0 +1,98 @@
+//! Our own certificate, replaceable while connections go on.
+
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use rustls::{
+    ServerConfig,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
+};
+
+/// The server's certificate could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// A file could not be read or holds nothing usable.
+    #[error("cannot read {path}: {reason}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it; never any of its content.
+        reason: String,
+    },
+    /// Certificate and key do not belong together, or the key's kind is not supported.
+    #[error("certificate and key cannot be used together: {0}")]
+    Pair(#[from] rustls::Error),
+}
+
+/// The certificate and key that new connections are served with. Certificates are renewed every few weeks, so they
+/// are read again from the same files on [`Self::reload`]; connections in progress keep theirs.
+pub struct Certificate {
+    certificate_file: PathBuf,
+    key_file: PathBuf,
+    current: RwLock<Arc<CertifiedKey>>,
+}
+
+impl Certificate {
+    /// Reads the certificate chain and the key (both PEM).
+    ///
+    /// # Errors
+    ///
+    /// [`CertificateError`] when a file cannot be read or the two do not belong together.
+    pub fn read(certificate_file: PathBuf, key_file: PathBuf) -> Result<Self, CertificateError> {
+        let current = RwLock::new(read_pair(&certificate_file, &key_file)?);
+        Ok(Self { certificate_file, key_file, current })
+    }
+
+    /// Reads both files again. On failure the previous certificate stays in use.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read`].
+    pub fn reload(&self) -> Result<(), CertificateError> {
+        let next = read_pair(&self.certificate_file, &self.key_file)?;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = next;
+        Ok(())
+    }
+}
+
+impl ResolvesServerCert for Certificate {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificate")
+            .field("certificate_file", &self.certificate_file)
+            .finish_non_exhaustive()
+    }
+}
+
+/// TLS 1.2 and 1.3 with ring's suites, which are Mozilla's "intermediate" ones without finite-field Diffie-Hellman.
+pub(super) fn server_config(certificate: Arc<Certificate>) -> Result<ServerConfig, CertificateError> {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(certificate);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+fn read_pair(certificate_file: &PathBuf, key_file: &PathBuf) -> Result<Arc<CertifiedKey>, CertificateError> {
+    let failed = |path: &PathBuf, reason: String| CertificateError::File { path: path.clone(), reason };
+    let chain = CertificateDer::pem_file_iter(certificate_file)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| failed(certificate_file, error.to_string()))?;
+    if chain.is_empty() {
+        return Err(failed(certificate_file, "there is no certificate in it".to_owned()));
+    }
+    let key = PrivateKeyDer::from_pem_file(key_file).map_err(|error| failed(key_file, error.to_string()))?;
+    Ok(Arc::new(CertifiedKey::from_der(chain, key, &ring::default_provider())?))
+}
