@@ -1,1 +1,3 @@
 //! What is true: words, states and rules, pure.
+
+pub mod person;
