@@ -2,3 +2,6 @@
 #![forbid(unsafe_code)]
 
 pub mod domain;
+pub mod http;
+pub mod mail;
+pub mod password;

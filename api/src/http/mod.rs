@@ -1,0 +1,3 @@
+//! The door for browsers and peers over HTTP.
+
+pub mod pages;
