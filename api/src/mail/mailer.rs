@@ -1,4 +1,6 @@
+use std::error::Error;
 use std::fmt;
+use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -59,12 +61,7 @@ impl Mailer {
     /// # Errors
     /// [`MailError::retry`] says whether sending it again makes sense.
     pub async fn send(&self, letter: &Letter, message_id: &str) -> Result<(), MailError> {
-        // Caught here, because the builder has panicked on input before: one letter must not stop the others.
-        // Nothing is shared that a panic could leave half done.
-        AssertUnwindSafe(self.carry(letter, message_id))
-            .catch_unwind()
-            .await
-            .unwrap_or(Err(MailError::Panicked))
+        caught(self.carry(letter, message_id)).await
     }
 
     /// Goes as far as sending a letter would, without one: connects, greets, secures, signs in; or makes sure that
@@ -119,6 +116,12 @@ impl fmt::Debug for Mailer {
         };
         f.debug_struct("Mailer").field("from", &self.from).field("transport", transport).finish()
     }
+}
+
+/// One letter must not stop the others: the message builder has panicked on input before. Nothing is shared that a
+/// panic could leave half done.
+pub(super) async fn caught(work: impl Future<Output = Result<(), MailError>>) -> Result<(), MailError> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or(Err(MailError::Panicked))
 }
 
 fn smtp_transport(config: &SmtpConfig) -> Result<Transport, MailConfigError> {
@@ -197,7 +200,7 @@ async fn write_file(directory: &Path, path: &Path, bytes: &[u8]) -> Result<(), M
     write.await.map_err(|error| unwritable(directory, &error))
 }
 
-fn unwritable(directory: &Path, error: &std::io::Error) -> MailError {
+fn unwritable(directory: &Path, error: &io::Error) -> MailError {
     MailError::File { path: directory.to_owned(), problem: error.to_string() }
 }
 
@@ -205,37 +208,44 @@ fn timed_out(limit: Duration) -> MailError {
     MailError::TimedOut { seconds: limit.as_secs() }
 }
 
+/// The client says which kind of reply it was, not which command it answered: a 5xx to the greeting counts as a
+/// refusal of the letter, too.
 fn smtp_error(error: &smtp::Error) -> MailError {
-    if let Some(code) = error.status().map(u16::from) {
-        let answer = words(error);
-        return match code {
-            // RFC 4954, 4 and 6: 432, 454 and 53x speak of the account.
-            432 | 454 | 530..=538 => MailError::Account { code },
-            400..=499 => MailError::Deferred { code, answer },
-            _ => MailError::Refused { code, answer },
-        };
-    }
-    if error.is_timeout() {
-        MailError::Unreachable("it does not answer".to_owned())
-    } else if error.is_tls() || error.is_client() {
+    let words = words(error);
+    match error.status().map(u16::from) {
+        // RFC 4954, 4 and 6: 432, 454 and 53x speak of the account.
+        Some(code @ (432 | 454 | 530..=538)) => MailError::Account { code },
+        Some(code @ 400..=499) => MailError::Deferred { code, answer: words },
+        Some(code) => MailError::Refused { code, answer: words },
         // What a client error means here: STARTTLS, or a way to sign in, is not offered.
-        MailError::NotPrivate(words(error))
-    } else {
-        MailError::Unreachable(words(error))
+        None if error.is_tls() || error.is_client() || is_about_tls(error) => MailError::NotPrivate(words),
+        None => MailError::Unreachable(words),
     }
 }
 
-/// The causes of an error in one short line: the server's words are theirs, so no control characters and no essays.
+/// Whether TLS is the cause, below the layers of I/O errors that it comes wrapped in.
+fn is_about_tls(error: &smtp::Error) -> bool {
+    causes(error).any(|cause| {
+        let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let inner = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        inner.or(cause.downcast_ref()).is_some()
+    })
+}
+
+/// The innermost cause in one short line: a server's words are theirs, so no control characters and no essays.
 fn words(error: &smtp::Error) -> String {
-    let mut text = String::new();
-    let mut cause: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = cause {
-        let part = error.to_string();
-        if !text.contains(&part) {
-            text.push_str(if text.is_empty() { "" } else { ": " });
-            text.push_str(&part);
-        }
-        cause = error.source();
-    }
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
+    let text = match causes(error).last() {
+        Some(cause) if is_broken_off(cause) => "the connection broke off".to_owned(),
+        Some(cause) => cause.to_string(),
+        None => error.to_string(),
+    };
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect()
+}
+
+fn is_broken_off(cause: &(dyn Error + 'static)) -> bool {
+    cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof)
+}
+
+fn causes(error: &smtp::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(error.source(), |&cause| cause.source())
 }

@@ -183,7 +183,7 @@ fn every_letter_says_who_sent_it_and_that_replies_are_not_read() {
     for letter in letters() {
         let text = expose(&letter.text);
         assert!(text.starts_with("Hello Ada Lovelace,\n"), "{text}");
-        assert!(text.contains("\n-- \n") || text.contains("\n--\nSent automatically by "), "{text}");
+        assert!(text.contains("\n--\nSent automatically by "), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= 100 || line.contains("https://")), "{text}");
         assert!(expose(&letter.html).contains("<html lang=\"en\">"));
     }
@@ -201,6 +201,55 @@ fn a_configuration_that_would_send_in_clear_is_refused() {
     }
     for host in ["localhost", "127.0.0.1", "::1"] {
         assert!(Mailer::new(&config(host)).is_ok(), "{host}");
+    }
+}
+
+#[test]
+fn every_name_that_we_accept_makes_a_header_in_ascii() {
+    let from = message::Sender(ada());
+    let long = "漢".repeat(64);
+    for name in
+        ["O’Brien, Jr.", "\"Ada\" \\ <x@y.example>", "=?utf-8?b?QQ==?=", "a;b:c@d(e)", "می\u{200c}نا", &long]
+    {
+        let to = Recipient { name: PersonName::parse(name).unwrap(), ..ada() };
+        let letter = registration_link().letter(to, now()).unwrap();
+        let message = from.compose(&letter, ID).unwrap();
+        let head = String::from_utf8(message.bytes).unwrap().split("\r\n\r\n").next().unwrap().to_owned();
+        assert!(head.is_ascii() && head.lines().all(|line| line.len() <= 78), "{head}");
+        assert_eq!(head.matches("\nTo: ").count(), 1, "{head}");
+        assert_eq!(message.envelope.to().len(), 1, "{head}");
+    }
+}
+
+#[tokio::test]
+async fn a_panic_ends_one_letter_and_not_the_worker() {
+    let error = mailer::caught(async { panic!("as the builder once did") }).await.unwrap_err();
+    assert_eq!((error.to_string().as_str(), error.retry()), ("sending the letter panicked", Retry::Never));
+}
+
+#[test]
+fn a_configuration_with_an_unknown_or_contradictory_field_is_refused() {
+    let read = |json: serde_json::Value| serde_json::from_value::<MailConfig>(json);
+    assert_eq!(read(serde_json::json!({})).unwrap().transport, TransportKind::File);
+    let whole = serde_json::json!({"transport": "smtp", "smtp": {"tls": "starttls", "username": "u", "password": "p"}});
+    assert!(Mailer::new(&read(whole).unwrap()).is_ok());
+    for json in [
+        serde_json::json!({"transprot": "smtp"}),
+        serde_json::json!({"smtp": {"hots": "mail.example"}}),
+        serde_json::json!({"smtp": {"tls": "opportunistic"}}),
+    ] {
+        assert!(read(json.clone()).is_err(), "{json}");
+    }
+    for smtp in [
+        serde_json::json!({"username": "u"}),
+        serde_json::json!({"password": "p"}),
+        serde_json::json!({"username": "u", "password": "p", "password_file": "/dev/null"}),
+        serde_json::json!({"username": "u", "password_file": "/dev/null"}),
+        serde_json::json!({"ca_file": "/nonexistent"}),
+        serde_json::json!({"timeout_seconds": 0}),
+    ] {
+        let config = read(serde_json::json!({"transport": "smtp", "smtp": smtp.clone()})).unwrap();
+        assert!(Mailer::new(&config).is_err(), "{smtp}");
     }
 }
 
