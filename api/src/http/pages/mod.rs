@@ -7,9 +7,9 @@ mod assets;
 mod response;
 mod views;
 
-pub use assets::{CONNECT_SCRIPT, ICON, STYLE, asset};
+pub use assets::{ASSETS, Asset, STYLE};
 pub use response::{content_security_policy, page, page_with_form_target};
-pub use views::{Code, Connect, Consent, Expected, Instance, Message, Mismatch, SignIn, SignedOut};
+pub use views::{Code, Connect, Consent, Instance, Message, Mismatch, SignIn, SignedOut};
 
 #[cfg(test)]
 mod tests;

@@ -52,16 +52,9 @@ pub struct Code<'a> {
     pub csrf: &'a str,
 }
 
-/// Who may approve, from the point of view of the person at the page.
-#[derive(Clone, Copy, Debug)]
-pub enum Expected<'a> {
-    /// The person at the page.
-    You,
-    /// Someone else, of whom only this may be known.
-    Someone(MaskedEmail<'a>),
-}
-
 /// Allow or deny the connection: posts `decision` (`allow`, `deny`), `request`, `csrf` to `action`.
+///
+/// For the named contact only: anyone else gets [`Mismatch`], so this page has nobody else to name as expected.
 ///
 /// Send it with [`super::page_with_form_target`]: the answer to the post redirects to the consumer, and browsers
 /// hold `form-action` against redirects too.
@@ -76,8 +69,6 @@ pub struct Consent<'a> {
     pub signed_in_name: &'a str,
     /// The address of the person who is signed in.
     pub signed_in_email: &'a EmailAddress,
-    /// Who may approve.
-    pub expected: Expected<'a>,
     /// The company to be connected.
     pub company_name: &'a str,
     /// The origin of its instance.
