@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
-/// The fewest characters of a new password (NIST SP 800-63B-4 asks for 15 alone, 8 with a second factor).
+/// The fewest characters of a new password.
 pub const MIN_CHARS: usize = 12;
 /// The most characters of a password.
 pub const MAX_CHARS: usize = 256;
