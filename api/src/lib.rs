@@ -7,3 +7,6 @@ pub mod world;
 pub mod http;
 pub mod http;
 pub mod outbound;
+pub mod http;
+pub mod mail;
+pub mod password;

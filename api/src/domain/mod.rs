@@ -24,3 +24,4 @@ pub type Timestamp = chrono::DateTime<chrono::Utc>;
 //! What is true: words, states and rules, pure.
 
 pub mod origin;
+pub mod person;

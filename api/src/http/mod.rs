@@ -7,3 +7,6 @@ pub mod headers;
 pub mod server;
 #[cfg(test)]
 mod server_tests;
+//! The door for browsers and peers over HTTP.
+
+pub mod pages;

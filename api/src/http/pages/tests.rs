@@ -1,0 +1,143 @@
+use axum::body::to_bytes;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use url::Url;
+
+use super::*;
+use crate::domain::person::EmailAddress;
+
+const HERE: Instance<'static> = Instance { name: "Northwind-IT", origin: "https://provider.example" };
+
+fn address(text: &str) -> EmailAddress {
+    EmailAddress::parse(text).unwrap()
+}
+
+/// Every page, filled with text that means something to HTML.
+fn pages() -> Vec<(&'static str, String)> {
+    let (ada, bob) = (address("ada@consumer.example"), address("bob@consumer.example"));
+    let sign_in = SignIn {
+        instance: HERE,
+        reason: Some("To approve the connection of Lovelace & Söhne <b>."),
+        error: Some("The address and the password do not belong together."),
+        email: "\"><script>alert(1)</script>",
+        code_by_mail: true,
+        return_to: "/oauth/authorize?request_uri=urn:x&client_id=1",
+        csrf: "csrf",
+    };
+    let code = Code {
+        instance: HERE,
+        email: "ada@consumer.example",
+        minutes: 10,
+        error: None,
+        password_url: "/sign-in?return_to=%2F",
+        return_to: "/",
+        csrf: "csrf",
+    };
+    let consent = Consent {
+        instance: HERE,
+        action: "/oauth/decision",
+        signed_in_name: "Ada Lovelace",
+        signed_in_email: &ada,
+        company_name: "Lovelace & Söhne <b>",
+        consumer_origin: "https://consumer.example",
+        provider_name: "Northwind-IT",
+        registration_number: "REG-000001",
+        fingerprint: "12345 67890 12345 67890",
+        scopes: &["Exchange keys with this instance, once.", "Send and receive messages through it."],
+        expires_at: "18 November 2026, 11:06 UTC",
+        request: "request",
+        return_to: "/oauth/authorize?request_uri=urn:x",
+        csrf: "csrf",
+    };
+    let mismatch = Mismatch {
+        instance: HERE,
+        expected: ada.masked(),
+        signed_in_name: "Bob",
+        signed_in_email: &bob,
+        company_name: "Lovelace & Söhne <b>",
+        provider_name: "Northwind-IT",
+        registration_number: "REG-000001",
+        reference: "4bf92f3577b34da6a3ce929d0e0e4736",
+        return_to: "/oauth/authorize?request_uri=urn:x",
+        csrf: "csrf",
+    };
+    let message = Message {
+        instance: HERE,
+        title: "This link has expired",
+        happened: "The registration link was good until 18 November 2026.",
+        why: Some("Links are good for seven days, so that a lost letter cannot be used later."),
+        what_to_do: &["Ask Northwind-IT for a new link.", "Name REG-000001."],
+        go_on: Some(("To the start", "/")),
+        reference: Some("4bf92f3577b34da6a3ce929d0e0e4736"),
+    };
+    let connect = Connect { instance: HERE, error: None, csrf: "csrf" };
+    let signed_out = SignedOut { instance: HERE, sign_in_url: "/sign-in" };
+    let render = |page: Result<String, askama::Error>| page.unwrap();
+    vec![
+        ("sign-in", render(askama::Template::render(&sign_in))),
+        ("code", render(askama::Template::render(&code))),
+        ("consent", render(askama::Template::render(&consent))),
+        ("mismatch", render(askama::Template::render(&mismatch))),
+        ("message", render(askama::Template::render(&message))),
+        ("connect", render(askama::Template::render(&connect))),
+        ("signed-out", render(askama::Template::render(&signed_out))),
+    ]
+}
+
+#[test]
+fn no_page_has_anything_inline_and_each_has_one_heading() {
+    for (name, html) in pages() {
+        assert_eq!(html.matches("<h1").count(), 1, "{name}");
+        let handler = |word: &str| word.starts_with("on") && word.contains("=\"");
+        assert!(!html.contains("style=\"") && !html.contains("<style"), "{name}");
+        assert!(!html.split_whitespace().any(handler), "{name}");
+        assert!(!html.contains("<script>"), "{name}");
+        assert!(!html.contains("<b>"), "{name}");
+    }
+}
+
+#[test]
+fn the_wrong_person_learns_no_address() {
+    let (_, html) = pages().swap_remove(3);
+    assert!(html.contains("a•••@consumer.example") && html.contains("bob@consumer.example"));
+    assert!(!html.contains("ada@"));
+}
+
+#[tokio::test]
+async fn a_page_may_post_home_and_on_request_be_sent_to_one_other_origin() {
+    let view = SignedOut { instance: HERE, sign_in_url: "/sign-in" };
+    let policy = |response: &axum::response::Response| {
+        response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned()
+    };
+    let home = page(StatusCode::OK, &view);
+    assert!(policy(&home).contains("form-action 'self';"), "{}", policy(&home));
+    let target = Url::parse("https://consumer.example:8443/oauth/callback?x=1").unwrap();
+    let away = page_with_form_target(StatusCode::FORBIDDEN, &view, &target);
+    assert!(policy(&away).contains("form-action 'self' https://consumer.example:8443;"), "{}", policy(&away));
+    assert_eq!(away.status(), StatusCode::FORBIDDEN);
+    assert_eq!(away.headers()[header::CACHE_CONTROL], "no-store");
+    assert_eq!(away.headers()[header::CONTENT_TYPE], "text/html; charset=utf-8");
+}
+
+#[tokio::test]
+async fn an_asset_that_the_browser_has_is_not_sent_again() {
+    let first = STYLE.response(&HeaderMap::new());
+    assert_eq!(first.status(), StatusCode::OK);
+    let tag = first.headers()[header::ETAG].clone();
+    assert_eq!(to_bytes(first.into_body(), usize::MAX).await.unwrap(), STYLE.body);
+    let mut known = HeaderMap::new();
+    known.insert(header::IF_NONE_MATCH, tag.clone());
+    let again = STYLE.response(&known);
+    assert_eq!((again.status(), &again.headers()[header::ETAG]), (StatusCode::NOT_MODIFIED, &tag));
+    assert!(to_bytes(again.into_body(), usize::MAX).await.unwrap().is_empty());
+    known.insert(header::IF_NONE_MATCH, HeaderValue::from_static("\"other\""));
+    assert_eq!(STYLE.response(&known).status(), StatusCode::OK);
+}
+
+#[test]
+fn every_file_that_a_page_refers_to_is_served() {
+    for (name, html) in pages() {
+        for path in html.split('"').filter(|text| text.starts_with("/assets/")) {
+            assert!(ASSETS.iter().any(|asset| asset.path == path), "{name}: {path}");
+        }
+    }
+}

@@ -1,0 +1,202 @@
+use askama::Template;
+use chrono::{DateTime, Utc};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::error::MailError;
+use super::letter::{Letter, Line, Link, Recipient};
+
+/// Invites the contact to connect their instance: the letter that carries the registration link.
+#[derive(Clone, Debug)]
+pub struct RegistrationLink {
+    /// The provider's name, and the origin of its instance: who asks.
+    pub provider_name: Line,
+    /// See `provider_name`.
+    pub provider_origin: Line,
+    /// The contact's company.
+    pub company_name: Line,
+    /// The origin of the contact's own instance, where the link leads.
+    pub consumer_origin: Line,
+    /// The link, with its secret.
+    pub link: Link,
+    /// When the link stops working.
+    pub expires_at: DateTime<Utc>,
+    /// The registration's human number, such as `REG-000001`.
+    pub registration_number: Line,
+    /// The fingerprint of the provider's identity key as screens show it.
+    pub fingerprint: Line,
+}
+
+#[derive(Template)]
+#[template(path = "registration_link.txt")]
+struct RegistrationLinkText<'a> {
+    to: &'a Recipient,
+    it: &'a RegistrationLink,
+}
+
+#[derive(Template)]
+#[template(path = "registration_link.html")]
+struct RegistrationLinkHtml<'a> {
+    title: &'a str,
+    to: &'a Recipient,
+    it: &'a RegistrationLink,
+}
+
+impl RegistrationLink {
+    fn until(&self) -> String {
+        day_and_time(self.expires_at)
+    }
+
+    /// Writes the letter.
+    ///
+    /// # Errors
+    /// [`MailError::Unsendable`] when a template fails.
+    pub fn letter(&self, to: Recipient, now: DateTime<Utc>) -> Result<Letter, MailError> {
+        let title = format!("Connect your instance to {} ({})", self.provider_name, self.registration_number);
+        let text = render(&RegistrationLinkText { to: &to, it: self })?;
+        let html = render(&RegistrationLinkHtml { title: &title, to: &to, it: self })?;
+        Ok(Letter { to, written_at: now, subject: title, text, html })
+    }
+}
+
+/// The one-time code to sign in with, instead of a password.
+#[derive(Clone)]
+pub struct SignInCode {
+    /// The instance that asks for the code, by name.
+    pub instance_name: Line,
+    /// The instance's origin: the only place to enter the code.
+    pub instance_origin: Line,
+    /// The code.
+    pub code: SecretString,
+    /// How long it is good for.
+    pub minutes: u32,
+}
+
+#[derive(Template)]
+#[template(path = "sign_in_code.txt")]
+struct SignInCodeText<'a> {
+    to: &'a Recipient,
+    it: &'a SignInCode,
+}
+
+#[derive(Template)]
+#[template(path = "sign_in_code.html")]
+struct SignInCodeHtml<'a> {
+    title: &'a str,
+    to: &'a Recipient,
+    it: &'a SignInCode,
+}
+
+impl SignInCode {
+    /// Writes the letter; the code stays out of the subject, which shows on locked screens.
+    ///
+    /// # Errors
+    /// [`MailError::Unsendable`] when a template fails.
+    pub fn letter(&self, to: Recipient, now: DateTime<Utc>) -> Result<Letter, MailError> {
+        let title = format!("Your sign-in code for {}", self.instance_name);
+        let text = render(&SignInCodeText { to: &to, it: self })?;
+        let html = render(&SignInCodeHtml { title: &title, to: &to, it: self })?;
+        Ok(Letter { to, written_at: now, subject: title, text, html })
+    }
+}
+
+/// Tells an administrator that a registration did not pass its checks, or did not come to an end.
+#[derive(Clone, Debug)]
+pub struct RegistrationFailed {
+    /// The instance that says so, by name.
+    pub instance_name: Line,
+    /// The registration's human number.
+    pub registration_number: Line,
+    /// The company that was to be connected.
+    pub company_name: Line,
+    /// The origin of the instance that was to be connected.
+    pub consumer_origin: Line,
+    /// What is wrong and how to mend it, one pair for each issue.
+    pub issues: Vec<(Line, Line)>,
+    /// The registration's page here.
+    pub registration_url: Link,
+}
+
+#[derive(Template)]
+#[template(path = "registration_failed.txt")]
+struct RegistrationFailedText<'a> {
+    to: &'a Recipient,
+    it: &'a RegistrationFailed,
+}
+
+#[derive(Template)]
+#[template(path = "registration_failed.html")]
+struct RegistrationFailedHtml<'a> {
+    title: &'a str,
+    to: &'a Recipient,
+    it: &'a RegistrationFailed,
+}
+
+impl RegistrationFailed {
+    /// Writes the letter.
+    ///
+    /// # Errors
+    /// [`MailError::Unsendable`] when a template fails.
+    pub fn letter(&self, to: Recipient, now: DateTime<Utc>) -> Result<Letter, MailError> {
+        let title = format!("{} needs you: {}", self.registration_number, self.company_name);
+        let text = render(&RegistrationFailedText { to: &to, it: self })?;
+        let html = render(&RegistrationFailedHtml { title: &title, to: &to, it: self })?;
+        Ok(Letter { to, written_at: now, subject: title, text, html })
+    }
+}
+
+/// Tells that two instances are connected.
+#[derive(Clone, Debug)]
+pub struct OnboardingComplete {
+    /// The instance that says so, by name.
+    pub instance_name: Line,
+    /// The other instance, by name.
+    pub peer_name: Line,
+    /// The other instance's origin.
+    pub peer_origin: Line,
+    /// The fingerprint of the other instance's identity key as screens show it.
+    pub fingerprint: Line,
+    /// Since when the connection stands.
+    pub established_at: DateTime<Utc>,
+    /// The connection's page here.
+    pub connection_url: Link,
+}
+
+#[derive(Template)]
+#[template(path = "onboarding_complete.txt")]
+struct OnboardingCompleteText<'a> {
+    to: &'a Recipient,
+    it: &'a OnboardingComplete,
+}
+
+#[derive(Template)]
+#[template(path = "onboarding_complete.html")]
+struct OnboardingCompleteHtml<'a> {
+    title: &'a str,
+    to: &'a Recipient,
+    it: &'a OnboardingComplete,
+}
+
+impl OnboardingComplete {
+    fn since(&self) -> String {
+        day_and_time(self.established_at)
+    }
+
+    /// Writes the letter.
+    ///
+    /// # Errors
+    /// [`MailError::Unsendable`] when a template fails.
+    pub fn letter(&self, to: Recipient, now: DateTime<Utc>) -> Result<Letter, MailError> {
+        let title = format!("Connected to {}", self.peer_name);
+        let text = render(&OnboardingCompleteText { to: &to, it: self })?;
+        let html = render(&OnboardingCompleteHtml { title: &title, to: &to, it: self })?;
+        Ok(Letter { to, written_at: now, subject: title, text, html })
+    }
+}
+
+fn render(template: &impl Template) -> Result<SecretString, MailError> {
+    template.render().map(SecretString::from).map_err(|error| MailError::Unsendable(error.to_string()))
+}
+
+fn day_and_time(at: DateTime<Utc>) -> String {
+    at.format("%-d %B %Y, %H:%M UTC").to_string()
+}
