@@ -1,1 +1,3 @@
+//! One test binary: the shape of the house, then whole instances from outside.
 
+mod tidy;
