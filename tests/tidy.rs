@@ -165,6 +165,7 @@ fn time_and_chance_have_one_source() {
             ("api/src/store/a.rs", "let id = Uuid::new_v4();"),
             ("api/src/store/a.rs", "let random = ring::rand::SystemRandom::new();"),
             ("api/src/actions/a.rs", "tokio::time::sleep(wait).await;"),
+            ("api/src/actions/a.rs", "use tokio::time; fn a() { time::timeout(wait, work) }"),
         ],
         &[
             ("api/src/world.rs", "let now = Utc::now();"),
@@ -224,6 +225,7 @@ fn failures_are_typed() {
         &[
             ("api/src/store/a.rs", "a.unwrap_or_default(); b.expect_err(1);"),
             ("keyservice/src/a.rs", "#[cfg(test)]\nmod tests { fn a() { b.unwrap(); panic!() } }"),
+            ("keyservice/src/a.rs", "self.keyring.unwrap(wrapped)?;"),
         ],
     );
 }
