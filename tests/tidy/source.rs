@@ -69,9 +69,24 @@ pub(crate) fn root() -> PathBuf {
 pub(crate) fn tree() -> Vec<Source> {
     let mut found = Vec::new();
     visit(&root(), "", &mut found);
+    let tests: Vec<String> = found.iter().flat_map(test_modules).collect();
+    let is_test = |path: &str| {
+        tests.iter().any(|one| path.starts_with(&format!("{one}.rs")) || path.starts_with(&format!("{one}/")))
+    };
+    for source in found.iter_mut().filter(|source| is_test(&source.path)) {
+        mark_tests(&mut source.tokens, true);
+    }
     found.sort_by(|a, b| a.path.cmp(&b.path));
     assert!(found.iter().any(|s| s.path == "api/src/lib.rs"), "the tree was not found at {:?}", root());
     found
+}
+
+/// The modules that this file declares for test builds only, as paths without their ending.
+fn test_modules(source: &Source) -> Vec<String> {
+    let own = source.path.trim_end_matches(".rs");
+    let folder = ["/mod", "/lib", "/main"].iter().find_map(|root| own.strip_suffix(root)).unwrap_or(own);
+    let declared = source.tokens.windows(3).filter(|t| t[0].test && t[0].is("mod") && t[2].is(";"));
+    declared.map(|t| format!("{folder}/{}", t[1].text)).collect()
 }
 
 fn visit(folder: &Path, prefix: &str, found: &mut Vec<Source>) {
@@ -267,4 +282,13 @@ fn comments_strings_and_test_code_are_told_apart() {
         ("After", 4, false),
     ];
     assert_eq!(words, expected);
+}
+
+#[test]
+fn modules_of_test_builds_are_found() {
+    let declared = |path, text| test_modules(&Source::new(path, text));
+    let text = "#[cfg(test)]\nmod doubles;\nmod real;\n#[cfg(test)]\nmod here { fn a() {} }";
+    assert_eq!(declared("api/src/outbound/mod.rs", text), ["api/src/outbound/doubles"]);
+    assert_eq!(declared("api/src/outbound.rs", text), ["api/src/outbound/doubles"]);
+    assert_eq!(declared("keyservice/src/lib.rs", text), ["keyservice/src/doubles"]);
 }
