@@ -1,1 +1,4 @@
+//! One test binary: the shape of the house, then whole instances from outside.
 
+mod environment;
+mod tidy;

@@ -1,0 +1,35 @@
+//! What the tests may use beyond Rust, as the environment tells. `tests/run` brings all of it; `cargo test` alone
+//! runs without and says what it left out.
+
+use std::env;
+use std::io::{self, Write};
+use std::path::Path;
+
+/// The address of a PostgreSQL superuser who may create databases.
+pub(crate) fn postgres() -> Option<String> {
+    env::var("LINKSPAN_TEST_POSTGRES").ok().filter(|address| !address.is_empty())
+}
+
+/// Whether `node` is there and the packages of `tests/node` are installed.
+pub(crate) fn node() -> bool {
+    env::var_os("LINKSPAN_TEST_NODE").is_some()
+}
+
+#[test]
+fn everything_is_run_or_named_as_left_out() {
+    let has_clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("node/package.json").exists();
+    let mut left_out = Vec::new();
+    if postgres().is_none() {
+        left_out.push("every test on PostgreSQL (LINKSPAN_TEST_POSTGRES is not set)");
+    }
+    if has_clients && !node() {
+        left_out.push("the clients from npm (LINKSPAN_TEST_NODE is not set)");
+    }
+    if left_out.is_empty() {
+        return;
+    }
+    let text = format!("left out: {}; ./tests/run runs everything", left_out.join(", "));
+    assert!(env::var_os("LINKSPAN_TEST_COMPLETE").is_none(), "{text}");
+    // Past the capture of a passing test's output, to where a person sees it.
+    writeln!(io::stderr(), "\n{text}").unwrap();
+}
