@@ -13,6 +13,8 @@ pub mod direction;
 pub mod effect;
 pub mod id;
 pub mod link;
+pub mod origin;
+pub mod person;
 pub mod refusal;
 pub mod registration;
 pub mod requester;
@@ -21,7 +23,3 @@ pub mod settings;
 
 /// A moment, in UTC, with the millisecond as its smallest step.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;
-//! What is true: words, states and rules, pure.
-
-pub mod origin;
-pub mod person;

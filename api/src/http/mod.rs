@@ -1,12 +1,8 @@
-//! The doors that speak HTTP.
+//! The door that speaks HTTP: to browsers, front ends and peers.
 
 pub mod graphql;
-//! The HTTP door.
-
 pub mod headers;
+pub mod pages;
 pub mod server;
 #[cfg(test)]
 mod server_tests;
-//! The door for browsers and peers over HTTP.
-
-pub mod pages;

@@ -1,5 +1,6 @@
 //! The tables as sea-orm sees them. Private to the store: outside, rows are things of the domain.
 
+#![allow(unreachable_pub, reason = "sea-orm's derives write `pub` items into these private modules")]
 macro_rules! tables {
     ($($name:ident = $table:literal { $($(#[$meta:meta])* $field:ident: $type:ty,)+ })+) => {$(
         pub(super) mod $name {

@@ -1,6 +1,6 @@
 //! Issues: what findings raised, de-duplicated, until it is resolved.
 
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, Set};
 use serde_json::json;
 

@@ -1,0 +1,165 @@
+//! The verbs: one file per noun, one function per verb. An action loads, asks the domain, and saves the fact with
+//! its work, its audit entry and its change in one transaction. No action touches the network.
+
+mod keys;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+
+pub use keys::Keys;
+
+use crate::domain::direction::Measure;
+use crate::domain::id::{InstanceId, TraceId};
+use crate::domain::origin::{Origin, OriginPolicy};
+use crate::domain::refusal::{Refusal, RefusalCode};
+use crate::domain::registration::Environment;
+use crate::domain::requester::Requester;
+use crate::password::PasswordHasher;
+use crate::store::{Cause, IdempotencyKey, Store, StoreError, Tx};
+use crate::world::World;
+
+/// Protocol versions this instance speaks, the newest first.
+pub const PROTOCOL_VERSIONS: &[u16] = &[1];
+/// The software version that is told to peers.
+pub const SOFTWARE: &str = env!("CARGO_PKG_VERSION");
+
+/// What this instance is, as its operator configured it.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// How peers know it.
+    pub instance: InstanceId,
+    /// Where others reach it.
+    pub origin: Origin,
+    /// Whether an operator set the origin, rather than leaving the default.
+    pub origin_is_set: bool,
+    /// Name for people.
+    pub name: String,
+    /// What it is for.
+    pub environment: Environment,
+    /// Which URLs of others are acceptable.
+    pub policy: OriginPolicy,
+    /// Whether letters can be sent.
+    pub mail_on: bool,
+    /// How long a registration link is good.
+    pub link_lifetime: TimeDelta,
+    /// How directions are judged.
+    pub measure: Measure,
+}
+
+/// Who asks, under which trace.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Who asks.
+    pub requester: Requester,
+    /// Follows the request through logs, refusals and peers.
+    pub trace: TraceId,
+}
+
+impl Call {
+    /// A call by this instance itself.
+    #[must_use]
+    pub const fn system(trace: TraceId) -> Self {
+        Self { requester: Requester::System, trace }
+    }
+}
+
+/// Why an action did not do what it was asked: the caller's fault is a refusal, the rest is ours.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The expected "no".
+    #[error("{}", .0.message)]
+    Refused(Box<Refusal>),
+    /// Memory does not work.
+    #[error(transparent)]
+    Store(StoreError),
+    /// The key service does not work, or refuses.
+    #[error(transparent)]
+    Keys(#[from] keyservice::Error),
+    /// Something that cannot be, unless we have a bug.
+    #[error("{0}")]
+    Bug(&'static str),
+}
+
+/// What an action answers.
+pub type Done<T> = Result<T, Failure>;
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(Box::new(refusal))
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict(what) => Refusal::conflict(what).into(),
+            StoreError::Missing(what) => Refusal::not_found(what).into(),
+            StoreError::Duplicate(what) => {
+                Refusal::new(RefusalCode::Duplicate, format!("Such a {what} exists already.")).into()
+            }
+            error => Self::Store(error),
+        }
+    }
+}
+
+/// The verbs of one instance.
+#[derive(Clone)]
+pub struct Actions {
+    pub(crate) store: Store,
+    pub(crate) keys: Keys,
+    pub(crate) world: World,
+    pub(crate) profile: Arc<Profile>,
+    pub(crate) passwords: PasswordHasher,
+}
+
+impl std::fmt::Debug for Actions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Actions").field("profile", &self.profile).finish_non_exhaustive()
+    }
+}
+
+impl Actions {
+    /// The verbs over this memory and these keys.
+    #[must_use]
+    pub fn new(store: Store, keys: Keys, world: World, profile: Profile, cores: NonZeroUsize) -> Self {
+        Self { store, keys, world, profile: Arc::new(profile), passwords: PasswordHasher::new(cores) }
+    }
+
+    /// What this instance is.
+    #[must_use]
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// What this instance's keys are known by; never the keys.
+    #[must_use]
+    pub const fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Begins the transaction of a verb.
+    pub(crate) async fn begin(&self, label: &'static str, call: &Call) -> Done<Tx> {
+        let cause = Cause { requester: call.requester.clone(), trace: call.trace, now: self.world.now() };
+        Ok(self.store.begin(label, &cause).await?)
+    }
+}
+
+/// The first answer under an idempotency key, if there is one.
+pub(crate) async fn answered(tx: &Tx, key: Option<&IdempotencyKey>) -> Done<Option<uuid::Uuid>> {
+    let Some(key) = key else { return Ok(None) };
+    match tx.answered(key).await? {
+        Err(refusal) => Err(refusal.into()),
+        Ok(None) => Ok(None),
+        Ok(Some(id)) => Ok(Some(uuid::Uuid::try_parse(&id).map_err(|_| Failure::Bug("idempotency result"))?)),
+    }
+}
+
+/// Keeps the answer under the caller's idempotency key.
+pub(crate) async fn keep_answer(tx: &mut Tx, key: Option<&IdempotencyKey>, id: uuid::Uuid) -> Done<()> {
+    if let Some(key) = key {
+        tx.keep_answer(key, id.to_string()).await?;
+    }
+    Ok(())
+}
