@@ -38,8 +38,12 @@ impl Entropy for Seeded {
 
 /// An instance whose root key and id are this byte repeated.
 pub(crate) fn service(byte: u8) -> KeyService {
+    service_as(byte, byte)
+}
+
+fn service_as(byte: u8, instance: u8) -> KeyService {
     let root = RootKey::from_bytes([byte; 32]);
-    KeyService::initialise(&root, [byte; 16], Arc::new(Seeded::new(byte)), NOW).unwrap().0
+    KeyService::initialise(&root, [instance; 16], Arc::new(Seeded::new(byte)), NOW).unwrap().0
 }
 
 /// An active key.
@@ -64,7 +68,12 @@ pub(crate) struct Side {
 
 impl Side {
     pub(crate) fn new(byte: u8) -> Self {
-        let service = service(byte);
+        Self::posing_as(byte, byte)
+    }
+
+    /// One with keys of its own and the id of another.
+    pub(crate) fn posing_as(byte: u8, instance: u8) -> Self {
+        let service = service_as(byte, instance);
         let identity = key(&service, Purpose::IdentitySigning);
         Self { service, identity }
     }

@@ -7,7 +7,7 @@ use data_encoding::HEXLOWER;
 
 use crate::error::Error;
 use crate::exchange::schedule::{Identities, provider_signature_input, transcript_1, transcript_2};
-use crate::exchange::{Floor, LinkSpec, M2, RegistrationContext, SUITE_1, VERSION_1, link_id};
+use crate::exchange::{Floor, LinkSpec, M1, M2, RegistrationContext, SUITE_1, VERSION_1, link_id};
 use crate::lifecycle::{KeyState, LifecycleVerb};
 use crate::testing::{NOW, Pair, Run, Side};
 
@@ -83,6 +83,57 @@ fn a_message_made_for_one_registration_is_refused_in_every_other() {
             matches!(refused, Error::BadSignature | Error::ContextMismatch { .. }),
             "another {name}: {refused:?}"
         );
+    }
+}
+
+#[test]
+fn an_impostor_who_says_everything_right_but_has_another_key_is_refused() {
+    let pair = Pair::new();
+    let Pair { provider, consumer, context } = &pair;
+    let unexpected = |what| Error::ContextMismatch { what };
+
+    let impostor = Side::posing_as(3, 1);
+    let provider_key = impostor.identity.public_key().unwrap();
+    let theirs = RegistrationContext { provider_key, ..context.clone() };
+    let (id, m1) = consumer.service.initiate(&consumer.identity, context, 1, NOW).unwrap();
+    let (m2, _) = impostor.service.respond(&impostor.identity, &theirs, &m1, Floor::default(), NOW).unwrap();
+    let refused = consumer.service.conclude(id, &consumer.identity, &m2, pair.link(1), NOW);
+    assert_eq!(refused.unwrap_err(), unexpected("provider key"));
+
+    let impostor = Side::posing_as(3, 2);
+    let consumer_key = impostor.identity.public_key().unwrap();
+    let theirs = RegistrationContext { consumer_key, ..context.clone() };
+    let (_, m1) = impostor.service.initiate(&impostor.identity, &theirs, 1, NOW).unwrap();
+    let refused = provider.service.respond(&provider.identity, context, &m1, Floor::default(), NOW);
+    assert_eq!(refused.unwrap_err(), unexpected("consumer key"));
+}
+
+#[test]
+fn a_weak_identity_key_is_refused_before_anything_else() {
+    let pair = Pair::new();
+    let consumer = &pair.consumer;
+    let (id, m1) = consumer.service.initiate(&consumer.identity, &pair.context, 1, NOW).unwrap();
+    let (m2, _) = pair.respond(&m1).unwrap();
+    for low in [0, 1] {
+        let mut public_key = [0; 32];
+        public_key[0] = low;
+        assert_eq!(pair.respond(&M1 { public_key, ..m1.clone() }).unwrap_err(), Error::WeakKey);
+    }
+    let weak = M2 { public_key: [0; 32], ..m2 };
+    let refused = consumer.service.conclude(id, &consumer.identity, &weak, pair.link(1), NOW);
+    assert_eq!(refused.unwrap_err(), Error::WeakKey);
+}
+
+#[test]
+fn oversized_messages_are_refused() {
+    let pair = Pair::new();
+    let (_, m1) = pair.consumer.service.initiate(&pair.consumer.identity, &pair.context, 1, NOW).unwrap();
+    for large in [
+        M1 { offer_suites: vec![SUITE_1; 17], ..m1.clone() },
+        M1 { offer_versions: Vec::new(), ..m1.clone() },
+        M1 { origin: "x".repeat(301), ..m1.clone() },
+    ] {
+        assert_eq!(pair.respond(&large).unwrap_err(), Error::TooLarge { what: "M1" });
     }
 }
 

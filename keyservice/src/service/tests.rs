@@ -270,6 +270,12 @@ fn authenticators_differ_by_purpose_and_by_instance() {
 }
 
 #[test]
+fn the_service_is_shared_between_threads() {
+    fn shared<T: Send + Sync + 'static>() {}
+    shared::<KeyService>();
+}
+
+#[test]
 fn nothing_secret_is_printed() {
     let service = service(1);
     assert_eq!(format!("{service:?}"), "KeyService { .. }");
@@ -277,6 +283,21 @@ fn nothing_secret_is_printed() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn nothing_from_outside_makes_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let service = service(1);
+        let data = key(&service, Purpose::DataEncryption);
+        prop_assert!(service.open_sealed(&data, &[], &bytes, NOW).is_err());
+        let hierarchy = SealedHierarchy { bytes: bytes.clone() };
+        let root = RootKey::from_bytes([1; 32]);
+        prop_assert!(KeyService::open(&root, [1; 16], &hierarchy, Arc::new(SystemEntropy)).is_err());
+        let mut known = vec![SEAL_FORMAT, 1, 0, 0, 0, 0, 0, 0, 0];
+        known.extend_from_slice(&bytes);
+        prop_assert!(service.open_sealed(&data, &[], &known, NOW).is_err());
+        let _ = PublicKey::parse(&bytes);
+        let _ = RootKey::parse(&bytes);
+    }
 
     #[test]
     fn a_life_is_dated_counted_and_final(verbs in proptest::collection::vec(0..8usize, 0..12)) {
