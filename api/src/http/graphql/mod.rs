@@ -2,7 +2,7 @@
 //!
 //! The handling is our own because the usual one accepts what it should refuse: documents that overflow the parser's
 //! stack or never end, mutations that any web page can trigger, bodies and sockets without a limit. Each request goes
-//! the same way whatever it came by: [`params`] → [`document`] (bytes, size, validation) → [`execute`] → [`shape`] and [`error`].
+//! the same way whatever it came by: `params` → `document` (bytes, size, validation) → `execute` → `shape` and `error`.
 //!
 //! Built to: GraphQL over HTTP (GraphQL Foundation, working draft), the protocol document of `graphql-ws`
 //! (`graphql-transport-ws`), and that of `graphql-sse` (distinct connections mode).

@@ -269,3 +269,24 @@ async fn a_subscription_needs_a_stream() {
     let answer = query(server.address, "subscription { ticks }").await;
     assert_eq!((answer.status, answer.code().as_str()), (400, "INVALID_INPUT"));
 }
+
+#[tokio::test]
+async fn one_callers_operations_do_not_take_the_others_turn() {
+    let config =
+        GraphqlConfig { max_operations_per_caller: 1, operation_timeout_ms: 400, ..GraphqlConfig::default() };
+    let server = serve(config, 0).await;
+    let slow = json!({ "query": "{ slow(ms: 60000) }" });
+    let hello = json!({ "query": "{ hello }" });
+    let first = post(server.address, &slow);
+    let rest = async {
+        while server.world.slow.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        let anna = post_with(server.address, "authorization: Bearer good", &hello).await;
+        // Still running: the other answer came meanwhile.
+        assert_eq!((anna.status, server.world.slow.load(Ordering::SeqCst)), (200, 1));
+        post(server.address, &slow).await
+    };
+    let (first, second) = tokio::join!(first, rest);
+    assert_eq!((first.status, second.status), (503, 503));
+}
