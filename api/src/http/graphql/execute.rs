@@ -10,6 +10,7 @@ use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, StreamExt};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tracing::Instrument;
 
 use super::admission::Share;
 use super::config::Introspection;
@@ -83,7 +84,7 @@ impl<E: Executor, B: Backend> Endpoint<E, B> {
     /// # Errors
     /// When there was no time or room for it, or it was refused before it ran.
     pub(super) async fn run(&self, ready: Ready) -> Result<Reply, RequestError> {
-        let Ready { request, shape, trace_id, share, .. } = ready;
+        let Ready { kind, request, shape, trace_id, share } = ready;
         let inner = &self.0;
         let work = async {
             let permit = inner.admission.operation(&share).await.ok()?;
@@ -91,7 +92,8 @@ impl<E: Executor, B: Backend> Endpoint<E, B> {
             drop(permit);
             Some(result)
         };
-        match timeout(inner.config.operation_timeout(), work).await {
+        let span = tracing::info_span!("graphql", trace_id, kind = kind.name());
+        match timeout(inner.config.operation_timeout(), work.instrument(span)).await {
             Ok(Some(Ok(mut response))) => {
                 let headers = std::mem::take(&mut response.http_headers);
                 Ok(Reply { body: publish(response, &shape, &trace_id)?, headers })

@@ -1,5 +1,4 @@
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
@@ -237,19 +236,9 @@ async fn an_operation_has_so_much_time_and_ends_when_its_client_goes() {
     let body = json!({ "query": "{ slow(ms: 4000) }" }).to_string();
     let head = "POST /graphql HTTP/1.1\ncontent-type: application/json";
     let stream = request(server.address, head, body.as_bytes()).await;
-    let reached = |running| {
-        let slow = &server.world.slow;
-        async move {
-            let since = Instant::now();
-            while slow.load(Ordering::SeqCst) != running && since.elapsed() < Duration::from_secs(3) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            slow.load(Ordering::SeqCst) == running
-        }
-    };
-    assert!(reached(1).await);
+    assert!(server.world.reaches(1).await);
     drop(stream);
-    assert!(reached(0).await);
+    assert!(server.world.reaches(0).await);
 }
 
 #[tokio::test]
