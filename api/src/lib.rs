@@ -31,5 +31,8 @@ pub mod http;
 pub mod mail;
 pub mod outbound;
 pub mod password;
+pub mod peer;
+pub mod probe;
 pub mod store;
+pub mod worker;
 pub mod world;
