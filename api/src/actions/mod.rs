@@ -14,6 +14,15 @@ mod scan;
 mod settings;
 mod work;
 
+pub mod jwt;
+mod keys;
+pub mod kept;
+pub mod letters;
+mod limits;
+pub mod people;
+pub mod session;
+mod token;
+
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -25,6 +34,7 @@ pub use registration::NewRegistration;
 pub use scan::ScanPlan;
 pub use settings::SettingsChange;
 pub use work::input_digest;
+use limits::Limits;
 
 use crate::domain::direction::Measure;
 use crate::domain::id::{InstanceId, TraceId};
@@ -128,6 +138,7 @@ pub struct Actions {
     pub(crate) world: World,
     pub(crate) profile: Arc<Profile>,
     pub(crate) passwords: PasswordHasher,
+    pub(crate) limits: Limits,
 }
 
 impl std::fmt::Debug for Actions {
@@ -140,7 +151,7 @@ impl Actions {
     /// The verbs over this memory and these keys.
     #[must_use]
     pub fn new(store: Store, keys: Keys, world: World, profile: Profile, cores: NonZeroUsize) -> Self {
-        Self { store, keys, world, profile: Arc::new(profile), passwords: PasswordHasher::new(cores) }
+        Self { store, keys, world, profile: Arc::new(profile), passwords: PasswordHasher::new(cores), limits: Limits::default() }
     }
 
     /// What this instance is.
