@@ -15,7 +15,6 @@ mod settings;
 mod work;
 
 pub mod jwt;
-mod keys;
 pub mod kept;
 pub mod letters;
 mod limits;

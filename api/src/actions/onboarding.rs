@@ -26,7 +26,7 @@ pub(crate) const LOOK_AGAIN: TimeDelta = TimeDelta::milliseconds(500);
 
 /// The secrets of an attempt, sealed in its row.
 #[derive(Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct AttemptSecrets {
     /// PKCE verifier (RFC 7636).
     pub(crate) verifier: Option<String>,

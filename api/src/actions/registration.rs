@@ -1,5 +1,6 @@
 //! What a provider does with registrations.
 
+use keyservice::PublicKey;
 use keyservice::exchange::link_module;
 use secrecy::SecretString;
 use serde_json::json;
@@ -310,17 +311,19 @@ impl Actions {
         if !self.profile.mail_on {
             return Ok(());
         }
-        let company = tx.company(registration.company).await?.ok_or(Failure::Bug("company"))?;
+        let State::ClosedComplete { connection, at } = &registration.state else { return Ok(()) };
+        let Some(connection) = tx.connection(*connection).await? else { return Ok(()) };
         let Some(reader) = tx.account(registration.created_by).await? else { return Ok(()) };
+        let key = PublicKey::parse(&connection.peer.public_key.ok_or(Failure::Bug("peer key"))?)?;
         let body = LetterBody::OnboardingComplete {
             to_name: reader.name.clone(),
             to_address: reader.email,
             instance_name: self.profile.name.clone(),
-            instance_origin: self.profile.origin.to_string(),
-            company_name: company.name,
+            peer_name: connection.peer.name.clone().unwrap_or_default(),
             peer_origin: registration.origin.to_string(),
-            registration_number: registration.label(),
-            completed_at_ms: tx.now().timestamp_millis(),
+            fingerprint: key.fingerprint_groups(),
+            established_at_ms: at.timestamp_millis(),
+            connection_url: format!("{}/connections/{}", self.profile.origin, connection.id),
         };
         letters::enqueue_letter(tx, &self.keys, &body).await?;
         Ok(())

@@ -6,7 +6,7 @@ use super::{Actions, Call, Done};
 use crate::domain::Timestamp;
 use crate::domain::connection::Part;
 use crate::domain::effect::Work;
-use crate::domain::id::ConnectionId;
+use crate::domain::id::{ConnectionId, TraceId};
 use crate::store::{Job, NewJob, Reader};
 
 /// How often a failing job is tried before it is left for a person to see.
@@ -70,6 +70,13 @@ impl Actions {
     /// Random text, as long as so many bytes are in base64.
     pub(crate) fn random_text<const N: usize>(&self) -> Done<String> {
         Ok(data_encoding::BASE64.encode(&self.world.bytes::<N>()?))
+    }
+
+    /// A trace id for a request that brought none.
+    #[must_use]
+    pub fn fresh_trace(&self) -> TraceId {
+        // Without entropy nothing else works either; a trace id is the last thing to fail over.
+        self.world.trace().unwrap_or(TraceId(1))
     }
 
     /// What we are in a connection, if it exists.

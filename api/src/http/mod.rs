@@ -3,6 +3,7 @@
 pub mod graphql;
 pub mod headers;
 pub mod pages;
+pub mod peer;
 pub mod server;
 #[cfg(test)]
 mod server_tests;

@@ -1,5 +1,6 @@
 //! Carries committed work out, at least once, under a lease. The only one to move the hands.
 
+mod letter;
 mod onboarding;
 mod scan;
 
@@ -76,7 +77,7 @@ impl Trouble {
 impl Worker {
     /// A worker with these hands.
     #[must_use]
-    pub const fn new(actions: Actions, outbound: Outbound, mailer: Mailer) -> Self {
+    pub fn new(actions: Actions, outbound: Outbound, mailer: Mailer) -> Self {
         Self { actions, peer: Peer::new(outbound.clone()), probe: Probe::new(outbound), mailer }
     }
 
@@ -170,12 +171,6 @@ impl Worker {
             Work::ExpireAttempt(id) => Ok(self.actions.expire_attempt(&call, id).await?),
             Work::Sweep => Ok(self.actions.sweep(&call).await?),
         }
-    }
-
-    async fn letter(&self, job: &Job) -> Result<(), Trouble> {
-        let letter = self.actions.open_letter(job)?;
-        self.mailer.send(&letter, &job.id.to_string()).await?;
-        Ok(())
     }
 
     /// Asks the registered origin, and nobody else, whether it holds the claiming key.
