@@ -2,6 +2,7 @@
 
 pub mod graphql;
 pub mod headers;
+pub mod health;
 pub mod pages;
 pub mod peer;
 pub mod server;
