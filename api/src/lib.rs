@@ -27,6 +27,9 @@
 #[macro_use]
 pub mod domain;
 pub mod actions;
+pub mod cli;
+pub mod config;
+pub mod demo;
 pub mod http;
 pub mod mail;
 pub mod outbound;
