@@ -173,7 +173,7 @@ impl App {
 
 /// The instance's own keys; made on first start.
 async fn open_keys(config: &Config, store: &Store, world: &World) -> Result<(InstanceId, Keys), StartError> {
-    let path = config.root_key_path();
+    let path = config.root_key_file();
     let record = match store.instance().await? {
         Some(record) => record,
         None => initialise(&path, store, world).await?,
