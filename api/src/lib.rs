@@ -27,6 +27,7 @@
 #[macro_use]
 pub mod domain;
 pub mod actions;
+pub mod graphql;
 pub mod http;
 pub mod mail;
 pub mod outbound;
