@@ -30,6 +30,7 @@ pub mod actions;
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod graphql;
 pub mod http;
 pub mod mail;
 pub mod outbound;
