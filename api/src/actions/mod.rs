@@ -1,7 +1,7 @@
 //! The verbs: one file per noun, one function per verb. An action loads, asks the domain, and saves the fact with
 //! its work, its audit entry and its change in one transaction. No action touches the network.
 
-//pub mod authorization;
+pub mod authorization;
 pub mod jwt;
 mod keys;
 pub mod kept;
