@@ -1,9 +1,21 @@
 //! The verbs: one file per noun, one function per verb. An action loads, asks the domain, and saves the fact with
 //! its work, its audit entry and its change in one transaction. No action touches the network.
 
+mod claim;
+mod connection;
+mod handshake;
+mod identity;
+mod keys;
+mod message;
+pub(crate) mod onboarding;
+mod probing;
+mod registration;
+mod scan;
+mod settings;
+mod work;
+
 pub mod authorization;
 pub mod jwt;
-mod keys;
 pub mod kept;
 pub mod letters;
 mod limits;
@@ -16,7 +28,12 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 
+pub use identity::VerifiedIdentity;
 pub use keys::Keys;
+pub use registration::NewRegistration;
+pub use scan::ScanPlan;
+pub use settings::SettingsChange;
+pub use work::input_digest;
 use limits::Limits;
 
 use crate::domain::direction::Measure;

@@ -5,12 +5,18 @@ pub mod connect;
 pub mod docs;
 pub mod graphql;
 pub mod headers;
+pub mod health;
 pub mod oauth;
 pub mod pages;
+pub mod peer;
 pub mod server;
 #[cfg(test)]
 mod server_tests;
 pub mod sign_in;
+
+use axum::Router;
+use axum::http::HeaderMap;
+use axum::routing::get;
 
 use crate::actions::Actions;
 use crate::auth::Auth;
@@ -30,4 +36,16 @@ impl State {
     pub fn new(actions: Actions) -> Self {
         Self { auth: Auth::new(actions.clone()), actions }
     }
+}
+
+/// Everything that is for browsers, and the authorization server.
+pub fn pages_router(state: State) -> Router {
+    let assets = pages::ASSETS.iter().fold(Router::new(), |router, asset| {
+        router.route(asset.path, get(move |headers: HeaderMap| async move { asset.response(&headers) }))
+    });
+    assets
+        .merge(sign_in::router(state.clone()))
+        .merge(oauth::router(state.clone()))
+        .merge(connect::router(state.clone()))
+        .merge(docs::router(state))
 }

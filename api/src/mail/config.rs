@@ -3,10 +3,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use secrecy::SecretString;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// How letters leave this instance.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MailConfig {
     /// `file` writes each letter into `directory`, `smtp` hands it to a mail server, `off` sends none and leaves
@@ -23,7 +23,7 @@ pub struct MailConfig {
 }
 
 /// The ways for a letter to leave.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TransportKind {
     /// No letters.
@@ -36,7 +36,7 @@ pub enum TransportKind {
 }
 
 /// The mail server that takes our letters.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SmtpConfig {
     /// Its name, as in its certificate. Default `localhost`.
@@ -48,7 +48,7 @@ pub struct SmtpConfig {
     /// The account to sign in to the mail server with; none by default.
     pub username: Option<String>,
     /// The account's password. Better in a file: `password_file`.
-    #[serde(deserialize_with = "secret")]
+    #[serde(deserialize_with = "secret", serialize_with = "masked")]
     pub password: Option<SecretString>,
     /// A file with the account's password on its first line, used instead of `password`.
     pub password_file: Option<PathBuf>,
@@ -60,7 +60,7 @@ pub struct SmtpConfig {
 
 /// How the connection to the mail server is kept private. There is no "if offered": that sends the password in
 /// clear to whoever leaves STARTTLS out of the answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SmtpTls {
     /// Required upgrade after the greeting (RFC 3207).
@@ -137,4 +137,8 @@ impl fmt::Debug for SmtpConfig {
 
 fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretString>, D::Error> {
     Option::<String>::deserialize(deserializer).map(|text| text.map(SecretString::from))
+}
+
+fn masked<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
+    secret.as_ref().map(|_| "********").serialize(serializer)
 }

@@ -27,7 +27,7 @@ use std::time::Duration;
 use migrations::Migrator;
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, Statement};
 use sea_orm_migration::MigratorTrait as _;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer};
 use tokio::sync::{Notify, watch};
 
 pub use authorization::{AuthorizationRequest, AuthorizationState};
@@ -49,11 +49,12 @@ use crate::domain::Timestamp;
 use crate::world::World;
 
 /// Where the database is.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// `sqlite:PATH` for the embedded database, or `postgres://user@host/name`. A password in the URL works,
     /// but `password_file` keeps it out of the environment.
+    #[serde(serialize_with = "without_password")]
     pub url: String,
     /// A file whose content is the database password.
     pub password_file: Option<std::path::PathBuf>,
@@ -65,6 +66,40 @@ impl Default for Config {
     fn default() -> Self {
         Self { url: "sqlite:linkspan.db".to_owned(), password_file: None, max_connections: 16 }
     }
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config")
+            .field("url", &masked(&self.url))
+            .field("password_file", &self.password_file)
+            .field("max_connections", &self.max_connections)
+            .finish()
+    }
+}
+
+/// The URL as it may be shown. One that cannot be read may hold a password anywhere, so nothing of it is shown.
+fn masked(url: &str) -> String {
+    if url.starts_with("sqlite:") {
+        return url.to_owned();
+    }
+    match url::Url::parse(url) {
+        Ok(mut url) => {
+            if url.password().is_some() && url.set_password(Some("********")).is_err() {
+                return "********".to_owned();
+            }
+            // A password may also stand among the parameters.
+            if url.query().is_some() {
+                url.set_query(Some("********"));
+            }
+            url.to_string()
+        }
+        Err(_) => "********".to_owned(),
+    }
+}
+
+fn without_password<S: Serializer>(url: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&masked(url))
 }
 
 /// What goes wrong with memory. The driver's error is kept as the source, for our log only.

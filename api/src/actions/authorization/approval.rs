@@ -120,7 +120,7 @@ impl Actions {
         Ok(Approval::Consent(Consent {
             signed_in_name: person.name.clone(),
             signed_in_email: email(&person.email)?,
-            company_name: self.company_of(&tx, &case).await?,
+            company_name: self.company_name_of(&tx, &case).await?,
             consumer_origin: case.claim.origin.to_string(),
             provider_name: self.provider_name(&tx).await?,
             registration_number: case.registration.label(),
@@ -198,13 +198,13 @@ impl Actions {
             expected: email(&expected.email)?,
             signed_in_name: person.name.clone(),
             signed_in_email: email(&person.email)?,
-            company_name: self.company_of(tx, case).await?,
+            company_name: self.company_name_of(tx, case).await?,
             provider_name: self.provider_name(tx).await?,
             registration_number: case.registration.label(),
         })
     }
 
-    async fn company_of(&self, tx: &Tx, case: &Case) -> Done<String> {
+    async fn company_name_of(&self, tx: &Tx, case: &Case) -> Done<String> {
         Ok(tx.company(case.registration.company).await?.ok_or(Failure::Bug("company"))?.name)
     }
 

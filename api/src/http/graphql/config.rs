@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use async_graphql::{ObjectType, SchemaBuilder, SubscriptionType, ValidationMode};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Limits and switches of the GraphQL endpoint. Every field has a default that fits a small instance.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GraphqlConfig {
     /// Largest request body, and largest query string of a GET, in bytes; more is refused with 413.
     pub body_limit: usize,
-    /// Deepest nesting of brackets of any kind in a document. Checked on the bytes, before any parser runs.
+    /// Deepest nesting of brackets of any kind in a document, and of fields and fragments once they are written out.
+    /// The brackets are counted on the bytes, before any parser runs.
     pub max_nesting: usize,
     /// Most lexical tokens in a document. Checked on the bytes, before any parser runs.
     pub max_tokens: usize,
@@ -53,7 +54,7 @@ pub struct GraphqlConfig {
 }
 
 /// Limits of one `graphql-transport-ws` socket.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WebsocketConfig {
     /// How long a client may take to send `connection_init`, in milliseconds; then close 4408.
@@ -73,7 +74,7 @@ pub struct WebsocketConfig {
 }
 
 /// Who may ask for the schema.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Introspection {
     /// Everybody.

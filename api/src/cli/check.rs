@@ -1,0 +1,286 @@
+//! `linkspan check`: each thing that has to be right, looked at; a remedy for each that is not.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::out;
+use crate::app::App;
+use crate::config::{Config, Sources};
+use crate::domain::registration::Environment;
+use crate::http::server::Certificate;
+use crate::mail::{MailError, Mailer};
+use crate::outbound::Outbound;
+use crate::store::{Store, StoreError};
+use crate::world::World;
+
+/// What was found out about one thing.
+#[derive(Debug, Serialize)]
+struct Answer {
+    /// What was looked at.
+    subject: &'static str,
+    verdict: Verdict,
+    /// What was seen.
+    found: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+enum Verdict {
+    Good,
+    Note,
+    Wrong,
+}
+
+fn good(subject: &'static str, found: impl Into<String>) -> Answer {
+    Answer { subject, verdict: Verdict::Good, found: found.into(), remedy: None }
+}
+
+fn note(subject: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Answer {
+    Answer { subject, verdict: Verdict::Note, found: found.into(), remedy: Some(remedy.into()) }
+}
+
+fn wrong(subject: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Answer {
+    Answer { subject, verdict: Verdict::Wrong, found: found.into(), remedy: Some(remedy.into()) }
+}
+
+impl Answer {
+    fn say(&self, json: bool) {
+        if json {
+            out(&serde_json::to_string(self).unwrap_or_default());
+            return;
+        }
+        let mark = match self.verdict {
+            Verdict::Good => '✓',
+            Verdict::Note => '!',
+            Verdict::Wrong => '✗',
+        };
+        let remedy = self.remedy.as_ref().map_or_else(String::new, |remedy| format!(": {remedy}"));
+        out(&format!("{mark} {:<14} {}{remedy}", self.subject, self.found));
+    }
+}
+
+/// Looks at everything; code 1 if anything is wrong.
+pub(super) async fn run(file: Option<&Path>, json: bool) -> ExitCode {
+    let mut bad = false;
+    let mut answer = |answer: Answer| {
+        bad |= answer.verdict == Verdict::Wrong;
+        answer.say(json);
+    };
+    let world = World::real();
+    match Sources::find(file).and_then(|sources| Ok((Config::read(&sources)?, sources))) {
+        Err(error) => {
+            answer(wrong("configuration", error.to_string(), "correct it; the rest was not looked at"))
+        }
+        Ok((config, sources)) => {
+            answer(configuration(&sources));
+            answer(base_url(&config));
+            answer(data_directory(&config));
+            let (initialised, database) = database(&config, &world).await;
+            answer(database);
+            answer(root_key(&config, initialised));
+            if initialised {
+                answer(key_service(&config, &world).await);
+            }
+            answer(mail(&config).await);
+            answer(certificate(&config));
+            answer(outbound(&config));
+            answer(clock(&world));
+        }
+    }
+    if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn configuration(sources: &Sources) -> Answer {
+    match &sources.file {
+        Some(file) => good("configuration", format!("{} and the environment", file.display())),
+        None => good("configuration", "defaults and the environment; no file"),
+    }
+}
+
+fn base_url(config: &Config) -> Answer {
+    match (config.origin(), &config.base_url) {
+        (Ok(origin), Some(_)) => good("base URL", origin.as_str()),
+        (Ok(_), None) => note(
+            "base URL",
+            "not set, so other instances cannot find this one",
+            "set base_url to the address that others reach, such as \"https://linkspan.example.org\"",
+        ),
+        (Err(error), _) => wrong("base URL", error.to_string(), "correct base_url"),
+    }
+}
+
+fn data_directory(config: &Config) -> Answer {
+    let path = config.data_dir.display();
+    let marker = config.data_dir.join(".writable");
+    if !config.data_dir.exists() {
+        return note("data directory", format!("{path} is not there yet"), "linkspan migrate makes it");
+    }
+    match std::fs::write(&marker, b"").and_then(|()| std::fs::remove_file(&marker)) {
+        Ok(()) => good("data directory", format!("{path} can be written")),
+        Err(error) => {
+            wrong("data directory", format!("{path}: {error}"), "give it to the user who runs linkspan")
+        }
+    }
+}
+
+/// Whether the database holds an initialised instance, and what is to be said about it.
+async fn database(config: &Config, world: &World) -> (bool, Answer) {
+    let subject = "database";
+    let file = config.database.url.strip_prefix("sqlite:");
+    // Looking must not make one.
+    if let Some(path) = file.filter(|path| !path.contains(":memory:")) {
+        let path = path.split('?').next().unwrap_or(path);
+        let path = path.replace("%23", "#").replace("%3f", "?").replace("%25", "%");
+        if !Path::new(&path).exists() {
+            return (false, wrong(subject, format!("{path} is not there"), "run: linkspan migrate"));
+        }
+    }
+    let store = match Store::open(&config.database, world.clone()).await {
+        Ok(store) => store,
+        Err(error) => {
+            return (
+                false,
+                wrong(
+                    subject,
+                    causes(&error),
+                    "check database.url and database.password_file, and that it runs",
+                ),
+            );
+        }
+    };
+    let answer = match (store.ping().await, store.require_migrated().await) {
+        (Err(error), _) => wrong(subject, causes(&error), "check database.url, and that the server runs"),
+        (Ok(()), Err(StoreError::Pending(n))) => {
+            wrong(subject, format!("{n} migrations are pending"), "run: linkspan migrate")
+        }
+        (Ok(()), Err(error)) => {
+            wrong(subject, causes(&error), "the user of database.url needs to own its tables")
+        }
+        (Ok(()), Ok(())) => {
+            good(subject, if file.is_some() { "SQLite, up to date" } else { "PostgreSQL, up to date" })
+        }
+    };
+    let initialised =
+        answer.verdict == Verdict::Good && store.instance().await.is_ok_and(|found| found.is_some());
+    (initialised, answer)
+}
+
+/// An error with everything that led to it.
+fn causes(error: &dyn std::error::Error) -> String {
+    let (mut text, mut cause) = (error.to_string(), error.source());
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+fn root_key(config: &Config, initialised: bool) -> Answer {
+    let (subject, path) = ("root key", config.root_key_file());
+    match (keyservice::RootKey::read(&path), path.exists()) {
+        (Ok(_), _) => good(subject, format!("{} can be read by its owner only", path.display())),
+        (Err(_), false) if !initialised => note(
+            subject,
+            format!("{} is not there yet", path.display()),
+            "it is made at the first start; keep a copy",
+        ),
+        (Err(_), false) => wrong(
+            subject,
+            format!("{} is not there, but the database was sealed under it", path.display()),
+            "put the copy back; without it the keys in the database are lost",
+        ),
+        (Err(error @ keyservice::Error::RootKeyExposed { .. }), true) => {
+            wrong(subject, error.to_string(), format!("chmod 400 {}", path.display()))
+        }
+        (Err(error), true) => {
+            wrong(subject, error.to_string(), "put the copy back, or correct root_key_file")
+        }
+    }
+}
+
+/// Opens everything, as starting would.
+async fn key_service(config: &Config, world: &World) -> Answer {
+    let subject = "key service";
+    match App::open(config, world.clone()).await {
+        Ok(app) => good(subject, format!("opens; identity {}", app.actions().keys().fingerprint_text())),
+        Err(error) => {
+            wrong(subject, causes(&error), "the root key has to be the one that this database began with")
+        }
+    }
+}
+
+async fn mail(config: &Config) -> Answer {
+    let subject = "mail";
+    let mailer = match Mailer::new(&config.mail) {
+        Ok(mailer) => mailer,
+        Err(error) => return wrong(subject, error.to_string(), "correct the section [mail]"),
+    };
+    let file = matches!(config.mail.transport, crate::mail::TransportKind::File);
+    match mailer.check().await {
+        Ok(()) if file && config.environment == Environment::Production => note(
+            subject,
+            format!("letters are written to {}, nobody receives them", config.mail.directory.display()),
+            "set mail.transport to \"smtp\"",
+        ),
+        Ok(()) if file => {
+            good(subject, format!("letters are written to {}", config.mail.directory.display()))
+        }
+        Ok(()) => good(subject, format!("{} takes letters", config.mail.smtp.host)),
+        Err(MailError::Off) => {
+            note(subject, "off: share registration links yourself", MailError::Off.remedy())
+        }
+        Err(error) => wrong(subject, error.to_string(), error.remedy()),
+    }
+}
+
+fn certificate(config: &Config) -> Answer {
+    let (subject, server) = ("TLS", &config.server);
+    match (&server.tls_certificate_file, &server.tls_key_file) {
+        (Some(certificate), Some(key)) => match Certificate::read(certificate.clone(), key.clone()) {
+            Ok(_) => good(subject, format!("{} and its key can be used", certificate.display())),
+            Err(error) => {
+                wrong(subject, causes(&error), "both files have to be PEM, of one pair, and readable")
+            }
+        },
+        (None, None) if server.listen.ip().is_loopback() => {
+            good(subject, format!("none; {} is reachable on this machine only", server.listen))
+        }
+        (None, None) => note(
+            subject,
+            format!("none, and {} can be reached from outside", server.listen),
+            "put a TLS-terminating proxy in front, or set server.tls_certificate_file and server.tls_key_file",
+        ),
+        _ => wrong(subject, "only one of certificate and key is set", "set both, or neither"),
+    }
+}
+
+fn outbound(config: &Config) -> Answer {
+    let subject = "requests out";
+    match Outbound::new(config.outbound.clone()) {
+        Ok(_) if config.outbound.allow_http && config.environment == Environment::Production => {
+            note(subject, "plain http:// is allowed", "remove outbound.allow_http in production")
+        }
+        Ok(_) => good(subject, "authorities can be read"),
+        Err(error) => wrong(subject, causes(&error), "correct the section [outbound]"),
+    }
+}
+
+fn clock(world: &World) -> Answer {
+    let (subject, now) = ("clock", world.now());
+    // Before this program was written, or so far ahead that no certificate would be good.
+    let plausible = (1_767_225_600..4_102_444_800).contains(&now.timestamp());
+    let shown = now.format("%Y-%m-%d %H:%M:%S UTC").to_string();
+    if plausible {
+        good(subject, shown)
+    } else {
+        wrong(subject, shown, "set the clock; a time service such as chrony keeps it right")
+    }
+}
