@@ -14,6 +14,7 @@ mod scan;
 mod settings;
 mod work;
 
+pub mod authorization;
 pub mod jwt;
 pub mod kept;
 pub mod letters;
