@@ -1,4 +1,6 @@
 //! One test binary: the shape of the house, then whole instances from outside.
 
 mod environment;
+mod harness;
+mod journey;
 mod tidy;

@@ -27,12 +27,17 @@
 #[macro_use]
 pub mod domain;
 pub mod actions;
+pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod graphql;
 pub mod http;
 pub mod mail;
 pub mod outbound;
 pub mod password;
+pub mod peer;
+pub mod probe;
 pub mod store;
+pub mod worker;
 pub mod world;

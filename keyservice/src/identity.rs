@@ -162,3 +162,70 @@ fn is_below_p(y: &[u8; 32]) -> bool {
     let all_ones_above = y[31] == 0x7f && y[1..31].iter().all(|byte| *byte == 0xff);
     y[31] < 0x80 && !(all_ones_above && y[0] >= 0xed)
 }
+
+#[cfg(test)]
+mod tests {
+    use data_encoding::HEXLOWER;
+
+    use super::*;
+
+    /// Every encoding of a point of small order, canonical or not; the sign bit is set as well by the test.
+    const WEAK: [&str; 7] = [
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    ];
+
+    #[test]
+    fn weak_keys_are_refused_in_every_encoding() {
+        for text in WEAK {
+            let mut key = HEXLOWER.decode(text.as_bytes()).unwrap();
+            assert_eq!(PublicKey::parse(&key), Err(Error::WeakKey), "{text}");
+            key[31] |= 0x80;
+            assert_eq!(PublicKey::parse(&key), Err(Error::WeakKey), "{text} with sign");
+        }
+    }
+
+    #[test]
+    fn only_canonical_encodings_are_keys() {
+        let mut key = [0xff; 32];
+        for low in 0xed..=0xff {
+            key[0] = low;
+            for high in [0x7f, 0xff] {
+                key[31] = high;
+                assert_eq!(PublicKey::parse(&key), Err(Error::WeakKey));
+            }
+        }
+        key[0] = 0xeb;
+        assert!(PublicKey::parse(&key).is_ok());
+        assert_eq!(PublicKey::parse(&key[..31]), Err(Error::WeakKey));
+        assert_eq!(PublicKey::parse(&[3; 33]), Err(Error::WeakKey));
+    }
+
+    #[test]
+    fn the_rule_is_needed_because_ring_has_none() {
+        // R = the identity, S = 0 verifies every message under the identity point.
+        let mut identity = [0; 32];
+        identity[0] = 1;
+        let mut signature = [0; 64];
+        signature[0] = 1;
+        assert_eq!(verify_raw(&PublicKey(identity), b"anything", &signature), Ok(()));
+    }
+
+    #[test]
+    fn a_key_has_the_known_names() {
+        let key = PublicKey::parse(&[0x12; 32]).unwrap();
+        assert_eq!(
+            HEXLOWER.encode(&key.fingerprint()),
+            "8f0b4d2ef32129af78408b134fd7512011329e1f412300b6d46e2560b441d9c0"
+        );
+        assert_eq!(key.kid().to_string(), "R4FU2LXTEEU266CARMJU7V2REAITFHQ7");
+        assert_eq!(key.fingerprint_groups(), "R4FU 2LXT EEU2 66CA RMJU 7V2R EAIT FHQ7");
+        assert_eq!(key.kid().to_string().parse(), Ok(key.kid()));
+        assert!("short".parse::<Kid>().is_err());
+    }
+}

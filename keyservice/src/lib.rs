@@ -18,6 +18,7 @@
 //! wiped when dropped.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod codec;
 mod crypto;
@@ -33,6 +34,8 @@ pub mod pae;
 pub mod ports;
 pub mod root;
 pub mod service;
+#[cfg(test)]
+mod testing;
 
 pub use envelope::{Direction, Envelope, EnvelopeHeader};
 pub use error::{Blame, Error};

@@ -124,3 +124,67 @@ fn refuse_exposed(path: &Path, file: &File) -> Result<(), Error> {
 fn refuse_exposed(_path: &Path, _file: &File) -> Result<(), Error> {
     Ok(())
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::ports::SystemEntropy;
+
+    /// A directory of the test's own, removed when it passes.
+    fn in_directory(name: &str, test: impl FnOnce(PathBuf)) {
+        let directory = std::env::temp_dir().join(format!("keyservice-{name}-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        test(directory.clone());
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn a_created_key_is_read_back_and_never_overwritten() {
+        in_directory("create", |directory| {
+            let path = directory.join("root.key");
+            let key = RootKey::create(&path, &SystemEntropy).unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o400);
+            let read = RootKey::read(&path).unwrap();
+            assert_eq!(read.recognition(&[1; 16]), key.recognition(&[1; 16]));
+            assert!(matches!(RootKey::create(&path, &SystemEntropy), Err(Error::RootKeyUnavailable { .. })));
+            assert!(matches!(RootKey::read(directory.join("no")), Err(Error::RootKeyUnavailable { .. })));
+        });
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_refused() {
+        in_directory("exposed", |directory| {
+            let path = directory.join("root.key");
+            fs::write(&path, [7; 32]).unwrap();
+            for mode in [0o440, 0o404, 0o644, 0o420] {
+                fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+                let refused = RootKey::read(&path).err();
+                assert_eq!(refused, Some(Error::RootKeyExposed { path: path.display().to_string(), mode }));
+            }
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            assert!(RootKey::read(&path).is_ok());
+        });
+    }
+
+    #[test]
+    fn a_key_is_32_bytes_or_64_digits() {
+        let digits = "0123456789abcdefABCDEF0123456789abcdef0123456789abcdef0123456789";
+        for text in [digits.to_owned(), format!("{digits}\n"), format!("{digits}\r\n"), "r".repeat(32)] {
+            assert!(RootKey::parse(text.as_bytes()).is_ok(), "{text:?}");
+        }
+        for text in [
+            String::new(),
+            "r".repeat(31),
+            "r".repeat(33),
+            "g".repeat(64),
+            "0".repeat(64),
+            format!("{digits}00"),
+        ] {
+            assert_eq!(RootKey::parse(text.as_bytes()).err(), Some(Error::RootKeyMalformed), "{text:?}");
+        }
+    }
+}

@@ -325,12 +325,11 @@ impl KeyService {
                 return Err(Error::WrongState { state: key.state, operation });
             }
         }
-        match key.expires_at {
-            Some(at) if at <= now && matches!(operation, Operation::Seal | Operation::Sign) => {
-                return Err(Error::KeyExpired { at });
-            }
-            _ => self.material_unchecked(key),
+        let makes = matches!(operation, Operation::Seal | Operation::Sign);
+        if let Some(at) = key.expires_at.filter(|at| makes && *at <= now) {
+            return Err(Error::KeyExpired { at });
         }
+        self.material_unchecked(key)
     }
 
     pub(crate) fn material_unchecked(&self, key: &SealedKey) -> Result<Zeroizing<Vec<u8>>, Error> {
@@ -386,3 +385,6 @@ impl KeyService {
         ])
     }
 }
+
+#[cfg(test)]
+mod tests;

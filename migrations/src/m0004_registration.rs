@@ -35,8 +35,6 @@ pub(crate) const UP: &[&str] = &[
         id uuid primary key,
         registration_id uuid not null references registration (id),
         link_id uuid not null,
-        digest bytea not null unique,
-        link_digest bytea not null,
         instance_id uuid not null,
         origin text not null,
         public_key bytea not null,
@@ -48,4 +46,15 @@ pub(crate) const UP: &[&str] = &[
         created_at bigint not null
     )",
     "create index claim_registration on claim (registration_id, created_at)",
+    // However many ask at once with one key: one of them is proven.
+    "create unique index claim_proving on claim (registration_id, public_key, rehearsal) where state = 'PROVING'",
+    "create unique index claim_bound on claim (registration_id) where state = 'BOUND'",
+    // Links that no longer work, so that their holders are told why.
+    "create table spent_link (
+        link_id uuid primary key,
+        digest bytea not null,
+        registration_id uuid not null references registration (id),
+        reason text not null,
+        at bigint not null
+    )",
 ];

@@ -23,6 +23,7 @@ pub(crate) const UP: &[&str] = &[
         ended_at bigint,
         attempts bigint not null,
         link_secret bytea,
+        channel_id uuid unique,
         message_seq bigint not null,
         created_at bigint not null,
         updated_at bigint not null,

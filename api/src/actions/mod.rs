@@ -1,14 +1,40 @@
 //! The verbs: one file per noun, one function per verb. An action loads, asks the domain, and saves the fact with
 //! its work, its audit entry and its change in one transaction. No action touches the network.
 
+mod claim;
+mod connection;
+mod handshake;
+mod identity;
 mod keys;
+mod message;
+pub(crate) mod onboarding;
+mod probing;
+mod registration;
+mod scan;
+mod settings;
+mod work;
+
+pub mod authorization;
+pub mod jwt;
+pub mod kept;
+pub mod letters;
+mod limits;
+pub mod people;
+pub mod session;
+mod token;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
 
+pub use identity::VerifiedIdentity;
 pub use keys::Keys;
+pub use registration::NewRegistration;
+pub use scan::ScanPlan;
+pub use settings::SettingsChange;
+pub use work::input_digest;
+use limits::Limits;
 
 use crate::domain::direction::Measure;
 use crate::domain::id::{InstanceId, TraceId};
@@ -112,6 +138,7 @@ pub struct Actions {
     pub(crate) world: World,
     pub(crate) profile: Arc<Profile>,
     pub(crate) passwords: PasswordHasher,
+    pub(crate) limits: Limits,
 }
 
 impl std::fmt::Debug for Actions {
@@ -124,7 +151,7 @@ impl Actions {
     /// The verbs over this memory and these keys.
     #[must_use]
     pub fn new(store: Store, keys: Keys, world: World, profile: Profile, cores: NonZeroUsize) -> Self {
-        Self { store, keys, world, profile: Arc::new(profile), passwords: PasswordHasher::new(cores) }
+        Self { store, keys, world, profile: Arc::new(profile), passwords: PasswordHasher::new(cores), limits: Limits::default() }
     }
 
     /// What this instance is.

@@ -4,7 +4,7 @@
 use chrono::TimeDelta;
 
 use super::effect::Step;
-use super::id::{AttemptId, CompanyId, ConnectionId, InstanceId, LinkId, RegistrationId, ScanId, UserId};
+use super::id::{AttemptId, ChannelId, CompanyId, ConnectionId, InstanceId, LinkId, RegistrationId, ScanId, UserId};
 use super::origin::Origin;
 use super::refusal::{Refusal, RefusalCode};
 use super::Timestamp;
@@ -149,6 +149,8 @@ pub struct Connection {
     pub revision: i64,
     /// The number of the latest attempt; only grows.
     pub attempts: i64,
+    /// How sealed messages name the connection, once keys were exchanged.
+    pub channel: Option<ChannelId>,
     /// Where it stands.
     pub state: State,
 }

@@ -51,8 +51,10 @@ pub enum Work {
     Ping(ConnectionId),
     /// Probe the connection's outbound direction, then schedule the next probe.
     Probe(ConnectionId),
-    /// Tell the provider that an attempt was abandoned.
-    Abandon(AttemptId),
+    /// Tell the provider that an attempt on this connection was abandoned; the sealed body is what to say.
+    Abandon(ConnectionId),
+    /// Agree on the settings with the peer again.
+    SyncSettings(ConnectionId),
     /// Expire a registration whose link's time is over.
     ExpireRegistration(RegistrationId),
     /// Give up an attempt that is past its deadline on the provider.
@@ -73,6 +75,7 @@ impl Work {
             Self::Ping(_) => "PING",
             Self::Probe(_) => "PROBE",
             Self::Abandon(_) => "ABANDON",
+            Self::SyncSettings(_) => "SYNC_SETTINGS",
             Self::ExpireRegistration(_) => "EXPIRE_REGISTRATION",
             Self::ExpireAttempt(_) => "EXPIRE_ATTEMPT",
             Self::Sweep => "SWEEP",
@@ -85,8 +88,8 @@ impl Work {
         match self {
             Self::Scan(id) => Some(id.0),
             Self::ProveClaim(id) => Some(id.0),
-            Self::Phase(id) | Self::Abandon(id) | Self::ExpireAttempt(id) => Some(id.0),
-            Self::Ping(id) | Self::Probe(id) => Some(id.0),
+            Self::Phase(id) | Self::ExpireAttempt(id) => Some(id.0),
+            Self::Ping(id) | Self::Probe(id) | Self::Abandon(id) | Self::SyncSettings(id) => Some(id.0),
             Self::ExpireRegistration(id) => Some(id.0),
             Self::Letter | Self::Sweep => None,
         }
@@ -102,7 +105,8 @@ impl Work {
             ("PHASE", Some(id)) => Self::Phase(AttemptId(id)),
             ("PING", Some(id)) => Self::Ping(ConnectionId(id)),
             ("PROBE", Some(id)) => Self::Probe(ConnectionId(id)),
-            ("ABANDON", Some(id)) => Self::Abandon(AttemptId(id)),
+            ("ABANDON", Some(id)) => Self::Abandon(ConnectionId(id)),
+            ("SYNC_SETTINGS", Some(id)) => Self::SyncSettings(ConnectionId(id)),
             ("EXPIRE_REGISTRATION", Some(id)) => Self::ExpireRegistration(RegistrationId(id)),
             ("EXPIRE_ATTEMPT", Some(id)) => Self::ExpireAttempt(AttemptId(id)),
             ("SWEEP", None) => Self::Sweep,

@@ -63,6 +63,8 @@ ids! {
     AuthorizationId;
     /// A piece of work written with the fact that caused it.
     JobId;
+    /// What sealed messages name their connection by; both sides derive it from what they exchanged.
+    ChannelId;
     /// One sealed message between two instances.
     MessageId;
 }

@@ -45,12 +45,6 @@ impl RegistrationState {
     pub const fn is_final(self) -> bool {
         matches!(self, Self::ClosedComplete | Self::Cancelled)
     }
-
-    /// Whether a registration in this state keeps another for the same company or URL from being made.
-    #[must_use]
-    pub const fn is_live(self) -> bool {
-        matches!(self, Self::AwaitingValidation | Self::ValidationFailed | Self::Open | Self::WorkInProgress)
-    }
 }
 
 words! {
@@ -240,6 +234,8 @@ impl Registration {
     pub fn opened(mut self, link: Link) -> Result<Self, Refusal> {
         match self.state {
             State::AwaitingValidation { .. } | State::ValidationFailed { .. } | State::Open { .. } => {
+                // The handshakes of a new link are counted anew: nothing of an older one verifies with it.
+                self.last_attempt = 0;
                 self.state = State::Open { link };
                 Ok(self)
             }

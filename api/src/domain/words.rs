@@ -1,11 +1,11 @@
 //! One macro for enums whose values have a name for programs and a label for people.
 
-/// Defines an enum with `ALL`, `as_str` (stable, upper snake case), `label` and `parse`.
+/// Defines an enum with `ALL`, `as_str` (stable, upper snake case), `label`, `doc` and `parse`.
 macro_rules! words {
-    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $text:literal, $label:literal;)+ }) => {
+    ($(#[$meta:meta])* $name:ident { $($(#[doc = $doc:literal])* $variant:ident = $text:literal, $label:literal;)+ }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name { $($(#[$vmeta])* $variant,)+ }
+        pub enum $name { $($(#[doc = $doc])* $variant,)+ }
 
         impl $name {
             /// Every value, in order.
@@ -21,6 +21,12 @@ macro_rules! words {
             #[must_use]
             pub const fn label(self) -> &'static str {
                 match self { $(Self::$variant => $label,)+ }
+            }
+
+            /// What it means: the documentation of the value.
+            #[must_use]
+            pub const fn doc(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc),*).trim_ascii(),)+ }
             }
 
             /// The value with this stable name.

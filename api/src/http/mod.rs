@@ -1,8 +1,51 @@
 //! The door that speaks HTTP: to browsers, front ends and peers.
 
+mod browser;
+pub mod connect;
+pub mod docs;
 pub mod graphql;
 pub mod headers;
+pub mod health;
+pub mod oauth;
 pub mod pages;
+pub mod peer;
 pub mod server;
 #[cfg(test)]
 mod server_tests;
+pub mod sign_in;
+
+use axum::Router;
+use axum::http::HeaderMap;
+use axum::routing::get;
+
+use crate::actions::Actions;
+use crate::auth::Auth;
+
+/// What every handler works with.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// The verbs.
+    pub actions: Actions,
+    /// Who asks.
+    pub auth: Auth,
+}
+
+impl State {
+    /// The handlers' share of one instance.
+    #[must_use]
+    pub fn new(actions: Actions) -> Self {
+        Self { auth: Auth::new(actions.clone()), actions }
+    }
+}
+
+/// Everything that is for browsers, and the authorization server.
+pub fn pages_router(state: State) -> Router {
+    let assets = pages::ASSETS.iter().fold(Router::new(), |router, asset| {
+        router.route(asset.path, get(move |headers: HeaderMap| async move { asset.response(&headers) }))
+    });
+    assets
+        .merge(sign_in::router(state.clone()))
+        .merge(oauth::router(state.clone()))
+        .merge(connect::router(state.clone()))
+        .merge(docs::router(state))
+}

@@ -55,6 +55,12 @@ pub use self::{
 use self::{dialer::Dialer, guard::Guard, response::Whole};
 use crate::domain::origin::Origin;
 
+/// The types of HTTP that requests and responses are made of.
+pub mod http {
+    pub use hyper::http::HeaderName;
+    pub use hyper::{HeaderMap, StatusCode, header, header::HeaderValue};
+}
+
 /// How long an unused connection is kept for the next request; shorter than what servers usually keep.
 const POOL_IDLE: Duration = Duration::from_secs(30);
 /// The most bytes of response headers.

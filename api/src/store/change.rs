@@ -107,7 +107,12 @@ impl Reader {
         }
         match self.scope() {
             Scope::Everything => {}
-            Scope::Company(company) => wanted = wanted.add(Column::CompanyId.eq(company.0)),
+            // Scans are for those who may see everything; the issues they raise tell a contact what concerns them.
+            Scope::Company(company) => {
+                wanted = wanted
+                    .add(Column::CompanyId.eq(company.0))
+                    .add(Column::SubjectKind.ne(SubjectKind::Scan.as_str()));
+            }
             Scope::Nothing => return Ok(Vec::new()),
         }
         let rows = Entity::find().filter(wanted).order_by_asc(Column::Seq).limit(limit).all(self.conn()).await?;

@@ -16,7 +16,7 @@ use crate::domain::Timestamp;
 use crate::domain::attempt::{Attempt, AttemptState};
 use crate::domain::connection::{Connection, ConnectionState, Part, Peer, State};
 use crate::domain::direction::{DirectionStatus, Evidence, Way};
-use crate::domain::id::{AttemptId, CompanyId, ConnectionId, InstanceId, LinkId, RegistrationId, ScanId, UserId};
+use crate::domain::id::{AttemptId, ChannelId, CompanyId, ConnectionId, InstanceId, LinkId, RegistrationId, ScanId, UserId};
 use crate::domain::origin::{Origin, OriginPolicy};
 use crate::domain::settings::Settings;
 use entity::{attempt, connection, direction, service_account, settings};
@@ -121,6 +121,7 @@ pub(super) fn from_row(row: connection::Model) -> Result<Connection, StoreError>
         updated_at: at(row.updated_at),
         revision: row.revision,
         attempts: row.attempts,
+        channel: row.channel_id.map(ChannelId),
         state,
     })
 }
@@ -166,6 +167,7 @@ fn to_row(connection: &Connection, now: i64, revision: i64) -> connection::Activ
         suspended_at: Set(suspended.map(ms)),
         ended_at: Set(ended.map(ms)),
         attempts: Set(connection.attempts),
+        channel_id: Set(connection.channel.map(|id| id.0)),
         link_secret: sea_orm::NotSet,
         message_seq: sea_orm::NotSet,
         created_at: Set(ms(connection.created_at)),
@@ -255,6 +257,25 @@ impl Tx {
             .await?
             .map(from_row)
             .transpose()
+    }
+
+    /// The connection whose sealed messages name this channel.
+    ///
+    /// # Errors
+    /// As [`Tx::connection`].
+    pub async fn connection_by_channel(&self, channel: ChannelId) -> Result<Option<Connection>, StoreError> {
+        let filter = connection::Column::ChannelId.eq(channel.0);
+        connection::Entity::find().filter(filter).one(&self.txn).await?.map(from_row).transpose()
+    }
+
+    /// The consumer's connection that came from this link.
+    ///
+    /// # Errors
+    /// As [`Tx::connection`].
+    pub async fn connection_by_link(&self, link: LinkId) -> Result<Option<Connection>, StoreError> {
+        let ours = connection::Column::Part.eq(Part::Consumer.as_str());
+        let filter = connection::Column::LinkId.eq(link.0);
+        connection::Entity::find().filter(filter).filter(ours).one(&self.txn).await?.map(from_row).transpose()
     }
 
     /// How many other connections to this origin stand or are being made.
@@ -493,6 +514,17 @@ impl Tx {
             direction::Entity::insert(row).exec_without_returning(&self.txn).await?;
         } else {
             direction::Entity::update(row).exec(&self.txn).await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets the evidence of a connection's directions: nothing is begun.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn reset_directions(&mut self, id: ConnectionId) -> Result<(), StoreError> {
+        for way in Way::ALL {
+            self.save_evidence(id, *way, &Evidence::default(), None, false).await?;
         }
         Ok(())
     }

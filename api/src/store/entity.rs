@@ -158,8 +158,6 @@ tables! {
         #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
         registration_id: Uuid,
         link_id: Uuid,
-        digest: Vec<u8>,
-        link_digest: Vec<u8>,
         instance_id: Uuid,
         origin: String,
         public_key: Vec<u8>,
@@ -169,6 +167,13 @@ tables! {
         state: String,
         reason: Option<String>,
         created_at: i64,
+    }
+    spent_link = "spent_link" {
+        #[sea_orm(primary_key, auto_increment = false)] link_id: Uuid,
+        digest: Vec<u8>,
+        registration_id: Uuid,
+        reason: String,
+        at: i64,
     }
     connection = "connection" {
         #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
@@ -192,6 +197,7 @@ tables! {
         ended_at: Option<i64>,
         attempts: i64,
         link_secret: Option<Vec<u8>>,
+        channel_id: Option<Uuid>,
         message_seq: i64,
         created_at: i64,
         updated_at: i64,

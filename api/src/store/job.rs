@@ -74,13 +74,25 @@ impl Tx {
             created_at: Set(self.now_ms()),
         };
         let again = OnConflict::column(Column::Dedupe)
-            .update_columns([Column::RunAt, Column::State])
+            .update_columns([Column::RunAt, Column::State, Column::Sealed])
             .value(Column::Woken, true)
             .value(Column::Tries, 0)
             .to_owned();
         Entity::insert(row).on_conflict(again).exec_without_returning(&self.txn).await?;
         self.woke = true;
         Ok(JobId(id))
+    }
+
+    /// Whether work of this kind about one thing waits or runs.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn has_work(&self, work: &Work) -> Result<bool, StoreError> {
+        let mut query = Entity::find().filter(Column::Kind.eq(work.kind())).filter(Column::State.eq("PENDING"));
+        if let Some(subject) = work.subject() {
+            query = query.filter(Column::SubjectId.eq(subject));
+        }
+        Ok(query.one(&self.txn).await?.is_some())
     }
 
     /// Takes back all work about one thing.

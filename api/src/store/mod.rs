@@ -13,6 +13,7 @@ mod issue;
 mod job;
 mod json;
 mod key;
+mod neighbours;
 mod page;
 mod people;
 mod reader;

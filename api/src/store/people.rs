@@ -148,6 +148,23 @@ impl Store {
         Ok(found.map(session_from))
     }
 
+    /// The session with this id, for looking whether it still stands.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn session_by_id(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
+        Ok(session::Entity::find_by_id(id.0).one(&self.read).await?.map(session_from))
+    }
+
+    /// Whose access token this is, and until when it is good, for looking whether it still stands.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn access_token_by_id(&self, id: AccessTokenId) -> Result<Option<(UserId, Timestamp)>, StoreError> {
+        let found = access_token::Entity::find_by_id(id.0).one(&self.read).await?;
+        Ok(found.map(|row| (UserId(row.account_id), at(row.expires_at))))
+    }
+
     /// The access token with this digest: its id, whose it is, and until when it is good.
     ///
     /// # Errors

@@ -95,7 +95,7 @@ impl Reader {
     }
 
     /// Keeps a query within what may be seen.
-    fn scoped<E: EntityTrait>(&self, query: Select<E>, company: impl ColumnTrait) -> Option<Select<E>> {
+    pub(super) fn scoped<E: EntityTrait>(&self, query: Select<E>, company: impl ColumnTrait) -> Option<Select<E>> {
         match self.scope {
             Scope::Everything => Some(query),
             Scope::Company(id) => Some(query.filter(company.eq(id.0))),

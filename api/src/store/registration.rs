@@ -1,9 +1,9 @@
 //! The provider record, registrations, and claims to their links.
 
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
-    ColumnTrait as _, Condition, ConnectionTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, Set,
-    Statement,
+    ColumnTrait as _, Condition, ConnectionTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _,
+    Set, Statement,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -16,7 +16,7 @@ use crate::domain::id::{ClaimId, CompanyId, ConnectionId, InstanceId, LinkId, Re
 use crate::domain::link::{Delivery, Link};
 use crate::domain::origin::{Origin, OriginPolicy};
 use crate::domain::registration::{Environment, Registration, RegistrationState, State};
-use entity::{claim, provider_record, registration};
+use entity::{claim, provider_record, registration, spent_link};
 
 /// Says that this instance offers a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,10 +58,6 @@ pub struct Claim {
     pub registration: RegistrationId,
     /// The link's public part.
     pub link: LinkId,
-    /// SHA-256 over the whole claim: the same claim again is the same row.
-    pub digest: [u8; 32],
-    /// SHA-256 of the link's secret, as the claim gave it.
-    pub link_digest: [u8; 32],
     /// Who claims.
     pub instance: InstanceId,
     /// From where.
@@ -190,8 +186,6 @@ fn claim_from(row: claim::Model) -> Result<Claim, StoreError> {
         id: ClaimId(row.id),
         registration: RegistrationId(row.registration_id),
         link: LinkId(row.link_id),
-        digest: bytes(Some(&row.digest)).ok_or_else(|| wrong("digest"))?,
-        link_digest: bytes(Some(&row.link_digest)).ok_or_else(|| wrong("link_digest"))?,
         instance: InstanceId(row.instance_id),
         origin: Origin::parse(&row.origin, &OriginPolicy::ANY).map_err(|_| wrong("origin"))?,
         public_key: bytes(Some(&row.public_key)).ok_or_else(|| wrong("public_key"))?,
@@ -349,13 +343,51 @@ impl Tx {
         claim::Entity::find_by_id(id.0).one(&self.txn).await?.map(claim_from).transpose()
     }
 
-    /// The claim whose content has this digest.
+    /// The latest claim with this key, in earnest or as a rehearsal.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn claim_by_digest(&self, digest: &[u8; 32]) -> Result<Option<Claim>, StoreError> {
-        let filter = claim::Column::Digest.eq(digest.to_vec());
-        claim::Entity::find().filter(filter).one(&self.txn).await?.map(claim_from).transpose()
+    pub async fn latest_claim(
+        &self,
+        registration: RegistrationId,
+        public_key: &[u8; 32],
+        rehearsal: bool,
+    ) -> Result<Option<Claim>, StoreError> {
+        claim::Entity::find()
+            .filter(claim::Column::RegistrationId.eq(registration.0))
+            .filter(claim::Column::PublicKey.eq(public_key.to_vec()))
+            .filter(claim::Column::Rehearsal.eq(rehearsal))
+            .order_by_desc(claim::Column::Id)
+            .one(&self.txn)
+            .await?
+            .map(claim_from)
+            .transpose()
+    }
+
+    /// A link stopped working, and why.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn spend_link(&mut self, registration: RegistrationId, link: &Link, reason: &str) -> Result<(), StoreError> {
+        let row = spent_link::ActiveModel {
+            link_id: Set(link.id.0),
+            digest: Set(link.digest.to_vec()),
+            registration_id: Set(registration.0),
+            reason: Set(reason.to_owned()),
+            at: Set(self.now_ms()),
+        };
+        let known = OnConflict::column(spent_link::Column::LinkId).do_nothing().to_owned();
+        spent_link::Entity::insert(row).on_conflict(known).exec_without_returning(&self.txn).await?;
+        Ok(())
+    }
+
+    /// Why this link stopped working, with the digest of its secret.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn spent_link(&self, link: LinkId) -> Result<Option<([u8; 32], String)>, StoreError> {
+        let row = spent_link::Entity::find_by_id(link.0).one(&self.txn).await?;
+        Ok(row.and_then(|row| Some((bytes(Some(&row.digest))?, row.reason))))
     }
 
     /// The claim a registration's link is bound to.
@@ -393,8 +425,6 @@ impl Tx {
             id: Set(claim.id.0),
             registration_id: Set(claim.registration.0),
             link_id: Set(claim.link.0),
-            digest: Set(claim.digest.to_vec()),
-            link_digest: Set(claim.link_digest.to_vec()),
             instance_id: Set(claim.instance.0),
             origin: Set(claim.origin.to_string()),
             public_key: Set(claim.public_key.to_vec()),

@@ -64,6 +64,11 @@ impl KeyService {
         Ok((id, m1))
     }
 
+    /// Consumer: forgets an exchange that was refused or cancelled, rather than letting it take up room for its time.
+    pub fn abandon(&self, id: ExchangeId) {
+        self.exchanges.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+
     /// Consumer: checks the provider's proof and makes the link key, pre-active. The exchange is over, also on error.
     ///
     /// The caller stores key, M3 and pending attempt durably before it sends M3, and keeps them until a higher attempt

@@ -55,6 +55,10 @@ impl Exchanges {
         Ok(())
     }
 
+    pub(crate) fn remove(&mut self, id: ExchangeId) {
+        self.0.remove(&id);
+    }
+
     pub(crate) fn take(&mut self, id: ExchangeId, now: Millis) -> Result<Exchange, Error> {
         self.0.remove(&id).filter(|exchange| is_live(exchange, now)).ok_or(Error::ExchangeUnknown)
     }

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 pub struct GraphqlConfig {
     /// Largest request body, and largest query string of a GET, in bytes; more is refused with 413.
     pub body_limit: usize,
-    /// Deepest nesting of brackets of any kind in a document. Checked on the bytes, before any parser runs.
+    /// Deepest nesting of brackets of any kind in a document, and of fields and fragments once they are written out.
+    /// The brackets are counted on the bytes, before any parser runs.
     pub max_nesting: usize,
     /// Most lexical tokens in a document. Checked on the bytes, before any parser runs.
     pub max_tokens: usize,

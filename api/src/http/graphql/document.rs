@@ -19,7 +19,7 @@ use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use super::config::GraphqlConfig;
 use super::error::{Code, RequestError, error};
 use super::shape::Shape;
-use super::{guard, size};
+use super::{guard, merge, size};
 
 /// Most problems of one document that are told.
 const MOST_ERRORS: usize = 10;
@@ -74,7 +74,8 @@ impl Documents {
         let executable = tree
             .to_executable_validate(&self.schema)
             .map_err(|problem| validation_errors(&problem.errors))?;
-        let parsed = parse_query(text).map_err(|problem| syntax_error_at(problem.positions().next()))?;
+        let mut parsed = parse_query(text).map_err(|problem| syntax_error_at(problem.positions().next()))?;
+        merge::merge(&mut parsed, &self.schema);
         let shapes = executable
             .operations
             .iter()

@@ -8,7 +8,9 @@ use async_graphql::{Executor, Request, Response, Value, Variables};
 use axum::http::HeaderMap;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, StreamExt};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tracing::Instrument;
 
 use super::admission::Share;
 use super::config::Introspection;
@@ -82,7 +84,7 @@ impl<E: Executor, B: Backend> Endpoint<E, B> {
     /// # Errors
     /// When there was no time or room for it, or it was refused before it ran.
     pub(super) async fn run(&self, ready: Ready) -> Result<Reply, RequestError> {
-        let Ready { request, shape, trace_id, share, .. } = ready;
+        let Ready { kind, request, shape, trace_id, share } = ready;
         let inner = &self.0;
         let work = async {
             let permit = inner.admission.operation(&share).await.ok()?;
@@ -90,7 +92,8 @@ impl<E: Executor, B: Backend> Endpoint<E, B> {
             drop(permit);
             Some(result)
         };
-        match timeout(inner.config.operation_timeout(), work).await {
+        let span = tracing::info_span!("graphql", trace_id, kind = kind.name());
+        match timeout(inner.config.operation_timeout(), work.instrument(span)).await {
             Ok(Some(Ok(mut response))) => {
                 let headers = std::mem::take(&mut response.http_headers);
                 Ok(Reply { body: publish(response, &shape, &trace_id)?, headers })
@@ -99,7 +102,22 @@ impl<E: Executor, B: Backend> Endpoint<E, B> {
                 tracing::error!(trace_id, "operation panicked");
                 Err(RequestError::internal(&trace_id))
             }
-            Ok(None) | Err(_) => Err(RequestError::unavailable("The operation took too long.", &trace_id)),
+            Ok(None) | Err(_) => {
+                tracing::warn!(trace_id, "operation took too long");
+                Err(RequestError::unavailable("The operation took too long.", &trace_id))
+            }
+        }
+    }
+
+    /// Runs a query or mutation in a task of its own, so that it does not stand still, with its permit, while whoever
+    /// waits for it is busy with a client that does not read. Dropping the future ends it all the same.
+    async fn run_apart(self, ready: Ready) -> Result<Body, RequestError> {
+        let trace_id = ready.trace_id.clone();
+        let mut task = JoinSet::new();
+        task.spawn(async move { self.run(ready).await.map(|reply| reply.body) });
+        match task.join_next().await {
+            Some(Ok(result)) => result,
+            Some(Err(_)) | None => Err(RequestError::internal(&trace_id)),
         }
     }
 
@@ -107,7 +125,7 @@ impl<E: Executor, B: Backend> Endpoint<E, B> {
     pub(super) fn results(&self, ready: Ready) -> BoxStream<'static, Result<Body, RequestError>> {
         let endpoint = self.clone();
         if ready.kind != OperationType::Subscription {
-            return stream::once(async move { endpoint.run(ready).await.map(|reply| reply.body) }).boxed();
+            return stream::once(async move { endpoint.run_apart(ready).await }).boxed();
         }
         let Ready { request, shape, trace_id, .. } = ready;
         let responses = AssertUnwindSafe(endpoint.0.executor.execute_stream(request, None)).catch_unwind();

@@ -67,7 +67,7 @@ async fn serve<E: Executor, B: Backend>(
     if is_post {
         negotiate::content_type(&parts.headers)?;
     }
-    let caller = inner.backend.caller(parts).await?;
+    let caller = endpoint.caller(parts).await?;
     let params = if is_post { read_body(endpoint, parts, body).await? } else { read_query(endpoint, parts)? };
 
     let share = inner.admission.share(inner.backend.counted_as(&caller));

@@ -2,7 +2,7 @@
 //!
 //! The handling is our own because the usual one accepts what it should refuse: documents that overflow the parser's
 //! stack or never end, mutations that any web page can trigger, bodies and sockets without a limit. Each request goes
-//! the same way whatever it came by: [`params`] → [`document`] (bytes, size, validation) → [`execute`] → [`shape`] and [`error`].
+//! the same way whatever it came by: `params` → `document` (bytes, size, validation) → `execute` → `shape` and `error`.
 //!
 //! Built to: GraphQL over HTTP (GraphQL Foundation, working draft), the protocol document of `graphql-ws`
 //! (`graphql-transport-ws`), and that of `graphql-sse` (distinct connections mode).
@@ -14,6 +14,7 @@ mod error;
 mod execute;
 mod guard;
 mod http;
+mod merge;
 mod negotiate;
 mod params;
 mod shape;
@@ -33,6 +34,7 @@ use axum::http::request::Parts;
 use axum::routing::any;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use admission::Admission;
 use document::Documents;
@@ -129,6 +131,33 @@ impl<E: Executor, B: Backend> Endpoint<E, B> {
                 async move { http::handle(endpoint, request).await }
             }),
         )
+    }
+}
+
+impl<E: Executor, B: Backend> Endpoint<E, B> {
+    /// Asks who sends a request, for as long as an operation may take.
+    async fn caller(&self, parts: &Parts) -> Result<B::Caller, AuthError> {
+        self.in_time(self.0.backend.caller(parts)).await
+    }
+
+    async fn caller_from_init(
+        &self,
+        upgrade: &B::Caller,
+        payload: Option<&Map<String, Value>>,
+    ) -> Result<B::Caller, AuthError> {
+        self.in_time(self.0.backend.caller_from_init(upgrade, payload)).await
+    }
+
+    /// Asks whether a caller may still be served. No answer is a no.
+    async fn still_valid(&self, caller: &B::Caller) -> bool {
+        timeout(self.0.config.operation_timeout(), self.0.backend.still_valid(caller)).await.unwrap_or(false)
+    }
+
+    async fn in_time(
+        &self,
+        asked: impl Future<Output = Result<B::Caller, AuthError>>,
+    ) -> Result<B::Caller, AuthError> {
+        timeout(self.0.config.operation_timeout(), asked).await.unwrap_or(Err(AuthError::Unavailable))
     }
 }
 

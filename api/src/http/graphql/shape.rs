@@ -48,7 +48,7 @@ impl Shape {
                     part.1.push(&field.selection_set);
                 }
                 Selection::InlineFragment(inline) => {
-                    waiting.extend(inline.selection_set.selections.iter().rev())
+                    waiting.extend(inline.selection_set.selections.iter().rev());
                 }
                 Selection::FragmentSpread(spread) => {
                     if let Some(fragment) = spread.fragment_def(document) {

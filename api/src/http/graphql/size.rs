@@ -45,7 +45,10 @@ pub(super) fn check(document: &Document, config: &GraphqlConfig) -> Result<(), R
 struct Size {
     nodes: usize,
     aliases: usize,
+    /// Levels of fields.
     depth: usize,
+    /// Levels of anything, fragments too.
+    levels: usize,
 }
 
 impl Size {
@@ -53,6 +56,7 @@ impl Size {
         self.nodes = self.nodes.saturating_add(other.nodes);
         self.aliases = self.aliases.saturating_add(other.aliases);
         self.depth = self.depth.max(other.depth);
+        self.levels = self.levels.max(other.levels.saturating_add(1));
     }
 }
 
@@ -125,7 +129,7 @@ impl<'a> Walk<'a> {
     }
 
     fn limits(&self, size: Size) -> Result<(), RequestError> {
-        let GraphqlConfig { max_nodes, aliases, depth, .. } = *self.config;
+        let GraphqlConfig { max_nodes, max_nesting, aliases, depth, .. } = *self.config;
         if size.nodes > max_nodes {
             return Err(RequestError::limit(format!(
                 "The document has more than {max_nodes} selections with its fragments written out."
@@ -138,6 +142,11 @@ impl<'a> Walk<'a> {
         }
         if size.depth > depth {
             return Err(RequestError::limit(format!("The fields are nested more than {depth} levels deep.")));
+        }
+        if size.levels > max_nesting {
+            return Err(RequestError::limit(format!(
+                "The fragments are nested more than {max_nesting} levels deep."
+            )));
         }
         Ok(())
     }

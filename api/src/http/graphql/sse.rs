@@ -38,7 +38,7 @@ pub(super) fn respond<E: Executor, B: Backend>(
         keepalive: every(config.sse_keepalive_ms),
         reauthorise: every(config.reauthorise_ms),
         shutdown: endpoint.0.shutdown.clone(),
-        backend: endpoint.0.backend.clone(),
+        endpoint: endpoint.clone(),
         caller,
         phase: Phase::Opening,
         _permit: permit,
@@ -64,12 +64,12 @@ fn event_stream(chunks: impl stream::Stream<Item = Result<Bytes, Infallible>> + 
     response
 }
 
-struct EventStream<B: Backend> {
+struct EventStream<E, B: Backend> {
     results: BoxStream<'static, Result<Body, RequestError>>,
     keepalive: Interval,
     reauthorise: Interval,
     shutdown: watch::Receiver<bool>,
-    backend: B,
+    endpoint: Endpoint<E, B>,
     caller: B::Caller,
     phase: Phase,
     _permit: Permit,
@@ -84,7 +84,7 @@ enum Phase {
     Closed,
 }
 
-impl<B: Backend> EventStream<B> {
+impl<E: Executor, B: Backend> EventStream<E, B> {
     async fn next(&mut self) -> Option<Bytes> {
         match self.phase {
             Phase::Opening => {
@@ -103,7 +103,7 @@ impl<B: Backend> EventStream<B> {
                 result = self.results.next() => return Some(self.result(result)),
                 _ = self.keepalive.tick() => return Some(COMMENT),
                 _ = self.reauthorise.tick() => {
-                    if !self.backend.still_valid(&self.caller).await {
+                    if !self.endpoint.still_valid(&self.caller).await {
                         self.phase = Phase::Closing;
                         return Some(next(&RequestError::from(AuthError::Rejected).into()));
                     }

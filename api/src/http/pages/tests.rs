@@ -69,7 +69,7 @@ fn pages() -> Vec<(&'static str, String)> {
         go_on: Some(("To the start", "/")),
         reference: Some("4bf92f3577b34da6a3ce929d0e0e4736"),
     };
-    let connect = Connect { instance: HERE, error: None, csrf: "csrf" };
+    let connect = Connect { instance: HERE, error: None, kept: None, provider: "", csrf: "csrf" };
     let signed_out = SignedOut { instance: HERE, sign_in_url: "/sign-in" };
     let render = |page: Result<String, askama::Error>| page.unwrap();
     vec![

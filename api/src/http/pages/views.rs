@@ -147,6 +147,10 @@ pub struct Connect<'a> {
     pub instance: Instance<'a>,
     /// Why the posted link cannot be used.
     pub error: Option<&'a str>,
+    /// A link that was posted before signing in, sealed; posted as `kept` instead of `link`.
+    pub kept: Option<&'a str>,
+    /// The provider that the kept link names.
+    pub provider: &'a str,
     /// The token against cross-site posts.
     pub csrf: &'a str,
 }

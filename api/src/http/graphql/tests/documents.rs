@@ -33,6 +33,11 @@ fn bombs() -> Vec<(&'static str, String, &'static str)> {
         ("deep fields", format!("{}{{ hello }}{}", "{ self ".repeat(16), "}".repeat(16)), "LIMIT_EXCEEDED"),
         ("many directives", "{ hello @skip(if: false) @skip(if: false) @skip(if: false) @skip(if: false) @skip(if: false) }".into(), "LIMIT_EXCEEDED"),
         ("directives without end", format!("{{ hello {} }}", "@a".repeat(50_000)), "LIMIT_EXCEEDED"),
+        (
+            "a long chain of fragments",
+            format!("{{ ...F0 }} {} fragment F150 on Query {{ hello }}", (0..150).map(|n| format!("fragment F{n} on Query {{ ...F{} }} ", n + 1)).collect::<String>()),
+            "LIMIT_EXCEEDED",
+        ),
         ("a cycle", "{ ...A } fragment A on Query { ...B } fragment B on Query { ...A }".into(), "INVALID_INPUT"),
         ("a cycle that is not used", "{ hello } fragment A on Query { self { ...A } }".into(), "INVALID_INPUT"),
         ("an unknown directive on __typename", "{ __typename @nonsense }".into(), "INVALID_INPUT"),
@@ -186,5 +191,25 @@ async fn the_answer_has_the_shape_of_the_document() {
         let answer = query(server.address, text).await;
         let (_, shown) = answer.body.split_once("\"data\":").expect("data");
         assert_eq!((answer.status, shown), (200, format!("{data}}}").as_str()), "{text}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn a_field_that_is_selected_twice_runs_once() {
+    let server = server().await;
+    for (text, data) in [
+        ("mutation { bump bump }", json!({ "bump": 1 })),
+        (
+            "mutation { bump ...A ... { bump } ... on Mutation { bump } } fragment A on Mutation { bump }",
+            json!({ "bump": 2 }),
+        ),
+        ("mutation { bump a: bump bump }", json!({ "bump": 3, "a": 4 })),
+        (
+            "query { self { hello ...A } ...B } fragment A on Query { late } fragment B on Query { self { late echo(value: 1) } }",
+            json!({ "self": { "hello": "world", "late": "at last", "echo": 1 } }),
+        ),
+        ("mutation { bump @skip(if: true) bump }", json!({ "bump": 5 })),
+    ] {
+        assert_eq!(query(server.address, text).await.json(), json!({ "data": data }), "{text}");
     }
 }

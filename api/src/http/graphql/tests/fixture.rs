@@ -26,6 +26,19 @@ pub(crate) struct World {
     bumped: broadcast::Sender<u32>,
 }
 
+impl World {
+    /// Waits until so many queries of `slow` run; false if that does not come about.
+    pub(crate) async fn reaches(&self, running: u32) -> bool {
+        for _ in 0..600 {
+            if self.slow.load(Ordering::SeqCst) == running {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        false
+    }
+}
+
 #[derive(Clone)]
 pub(crate) struct Caller(Option<String>);
 

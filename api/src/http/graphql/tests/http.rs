@@ -1,5 +1,4 @@
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
@@ -237,19 +236,9 @@ async fn an_operation_has_so_much_time_and_ends_when_its_client_goes() {
     let body = json!({ "query": "{ slow(ms: 4000) }" }).to_string();
     let head = "POST /graphql HTTP/1.1\ncontent-type: application/json";
     let stream = request(server.address, head, body.as_bytes()).await;
-    let reached = |running| {
-        let slow = &server.world.slow;
-        async move {
-            let since = Instant::now();
-            while slow.load(Ordering::SeqCst) != running && since.elapsed() < Duration::from_secs(3) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            slow.load(Ordering::SeqCst) == running
-        }
-    };
-    assert!(reached(1).await);
+    assert!(server.world.reaches(1).await);
     drop(stream);
-    assert!(reached(0).await);
+    assert!(server.world.reaches(0).await);
 }
 
 #[tokio::test]
@@ -268,4 +257,25 @@ async fn a_subscription_needs_a_stream() {
     let server = server().await;
     let answer = query(server.address, "subscription { ticks }").await;
     assert_eq!((answer.status, answer.code().as_str()), (400, "INVALID_INPUT"));
+}
+
+#[tokio::test]
+async fn one_callers_operations_do_not_take_the_others_turn() {
+    let config =
+        GraphqlConfig { max_operations_per_caller: 1, operation_timeout_ms: 400, ..GraphqlConfig::default() };
+    let server = serve(config, 0).await;
+    let slow = json!({ "query": "{ slow(ms: 60000) }" });
+    let hello = json!({ "query": "{ hello }" });
+    let first = post(server.address, &slow);
+    let rest = async {
+        while server.world.slow.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        let anna = post_with(server.address, "authorization: Bearer good", &hello).await;
+        // Still running: the other answer came meanwhile.
+        assert_eq!((anna.status, server.world.slow.load(Ordering::SeqCst)), (200, 1));
+        post(server.address, &slow).await
+    };
+    let (first, second) = tokio::join!(first, rest);
+    assert_eq!((first.status, second.status), (503, 503));
 }

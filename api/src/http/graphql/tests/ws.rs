@@ -243,3 +243,16 @@ async fn a_client_that_does_not_read_is_dropped() {
     // All that was sent can still be read; then there is the end, and no farewell.
     assert_eq!(socket.closed().await, None);
 }
+
+#[tokio::test]
+async fn an_operation_ends_when_the_client_completes_it_or_goes() {
+    let server = server().await;
+    let mut socket = Socket::ready(server.address).await;
+    socket.subscribe("a", "{ slow(ms: 4000) }").await;
+    socket.subscribe("b", "{ slow(ms: 4000) }").await;
+    assert!(server.world.reaches(2).await);
+    socket.send(&json!({ "type": "complete", "id": "a" })).await;
+    assert!(server.world.reaches(1).await);
+    drop(socket);
+    assert!(server.world.reaches(0).await);
+}

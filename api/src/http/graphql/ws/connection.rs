@@ -125,7 +125,7 @@ impl<E: Executor, B: Backend> Connection<E, B> {
                 }
                 _ = keepalive.tick() => self.check_alive(&keepalive, socket).await?,
                 _ = reauthorise.tick() => {
-                    if !self.endpoint.0.backend.still_valid(&self.caller).await {
+                    if !self.endpoint.still_valid(&self.caller).await {
                         return Err(Close::new(4403, "Forbidden").into());
                     }
                 }
@@ -183,13 +183,12 @@ impl<E: Executor, B: Backend> Connection<E, B> {
     }
 
     async fn initialise(&mut self, payload: Option<Map<String, Value>>) -> Result<(), Close> {
-        let inner = &self.endpoint.0;
-        let asked = inner.backend.caller_from_init(&self.caller, payload.as_ref());
-        let caller = match timeout(inner.config.operation_timeout(), asked).await {
-            Ok(Ok(caller)) => caller,
-            Ok(Err(AuthError::Rejected)) => return Err(Close::new(4403, "Forbidden")),
-            Ok(Err(AuthError::Unavailable)) | Err(_) => return Err(Close::new(1013, "Try again later")),
+        let caller = match self.endpoint.caller_from_init(&self.caller, payload.as_ref()).await {
+            Ok(caller) => caller,
+            Err(AuthError::Rejected) => return Err(Close::new(4403, "Forbidden")),
+            Err(AuthError::Unavailable) => return Err(Close::new(1013, "Try again later")),
         };
+        let inner = &self.endpoint.0;
         let share = inner.admission.share(inner.backend.counted_as(&caller));
         if !Arc::ptr_eq(&share, &self.share) {
             self.permit =

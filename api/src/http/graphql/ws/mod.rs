@@ -53,7 +53,7 @@ pub(super) async fn upgrade<E: Executor, B: Backend>(
     if parts.method == Method::GET && version.is_none_or(|version| version != "13") {
         return Ok(wrong_version());
     }
-    let caller = endpoint.0.backend.caller(&parts).await?;
+    let caller = endpoint.caller(&parts).await?;
     let share = endpoint.0.admission.share(endpoint.0.backend.counted_as(&caller));
     let permit = endpoint.0.admission.connection(&share).map_err(too_many)?;
     let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &())

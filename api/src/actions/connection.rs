@@ -1,0 +1,386 @@
+//! What a consumer does with the link it was sent, and either side with a connection that stands.
+
+use keyservice::exchange::link_module;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
+
+use super::registration::digest;
+use super::{Actions, Call, Done, Failure, answered, keep_answer};
+use crate::domain::attempt::Attempt;
+use crate::domain::check::Suite;
+use crate::domain::connection::{Connection, ConnectionVerb, Part, Peer, State};
+use crate::domain::effect::{Step, Work};
+use crate::domain::id::{AttemptId, CompanyId, ConnectionId, UserId};
+use crate::domain::link::OpenLink;
+use crate::domain::refusal::{Refusal, RefusalCode};
+use crate::domain::scan::Subject;
+use crate::store::{IdempotencyKey, NewJob, StoreError, Tx};
+
+impl Actions {
+    /// Opens a registration link: the connection comes into being, and nothing is redeemed. The same link again
+    /// answers the same connection.
+    ///
+    /// # Errors
+    /// `LINK_INVALID`, `NOT_AN_ADMINISTRATOR`, `DUPLICATE_CONNECTION`.
+    pub async fn open_registration_link(
+        &self,
+        call: &Call,
+        link: SecretString,
+        idem: Option<IdempotencyKey>,
+    ) -> Done<Connection> {
+        call.requester.administrator()?;
+        let link = OpenLink::parse(link.expose_secret(), &self.profile.policy)?;
+        if link.provider == self.profile.origin {
+            let message = "This link leads to this very instance. Open it on the consumer's instance.";
+            return Err(Refusal::new(RefusalCode::LinkInvalid, message).field("link").reason("SELF").into());
+        }
+        let mut tx = self.begin("connection.open", call).await?;
+        if let Some(id) = answered(&tx, idem.as_ref()).await? {
+            return self.connection(&tx, ConnectionId(id)).await;
+        }
+        let now = tx.now();
+        let connection = match tx.connection_to(&link.provider, Part::Consumer).await? {
+            Some(known) if known.link == link.id => known,
+            Some(known) => self.replace_link(&mut tx, known, &link).await?,
+            None => {
+                let connection = Connection {
+                    id: ConnectionId(tx.uuid()?),
+                    part: Part::Consumer,
+                    company: None,
+                    registration: None,
+                    link: link.id,
+                    peer: Peer {
+                        origin: link.provider.clone(),
+                        fingerprint: link.fingerprint,
+                        instance: None,
+                        public_key: None,
+                        name: None,
+                        version: None,
+                    },
+                    created_at: now,
+                    updated_at: now,
+                    revision: 1,
+                    attempts: 0,
+                    channel: None,
+                    state: State::Pending,
+                };
+                let sealed = self.keys.seal("link secret", &connection.id.bytes(), &link.secret, now)?;
+                tx.insert_connection(&connection, Some(sealed)).await?;
+                connection
+            }
+        };
+        tx.audit("connection.open", "CONNECTION", connection.id, "OK", json!({ "link": link.id.to_string() }));
+        keep_answer(&mut tx, idem.as_ref(), connection.id.0).await?;
+        tx.commit().await?;
+        Ok(connection)
+    }
+
+    /// A newer link of the same provider takes the place of the one before, unless onboarding went further.
+    async fn replace_link(&self, tx: &mut Tx, mut connection: Connection, link: &OpenLink) -> Done<Connection> {
+        match connection.state {
+            State::Pending | State::AwaitingValidation { .. } | State::Validated { .. } | State::ValidationFailed { .. } => {}
+            State::Onboarding { .. }
+            | State::Onboarded { .. }
+            | State::Suspended { .. }
+            | State::Offboarding { .. }
+            | State::Offboarded { .. } => {
+                let message = format!(
+                    "A connection to {} exists already and is {}. Cancel its onboarding, or off-board it, first.",
+                    link.provider,
+                    connection.state.name().label()
+                );
+                return Err(Refusal::new(RefusalCode::DuplicateConnection, message).into());
+            }
+        }
+        connection.link = link.id;
+        connection.peer.fingerprint = link.fingerprint;
+        connection.peer.public_key = None;
+        connection.state = State::Pending;
+        let sealed = self.keys.seal("link secret", &connection.id.bytes(), &link.secret, tx.now())?;
+        tx.set_link_secret(connection.id, Some(sealed)).await?;
+        Ok(tx.save_connection(connection).await?)
+    }
+
+    /// Says which company the provider is.
+    ///
+    /// # Errors
+    /// `WRONG_STATE`, `INVALID_INPUT`, `NOT_AN_ADMINISTRATOR`.
+    pub async fn choose_provider_company(&self, call: &Call, id: ConnectionId, company: CompanyId) -> Done<Connection> {
+        call.requester.administrator()?;
+        let mut tx = self.begin("connection.company", call).await?;
+        let found = tx.company(company).await?;
+        found.ok_or_else(|| Refusal::invalid("companyId", "There is no such company."))?;
+        let connection = self.connection(&tx, id).await?;
+        let connection = tx.save_connection(connection.choose_company(company)?.next).await?;
+        tx.audit("connection.company", "CONNECTION", id, "OK", json!({ "company": company.to_string() }));
+        tx.commit().await?;
+        Ok(connection)
+    }
+
+    /// *Get Started*: runs the consumer's checks.
+    ///
+    /// # Errors
+    /// `WRONG_STATE`. Anybody who operates may ask; whether they are an administrator is one of the checks.
+    pub async fn run_pre_onboarding_checks(&self, call: &Call, id: ConnectionId) -> Done<Connection> {
+        call.requester.operator()?;
+        let mut tx = self.begin("connection.checks", call).await?;
+        let connection = self.connection(&tx, id).await?;
+        connection.allows(ConnectionVerb::RunChecks)?;
+        let (suite, company) = (Suite::PreOnboardingConsumer, connection.company);
+        let scan = self.queue_scan(&mut tx, call, suite, None, Subject::Connection(id), company).await?;
+        let connection = tx.save_connection(connection.run_checks(scan.id)?.next).await?;
+        tx.commit().await?;
+        Ok(connection)
+    }
+
+    /// *Start Registration*: the phases run, in the background, to the end. Where the checks passed too long ago
+    /// they run again first, and onboarding starts by itself when they pass.
+    ///
+    /// # Errors
+    /// `NOT_VALIDATED`, `WRONG_STATE`, `NOT_AN_ADMINISTRATOR`.
+    pub async fn start_onboarding(&self, call: &Call, id: ConnectionId) -> Done<Connection> {
+        let user = call.requester.administrator()?.user();
+        let mut tx = self.begin("onboarding.start", call).await?;
+        let connection = self.connection(&tx, id).await?;
+        if matches!(connection.state, State::Pending | State::ValidationFailed { .. }) {
+            let message = "The checks have not passed yet. Get started first, and resolve what they find.";
+            return Err(Refusal::new(RefusalCode::NotValidated, message).into());
+        }
+        let connection = if connection.is_stale(tx.now()) {
+            let (suite, company) = (Suite::PreOnboardingConsumer, connection.company);
+            let scan = self.queue_scan(&mut tx, call, suite, None, Subject::Connection(id), company).await?;
+            let mut connection = connection.run_checks(scan.id)?.next;
+            connection.state = State::AwaitingValidation { scan: scan.id, then_start: Some(user) };
+            tx.save_connection(connection).await?
+        } else {
+            self.begin_attempt(&mut tx, connection, Some(user)).await?
+        };
+        tx.audit("onboarding.start", "CONNECTION", id, "OK", json!({}));
+        tx.commit().await?;
+        Ok(connection)
+    }
+
+    /// Writes a new attempt and the work of carrying it on.
+    pub(super) async fn begin_attempt(&self, tx: &mut Tx, connection: Connection, user: Option<UserId>) -> Done<Connection> {
+        let id = AttemptId(tx.uuid()?);
+        let now = tx.now();
+        let connection = match connection.state {
+            State::Onboarding { .. } => connection.start_over(id)?.next,
+            _ => connection.start(id, now)?.next,
+        };
+        let attempt = Attempt::begin(id, connection.id, connection.attempts, user, now);
+        tx.insert_attempt(&attempt, connection.company).await?;
+        tx.enqueue(NewJob { work: Work::Phase(id), run_at: now, sealed: None }).await?;
+        Ok(tx.save_connection(connection).await?)
+    }
+
+    /// Runs the failed phase again.
+    ///
+    /// # Errors
+    /// `WRONG_STATE`.
+    pub async fn retry_phase(&self, call: &Call, id: ConnectionId) -> Done<Connection> {
+        call.requester.administrator()?;
+        let mut tx = self.begin("onboarding.retry", call).await?;
+        let connection = self.connection(&tx, id).await?;
+        connection.allows(ConnectionVerb::RetryPhase)?;
+        let (mut attempt, work, sealed, revision) = self.attempt_of(&tx, &connection).await?;
+        attempt.retry(tx.now())?;
+        tx.save_attempt(&attempt, &work, sealed, revision, connection.company).await?;
+        tx.enqueue(NewJob { work: Work::Phase(attempt.id), run_at: tx.now(), sealed: None }).await?;
+        tx.audit("onboarding.retry", "CONNECTION", id, "OK", json!({}));
+        tx.commit().await?;
+        Ok(connection)
+    }
+
+    /// Undoes the attempt on both sides and begins a new one.
+    ///
+    /// # Errors
+    /// `WRONG_STATE`.
+    pub async fn start_over(&self, call: &Call, id: ConnectionId) -> Done<Connection> {
+        let user = call.requester.administrator()?.user();
+        let mut tx = self.begin("onboarding.start_over", call).await?;
+        let connection = self.connection(&tx, id).await?;
+        connection.allows(ConnectionVerb::StartOver)?;
+        let connection = self.undo_attempt(&mut tx, connection).await?;
+        let connection = self.begin_attempt(&mut tx, connection, Some(user)).await?;
+        tx.audit("onboarding.start_over", "CONNECTION", id, "OK", json!({}));
+        tx.commit().await?;
+        Ok(connection)
+    }
+
+    /// Undoes the attempt on both sides. The opened link stays, and can be started again.
+    ///
+    /// # Errors
+    /// `WRONG_STATE`.
+    pub async fn cancel_onboarding(&self, call: &Call, id: ConnectionId) -> Done<Connection> {
+        call.requester.administrator()?;
+        let mut tx = self.begin("onboarding.cancel", call).await?;
+        let connection = self.connection(&tx, id).await?;
+        connection.allows(ConnectionVerb::Cancel)?;
+        let connection = self.undo_attempt(&mut tx, connection).await?;
+        tx.discard_attempts(id).await?;
+        let connection = tx.save_connection(connection.cancel()?.next).await?;
+        tx.audit("onboarding.cancel", "CONNECTION", id, "OK", json!({}));
+        tx.commit().await?;
+        Ok(connection)
+    }
+
+    /// Removes what the attempt made here, and writes the work of telling the provider.
+    async fn undo_attempt(&self, tx: &mut Tx, mut connection: Connection) -> Done<Connection> {
+        let (_, work, ..) = self.attempt_of(tx, &connection).await?;
+        if let Some(channel) = connection.channel.take() {
+            tx.delete_keys(&link_module(&channel.bytes())).await?;
+        }
+        if let Some(claim) = work.claim {
+            let abandon = serde_json::to_vec(&self.make_abandon(&connection, claim, tx.now())?)
+                .map_err(|_| Failure::Bug("abandon"))?;
+            let sealed = self.keys.seal("abandon", &connection.id.bytes(), &abandon, tx.now())?;
+            tx.enqueue(NewJob { work: Work::Abandon(connection.id), run_at: tx.now(), sealed: Some(sealed) }).await?;
+        }
+        tx.reset_directions(connection.id).await?;
+        Ok(connection)
+    }
+
+    /// Asks for the contact's approval again, for whoever calls: the same person on another device, or another
+    /// administrator.
+    ///
+    /// # Errors
+    /// `WRONG_STATE` unless the contact's approval is what onboarding waits for.
+    pub async fn continue_authorization(&self, call: &Call, id: ConnectionId) -> Done<Connection> {
+        use crate::domain::attempt::PhaseName;
+        let user = call.requester.administrator()?.user();
+        let mut tx = self.begin("onboarding.authorize_again", call).await?;
+        let connection = self.connection(&tx, id).await?;
+        connection.allows(ConnectionVerb::RetryPhase)?;
+        let (mut attempt, mut work, _, revision) = self.attempt_of(&tx, &connection).await?;
+        if attempt.current().map(|phase| phase.name) != Some(PhaseName::AuthorizeContact) {
+            let allowed = [PhaseName::AuthorizeContact.label()];
+            return Err(Refusal::wrong_state("attempt", "not waiting for the contact", &allowed).into());
+        }
+        attempt.started_by = Some(user);
+        attempt.retry(tx.now())?;
+        work.authorization_url = None;
+        work.authorization_error = None;
+        work.state_digest = None;
+        tx.save_attempt(&attempt, &work, None, revision, connection.company).await?;
+        tx.enqueue(NewJob { work: Work::Phase(attempt.id), run_at: tx.now(), sealed: None }).await?;
+        tx.commit().await?;
+        Ok(connection)
+    }
+
+    /// The contact came back from the provider's authorization page.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` when nothing waits for this `state`, or it was begun by another account;
+    /// `PEER_IDENTITY_MISMATCH` when another issuer answered (RFC 9207).
+    pub async fn authorization_returned(
+        &self,
+        call: &Call,
+        state: &str,
+        outcome: Result<SecretString, String>,
+        iss: &str,
+    ) -> Done<ConnectionId> {
+        let user = call.requester.administrator()?.user();
+        let unknown = || Failure::from(Refusal::not_found("authorization that waits for this answer"));
+        let id = state.split_once('.').and_then(|(id, _)| uuid::Uuid::try_parse(id).ok()).ok_or_else(unknown)?;
+        let id = ConnectionId(id);
+        let mut tx = self.begin("onboarding.authorized", call).await?;
+        let connection = tx.connection(id).await?.ok_or_else(unknown)?;
+        let (attempt, mut work, _, revision) = self.attempt_of(&tx, &connection).await.map_err(|_| unknown())?;
+        let expected = work.state_digest.take().ok_or_else(unknown)?;
+        let given = crate::domain::link::hex(&digest(state.as_bytes()));
+        let same = ring::constant_time::verify_slices_are_equal(expected.as_bytes(), given.as_bytes());
+        if same.is_err() || attempt.started_by != Some(user) {
+            return Err(unknown());
+        }
+        if iss != connection.peer.origin.as_str() {
+            let message = "Another authorization server answered than the one that was asked.";
+            return Err(Refusal::new(RefusalCode::PeerIdentityMismatch, message).reason("ISSUER").into());
+        }
+        let (_, _, sealed, _) = self.attempt_of(&tx, &connection).await?;
+        let mut secrets = self.attempt_secrets(&attempt, sealed.as_deref(), tx.now())?;
+        match outcome {
+            Ok(code) => secrets.code = Some(code.expose_secret().to_owned()),
+            Err(error) => work.authorization_error = Some(error.chars().filter(char::is_ascii_graphic).take(64).collect()),
+        }
+        let sealed = self.seal_attempt_secrets(&attempt, &secrets, tx.now())?;
+        tx.save_attempt(&attempt, &work, Some(sealed), revision, connection.company).await?;
+        tx.enqueue(NewJob { work: Work::Phase(attempt.id), run_at: tx.now(), sealed: None }).await?;
+        tx.audit("onboarding.authorized", "CONNECTION", id, "OK", json!({ "error": work.authorization_error }));
+        tx.commit().await?;
+        Ok(id)
+    }
+
+    /// Pauses a connection; no consent of the peer is needed.
+    ///
+    /// # Errors
+    /// `WRONG_STATE` unless onboarded.
+    pub async fn suspend_connection(&self, call: &Call, id: ConnectionId) -> Done<Connection> {
+        self.connection_verb("connection.suspend", call, id, |connection, now| connection.suspend(now)).await
+    }
+
+    /// Goes on after a pause.
+    ///
+    /// # Errors
+    /// `WRONG_STATE` unless suspended.
+    pub async fn resume_connection(&self, call: &Call, id: ConnectionId) -> Done<Connection> {
+        self.connection_verb("connection.resume", call, id, |connection, _| connection.resume()).await
+    }
+
+    async fn connection_verb(
+        &self,
+        operation: &'static str,
+        call: &Call,
+        id: ConnectionId,
+        verb: impl FnOnce(Connection, crate::domain::Timestamp) -> Result<Step<Connection>, Refusal>,
+    ) -> Done<Connection> {
+        call.requester.operator()?;
+        let mut tx = self.begin(operation, call).await?;
+        let connection = self.connection(&tx, id).await?;
+        let next = verb(connection, tx.now())?.next;
+        let connection = tx.save_connection(next).await?;
+        if matches!(connection.state, State::Onboarded { .. }) {
+            tx.enqueue(NewJob { work: Work::Probe(id), run_at: tx.now(), sealed: None }).await?;
+        }
+        tx.audit(operation, "CONNECTION", id, "OK", json!({}));
+        tx.commit().await?;
+        Ok(connection)
+    }
+
+    /// Whether a requester could use a verb now.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn may_connect(&self, call: &Call, connection: &Connection, verb: ConnectionVerb) -> Result<(), Refusal> {
+        match verb {
+            ConnectionVerb::RunChecks | ConnectionVerb::Suspend | ConnectionVerb::Resume => {
+                call.requester.operator()?;
+            }
+            ConnectionVerb::ChooseCompany
+            | ConnectionVerb::Start
+            | ConnectionVerb::RetryPhase
+            | ConnectionVerb::StartOver
+            | ConnectionVerb::Cancel => {
+                call.requester.administrator()?;
+            }
+        }
+        connection.allows(verb)
+    }
+
+    pub(super) async fn connection(&self, tx: &Tx, id: ConnectionId) -> Done<Connection> {
+        Ok(tx.connection(id).await?.ok_or_else(|| Refusal::not_found("connection"))?)
+    }
+
+    /// The attempt under way of a connection.
+    pub(super) async fn attempt_of(
+        &self,
+        tx: &Tx,
+        connection: &Connection,
+    ) -> Done<(Attempt, crate::store::AttemptWork, Option<Vec<u8>>, i64)> {
+        let State::Onboarding { attempt } = connection.state else {
+            let allowed = [crate::domain::connection::ConnectionState::Onboarding.label()];
+            return Err(Refusal::wrong_state("connection", connection.state.name().label(), &allowed).into());
+        };
+        Ok(tx.attempt(attempt).await?.ok_or(StoreError::Missing("attempt"))?)
+    }
+}

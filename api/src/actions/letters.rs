@@ -1,0 +1,113 @@
+//! Letters on their way out: what they say is sealed into the job, because it may hold a link or a code.
+
+use secrecy::zeroize::Zeroizing;
+use serde::{Deserialize, Serialize};
+
+use super::{Actions, Done, Failure, Keys};
+use crate::domain::effect::Work;
+use crate::store::{Job, NewJob, Tx};
+
+/// What the seal is over.
+const WHAT: &str = "letter";
+
+/// What a letter says, and to whom. No `Debug`: it may hold a secret.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum LetterBody {
+    /// Invites the contact to connect their instance.
+    RegistrationLink {
+        /// The contact's name.
+        to_name: String,
+        /// The contact's address.
+        to_address: String,
+        /// Who asks.
+        provider_name: String,
+        /// The origin of the instance that asks.
+        provider_origin: String,
+        /// The contact's company.
+        company_name: String,
+        /// The origin of the contact's own instance.
+        consumer_origin: String,
+        /// The link, with its secret.
+        link: String,
+        /// When it stops working, in milliseconds since the Unix epoch.
+        expires_at_ms: i64,
+        /// `REG-000001`.
+        registration_number: String,
+        /// The provider's fingerprint as screens show it.
+        fingerprint: String,
+    },
+    /// The one-time code to sign in with.
+    SignInCode {
+        /// The person's name.
+        to_name: String,
+        /// The person's address.
+        to_address: String,
+        /// The instance that asks for the code.
+        instance_name: String,
+        /// The only place to enter it.
+        instance_origin: String,
+        /// The code.
+        code: String,
+        /// How long it is good for.
+        minutes: u32,
+    },
+    /// Tells an administrator that a registration did not pass its checks, or did not come to an end.
+    RegistrationFailed {
+        /// The administrator's name.
+        to_name: String,
+        /// The administrator's address.
+        to_address: String,
+        /// The instance that says so.
+        instance_name: String,
+        /// `REG-000001`.
+        registration_number: String,
+        /// The company that was to be connected.
+        company_name: String,
+        /// The origin of its instance.
+        consumer_origin: String,
+        /// What is wrong and how to mend it.
+        issues: Vec<(String, String)>,
+        /// The registration's page here.
+        registration_url: String,
+    },
+    /// Tells that two instances are connected.
+    OnboardingComplete {
+        /// The reader's name.
+        to_name: String,
+        /// The reader's address.
+        to_address: String,
+        /// The instance that says so.
+        instance_name: String,
+        /// The other instance.
+        peer_name: String,
+        /// The other instance's origin.
+        peer_origin: String,
+        /// The other instance's fingerprint as screens show it.
+        fingerprint: String,
+        /// Since when the connection stands, in milliseconds since the Unix epoch.
+        established_at_ms: i64,
+        /// The connection's page here.
+        connection_url: String,
+    },
+}
+
+/// Writes a letter with the fact that it is about; the worker sends it after the commit.
+pub(crate) async fn enqueue_letter(tx: &mut Tx, keys: &Keys, body: &LetterBody) -> Done<()> {
+    let text = Zeroizing::new(serde_json::to_vec(body).map_err(|_| Failure::Bug("letter"))?);
+    let sealed = keys.seal(WHAT, b"", &text, tx.now())?;
+    tx.enqueue(NewJob { work: Work::Letter, run_at: tx.now(), sealed: Some(sealed) }).await?;
+    Ok(())
+}
+
+impl Actions {
+    /// What the letter of a job says.
+    ///
+    /// # Errors
+    /// When the job holds no letter, or the key service does not open it.
+    pub fn open_letter(&self, job: &Job) -> Done<LetterBody> {
+        let sealed = job.sealed.as_deref().ok_or(Failure::Bug("a letter without a body"))?;
+        let text = Zeroizing::new(self.keys.open(WHAT, b"", sealed, self.world.now())?);
+        serde_json::from_slice(&text).map_err(|_| Failure::Bug("letter"))
+    }
+}

@@ -1,0 +1,331 @@
+//! Signing in and out: sessions, one-time codes, and from a cookie or token to who asks.
+
+use std::net::IpAddr;
+
+use chrono::TimeDelta;
+use keyservice::MacPurpose;
+use secrecy::SecretString;
+use serde_json::json;
+
+use super::letters::{LetterBody, enqueue_letter};
+use super::limits::Limit;
+use super::token::{digest_of_given, same};
+use super::{Actions, Call, Done, Failure};
+use crate::domain::Timestamp;
+use crate::domain::id::SessionId;
+use crate::domain::person::EmailAddress;
+use crate::domain::refusal::{Refusal, RefusalCode};
+use crate::domain::requester::{Means, Person, Requester};
+use crate::password::{Candidate, PasswordError, PasswordHash, Verification};
+use crate::store::{Account, Session, Tx};
+
+/// A session ends when it was not used for so long.
+const IDLE: TimeDelta = TimeDelta::minutes(30);
+/// A session ends after so long in any case.
+pub const SESSION_LIFETIME: TimeDelta = TimeDelta::hours(12);
+/// Use is written down at most this often.
+const TOUCH: TimeDelta = TimeDelta::minutes(1);
+/// How long a one-time code is good.
+pub const CODE_MINUTES: u32 = 10;
+/// How often a code may be tried.
+const CODE_TRIES: i64 = 5;
+/// How recently credentials must have been given where it matters most.
+pub const FRESH: TimeDelta = TimeDelta::minutes(5);
+/// What a personal access token begins with, so that it is known for one where it was left lying.
+pub const ACCESS_TOKEN_PREFIX: &str = "lsp_";
+
+/// The value of a session's cookie, and whose it is.
+pub type SignedIn = (SecretString, Account);
+
+impl Actions {
+    /// Signs in with a password. The session before, if the browser has one, ends: its cookie changes.
+    ///
+    /// # Errors
+    /// `CREDENTIALS_INVALID`, the same whether the account exists or not; `RATE_LIMITED`.
+    pub async fn sign_in_with_password(
+        &self,
+        call: &Call,
+        email: &str,
+        password: SecretString,
+        from: Option<IpAddr>,
+    ) -> Done<SignedIn> {
+        let key = self.admit(email, from)?;
+        // Longer than any password can be: wrong, and not worth hashing.
+        let Some(candidate) = Candidate::new(password) else {
+            let tx = self.begin("session.password", call).await?;
+            return self.not_signed_in(tx, &key, "password").await;
+        };
+        let account = self.store.account_by_email(&key).await?;
+        let stored = account.as_ref().filter(|account| account.active).and_then(|a| a.password_hash.as_deref());
+        let stored = stored.map(PasswordHash::parse).transpose().map_err(hashing)?;
+        let peppered = || candidate.peppered(|bytes| self.keys.mac(MacPurpose::PasswordPepper, &[bytes]));
+        let verified = self.passwords.verify(peppered()?, stored.as_ref()).await.map_err(hashing)?;
+        let rehashed = if verified == Verification::RightButOutdated {
+            Some(self.passwords.hash(peppered()?, self.world.bytes()?).await.map_err(hashing)?)
+        } else {
+            None
+        };
+        let mut tx = self.begin("session.password", call).await?;
+        let Some(account) = account.filter(|_| verified != Verification::Wrong) else {
+            return self.not_signed_in(tx, &key, "password").await;
+        };
+        // Read again: it may have been switched off, or its password changed, while argon2 computed.
+        let mut now = tx.account(account.id).await?.ok_or(Failure::Bug("account"))?;
+        if !now.active || now.password_hash != account.password_hash {
+            return self.not_signed_in(tx, &key, "password").await;
+        }
+        if let Some(hash) = rehashed {
+            now.password_hash = Some(hash.as_str().to_owned());
+            tx.save_account(&now).await?;
+        }
+        self.start_session(tx, call, now, "password").await
+    }
+
+    /// Sends a one-time code, if there is an active account with this address. The answer is the same if not.
+    ///
+    /// `browser` is a secret of the asking browser ([`Actions::browser_secret`]): the code works only there.
+    ///
+    /// # Errors
+    /// `MAIL_OFF`, `RATE_LIMITED`.
+    pub async fn request_code(&self, call: &Call, email: &str, browser: &str, from: Option<IpAddr>) -> Done<()> {
+        if !self.profile.mail_on {
+            let message = "This instance sends no letters. Sign in with your password.";
+            return Err(Refusal::new(RefusalCode::MailOff, message).into());
+        }
+        let key = self.admit(email, from)?;
+        self.limits.take(Limit::Letter, &key, self.world.now())?;
+        let number = u64::from_be_bytes(self.world.bytes()?) % 100_000_000;
+        let code = format!("{number:08}");
+        let mut tx = self.begin("session.code", call).await?;
+        let Some(account) = tx.account_by_email(&key).await?.filter(|account| account.active) else {
+            return Ok(());
+        };
+        let digest = self.code_digest(&account, browser, &code)?;
+        let until = tx.now() + TimeDelta::minutes(CODE_MINUTES.into());
+        tx.create_code(account.id, digest, CODE_TRIES, until).await?;
+        let body = LetterBody::SignInCode {
+            to_name: account.name.clone(),
+            to_address: account.email.clone(),
+            instance_name: self.profile.name.clone(),
+            instance_origin: self.profile.origin.to_string(),
+            code,
+            minutes: CODE_MINUTES,
+        };
+        enqueue_letter(&mut tx, &self.keys, &body).await?;
+        tx.audit("session.code", "ACCOUNT", account.id, "OK", json!({}));
+        Ok(tx.commit().await?)
+    }
+
+    /// Signs in with the code from the letter.
+    ///
+    /// # Errors
+    /// `CREDENTIALS_INVALID` when it is wrong, used, too old, tried too often, or asked for in another browser.
+    pub async fn verify_code(
+        &self,
+        call: &Call,
+        email: &str,
+        code: &str,
+        browser: &str,
+        from: Option<IpAddr>,
+    ) -> Done<SignedIn> {
+        let key = self.admit(email, from)?;
+        let code: String = code.chars().filter(char::is_ascii_digit).take(16).collect();
+        let mut tx = self.begin("session.code", call).await?;
+        let Some(account) = tx.account_by_email(&key).await?.filter(|account| account.active) else {
+            return self.not_signed_in(tx, &key, "code").await;
+        };
+        let given = self.code_digest(&account, browser, &code)?;
+        let expected = tx.try_code(account.id).await?;
+        if !expected.is_some_and(|expected| same(&expected, &given)) {
+            return self.not_signed_in(tx, &key, "code").await;
+        }
+        tx.use_code(account.id).await?;
+        self.start_session(tx, call, account, "code").await
+    }
+
+    /// Ends the caller's session.
+    ///
+    /// # Errors
+    /// When memory does not work.
+    pub async fn sign_out(&self, call: &Call) -> Done<()> {
+        let Some(id) = session_of(call) else { return Ok(()) };
+        let mut tx = self.begin("session.end", call).await?;
+        tx.end_session(id).await?;
+        tx.audit("session.end", "SESSION", id, "OK", json!({}));
+        Ok(tx.commit().await?)
+    }
+
+    /// A secret to tell one browser from another before anybody signed in.
+    ///
+    /// # Errors
+    /// When the machine has no entropy.
+    pub fn browser_secret(&self) -> Done<SecretString> {
+        Ok(self.secret("")?.0)
+    }
+
+    /// Whose session has this cookie, if it still stands. Roles are as of now.
+    ///
+    /// # Errors
+    /// When memory does not work.
+    pub async fn person_by_cookie(&self, value: &str) -> Done<Option<Person>> {
+        let Some(digest) = digest_of_given(value) else { return Ok(None) };
+        let now = self.world.now();
+        let Some(session) = self.store.session(&digest).await?.filter(|session| stands(session, now)) else {
+            return Ok(None);
+        };
+        if now - session.seen_at >= TOUCH {
+            self.store.touch_session(session.id, now).await?;
+        }
+        let means = Means::Session { id: session.id, fresh_at: session.fresh_at };
+        Ok(self.store.account(session.account).await?.and_then(|account| person(account, means)))
+    }
+
+    /// Whose personal access token this is, if it is still good. Roles are as of now.
+    ///
+    /// # Errors
+    /// When memory does not work.
+    pub async fn person_by_access_token(&self, text: &str) -> Done<Option<Person>> {
+        let Some(digest) = digest_of_given(text).filter(|_| text.starts_with(ACCESS_TOKEN_PREFIX)) else {
+            return Ok(None);
+        };
+        let found = self.store.access_token(&digest).await?.filter(|(_, _, until)| self.world.now() < *until);
+        let Some((id, user, _)) = found else { return Ok(None) };
+        Ok(self.store.account(user).await?.and_then(|account| person(account, Means::AccessToken(id))))
+    }
+
+    /// Whether a person who signed in earlier still may do what they might then: for sockets, which outlive
+    /// requests. A change of roles ends it too, so that they sign in to their present ones.
+    ///
+    /// # Errors
+    /// When memory does not work.
+    pub async fn still_signed_in(&self, person: &Person) -> Done<bool> {
+        let now = self.world.now();
+        let user = match person.means {
+            Means::Session { id, .. } => {
+                self.store.session_by_id(id).await?.filter(|session| stands(session, now)).map(|session| session.account)
+            }
+            Means::AccessToken(id) => {
+                self.store.access_token_by_id(id).await?.filter(|(_, until)| now < *until).map(|(user, _)| user)
+            }
+            Means::Host => return Ok(true),
+        };
+        let Some(account) = (match user {
+            Some(user) => self.store.account(user).await?,
+            None => None,
+        }) else {
+            return Ok(false);
+        };
+        Ok(account.active && account.roles == person.roles && account.company == person.company)
+    }
+
+    /// Whether the caller gave credentials to a browser session within the last five minutes.
+    #[must_use]
+    pub fn is_fresh(&self, call: &Call) -> bool {
+        let fresh_at = match call.requester.person().map(|person| person.means) {
+            Some(Means::Session { fresh_at, .. }) => fresh_at,
+            _ => return false,
+        };
+        self.world.now() - fresh_at <= FRESH
+    }
+
+    /// The token that forms of the caller's session carry; empty where nobody is signed in.
+    ///
+    /// # Errors
+    /// When the key service does not work.
+    pub fn form_token(&self, call: &Call) -> Done<String> {
+        let Some(id) = session_of(call) else { return Ok(String::new()) };
+        let mac = self.keys.mac(MacPurpose::Csrf, &[b"form", &id.bytes()])?;
+        Ok(data_encoding::BASE64URL_NOPAD.encode(&mac))
+    }
+
+    /// Whether a form came from a page of the caller's session.
+    ///
+    /// # Errors
+    /// When the key service does not work.
+    pub fn is_form_token(&self, call: &Call, token: &str) -> Done<bool> {
+        let expected = self.form_token(call)?;
+        Ok(!expected.is_empty() && same(expected.as_bytes(), token.as_bytes()))
+    }
+
+    /// Counts a try; answers the address in the form under which accounts are found.
+    fn admit(&self, email: &str, from: Option<IpAddr>) -> Done<String> {
+        let now = self.world.now();
+        if let Some(from) = from {
+            self.limits.take(Limit::Address, &network(from), now)?;
+        }
+        // An address that nobody can have is looked for all the same, so that it takes as long.
+        let key = EmailAddress::parse(email).map_or_else(|_| String::from("-"), |email| email.key());
+        self.limits.take(Limit::SignIn, &key, now)?;
+        Ok(key)
+    }
+
+    fn code_digest(&self, account: &Account, browser: &str, code: &str) -> Done<[u8; 32]> {
+        let parts: [&[u8]; 4] = [b"sign-in code", &account.id.bytes(), browser.as_bytes(), code.as_bytes()];
+        Ok(self.keys.mac(MacPurpose::Lookup, &parts)?)
+    }
+
+    async fn start_session(&self, mut tx: Tx, call: &Call, account: Account, means: &str) -> Done<SignedIn> {
+        if let Some(before) = session_of(call) {
+            tx.end_session(before).await?;
+        }
+        let (cookie, digest) = self.secret("")?;
+        let until = tx.now() + SESSION_LIFETIME;
+        let id = tx.create_session(account.id, digest, until).await?;
+        let details = json!({ "account": account.id.to_string(), "means": means });
+        tx.audit("session.start", "SESSION", id, "OK", details);
+        tx.commit().await?;
+        Ok((cookie, account))
+    }
+
+    /// Commits what was counted, and says the same in every case.
+    async fn not_signed_in<T>(&self, mut tx: Tx, key: &str, means: &str) -> Done<T> {
+        // Searchable for a known address, readable by nobody.
+        let mac = self.keys.mac(MacPurpose::AuditField, &[b"email", key.as_bytes()])?;
+        let details = json!({ "means": means });
+        tx.audit("session.start", "ADDRESS", crate::domain::link::hex(&mac), "CREDENTIALS_INVALID", details);
+        tx.commit().await?;
+        let message = match means {
+            "code" => "The code is wrong, used, too old, or was asked for in another browser. Ask for another letter.",
+            _ => "The address and the password do not belong together.",
+        };
+        Err(Refusal::new(RefusalCode::CredentialsInvalid, message).into())
+    }
+}
+
+fn stands(session: &Session, now: Timestamp) -> bool {
+    now < session.expires_at && now - session.seen_at < IDLE
+}
+
+fn session_of(call: &Call) -> Option<SessionId> {
+    match &call.requester {
+        Requester::Person(Person { means: Means::Session { id, .. }, .. }) => Some(*id),
+        Requester::Person(_) | Requester::Anonymous | Requester::System => None,
+    }
+}
+
+fn person(account: Account, means: Means) -> Option<Person> {
+    account.active.then_some(Person {
+        user: account.id,
+        email: account.email,
+        name: account.name,
+        roles: account.roles,
+        company: account.company,
+        means,
+    })
+}
+
+/// Whom an address is counted with: a household has a whole IPv6 network of 64 bits.
+fn network(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}")
+        }
+    }
+}
+
+pub(super) fn hashing(error: PasswordError) -> Failure {
+    tracing::error!(%error, "password hashing");
+    Failure::Bug("password hashing")
+}

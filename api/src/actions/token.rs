@@ -1,0 +1,37 @@
+//! Secrets that are given out once and kept as a digest: cookies, codes, tokens.
+
+use data_encoding::BASE64URL_NOPAD;
+use ring::digest::{SHA256, digest};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::{Actions, Done};
+
+/// The most characters of a secret that is looked up: longer ones are nobody's.
+const MAX_LENGTH: usize = 128;
+
+/// What is kept of a secret. SHA-256 is enough for 256 unpredictable bits.
+pub(super) fn digest_of(text: &str) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
+    bytes
+}
+
+/// As [`digest_of`], for text from outside.
+pub(super) fn digest_of_given(text: &str) -> Option<[u8; 32]> {
+    (text.len() <= MAX_LENGTH).then(|| digest_of(text))
+}
+
+/// Whether two values are the same. Their digests are compared: how long that takes tells nothing about the values.
+pub(super) fn same(one: &[u8], other: &[u8]) -> bool {
+    digest(&SHA256, one).as_ref() == digest(&SHA256, other).as_ref()
+}
+
+impl Actions {
+    /// 256 unpredictable bits as text behind a prefix, and what is kept of it.
+    pub(super) fn secret(&self, prefix: &str) -> Done<(SecretString, [u8; 32])> {
+        let bytes: [u8; 32] = self.world.bytes()?;
+        let text = SecretString::from(format!("{prefix}{}", BASE64URL_NOPAD.encode(&bytes)));
+        let digest = digest_of(text.expose_secret());
+        Ok((text, digest))
+    }
+}

@@ -1,0 +1,110 @@
+//! Work for the worker, taken and given back.
+
+use chrono::TimeDelta;
+
+use super::{Actions, Call, Done};
+use crate::domain::Timestamp;
+use crate::domain::connection::Part;
+use crate::domain::effect::Work;
+use crate::domain::id::{ConnectionId, TraceId};
+use crate::store::{Job, NewJob, Reader};
+
+/// How often a failing job is tried before it is left for a person to see.
+const TRIES: i64 = 12;
+
+impl Actions {
+    /// The next piece of work that is due.
+    pub(crate) async fn claim_job(&self) -> Done<Option<Job>> {
+        Ok(self.store.claim_job(self.world.now()).await?)
+    }
+
+    /// The job is done.
+    pub(crate) async fn settle_job(&self, job: &Job) -> Done<()> {
+        Ok(self.store.settle_job(job).await?)
+    }
+
+    /// The job did not succeed: again later, doubling from one second to five minutes, or never.
+    pub(crate) async fn fail_job(&self, job: &Job, error: &str, again: bool) -> Done<()> {
+        let exponent = u32::try_from(job.tries.clamp(1, 9) - 1).unwrap_or(0);
+        let pause = TimeDelta::seconds((1_i64 << exponent).min(300));
+        let run_at = (again && job.tries < TRIES).then(|| self.world.now() + pause);
+        Ok(self.store.fail_job(job, error, run_at).await?)
+    }
+
+    /// When the next piece of work is due.
+    pub async fn next_job_at(&self) -> Done<Option<Timestamp>> {
+        Ok(self.store.next_job_at().await?)
+    }
+
+    /// How many pieces of work wait, and how many were given up.
+    pub async fn job_counts(&self) -> Done<(u64, u64)> {
+        Ok(self.store.job_counts().await?)
+    }
+
+    /// Wakes when work was committed.
+    pub(crate) fn work_committed(&self) -> std::sync::Arc<tokio::sync::Notify> {
+        self.store.work()
+    }
+
+    /// Looks whether another node committed something.
+    pub(crate) async fn poll(&self) -> Done<()> {
+        Ok(self.store.poll().await?)
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Done<()> {
+        Ok(self.store.ping().await?)
+    }
+
+    /// Schedules the sweep, once per database.
+    pub(crate) async fn schedule_sweep(&self, call: &Call) -> Done<()> {
+        let mut tx = self.begin("sweep.schedule", call).await?;
+        if !tx.has_work(&Work::Sweep).await? {
+            let run_at = tx.now() + TimeDelta::hours(1);
+            tx.enqueue(NewJob { work: Work::Sweep, run_at, sealed: None }).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// Random text, as long as so many bytes are in base64.
+    pub(crate) fn random_text<const N: usize>(&self) -> Done<String> {
+        Ok(data_encoding::BASE64.encode(&self.world.bytes::<N>()?))
+    }
+
+    /// A trace id for a request that brought none.
+    #[must_use]
+    pub fn fresh_trace(&self) -> TraceId {
+        // Without entropy nothing else works either; a trace id is the last thing to fail over.
+        self.world.trace().unwrap_or(TraceId(1))
+    }
+
+    /// What we are in a connection, if it exists.
+    pub(crate) async fn part(&self, call: &Call, id: ConnectionId) -> Done<Option<Part>> {
+        let tx = self.begin("connection.read", call).await?;
+        Ok(tx.connection(id).await?.map(|connection| connection.part))
+    }
+
+    /// Gives up a handshake whose second message did not come.
+    pub(crate) fn drop_exchange(&self, exchange: keyservice::ExchangeId) {
+        self.keys.service().abandon(exchange);
+    }
+
+    /// Reads on behalf of whoever calls.
+    #[must_use]
+    pub fn reader(&self, call: &Call) -> Reader {
+        self.store.reader(&call.requester.viewer())
+    }
+
+    /// Moves whenever a change was committed.
+    #[must_use]
+    pub fn watch(&self) -> tokio::sync::watch::Receiver<i64> {
+        self.store.watch()
+    }
+}
+
+/// What binds an idempotency key to its request: the mutation and its input as canonical JSON.
+#[must_use]
+pub fn input_digest(operation: &'static str, input: &str) -> [u8; 32] {
+    keyservice::pae::hash(&[b"linkspan input", operation.as_bytes(), input.as_bytes()])
+}

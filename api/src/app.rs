@@ -1,0 +1,231 @@
+//! Puts the house together: the only file that knows everyone.
+
+mod door;
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use keyservice::{Algorithm, KeySpec, KeyState, Purpose, RootKey, SealedHierarchy, SealedKey};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::actions::{Actions, Call, Failure, Keys, Profile};
+use crate::config::{Config, ConfigError};
+use crate::domain::id::InstanceId;
+use crate::domain::requester::Requester;
+use crate::graphql::{self, Schema};
+use crate::http::graphql::{Endpoint, SchemaError};
+use crate::http::server::{Server, ServerError};
+use crate::http::{self, headers};
+use crate::mail::{MailConfigError, Mailer};
+use crate::outbound::{Outbound, OutboundConfigError};
+use crate::store::{Cause, InstanceRecord, Store, StoreError};
+use crate::worker::Worker;
+use crate::world::World;
+
+/// The least that answers of connected instances may be long, whatever the limit for strangers is.
+const PEER_BODY: usize = 1024 * 1024;
+
+/// Why an instance does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The database cannot be used.
+    #[error("database: {0}")]
+    Store(#[from] StoreError),
+    /// The keys cannot be used.
+    #[error("key service: {0}")]
+    Keys(#[from] keyservice::Error),
+    /// The root key of this database is not there.
+    #[error(
+        "{0} is not there, but the database was sealed under it: put the copy back, or correct root_key_file; \
+         without it the keys in the database are lost"
+    )]
+    RootKeyMissing(PathBuf),
+    /// A key of this instance's own is missing or not active.
+    #[error("the key module “{0}” has no active key")]
+    KeyMissing(&'static str),
+    /// Mail is configured wrongly.
+    #[error("mail: {0}")]
+    Mail(#[from] MailConfigError),
+    /// Requests to others are configured wrongly.
+    #[error("outbound: {0}")]
+    Outbound(#[from] OutboundConfigError),
+    /// The public schema does not hold.
+    #[error("schema: {0}")]
+    Schema(#[from] SchemaError),
+    /// The server cannot serve.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// An action failed.
+    #[error(transparent)]
+    Action(#[from] Failure),
+}
+
+/// A whole instance, ready to serve.
+#[derive(Clone)]
+pub struct App {
+    actions: Actions,
+    worker: Worker,
+    schema: Schema,
+    config: Arc<Config>,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("actions", &self.actions).finish_non_exhaustive()
+    }
+}
+
+/// Applies pending migrations; answers how many there were.
+///
+/// # Errors
+/// [`StartError::Store`].
+pub async fn migrate(config: &Config, world: World) -> Result<usize, StartError> {
+    Ok(Store::open(&config.database, world).await?.migrate().await?)
+}
+
+impl App {
+    /// Opens the database and the keys; on first start, makes both the root key and the instance.
+    ///
+    /// # Errors
+    /// [`StartError`], which says what to do.
+    pub async fn open(config: &Config, world: World) -> Result<Self, StartError> {
+        Self::over(config, Store::open(&config.database, world.clone()).await?, world).await
+    }
+
+    /// The house over a memory that is open already.
+    ///
+    /// # Errors
+    /// As [`App::open`].
+    pub async fn over(config: &Config, store: Store, world: World) -> Result<Self, StartError> {
+        store.require_migrated().await?;
+        let (instance, keys) = open_keys(config, &store, &world).await?;
+        let mailer = Mailer::new(&config.mail)?;
+        let profile = Profile {
+            instance,
+            origin: config.origin()?,
+            origin_is_set: config.origin_is_set(),
+            name: config.name.clone(),
+            environment: config.environment,
+            policy: config.origin_policy(),
+            mail_on: mailer.is_on(),
+            link_lifetime: config.link_lifetime(),
+            measure: config.measure(),
+        };
+        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let actions = Actions::new(store, keys, world, profile, cores);
+        let mut outbound = config.outbound.clone();
+        outbound.body_limit = outbound.body_limit.max(PEER_BODY);
+        let worker = Worker::new(actions.clone(), Outbound::new(outbound)?, mailer);
+        actions.schedule_sweep(&Call::system(actions.fresh_trace())).await?;
+        let schema = graphql::schema(actions.clone());
+        Ok(Self { actions, worker, schema, config: Arc::new(config.clone()) })
+    }
+
+    /// The verbs.
+    #[must_use]
+    pub const fn actions(&self) -> &Actions {
+        &self.actions
+    }
+
+    /// Whoever carries work out.
+    #[must_use]
+    pub fn worker(&self) -> Worker {
+        self.worker.clone()
+    }
+
+    /// All doors.
+    ///
+    /// # Errors
+    /// When the schema does not hold.
+    pub fn router(&self, shutdown: watch::Receiver<bool>) -> Result<Router, StartError> {
+        let state = http::State::new(self.actions.clone());
+        let backend = door::Door::new(self.actions.clone(), state.auth.clone());
+        let graphql =
+            Endpoint::new(self.schema.clone(), &graphql::sdl(), backend, self.config.graphql.clone(), shutdown)?;
+        let router = graphql
+            .router()
+            .merge(http::peer::router(self.actions.clone()))
+            .merge(http::health::router(self.actions.clone()))
+            .merge(http::pages_router(state));
+        Ok(headers::secured(router, self.actions.profile().origin.scheme()))
+    }
+
+    /// Serves and works until told to stop.
+    ///
+    /// # Errors
+    /// When the server cannot serve.
+    pub async fn serve(&self, server: Server, shutdown: watch::Receiver<bool>) -> Result<(), StartError> {
+        let router = self.router(shutdown.clone())?;
+        let worker = self.worker();
+        let stop = shutdown.clone();
+        let working = tokio::spawn(async move { worker.run(stop).await });
+        let served = server.serve(router, shutdown).await;
+        let _ = working.await;
+        Ok(served?)
+    }
+}
+
+/// The instance's own keys; made on first start.
+async fn open_keys(config: &Config, store: &Store, world: &World) -> Result<(InstanceId, Keys), StartError> {
+    let path = config.root_key_file();
+    let record = match store.instance().await? {
+        Some(record) => record,
+        None => initialise(&path, store, world).await?,
+    };
+    if !path.exists() {
+        return Err(StartError::RootKeyMissing(path));
+    }
+    let root = RootKey::read(&path)?;
+    let hierarchy = SealedHierarchy { bytes: record.hierarchy };
+    let service = keyservice::KeyService::open(&root, record.id.bytes(), &hierarchy, world.entropy.clone())?;
+    let identity = active(store, Keys::IDENTITY).await?;
+    let data = active(store, Keys::DATA).await?;
+    Ok((record.id, Keys::new(Arc::new(service), identity, data)?))
+}
+
+async fn active(store: &Store, module: &'static str) -> Result<SealedKey, StartError> {
+    let keys = store.keys(module).await?;
+    keys.into_iter().find(|key| key.state == KeyState::Active).ok_or(StartError::KeyMissing(module))
+}
+
+async fn initialise(path: &std::path::Path, store: &Store, world: &World) -> Result<InstanceRecord, StartError> {
+    let root = if path.exists() { RootKey::read(path)? } else { RootKey::create(path, world.entropy.as_ref())? };
+    let id = InstanceId(Uuid::from_bytes(world.bytes()?));
+    let now = world.now();
+    let (service, hierarchy) =
+        keyservice::KeyService::initialise(&root, id.bytes(), world.entropy.clone(), now.timestamp_millis())?;
+    let record = InstanceRecord { id, install: Uuid::from_bytes(world.bytes()?), hierarchy: hierarchy.bytes, identity_seq: 1 };
+    let cause = Cause { requester: Requester::System, trace: world.trace()?, now };
+    let mut tx = store.begin("instance.initialise", &cause).await?;
+    match tx.initialise(&record).await {
+        Ok(()) => {}
+        // Another process was first: its keys count.
+        Err(StoreError::Duplicate(_)) => {
+            drop(tx);
+            return store.instance().await?.ok_or(StartError::Store(StoreError::Missing("instance")));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let own = [(Keys::IDENTITY, Purpose::IdentitySigning, Algorithm::Ed25519), (Keys::DATA, Purpose::DataEncryption, Algorithm::Aes256Gcm)];
+    for (module, purpose, algorithm) in own {
+        let spec = KeySpec {
+            id: world.uuid()?.into_bytes(),
+            module: module.to_owned(),
+            purpose,
+            algorithm,
+            version: 1,
+            expires_at: None,
+            activate: true,
+        };
+        tx.insert_key(&service.generate(&spec, now.timestamp_millis())?).await?;
+    }
+    tx.audit("instance.initialise", "INSTANCE", id, "OK", serde_json::json!({}));
+    tx.commit().await?;
+    Ok(record)
+}

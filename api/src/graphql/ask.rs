@@ -1,0 +1,178 @@
+//! What a resolver knows of the request it serves.
+
+use async_graphql::{Context, Error, InputType, Result};
+
+use super::error;
+use super::load::Loaders;
+use super::refusal::Refusal;
+use crate::actions::{Actions, Call, Done, Failure, input_digest};
+use crate::domain::id::UserId;
+use crate::domain::refusal as domain;
+use crate::domain::requester::{Person, Requester, Scope};
+use crate::store::{IdempotencyKey, Reader};
+
+/// The most characters of an idempotency key.
+const KEY_MAX_CHARS: usize = 255;
+
+/// The request: who asks, and what answers.
+#[derive(Clone, Copy)]
+pub(super) struct Ask<'a> {
+    /// The verbs.
+    pub(super) actions: &'a Actions,
+    /// Who asks.
+    pub(super) call: &'a Call,
+    /// What loads many things at once.
+    pub(super) load: &'a Loaders,
+}
+
+impl<'a> Ask<'a> {
+    /// The request, whoever it is from.
+    pub(super) fn anyone(ctx: &Context<'a>) -> Result<Self> {
+        Ok(Self { actions: ctx.data()?, call: ctx.data()?, load: ctx.data()? })
+    }
+
+    /// The request of somebody who signed in.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED`.
+    pub(super) fn new(ctx: &Context<'a>) -> Result<Self> {
+        let ask = Self::anyone(ctx)?;
+        match ask.call.requester {
+            Requester::Anonymous => Err(error::unauthenticated()),
+            Requester::Person(_) | Requester::System => Ok(ask),
+        }
+    }
+
+    /// What the requester may read.
+    pub(super) fn reader(&self) -> &'a Reader {
+        self.load.reader()
+    }
+
+    /// The person who asks.
+    pub(super) fn person(&self) -> Option<&'a Person> {
+        self.call.requester.person()
+    }
+
+    /// Whether everything of this instance may be seen.
+    pub(super) fn sees_everything(&self) -> bool {
+        self.call.requester.viewer().scope() == Scope::Everything
+    }
+
+    /// Whether this account may be seen by someone who is not the contact's colleague: it is the requester's own, or
+    /// an administrator asks.
+    pub(super) fn sees_user(&self, user: UserId) -> bool {
+        self.call.requester.administrator().is_ok() || self.person().is_some_and(|person| person.user == user)
+    }
+
+    /// The idempotency key of a mutation's input.
+    ///
+    /// # Errors
+    /// `INVALID_INPUT` when it is empty or too long.
+    pub(super) fn key<I: Keyed>(&self, operation: &'static str, input: &I) -> Done<Option<IdempotencyKey>> {
+        let Some(key) = input.idempotency_key() else { return Ok(None) };
+        check_key(key)?;
+        let text = serde_json::to_string(&input.to_value()).map_err(|_| Failure::Bug("input as JSON"))?;
+        Ok(Some(IdempotencyKey { key: key.to_owned(), operation, digest: input_digest(operation, &text) }))
+    }
+
+    /// What a mutation answers: the noun or the refusal.
+    ///
+    /// # Errors
+    /// When we are at fault.
+    pub(super) fn settle<T>(&self, done: Done<T>) -> Result<(Option<T>, Option<Refusal>)> {
+        match done {
+            Ok(noun) => Ok((Some(noun), None)),
+            Err(Failure::Refused(refusal)) => Ok((None, Some(Refusal::new(self, *refusal)))),
+            Err(failure) => Err(error::internal(&failure)),
+        }
+    }
+}
+
+/// The input of a mutation.
+pub(super) trait Keyed: InputType {
+    /// The caller's key for it.
+    fn idempotency_key(&self) -> Option<&str>;
+}
+
+fn check_key(key: &str) -> Result<(), domain::Refusal> {
+    if key.is_empty() || key.chars().count() > KEY_MAX_CHARS {
+        return Err(domain::Refusal::invalid("idempotencyKey", "An idempotency key has 1 to 255 characters."));
+    }
+    Ok(())
+}
+
+/// Checks the key of a mutation that is safe to repeat as it is: its state says whether it was done.
+pub(super) fn check<I: Keyed>(input: &I) -> Done<()> {
+    if let Some(key) = input.idempotency_key() {
+        check_key(key)?;
+    }
+    Ok(())
+}
+
+/// The id in a mutation's input.
+///
+/// # Errors
+/// `NOT_FOUND`, the same as for an id that names nothing.
+pub(super) fn named<T: From<uuid::Uuid>>(kind: super::id::Kind, field: &str, id: &str) -> Done<T> {
+    let id = kind.read(id).ok_or_else(|| domain::Refusal::not_found(kind.label()).field(field))?;
+    Ok(T::from(id))
+}
+
+/// The id of an account in a mutation's input: a contact's or a user's.
+///
+/// # Errors
+/// As [`named`].
+pub(super) fn account(field: &str, id: &str) -> Done<UserId> {
+    use super::id::Kind;
+    Kind::Contact.read(id).or_else(|| Kind::User.read(id)).map(UserId).ok_or_else(|| {
+        domain::Refusal::not_found("account").field(field).into()
+    })
+}
+
+/// For `map_err`: what goes wrong with memory is our fault.
+pub(super) fn ours(problem: impl std::borrow::Borrow<crate::store::StoreError>) -> Error {
+    error::store(problem.borrow())
+}
+
+/// Defines a mutation's input: its fields and the idempotency key.
+macro_rules! input {
+    ($(#[$meta:meta])* $name:ident { $($(#[$fmeta:meta])* $vis:vis $field:ident: $type:ty,)* }) => {
+        $(#[$meta])*
+        #[derive(async_graphql::InputObject)]
+        pub(super) struct $name {
+            $($(#[$fmeta])* $vis $field: $type,)*
+            /// Your key for this request, 1 to 255 characters. The same key with the same input gives the first
+            /// answer again for at least 24 hours; with other input it is refused.
+            idempotency_key: Option<String>,
+        }
+
+        impl super::ask::Keyed for $name {
+            fn idempotency_key(&self) -> Option<&str> {
+                self.idempotency_key.as_deref()
+            }
+        }
+    };
+}
+
+/// Defines a mutation's payload: the noun or the refusal.
+macro_rules! payload {
+    ($(#[$meta:meta])* $name:ident { $(#[$fmeta:meta])* $noun:ident: $type:ty }) => {
+        $(#[$meta])*
+        #[derive(async_graphql::SimpleObject)]
+        pub(super) struct $name {
+            $(#[$fmeta])*
+            $noun: Option<$type>,
+            /// Why it was not done; null when it was.
+            refusal: Option<super::refusal::Refusal>,
+        }
+
+        impl $name {
+            pub(super) fn new<T>(
+                (noun, refusal): (Option<T>, Option<super::refusal::Refusal>),
+                make: impl FnOnce(T) -> $type,
+            ) -> Self {
+                Self { $noun: noun.map(make), refusal }
+            }
+        }
+    };
+}

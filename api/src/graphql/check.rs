@@ -1,0 +1,80 @@
+//! The catalogue: suites and the checks in them.
+
+use async_graphql::{Context, Object, Result, SimpleObject};
+
+use super::ask::Ask;
+use super::refusal::docs_url;
+use super::words::{CheckCode, Severity, SuiteCode};
+use crate::domain::check as domain;
+
+/// What is fixed about a check: one question.
+#[derive(SimpleObject)]
+pub(super) struct Check {
+    /// Stable code.
+    code: CheckCode,
+    /// The code in words.
+    label: &'static str,
+    /// The question.
+    asks: &'static str,
+    /// How bad its findings are.
+    severity: Severity,
+    /// The severity in words.
+    severity_label: &'static str,
+    /// Whether its findings block, unless a finding says otherwise.
+    blocking: bool,
+    /// The most it may take, in whole seconds.
+    time_limit_seconds: i64,
+    /// Where it is explained.
+    docs_url: String,
+}
+
+impl Check {
+    pub(super) fn new(ask: &Ask<'_>, code: domain::CheckCode) -> Self {
+        let spec = code.spec();
+        Self {
+            code: code.into(),
+            label: code.label(),
+            asks: spec.asks,
+            severity: spec.severity.into(),
+            severity_label: spec.severity.label(),
+            blocking: spec.blocking,
+            time_limit_seconds: spec.time_limit.num_seconds(),
+            docs_url: docs_url(ask, &code.docs_path()),
+        }
+    }
+}
+
+/// A named set of checks.
+#[derive(SimpleObject)]
+pub(super) struct Suite {
+    /// Stable code.
+    code: SuiteCode,
+    /// The code in words.
+    label: &'static str,
+    /// Its checks, in the order in which they are asked.
+    checks: Vec<Check>,
+}
+
+/// Queries of the catalogue.
+#[derive(Default)]
+pub(super) struct CheckQuery;
+
+#[Object]
+impl CheckQuery {
+    /// All suites with their checks.
+    async fn suites(&self, ctx: &Context<'_>) -> Result<Vec<Suite>> {
+        let ask = Ask::anyone(ctx)?;
+        let suite = |suite: &domain::Suite| Suite {
+            code: (*suite).into(),
+            label: suite.label(),
+            checks: suite.checks().iter().map(|code| Check::new(&ask, *code)).collect(),
+        };
+        Ok(domain::Suite::ALL.iter().map(suite).collect())
+    }
+
+    /// All checks.
+    async fn checks(&self, ctx: &Context<'_>) -> Result<Vec<Check>> {
+        let ask = Ask::anyone(ctx)?;
+        Ok(domain::CheckCode::ALL.iter().map(|code| Check::new(&ask, *code)).collect())
+    }
+}

@@ -1,0 +1,296 @@
+//! Connections: our ties to other instances, and the two directions of each.
+
+use async_graphql::{Context, ID, InputObject, Object, Result, SimpleObject};
+
+use super::ask::{Ask, ours};
+use super::id::Kind;
+use super::issue::Issue;
+use super::load::{Directions, LatestAttempt, LatestScans, OpenIssues, Settings};
+use super::onboarding::OnboardingAttempt;
+use super::page::{self, List, Window, cost, items_cost, list};
+use super::people::Company;
+use super::refusal::Action;
+use super::registration::Registration;
+use super::scan::Scan;
+use super::settings::ConnectionSettings;
+use super::words::{ConnectionRole, ConnectionState, DirectionStatus, DirectionWay};
+use crate::domain::Timestamp;
+use crate::domain::connection::{self as domain, ConnectionVerb, State};
+use crate::domain::direction::{Evidence, Way};
+use crate::domain::id::ConnectionId;
+use crate::domain::link::hex;
+use crate::domain::scan::Subject;
+use crate::store::ConnectionFilter;
+
+/// Our tie to one other instance. (It is not called `Connection`, which in Relay is a list with cursors.)
+pub(super) struct ConnectionRecord(pub(super) domain::Connection);
+
+/// Our tie to one other instance. (It is not called `Connection`, which in Relay is a list with cursors.)
+#[Object]
+impl ConnectionRecord {
+    /// Global id.
+    pub(super) async fn id(&self) -> ID {
+        Kind::Connection.id(self.0.id.0)
+    }
+
+    /// What we are in it.
+    async fn role(&self) -> ConnectionRole {
+        self.0.part.into()
+    }
+
+    /// The role in words.
+    async fn role_label(&self) -> &'static str {
+        self.0.part.label()
+    }
+
+    /// Where it stands; independent of the status of its directions.
+    async fn state(&self) -> ConnectionState {
+        self.0.state.name().into()
+    }
+
+    /// The state in words.
+    async fn state_label(&self) -> &'static str {
+        self.0.state.name().label()
+    }
+
+    /// The other organisation; null until it was chosen.
+    async fn company(&self, ctx: &Context<'_>) -> Result<Option<Company>> {
+        Ok(Ask::anyone(ctx)?.load.maybe(self.0.company).await?.map(Company))
+    }
+
+    /// The registration it came of; only where we are the provider.
+    async fn registration(&self, ctx: &Context<'_>) -> Result<Option<Registration>> {
+        Ok(Ask::anyone(ctx)?.load.maybe(self.0.registration).await?.map(Registration))
+    }
+
+    /// The public part of the registration link, which both sides know: a UUID.
+    async fn link_public_id(&self) -> String {
+        self.0.link.to_string()
+    }
+
+    /// The instance at the other end.
+    async fn peer(&self) -> Peer {
+        let peer = &self.0.peer;
+        Peer {
+            origin: peer.origin.to_string(),
+            fingerprint: hex(&peer.fingerprint),
+            fingerprint_text: super::registration::fingerprint_text(&peer.fingerprint),
+            instance: peer.instance.map(|id| id.to_string()),
+            name: peer.name.clone(),
+            version: peer.version.clone(),
+        }
+    }
+
+    /// The direction from us to them.
+    async fn outbound(&self, ctx: &Context<'_>) -> Result<Direction> {
+        self.direction(&Ask::anyone(ctx)?, Way::Outbound).await
+    }
+
+    /// The direction from them to us.
+    async fn inbound(&self, ctx: &Context<'_>) -> Result<Direction> {
+        self.direction(&Ask::anyone(ctx)?, Way::Inbound).await
+    }
+
+    /// The latest run of onboarding; null when none was started.
+    async fn onboarding(&self, ctx: &Context<'_>) -> Result<Option<OnboardingAttempt>> {
+        let latest = Ask::anyone(ctx)?.load.one(LatestAttempt(self.0.id)).await?;
+        Ok(latest.map(|(attempt, work)| OnboardingAttempt { attempt, work }))
+    }
+
+    /// What the two sides agreed to exchange.
+    async fn settings(&self, ctx: &Context<'_>) -> Result<ConnectionSettings> {
+        Ok(ConnectionSettings(Ask::anyone(ctx)?.load.one(Settings(self.0.id)).await?.unwrap_or_default()))
+    }
+
+    /// Its latest scans, the newest first; empty for those who may not see everything of this instance.
+    #[graphql(complexity = "items_cost(first.unwrap_or(10), child_complexity)")]
+    async fn scans(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most so many, 250 at most; 10 when nothing is given.")] first: Option<i32>,
+    ) -> Result<Vec<Scan>> {
+        let key = LatestScans::of(self.subject(), page::limit(first, 10)?);
+        Ok(Ask::anyone(ctx)?.load.one(key).await?.unwrap_or_default().into_iter().map(Scan).collect())
+    }
+
+    /// Its latest scan.
+    async fn latest_scan(&self, ctx: &Context<'_>) -> Result<Option<Scan>> {
+        let scans = Ask::anyone(ctx)?.load.one(LatestScans::of(self.subject(), 1)).await?;
+        Ok(scans.and_then(|scans| scans.into_iter().next()).map(Scan))
+    }
+
+    /// Its open issues, the oldest first: at most one for each check.
+    #[graphql(complexity = "items_cost(10, child_complexity)")]
+    async fn issues(&self, ctx: &Context<'_>) -> Result<Vec<Issue>> {
+        let issues = Ask::anyone(ctx)?.load.one(OpenIssues::of(self.subject())).await?;
+        Ok(issues.unwrap_or_default().into_iter().map(Issue).collect())
+    }
+
+    /// What can be done with it, and whether it can be done now by whoever asks.
+    async fn actions(&self, ctx: &Context<'_>) -> Result<Vec<Action>> {
+        let ask = Ask::anyone(ctx)?;
+        let action = |verb: &ConnectionVerb| Action::new(&ask, verb.as_str(), verb.label(), self.0.allows(*verb));
+        Ok(ConnectionVerb::ALL.iter().map(action).collect())
+    }
+
+    /// When the checks last passed; null unless it can be started.
+    async fn validated_at(&self) -> Option<Timestamp> {
+        match self.0.state {
+            State::Validated { at, .. } => Some(at),
+            _ => None,
+        }
+    }
+
+    /// Since when it stands; null before onboarding was complete and after it was taken down.
+    async fn onboarded_at(&self) -> Option<Timestamp> {
+        match self.0.state {
+            State::Onboarded { at } | State::Suspended { onboarded_at: at, .. } => Some(at),
+            _ => None,
+        }
+    }
+
+    /// Since when it is paused; null unless it is.
+    async fn suspended_at(&self) -> Option<Timestamp> {
+        match self.0.state {
+            State::Suspended { at, .. } => Some(at),
+            _ => None,
+        }
+    }
+
+    /// When it came into being.
+    async fn created_at(&self) -> Timestamp {
+        self.0.created_at
+    }
+
+    /// When it last changed.
+    async fn updated_at(&self) -> Timestamp {
+        self.0.updated_at
+    }
+
+    /// Grows by one with every change.
+    async fn revision(&self) -> i64 {
+        self.0.revision
+    }
+}
+
+impl ConnectionRecord {
+    const fn subject(&self) -> Subject {
+        Subject::Connection(self.0.id)
+    }
+
+    async fn direction(&self, ask: &Ask<'_>, way: Way) -> Result<Direction> {
+        let directions = ask.load.one(Directions(self.0.id)).await?.unwrap_or_default();
+        let evidence = directions.into_iter().find(|(its, _)| *its == way).map(|(_, evidence)| evidence);
+        Ok(Direction::new(ask, way, self.0.state.name(), evidence.unwrap_or_default()))
+    }
+}
+
+/// The instance at the other end.
+#[derive(SimpleObject)]
+pub(super) struct Peer {
+    /// Where it is, as `https://host[:port]`.
+    origin: String,
+    /// SHA-256 fingerprint of its identity key, 64 hexadecimal digits.
+    fingerprint: String,
+    /// The fingerprint in groups, as people compare it.
+    fingerprint_text: String,
+    /// How it is known, a UUID; null until it told us.
+    instance: Option<String>,
+    /// Its name for people; null until it told us.
+    name: Option<String>,
+    /// Its software version; null until it told us.
+    version: Option<String>,
+}
+
+/// One direction of a connection, with the evidence that its status is computed from.
+#[derive(SimpleObject)]
+pub(super) struct Direction {
+    /// Which way messages go.
+    way: DirectionWay,
+    /// What the evidence says; null (blank) while nothing is begun.
+    status: Option<DirectionStatus>,
+    /// The status in words; null while nothing is begun.
+    status_label: Option<&'static str>,
+    /// When it was activated; null before.
+    activated_at: Option<Timestamp>,
+    /// The last authenticated message over the real path.
+    last_proof_at: Option<Timestamp>,
+    /// How long the last answer took, in milliseconds; outbound only.
+    round_trip_ms: Option<i64>,
+    /// Probes without an answer since the last answer.
+    misses: i64,
+    /// What the peer last said it sees of the same direction.
+    peer_view: Option<DirectionStatus>,
+    /// The peer's view in words.
+    peer_view_label: Option<&'static str>,
+    /// Why the last probe was missed, as a stable reason; null after an answer.
+    last_failure: Option<String>,
+}
+
+impl Direction {
+    fn new(ask: &Ask<'_>, way: Way, state: domain::ConnectionState, evidence: Evidence) -> Self {
+        let status = evidence.status(state, ask.actions.profile().measure, ask.actions.now());
+        Self {
+            way: way.into(),
+            status: status.map(Into::into),
+            status_label: status.map(crate::domain::direction::DirectionStatus::label),
+            activated_at: evidence.activated_at,
+            last_proof_at: evidence.last_proof_at,
+            round_trip_ms: evidence.round_trip_ms,
+            misses: evidence.misses,
+            peer_view: evidence.peer_view.map(Into::into),
+            peer_view_label: evidence.peer_view.map(crate::domain::direction::DirectionStatus::label),
+            last_failure: evidence.last_failure,
+        }
+    }
+}
+
+/// Which connections.
+#[derive(Default, InputObject)]
+pub(super) struct ConnectionsFilter {
+    /// In one of these states.
+    states: Option<Vec<ConnectionState>>,
+    /// In which we are this.
+    role: Option<ConnectionRole>,
+    /// Whose URL or peer's name holds this text, in any case.
+    search: Option<String>,
+}
+
+/// Queries about connections.
+#[derive(Default)]
+pub(super) struct ConnectionQuery;
+
+#[Object]
+impl ConnectionQuery {
+    /// A connection; null when there is none with this id, or it is not yours to see.
+    async fn connection(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Its global id.")] id: ID,
+    ) -> Result<Option<ConnectionRecord>> {
+        let id = Kind::Connection.read(&id).map(ConnectionId);
+        Ok(Ask::new(ctx)?.load.maybe(id).await?.map(ConnectionRecord))
+    }
+
+    /// Connections, the newest first.
+    #[graphql(complexity = "cost(first, last, child_complexity)")]
+    async fn connections(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which ones; all when left out.")] filter: Option<ConnectionsFilter>,
+        #[graphql(desc = "So many from the start, 250 at most; 50 when nothing is given.")] first: Option<i32>,
+        #[graphql(desc = "With `first`: after the item with this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end, 250 at most.")] last: Option<i32>,
+        #[graphql(desc = "With `last`: before the item with this cursor.")] before: Option<String>,
+    ) -> Result<List<ConnectionRecord>> {
+        let (ask, page) = (Ask::new(ctx)?, Window { first, after, last, before }.page()?);
+        let filter = filter.unwrap_or_default();
+        let filter = ConnectionFilter {
+            states: filter.states.unwrap_or_default().into_iter().map(Into::into).collect(),
+            part: filter.role.map(Into::into),
+            search: filter.search,
+        };
+        let slice = ask.reader().connections(&filter, page).await.map_err(ours)?;
+        Ok(list(slice, |connection| connection.id.0, ConnectionRecord))
+    }
+}

@@ -1,0 +1,243 @@
+//! Mutations of connections and of their onboarding.
+
+use async_graphql::{Context, ID, Object, Result};
+use secrecy::SecretString;
+
+use super::ask::{Ask, check, named};
+use super::connection::ConnectionRecord;
+use super::id::Kind;
+use super::settings::{ConnectionSettings, SettingsPayload, UpdateSettingsInput};
+use crate::domain::id::{CompanyId, ConnectionId};
+
+input! {
+    /// The link to open.
+    OpenRegistrationLinkInput {
+        /// The whole link, or its part after `#`. It is a secret: send it in a variable.
+        #[graphql(secret)]
+        link: String,
+    }
+}
+
+input! {
+    /// Which company the provider is.
+    ChooseProviderCompanyInput {
+        /// The connection.
+        connection_id: ID,
+        /// The company.
+        company_id: ID,
+    }
+}
+
+/// An input that names a connection, and nothing else.
+macro_rules! connection_input {
+    ($($(#[$meta:meta])* $name:ident;)+) => {$(
+        input! {
+            $(#[$meta])*
+            $name {
+                /// The connection.
+                connection_id: ID,
+            }
+        }
+    )+};
+}
+
+connection_input! {
+    /// The connection whose checks are to run.
+    RunPreOnboardingChecksInput;
+    /// The connection to onboard.
+    StartOnboardingInput;
+    /// The connection whose failed phase is to run again.
+    RetryPhaseInput;
+    /// The connection to begin anew.
+    StartOverInput;
+    /// The connection whose onboarding is to be undone.
+    CancelOnboardingInput;
+    /// The connection whose contact has approved.
+    ContinueAuthorizationInput;
+    /// The connection to pause.
+    SuspendConnectionInput;
+    /// The connection to go on with.
+    ResumeConnectionInput;
+}
+
+payload! {
+    /// What became of a mutation of a connection.
+    ConnectionPayload {
+        /// The connection afterwards; null when it was refused.
+        connection: ConnectionRecord
+    }
+}
+
+/// Mutations of connections.
+#[derive(Default)]
+pub(super) struct ConnectionMutation;
+
+#[Object]
+impl ConnectionMutation {
+    /// Opens a registration link on the consumer's instance: a pending connection comes into being. Opened again, it
+    /// is the same connection.
+    async fn open_registration_link(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The link to open.")] input: OpenRegistrationLinkInput,
+    ) -> Result<ConnectionPayload> {
+        let ask = Ask::new(ctx)?;
+        let done = async {
+            let key = ask.key("openRegistrationLink", &input)?;
+            ask.actions.open_registration_link(ask.call, SecretString::from(input.link), key).await
+        };
+        Ok(ConnectionPayload::new(ask.settle(done.await)?, ConnectionRecord))
+    }
+
+    /// Says which company the provider is.
+    async fn choose_provider_company(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The connection and the company.")] input: ChooseProviderCompanyInput,
+    ) -> Result<ConnectionPayload> {
+        let ask = Ask::new(ctx)?;
+        let done = async {
+            check(&input)?;
+            let id: ConnectionId = named(Kind::Connection, "connectionId", &input.connection_id)?;
+            let company: CompanyId = named(Kind::Company, "companyId", &input.company_id)?;
+            ask.actions.choose_provider_company(ask.call, id, company).await
+        };
+        Ok(ConnectionPayload::new(ask.settle(done.await)?, ConnectionRecord))
+    }
+
+    /// Runs the consumer's checks (*Get Started*).
+    async fn run_pre_onboarding_checks(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which one.")] input: RunPreOnboardingChecksInput,
+    ) -> Result<ConnectionPayload> {
+        let ask = Ask::new(ctx)?;
+        let done = async {
+            check(&input)?;
+            let id = named(Kind::Connection, "connectionId", &input.connection_id)?;
+            ask.actions.run_pre_onboarding_checks(ask.call, id).await
+        };
+        Ok(ConnectionPayload::new(ask.settle(done.await)?, ConnectionRecord))
+    }
+
+    /// Starts the phases of onboarding. When the checks passed more than 15 minutes ago they run again first.
+    async fn start_onboarding(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which one.")] input: StartOnboardingInput,
+    ) -> Result<ConnectionPayload> {
+        let ask = Ask::new(ctx)?;
+        let done = async {
+            check(&input)?;
+            let id = named(Kind::Connection, "connectionId", &input.connection_id)?;
+            ask.actions.start_onboarding(ask.call, id).await
+        };
+        Ok(ConnectionPayload::new(ask.settle(done.await)?, ConnectionRecord))
+    }
+
+    /// Runs the failed phase again.
+    async fn retry_phase(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which one.")] input: RetryPhaseInput,
+    ) -> Result<ConnectionPayload> {
+        let ask = Ask::new(ctx)?;
+        let done = async {
+            check(&input)?;
+            let id = named(Kind::Connection, "connectionId", &input.connection_id)?;
+            ask.actions.retry_phase(ask.call, id).await
+        };
+        Ok(ConnectionPayload::new(ask.settle(done.await)?, ConnectionRecord))
+    }
+
+    /// Undoes the attempt under way and begins a new one.
+    async fn start_over(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which one.")] input: StartOverInput,
+    ) -> Result<ConnectionPayload> {
+        let ask = Ask::new(ctx)?;
+        let done = async {
+            check(&input)?;
+            let id = named(Kind::Connection, "connectionId", &input.connection_id)?;
+            ask.actions.start_over(ask.call, id).await
+        };
+        Ok(ConnectionPayload::new(ask.settle(done.await)?, ConnectionRecord))
+    }
+
+    /// Undoes the attempt under way; the opened link stays and can be started again.
+    async fn cancel_onboarding(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which one.")] input: CancelOnboardingInput,
+    ) -> Result<ConnectionPayload> {
+        let ask = Ask::new(ctx)?;
+        let done = async {
+            check(&input)?;
+            let id = named(Kind::Connection, "connectionId", &input.connection_id)?;
+            ask.actions.cancel_onboarding(ask.call, id).await
+        };
+        Ok(ConnectionPayload::new(ask.settle(done.await)?, ConnectionRecord))
+    }
+
+    /// Looks at once whether the contact has approved, instead of waiting for the next look.
+    async fn continue_authorization(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which one.")] input: ContinueAuthorizationInput,
+    ) -> Result<ConnectionPayload> {
+        let ask = Ask::new(ctx)?;
+        let done = async {
+            check(&input)?;
+            let id = named(Kind::Connection, "connectionId", &input.connection_id)?;
+            ask.actions.continue_authorization(ask.call, id).await
+        };
+        Ok(ConnectionPayload::new(ask.settle(done.await)?, ConnectionRecord))
+    }
+
+    /// Pauses a connection, without the peer's consent.
+    async fn suspend_connection(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which one.")] input: SuspendConnectionInput,
+    ) -> Result<ConnectionPayload> {
+        let ask = Ask::new(ctx)?;
+        let done = async {
+            check(&input)?;
+            let id = named(Kind::Connection, "connectionId", &input.connection_id)?;
+            ask.actions.suspend_connection(ask.call, id).await
+        };
+        Ok(ConnectionPayload::new(ask.settle(done.await)?, ConnectionRecord))
+    }
+
+    /// Goes on with a connection after a pause.
+    async fn resume_connection(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which one.")] input: ResumeConnectionInput,
+    ) -> Result<ConnectionPayload> {
+        let ask = Ask::new(ctx)?;
+        let done = async {
+            check(&input)?;
+            let id = named(Kind::Connection, "connectionId", &input.connection_id)?;
+            ask.actions.resume_connection(ask.call, id).await
+        };
+        Ok(ConnectionPayload::new(ask.settle(done.await)?, ConnectionRecord))
+    }
+
+    /// Changes our part of a connection's settings: what the provider offers, or what the consumer takes.
+    async fn update_settings(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What to change.")] input: UpdateSettingsInput,
+    ) -> Result<SettingsPayload> {
+        let ask = Ask::new(ctx)?;
+        let done = async {
+            check(&input)?;
+            let id = named(Kind::Connection, "connectionId", &input.connection_id)?;
+            let (change, expected) = input.change();
+            ask.actions.update_settings(ask.call, id, change, expected).await
+        };
+        Ok(SettingsPayload::new(ask.settle(done.await)?, ConnectionSettings))
+    }
+}

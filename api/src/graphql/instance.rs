@@ -1,0 +1,200 @@
+//! Who asks, what this instance is, and what it offers.
+
+use async_graphql::{Context, ID, Object, Result, SimpleObject};
+
+use super::ask::{Ask, ours};
+use super::people::{Company, account_kind};
+use super::words::{Environment, Role};
+use crate::actions::{PROTOCOL_VERSIONS, SOFTWARE};
+use crate::domain::Timestamp;
+use crate::domain::link::hex;
+use crate::store;
+
+/// Whoever asks.
+pub(super) struct Viewer;
+
+/// Whoever asks.
+#[Object]
+impl Viewer {
+    /// The account; null when nobody signed in.
+    async fn id(&self, ctx: &Context<'_>) -> Result<Option<ID>> {
+        let person = Ask::anyone(ctx)?.person();
+        Ok(person.map(|person| account_kind(person.company).id(person.user.0)))
+    }
+
+    /// Mail address, which is also the sign-in name; null when nobody signed in.
+    async fn email(&self, ctx: &Context<'_>) -> Result<Option<String>> {
+        Ok(Ask::anyone(ctx)?.person().map(|person| person.email.clone()))
+    }
+
+    /// Name for people; null when nobody signed in.
+    async fn name(&self, ctx: &Context<'_>) -> Result<Option<String>> {
+        Ok(Ask::anyone(ctx)?.person().map(|person| person.name.clone()))
+    }
+
+    /// Whether somebody signed in.
+    async fn signed_in(&self, ctx: &Context<'_>) -> Result<bool> {
+        Ok(Ask::anyone(ctx)?.person().is_some())
+    }
+
+    /// Granted roles.
+    async fn roles(&self, ctx: &Context<'_>) -> Result<Vec<Role>> {
+        let person = Ask::anyone(ctx)?.person();
+        Ok(person.map(|person| person.roles.iter().map(|role| (*role).into()).collect()).unwrap_or_default())
+    }
+
+    /// The other organisation that the requester belongs to; null for our own people.
+    async fn company(&self, ctx: &Context<'_>) -> Result<Option<Company>> {
+        let ask = Ask::anyone(ctx)?;
+        Ok(ask.load.maybe(ask.person().and_then(|person| person.company)).await?.map(Company))
+    }
+
+    /// Whether the requester may do everything in the application.
+    async fn can_administer(&self, ctx: &Context<'_>) -> Result<bool> {
+        Ok(Ask::anyone(ctx)?.call.requester.administrator().is_ok())
+    }
+
+    /// Whether the requester may register, onboard and resolve.
+    async fn can_operate(&self, ctx: &Context<'_>) -> Result<bool> {
+        Ok(Ask::anyone(ctx)?.call.requester.operator().is_ok())
+    }
+}
+
+/// This running Linkspan.
+#[derive(SimpleObject)]
+pub(super) struct Instance {
+    /// How peers know it: a UUID, the same for ever.
+    id: ID,
+    /// Name for people.
+    name: String,
+    /// Where others reach it, as `https://host[:port]`.
+    origin: String,
+    /// What it is for.
+    environment: Environment,
+    /// The environment in words.
+    environment_label: &'static str,
+    /// Software version.
+    version: &'static str,
+    /// Protocol versions it speaks, the newest first.
+    protocol_versions: &'static [u16],
+    /// SHA-256 fingerprint of its identity key, 64 hexadecimal digits.
+    fingerprint: String,
+    /// The fingerprint in groups, as people compare it.
+    fingerprint_text: String,
+    /// Whether letters can be sent; if not, links are passed on by hand.
+    mail_on: bool,
+}
+
+/// Says that this instance offers a service. Needed before any registration.
+pub(super) struct ProviderRecord(pub(super) store::ProviderRecord);
+
+/// Says that this instance offers a service. Needed before any registration.
+#[Object]
+impl ProviderRecord {
+    /// The service's name: letters, digits and dashes.
+    async fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// What it is, for people.
+    async fn description(&self) -> &str {
+        &self.0.description
+    }
+
+    /// When it was made.
+    async fn created_at(&self) -> Timestamp {
+        self.0.created_at
+    }
+
+    /// When it last changed.
+    async fn updated_at(&self) -> Timestamp {
+        self.0.updated_at
+    }
+
+    /// Grows by one with every change; give it as `expectedRevision` when you edit.
+    async fn revision(&self) -> i64 {
+        self.0.revision
+    }
+
+    /// Whether whoever asks may change it.
+    async fn viewer_can_edit(&self, ctx: &Context<'_>) -> Result<bool> {
+        Ok(Ask::anyone(ctx)?.call.requester.administrator().is_ok())
+    }
+}
+
+/// Queries about the instance.
+#[derive(Default)]
+pub(super) struct InstanceQuery;
+
+#[Object]
+impl InstanceQuery {
+    /// Whoever asks, signed in or not.
+    async fn viewer(&self) -> Viewer {
+        Viewer
+    }
+
+    /// This running Linkspan; for everybody, as its identity document is.
+    async fn instance(&self, ctx: &Context<'_>) -> Result<Instance> {
+        let actions = Ask::anyone(ctx)?.actions;
+        let profile = actions.profile();
+        Ok(Instance {
+            id: ID(profile.instance.to_string()),
+            name: profile.name.clone(),
+            origin: profile.origin.to_string(),
+            environment: profile.environment.into(),
+            environment_label: profile.environment.label(),
+            version: SOFTWARE,
+            protocol_versions: PROTOCOL_VERSIONS,
+            fingerprint: hex(&actions.keys().fingerprint()),
+            fingerprint_text: actions.keys().fingerprint_text(),
+            mail_on: profile.mail_on,
+        })
+    }
+
+    /// What this instance offers; null while there is no provider record.
+    async fn provider_record(&self, ctx: &Context<'_>) -> Result<Option<ProviderRecord>> {
+        Ok(Ask::new(ctx)?.reader().provider_record().await.map_err(ours)?.map(ProviderRecord))
+    }
+}
+
+input! {
+    /// What the provider record is to say.
+    SaveProviderRecordInput {
+        /// The service's name: letters, digits and dashes.
+        name: String,
+        /// What it is, for people.
+        description: Option<String>,
+        /// The revision you read; another one in the meantime is refused with `CONFLICT`.
+        expected_revision: Option<i64>,
+    }
+}
+
+payload! {
+    /// What became of a mutation of the provider record.
+    ProviderRecordPayload {
+        /// The provider record afterwards; null when it was refused.
+        provider_record: ProviderRecord
+    }
+}
+
+/// Mutations of the instance.
+#[derive(Default)]
+pub(super) struct InstanceMutation;
+
+#[Object]
+impl InstanceMutation {
+    /// Makes or changes the provider record, which says that this instance offers a service.
+    async fn save_provider_record(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What the record is to say.")] input: SaveProviderRecordInput,
+    ) -> Result<ProviderRecordPayload> {
+        let ask = Ask::new(ctx)?;
+        let done = async {
+            super::ask::check(&input)?;
+            let description = input.description.as_deref().unwrap_or_default();
+            ask.actions.save_provider_record(ask.call, &input.name, description, input.expected_revision).await
+        };
+        Ok(ProviderRecordPayload::new(ask.settle(done.await)?, ProviderRecord))
+    }
+}

@@ -1,0 +1,276 @@
+//! Loads what many fields ask for in one statement.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use async_graphql::dataloader::{DataLoader, Loader};
+use async_graphql::{Error, Result};
+
+use super::ask::ours;
+use crate::domain::attempt::Attempt;
+use crate::domain::connection::Connection;
+use crate::domain::direction::{Evidence, Way};
+use crate::domain::id::{CompanyId, ConnectionId, IssueId, RegistrationId, ScanId, UserId};
+use crate::domain::registration::Registration;
+use crate::domain::scan::{Scan, Subject};
+use crate::store::{Account, AttemptWork, Company, Issue, Reader, ScanResult, SettingsRecord, StoreError};
+
+/// The loaders of one request.
+pub(super) struct Loaders(DataLoader<Source>);
+
+impl Loaders {
+    /// Loads within what this reader may see. Nothing is kept from one batch to the next, so that a subscription
+    /// sees each thing as it is now.
+    pub(super) fn new(reader: Reader) -> Self {
+        Self(DataLoader::new(Source(reader), tokio::spawn))
+    }
+
+    /// The reader itself.
+    pub(super) fn reader(&self) -> &Reader {
+        &self.0.loader().0
+    }
+
+    /// The one with this key, as far as it may be seen.
+    pub(super) async fn one<K>(&self, key: K) -> Result<Option<<Source as Loader<K>>::Value>>
+    where
+        K: Send + Sync + Hash + Eq + Clone + 'static,
+        Source: Loader<K, Error = Shared>,
+    {
+        self.0.load_one(key).await.map_err(|Shared(problem)| -> Error { ours(&*problem) })
+    }
+
+    /// As [`Loaders::one`] where there may be no key.
+    pub(super) async fn maybe<K>(&self, key: Option<K>) -> Result<Option<<Source as Loader<K>>::Value>>
+    where
+        K: Send + Sync + Hash + Eq + Clone + 'static,
+        Source: Loader<K, Error = Shared>,
+    {
+        match key {
+            Some(key) => self.one(key).await,
+            None => Ok(None),
+        }
+    }
+}
+
+/// An error that all who waited for a batch get.
+#[derive(Clone)]
+pub(super) struct Shared(Arc<StoreError>);
+
+impl From<StoreError> for Shared {
+    fn from(error: StoreError) -> Self {
+        Self(Arc::new(error))
+    }
+}
+
+/// What reads a batch.
+pub(super) struct Source(Reader);
+
+/// Key: the directions of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Directions(pub(super) ConnectionId);
+
+/// Key: the latest attempt of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct LatestAttempt(pub(super) ConnectionId);
+
+/// Key: the settings of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Settings(pub(super) ConnectionId);
+
+/// Key: what a scan's checks answered.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Results(pub(super) ScanId);
+
+/// Key: the open issues about a subject.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct OpenIssues(Id);
+
+/// Key: the latest scans of a subject, this many.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct LatestScans(Id, u64);
+
+/// Key: the latest registrations of a company, this many.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct CompanyRegistrations(pub(super) CompanyId, pub(super) u64);
+
+/// Key: the latest contacts of a company, this many.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct CompanyContacts(pub(super) CompanyId, pub(super) u64);
+
+/// A subject as a key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Id {
+    Registration(RegistrationId),
+    Connection(ConnectionId),
+}
+
+impl From<Subject> for Id {
+    fn from(subject: Subject) -> Self {
+        match subject {
+            Subject::Registration(id) => Self::Registration(id),
+            Subject::Connection(id) => Self::Connection(id),
+        }
+    }
+}
+
+impl From<Id> for Subject {
+    fn from(id: Id) -> Self {
+        match id {
+            Id::Registration(id) => Self::Registration(id),
+            Id::Connection(id) => Self::Connection(id),
+        }
+    }
+}
+
+impl OpenIssues {
+    /// Of this subject.
+    pub(super) fn of(subject: Subject) -> Self {
+        Self(subject.into())
+    }
+}
+
+impl LatestScans {
+    /// Of this subject, at most `count`.
+    pub(super) fn of(subject: Subject, count: u64) -> Self {
+        Self(subject.into(), count)
+    }
+}
+
+macro_rules! by_id {
+    ($($key:ident => $thing:ident by $find:ident;)+) => {$(
+        impl Loader<$key> for Source {
+            type Value = $thing;
+            type Error = Shared;
+
+            async fn load(&self, keys: &[$key]) -> Result<HashMap<$key, $thing>, Shared> {
+                let found = self.0.$find(keys).await?;
+                Ok(found.into_iter().map(|thing| (thing.id, thing)).collect())
+            }
+        }
+    )+};
+}
+
+by_id! {
+    RegistrationId => Registration by registrations_by_id;
+    ConnectionId => Connection by connections_by_id;
+    CompanyId => Company by companies_by_id;
+    UserId => Account by accounts_by_id;
+    ScanId => Scan by scans_by_id;
+    IssueId => Issue by issues_by_id;
+}
+
+/// Puts what was found under its keys, in the order in which it was found.
+fn grouped<K: Hash + Eq, V>(pairs: impl IntoIterator<Item = (K, V)>) -> HashMap<K, Vec<V>> {
+    let mut groups: HashMap<K, Vec<V>> = HashMap::new();
+    for (key, value) in pairs {
+        groups.entry(key).or_default().push(value);
+    }
+    groups
+}
+
+impl Loader<Directions> for Source {
+    type Value = Vec<(Way, Evidence)>;
+    type Error = Shared;
+
+    async fn load(&self, keys: &[Directions]) -> Result<HashMap<Directions, Self::Value>, Shared> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let found = self.0.directions(&ids).await?;
+        Ok(grouped(found.into_iter().map(|(id, way, evidence)| (Directions(id), (way, evidence)))))
+    }
+}
+
+impl Loader<LatestAttempt> for Source {
+    type Value = (Attempt, AttemptWork);
+    type Error = Shared;
+
+    async fn load(&self, keys: &[LatestAttempt]) -> Result<HashMap<LatestAttempt, Self::Value>, Shared> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let found = self.0.attempts(&ids).await?;
+        // In the order of their numbers, so the latest one stays.
+        Ok(found.into_iter().map(|pair| (LatestAttempt(pair.0.connection), pair)).collect())
+    }
+}
+
+impl Loader<Settings> for Source {
+    type Value = SettingsRecord;
+    type Error = Shared;
+
+    async fn load(&self, keys: &[Settings]) -> Result<HashMap<Settings, SettingsRecord>, Shared> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+        Ok(self.0.settings(&ids).await?.into_iter().map(|(id, record)| (Settings(id), record)).collect())
+    }
+}
+
+impl Loader<Results> for Source {
+    type Value = Vec<ScanResult>;
+    type Error = Shared;
+
+    async fn load(&self, keys: &[Results]) -> Result<HashMap<Results, Self::Value>, Shared> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let found = self.0.results(&ids).await?;
+        Ok(grouped(found.into_iter().map(|result| (Results(result.scan), result))))
+    }
+}
+
+impl Loader<OpenIssues> for Source {
+    type Value = Vec<Issue>;
+    type Error = Shared;
+
+    async fn load(&self, keys: &[OpenIssues]) -> Result<HashMap<OpenIssues, Self::Value>, Shared> {
+        let subjects: Vec<Subject> = keys.iter().map(|key| key.0.into()).collect();
+        let found = self.0.open_issues_of(&subjects).await?;
+        Ok(grouped(found.into_iter().map(|issue| (OpenIssues::of(issue.subject), issue))))
+    }
+}
+
+/// The keys that ask for the same number of things: one statement for each number that a query names.
+fn by_count<K: Copy>(keys: &[K], count: impl Fn(K) -> u64) -> HashMap<u64, Vec<K>> {
+    grouped(keys.iter().map(|key| (count(*key), *key)))
+}
+
+impl Loader<LatestScans> for Source {
+    type Value = Vec<Scan>;
+    type Error = Shared;
+
+    async fn load(&self, keys: &[LatestScans]) -> Result<HashMap<LatestScans, Self::Value>, Shared> {
+        let mut all = HashMap::new();
+        for (count, keys) in by_count(keys, |key| key.1) {
+            let subjects: Vec<Subject> = keys.iter().map(|key| key.0.into()).collect();
+            let found = self.0.latest_scans_of(&subjects, count).await?;
+            all.extend(grouped(found.into_iter().map(|scan| (LatestScans::of(scan.subject, count), scan))));
+        }
+        Ok(all)
+    }
+}
+
+impl Loader<CompanyRegistrations> for Source {
+    type Value = Vec<Registration>;
+    type Error = Shared;
+
+    async fn load(&self, keys: &[CompanyRegistrations]) -> Result<HashMap<CompanyRegistrations, Self::Value>, Shared> {
+        let mut all = HashMap::new();
+        for (count, keys) in by_count(keys, |key| key.1) {
+            let companies: Vec<_> = keys.iter().map(|key| key.0).collect();
+            let found = self.0.latest_registrations_of(&companies, count).await?;
+            all.extend(grouped(found.into_iter().map(|thing| (CompanyRegistrations(thing.company, count), thing))));
+        }
+        Ok(all)
+    }
+}
+
+impl Loader<CompanyContacts> for Source {
+    type Value = Vec<Account>;
+    type Error = Shared;
+
+    async fn load(&self, keys: &[CompanyContacts]) -> Result<HashMap<CompanyContacts, Self::Value>, Shared> {
+        let mut all = HashMap::new();
+        for (count, keys) in by_count(keys, |key| key.1) {
+            let companies: Vec<_> = keys.iter().map(|key| key.0).collect();
+            let found = self.0.latest_contacts_of(&companies, count).await?;
+            let pairs = found.into_iter().filter_map(|account| Some((CompanyContacts(account.company?, count), account)));
+            all.extend(grouped(pairs));
+        }
+        Ok(all)
+    }
+}

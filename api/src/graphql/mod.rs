@@ -1,0 +1,102 @@
+//! The public schema: one file per noun, with its types, queries and mutations. It reads through a
+//! [`Reader`](crate::store::Reader) and writes through an action; the transport in front of it is `http`.
+
+#[macro_use]
+mod ask;
+mod change;
+mod check;
+mod connection;
+mod connection_mutation;
+mod error;
+mod id;
+mod instance;
+mod issue;
+mod load;
+mod node;
+mod onboarding;
+mod page;
+mod people;
+mod people_mutation;
+mod refusal;
+mod registration;
+mod registration_mutation;
+mod scan;
+mod settings;
+mod subscription;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use async_graphql::{MergedObject, Request, SDLExportOptions, SchemaBuilder, ValidationMode};
+
+use crate::actions::{Actions, Call};
+
+pub use subscription::Subscription;
+
+/// The deepest nesting of fields. The standard introspection query needs 15.
+const DEPTH: usize = 15;
+/// The highest complexity.
+const COMPLEXITY: usize = 1000;
+/// The deepest nesting with fragments counted as levels: above what the standard introspection query needs.
+const RECURSIVE_DEPTH: usize = 32;
+/// The most directives at one place.
+const DIRECTIVES: usize = 4;
+
+/// What can be asked. What you may not see looks exactly like what does not exist.
+#[derive(Default, MergedObject)]
+pub struct Query(
+    node::NodeQuery,
+    instance::InstanceQuery,
+    people::PeopleQuery,
+    registration::RegistrationQuery,
+    connection::ConnectionQuery,
+    scan::ScanQuery,
+    check::CheckQuery,
+    issue::IssueQuery,
+    change::ChangeQuery,
+);
+
+/// What can be done. Each mutation takes one `input` and answers a payload with the thing or a `refusal`.
+#[derive(Default, MergedObject)]
+pub struct Mutation(
+    instance::InstanceMutation,
+    people_mutation::PeopleMutation,
+    registration_mutation::RegistrationMutation,
+    connection_mutation::ConnectionMutation,
+    scan::ScanMutation,
+);
+
+/// The public schema.
+pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
+
+/// The public schema over these verbs, with its limits.
+#[must_use]
+pub fn schema(actions: Actions) -> Schema {
+    builder().data(actions).finish()
+}
+
+/// The schema as text: sorted, with one newline at its end.
+#[must_use]
+pub fn sdl() -> String {
+    let options = SDLExportOptions::new().sorted_fields().sorted_arguments().sorted_enum_items().include_specified_by();
+    let text = builder().finish().sdl_with_options(options);
+    format!("{}\n", text.trim_end())
+}
+
+/// Puts in what the resolvers need: who asks, and what loads on their behalf.
+#[must_use]
+pub fn prepare(request: Request, actions: &Actions, call: Call) -> Request {
+    let loaders = load::Loaders::new(actions.reader(&call));
+    request.data(loaders).data(call)
+}
+
+fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
+    async_graphql::Schema::build(Query::default(), Mutation::default(), Subscription)
+        // The transport validates in front, and more strictly.
+        .validation_mode(ValidationMode::Fast)
+        .disable_suggestions()
+        .limit_depth(DEPTH)
+        .limit_complexity(COMPLEXITY)
+        .limit_recursive_depth(RECURSIVE_DEPTH)
+        .limit_directives(DIRECTIVES)
+}

@@ -1,0 +1,444 @@
+//! The enums of the schema: the domain's words with a description for each value. A word that is new in the
+//! domain does not compile here until it is described.
+
+use async_graphql::Enum;
+
+macro_rules! mirror {
+    ($(#[$meta:meta])* $name:ident of $domain:literal { $($(#[$vmeta:meta])* $variant:ident,)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+        #[graphql(remote = $domain)]
+        pub(super) enum $name { $($(#[$vmeta])* $variant,)+ }
+    };
+}
+
+mirror! {
+    /// What an instance is for.
+    Environment of "crate::domain::registration::Environment" {
+        /// Real work; letters need a valid address.
+        Production,
+        /// Test, development or demonstration.
+        NonProduction,
+    }
+}
+
+mirror! {
+    /// What an account may do. Being administrator of the application grants none of the key roles.
+    Role of "crate::domain::requester::Role" {
+        /// Everything in the application.
+        Admin,
+        /// Registers, onboards and resolves; no users and no roles.
+        Operator,
+        /// Sees everything, changes nothing.
+        Viewer,
+        /// The named contact of another organisation: sees and approves what concerns its company.
+        ConsumerContact,
+        /// Grants key roles to others.
+        KeyAdmin,
+        /// Key modules, access policies and the life of keys.
+        KeyManager,
+        /// Rotates, renews and revokes keys.
+        KeyOperator,
+        /// Reads key metadata, policies, decisions and audit, never key material.
+        KeyAuditor,
+        /// Connects external key stores.
+        KeyIntegrator,
+    }
+}
+
+mirror! {
+    /// Where a registration stands.
+    RegistrationState of "crate::domain::registration::RegistrationState" {
+        /// The checks are running.
+        AwaitingValidation,
+        /// A check blocks; there is no link. Goes on by itself when the last blocking issue is resolved.
+        ValidationFailed,
+        /// The link exists and can be claimed.
+        Open,
+        /// A consumer claimed the link; onboarding is under way.
+        WorkInProgress,
+        /// Both sides acknowledged completion. Final.
+        ClosedComplete,
+        /// Onboarding was abandoned and the link is no longer good; can be tried again.
+        ClosedIncomplete,
+        /// Nobody used the link in time; a new link can be made.
+        Expired,
+        /// An administrator called it off. Final.
+        Cancelled,
+    }
+}
+
+mirror! {
+    /// How a registration link gets to the contact.
+    LinkDelivery of "crate::domain::link::Delivery" {
+        /// A letter was written to the contact.
+        SentToContact,
+        /// Mail is off: copy the link and pass it on.
+        ShareItYourself,
+    }
+}
+
+mirror! {
+    /// What this instance is in a connection.
+    ConnectionRole of "crate::domain::connection::Part" {
+        /// We registered them and offer the service.
+        Provider,
+        /// They registered us and we use the service.
+        Consumer,
+    }
+}
+
+mirror! {
+    /// Where a connection stands. Independent of the status of its directions.
+    ConnectionState of "crate::domain::connection::ConnectionState" {
+        /// The link was opened; the provider company is to be chosen.
+        Pending,
+        /// The consumer's checks are running.
+        AwaitingValidation,
+        /// The checks passed; onboarding can be started within 15 minutes.
+        Validated,
+        /// A check blocks.
+        ValidationFailed,
+        /// The phases of onboarding run.
+        Onboarding,
+        /// Both sides hold the same keys and settings.
+        Onboarded,
+        /// Paused by an administrator.
+        Suspended,
+        /// Being taken down.
+        Offboarding,
+        /// Taken down.
+        Offboarded,
+    }
+}
+
+mirror! {
+    /// Which way messages go.
+    DirectionWay of "crate::domain::direction::Way" {
+        /// We to them.
+        Outbound,
+        /// They to us.
+        Inbound,
+    }
+}
+
+mirror! {
+    /// What the evidence says of a direction.
+    DirectionStatus of "crate::domain::direction::DirectionStatus" {
+        /// Begun, but no keys yet.
+        NotOnboarded,
+        /// Proven recently over the real path.
+        Up,
+        /// Proven, but slowly.
+        Slow,
+        /// Two misses in a row, or no proof for too long.
+        Down,
+        /// Paused on purpose.
+        Suspended,
+        /// The two sides see it differently.
+        Disputed,
+    }
+}
+
+mirror! {
+    /// An ordered step of onboarding.
+    PhaseName of "crate::domain::attempt::PhaseName" {
+        /// Redeem the link; the provider asks our origin to prove that it holds the claiming key.
+        Claim,
+        /// The named contact approves on the provider.
+        AuthorizeContact,
+        /// Ephemeral keys are exchanged, signed by both identities.
+        ExchangeKeys,
+        /// Both sides prove that they hold the same keys.
+        ConfirmKeys,
+        /// Each side makes the service account that the other will act as.
+        CreateCredentials,
+        /// A sealed message from us to them was answered.
+        ActivateOutbound,
+        /// A sealed message from them to us was answered.
+        ActivateInbound,
+        /// Both sides hold the same settings.
+        SyncSettings,
+        /// A payload went there and came back unchanged, both ways.
+        EchoTest,
+        /// Both sides acknowledged completion.
+        Complete,
+    }
+}
+
+mirror! {
+    /// Where a phase stands.
+    PhaseState of "crate::domain::attempt::PhaseState" {
+        /// Its turn has not come.
+        Pending,
+        /// Under way.
+        Running,
+        /// Succeeded.
+        Done,
+        /// Failed; can be retried.
+        Failed,
+        /// Not needed.
+        Skipped,
+    }
+}
+
+mirror! {
+    /// Where an onboarding attempt stands.
+    AttemptState of "crate::domain::attempt::AttemptState" {
+        /// Its phases run.
+        Running,
+        /// A phase failed: retry it, start over or cancel.
+        Failed,
+        /// All phases are done.
+        Done,
+        /// Undone: cancelled, started over, or past its deadline.
+        Abandoned,
+    }
+}
+
+mirror! {
+    /// How bad a finding is.
+    Severity of "crate::domain::check::Severity" {
+        /// Nothing works.
+        Critical,
+        /// Something that matters does not work.
+        High,
+        /// It works, but not as it should.
+        Moderate,
+        /// Worth knowing.
+        Low,
+    }
+}
+
+mirror! {
+    /// A named set of checks.
+    SuiteCode of "crate::domain::check::Suite" {
+        /// Before a registration opens, on the provider.
+        PreOnboardingProvider,
+        /// Before onboarding starts, on the consumer.
+        PreOnboardingConsumer,
+    }
+}
+
+mirror! {
+    /// The stable code of a check.
+    CheckCode of "crate::domain::check::CheckCode" {
+        /// Does this instance have a provider record?
+        ProviderRecord,
+        /// Does this instance know its own base URL?
+        BaseUrlSet,
+        /// Is the contact's account active?
+        ContactActive,
+        /// Does the contact hold the consumer-contact role?
+        ContactRole,
+        /// Does the contact belong to the company?
+        ContactInCompany,
+        /// Has the contact a valid mail address?
+        ContactEmail,
+        /// Can letters be sent?
+        MailService,
+        /// Is there another unfinished registration for that company or URL?
+        DuplicateRegistration,
+        /// Is there a connection to that instance already?
+        DuplicateConnection,
+        /// Did an earlier attempt leave something behind?
+        StaleAttempts,
+        /// Can the key service do its work?
+        KeyServiceHealth,
+        /// May the other instance's URL be called at all?
+        PeerUrlSafe,
+        /// Does its name resolve?
+        PeerDns,
+        /// Is its TLS certificate good, and for how long?
+        PeerTls,
+        /// Is it Linkspan, with a valid identity document?
+        PeerIsLinkspan,
+        /// Does it speak a protocol version that we speak?
+        PeerVersion,
+        /// Is it another instance than this one?
+        PeerIsNotUs,
+        /// Do the two clocks agree?
+        ClockSkew,
+        /// Is whoever started the scan an administrator here?
+        RunningUserIsAdmin,
+        /// Was the provider company chosen?
+        ProviderCompanyChosen,
+        /// Will the provider accept this link from this URL?
+        RegistrationMatches,
+        /// Does the provider reach us at our base URL?
+        CallBack,
+    }
+}
+
+mirror! {
+    /// Where a scan stands.
+    ScanState of "crate::domain::scan::ScanState" {
+        /// Waiting for its turn.
+        Queued,
+        /// Its checks run.
+        Running,
+        /// All checks answered, none blocks.
+        Passed,
+        /// A check blocks, or broke.
+        Failed,
+        /// Overtaken or called off.
+        Cancelled,
+    }
+}
+
+mirror! {
+    /// Where an issue stands.
+    IssueState of "crate::store::IssueState" {
+        /// Somebody has to do something.
+        Open,
+        /// A later look found it mended.
+        Resolved,
+    }
+}
+
+mirror! {
+    /// What a change is about.
+    ChangeSubject of "crate::store::SubjectKind" {
+        /// A registration.
+        Registration,
+        /// A connection.
+        Connection,
+        /// The phases of a connection's onboarding.
+        Onboarding,
+        /// A scan.
+        Scan,
+        /// An issue.
+        Issue,
+        /// A company.
+        Company,
+        /// A contact's or user's account.
+        Account,
+    }
+}
+
+/// Why an event is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub(super) enum ChangeKind {
+    /// Nothing happened: this is the state from which the changes that follow go on.
+    Present,
+    /// It came into being.
+    Created,
+    /// It changed.
+    Updated,
+    /// It is gone.
+    Deleted,
+}
+
+impl From<crate::store::ChangeKind> for ChangeKind {
+    fn from(kind: crate::store::ChangeKind) -> Self {
+        match kind {
+            crate::store::ChangeKind::Created => Self::Created,
+            crate::store::ChangeKind::Updated => Self::Updated,
+            crate::store::ChangeKind::Deleted => Self::Deleted,
+        }
+    }
+}
+
+/// What a check answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub(super) enum CheckAnswer {
+    /// As it should be.
+    Pass,
+    /// Not as it should be.
+    Finding,
+    /// The check itself broke: never a pass.
+    Error,
+    /// Not asked; the message says why.
+    Skipped,
+}
+
+impl CheckAnswer {
+    /// The words for people.
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::Pass => "Pass",
+            Self::Finding => "Finding",
+            Self::Error => "Error",
+            Self::Skipped => "Skipped",
+        }
+    }
+}
+
+/// Which kind of thing mends a finding or refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub(super) enum RemedyKind {
+    /// Call a mutation with the given variables.
+    Call,
+    /// Change a setting of the instance.
+    Config,
+    /// Something only a person can do.
+    Human,
+}
+
+mirror! {
+    /// The stable code of a refusal.
+    RefusalCode of "crate::domain::refusal::RefusalCode" {
+        /// No registration here answers to this link or URL; `reason` says why.
+        NoMatchingRegistration,
+        /// The link is not one of ours, or it is damaged.
+        LinkInvalid,
+        /// Two instances proved the same link; nobody goes on until the provider issues a new one.
+        LinkContested,
+        /// The person who signed in is not the contact named in the registration.
+        ContactMismatch,
+        /// The contact's account is switched off.
+        ContactInactive,
+        /// The contact, or whoever asks, belongs to another company.
+        ContactNotInCompany,
+        /// The requester lacks the role that this needs.
+        NotAnAdministrator,
+        /// A connection to that instance exists already.
+        DuplicateConnection,
+        /// A registration that is not finished exists for that company and environment, or that URL.
+        DuplicateRegistration,
+        /// Something of that name exists already.
+        Duplicate,
+        /// This instance has no provider record yet.
+        ProviderRecordMissing,
+        /// The checks have not passed.
+        NotValidated,
+        /// The checks passed too long ago; they run again first.
+        ValidationStale,
+        /// Not possible in the present state.
+        WrongState,
+        /// The two instances have no protocol version in common.
+        VersionUnsupported,
+        /// The other instance could not be reached; `reason` says at which step.
+        PeerUnreachable,
+        /// The other instance said no; `reason` is its code.
+        PeerRefused,
+        /// The other instance is not who the link says it is.
+        PeerIdentityMismatch,
+        /// The two clocks differ too much.
+        ClockSkew,
+        /// The two sides did not arrive at the same keys.
+        KeyConfirmationFailed,
+        /// A key access policy forbids it.
+        PolicyDenied,
+        /// The key service cannot do its work; `reason` is the component.
+        KeyServiceUnhealthy,
+        /// Someone else changed it in the meantime: load it again, then repeat.
+        Conflict,
+        /// The idempotency key was used before with other input.
+        IdempotencyConflict,
+        /// Too many requests; try again later.
+        RateLimited,
+        /// The input has a fault; `field` says where.
+        InvalidInput,
+        /// There is no such thing, or it is not yours to see.
+        NotFound,
+        /// The named credentials are wrong, expired or used up.
+        CredentialsInvalid,
+        /// The person at the other organisation said no.
+        AuthorizationDenied,
+        /// It took longer than it may.
+        DeadlineExceeded,
+        /// Mail is switched off here.
+        MailOff,
+    }
+}

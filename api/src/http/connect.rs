@@ -1,0 +1,190 @@
+//! The consumer's side of a registration link: opening it, and coming back from the provider's approval.
+
+use axum::Router;
+use axum::extract::rejection::{FormRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, Form, OriginalUri, Query, State as With};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use axum::routing::get;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+
+use super::State;
+use super::browser::{FORM_LIMIT, see_other, sign_in_url, status};
+use super::pages::{Connect, Message, page};
+use crate::actions::authorization::CALLBACK_PATH;
+use crate::actions::{Call, Failure};
+use crate::domain::link::OpenLink;
+use crate::domain::refusal::RefusalCode;
+
+/// The routes of opening a link and coming back.
+pub fn router(state: State) -> Router {
+    Router::new()
+        .route("/connect", get(form).post(open))
+        .route(CALLBACK_PATH, get(callback))
+        .layer(DefaultBodyLimit::max(FORM_LIMIT))
+        .with_state(state)
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Kept {
+    kept: String,
+}
+
+/// The page has no effect: mail scanners open links too.
+async fn form(With(state): With<State>, headers: HeaderMap, kept: Result<Query<Kept>, QueryRejection>) -> Response {
+    let call = match state.auth.browser(&headers).await {
+        Ok(call) => call,
+        Err(failure) => return broken(&state, &failure),
+    };
+    let kept = kept.ok().map(|Query(kept)| kept.kept).filter(|kept| !kept.is_empty());
+    let Some(kept) = kept else { return connect_page(&state, &call, StatusCode::OK, None) };
+    match state.actions.kept_link(&kept) {
+        Ok(link) => kept_page(&state, &call, &kept, &link),
+        Err(failure) => refused(&state, &call, &failure),
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Posted {
+    link: String,
+    kept: String,
+    csrf: String,
+}
+
+async fn open(
+    With(state): With<State>,
+    headers: HeaderMap,
+    form: Result<Form<Posted>, FormRejection>,
+) -> Response {
+    let call = match state.auth.browser(&headers).await {
+        Ok(call) => call,
+        Err(failure) => return broken(&state, &failure),
+    };
+    let Ok(Form(posted)) = form else { return state.foreign() };
+    let link = if posted.kept.is_empty() {
+        Ok(SecretString::from(posted.link))
+    } else {
+        state.actions.kept_link(&posted.kept)
+    };
+    let link = match link {
+        Ok(link) => link,
+        Err(failure) => return refused(&state, &call, &failure),
+    };
+    if call.requester.person().is_none() {
+        if !state.is_own_form(&headers) {
+            return state.foreign();
+        }
+        return match state.actions.keep_link(&link) {
+            Ok(kept) => see_other(&sign_in_url(&format!("/connect?kept={kept}"))),
+            Err(failure) => refused(&state, &call, &failure),
+        };
+    }
+    match state.is_session_form(&headers, &call, &posted.csrf) {
+        Ok(true) => {}
+        Ok(false) => return state.foreign(),
+        Err(failure) => return state.failure(&call, &failure),
+    }
+    match state.actions.open_registration_link(&call, link, None).await {
+        Ok(connection) => see_other(&format!("/connections/{}", connection.id)),
+        Err(failure) => refused(&state, &call, &failure),
+    }
+}
+
+fn connect_page(state: &State, call: &Call, code: StatusCode, error: Option<&str>) -> Response {
+    match state.actions.form_token(call) {
+        Ok(csrf) => {
+            let view = Connect { instance: state.instance(), error, kept: None, provider: "", csrf: &csrf };
+            page(code, &view)
+        }
+        Err(failure) => state.failure(call, &failure),
+    }
+}
+
+/// After signing in: the link is at hand, and one press goes on.
+fn kept_page(state: &State, call: &Call, kept: &str, link: &SecretString) -> Response {
+    let parsed = OpenLink::parse(link.expose_secret(), &state.actions.profile().policy);
+    let provider = match parsed {
+        Ok(link) => link.provider,
+        Err(refusal) => return connect_page(state, call, status(refusal.code), Some(&refusal.message)),
+    };
+    match state.actions.form_token(call) {
+        Ok(csrf) => {
+            let instance = state.instance();
+            let view = Connect { instance, error: None, kept: Some(kept), provider: provider.as_str(), csrf: &csrf };
+            page(StatusCode::OK, &view)
+        }
+        Err(failure) => state.failure(call, &failure),
+    }
+}
+
+/// A refusal about the link is shown where the link is entered; any other on a page of its own.
+fn refused(state: &State, call: &Call, failure: &Failure) -> Response {
+    match failure {
+        Failure::Refused(refusal) if refusal.code == RefusalCode::LinkInvalid => {
+            connect_page(state, call, status(refusal.code), Some(&refusal.message))
+        }
+        failure => state.failure(call, failure),
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Returned {
+    code: Option<String>,
+    error: Option<String>,
+    state: String,
+    iss: String,
+}
+
+/// The browser comes back from the provider (RFC 6749, 4.1.2; RFC 9207).
+async fn callback(
+    With(state): With<State>,
+    headers: HeaderMap,
+    OriginalUri(uri): OriginalUri,
+    returned: Result<Query<Returned>, QueryRejection>,
+) -> Response {
+    let call = match state.auth.browser(&headers).await {
+        Ok(call) => call,
+        Err(failure) => return broken(&state, &failure),
+    };
+    let Ok(Query(returned)) = returned else { return state.foreign() };
+    if call.requester.person().is_none() {
+        let here = uri.path_and_query().map_or(CALLBACK_PATH, |uri| uri.as_str());
+        return see_other(&sign_in_url(here));
+    }
+    let outcome = match (returned.code, returned.error) {
+        (Some(code), None) => Ok(SecretString::from(code)),
+        (None, Some(error)) => Err(error),
+        (Some(_), Some(_)) | (None, None) => return state.foreign(),
+    };
+    let denied = outcome.is_err();
+    match state.actions.authorization_returned(&call, &returned.state, outcome, &returned.iss).await {
+        Ok(connection) => {
+            let path = format!("/connections/{connection}");
+            let (title, happened): (&str, &str) = if denied {
+                ("Not approved", "The contact did not approve the connection. Nothing was exchanged.")
+            } else {
+                ("Approved", "You can close this page: the connection is being set up by itself.")
+            };
+            let view = Message {
+                instance: state.instance(),
+                title,
+                happened,
+                why: None,
+                what_to_do: &[],
+                go_on: Some(("See how far it is", &path)),
+                reference: None,
+            };
+            page(StatusCode::OK, &view)
+        }
+        Err(failure) => state.failure(&call, &failure),
+    }
+}
+
+fn broken(state: &State, failure: &Failure) -> Response {
+    tracing::error!(error = ?failure, "a page failed");
+    state.broken(None)
+}

@@ -1,0 +1,137 @@
+//! What checks and refusals mean: one page for each code, written from the words of the domain.
+
+use axum::Router;
+use axum::extract::{Path, State as With};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
+
+use super::State;
+use super::pages::{Message, page};
+use crate::domain::check::{CheckCode, Severity};
+use crate::domain::refusal::RefusalCode;
+
+/// The routes of the documentation pages.
+pub fn router(state: State) -> Router {
+    Router::new()
+        .route("/docs/checks/{slug}", get(check))
+        .route("/docs/refusals/{slug}", get(refusal))
+        .with_state(state)
+}
+
+/// Where a refusal is documented.
+#[must_use]
+pub fn refusal_path(code: RefusalCode) -> String {
+    format!("/docs/refusals/{}", slug(code.as_str()))
+}
+
+async fn check(With(state): With<State>, Path(asked): Path<String>) -> Response {
+    let Some(code) = CheckCode::ALL.iter().copied().find(|code| slug(code.as_str()) == asked) else {
+        return missing(&state);
+    };
+    let spec = code.spec();
+    let weight = match spec.severity {
+        Severity::Critical => "Without it nothing works.",
+        Severity::High => "Something that matters would not work.",
+        Severity::Moderate => "It would work, but not as it should.",
+        Severity::Low => "Worth knowing.",
+    };
+    let blocks = if spec.blocking { "A finding stops what comes next." } else { "A finding is a warning only." };
+    let title = format!("Check: {}", code.label());
+    let why = format!("{weight} {blocks} The check takes at most {} seconds.", spec.time_limit.num_seconds());
+    let view = Message {
+        instance: state.instance(),
+        title: &title,
+        happened: spec.asks,
+        why: Some(&why),
+        what_to_do: &[
+            "Open the issue that the check raised: it says what was seen and how to mend it.",
+            "Mend it, then validate the issue: what waited for it goes on by itself.",
+        ],
+        go_on: None,
+        reference: Some(code.as_str()),
+    };
+    page(StatusCode::OK, &view)
+}
+
+async fn refusal(With(state): With<State>, Path(asked): Path<String>) -> Response {
+    let Some(code) = RefusalCode::ALL.iter().copied().find(|code| slug(code.as_str()) == asked) else {
+        return missing(&state);
+    };
+    // The code formatting of the source's documentation is not for people.
+    let meaning = code.doc().replace('`', "");
+    let view = Message {
+        instance: state.instance(),
+        title: code.label(),
+        happened: &meaning,
+        why: None,
+        what_to_do: what_to_do(code),
+        go_on: None,
+        reference: Some(code.as_str()),
+    };
+    page(StatusCode::OK, &view)
+}
+
+fn missing(state: &State) -> Response {
+    let view = Message {
+        instance: state.instance(),
+        title: "No such page",
+        happened: "There is no documentation under this address.",
+        why: None,
+        what_to_do: &[],
+        go_on: Some(("To the start", "/")),
+        reference: None,
+    };
+    page(StatusCode::NOT_FOUND, &view)
+}
+
+/// As in [`CheckCode::docs_path`].
+fn slug(code: &str) -> String {
+    code.to_ascii_lowercase().replace('_', "-")
+}
+
+const fn what_to_do(code: RefusalCode) -> &'static [&'static str] {
+    use RefusalCode as C;
+    match code {
+        C::NoMatchingRegistration => &["Look at the reason.", "Ask the provider for a new link."],
+        C::LinkInvalid => &["Copy the whole link again from the letter, up to its last character."],
+        C::LinkContested => &[
+            "The provider must find out who else holds the link.",
+            "Then the provider makes a new link; the one before stays void.",
+        ],
+        C::ContactMismatch => &[
+            "Sign in as the contact named in the registration.",
+            "Or ask the provider to name another contact.",
+        ],
+        C::ContactInactive => &["Ask the provider to switch the contact's account on, or to name another contact."],
+        C::ContactNotInCompany => &["Choose a contact of the registration's company."],
+        C::NotAnAdministrator => &["Ask an administrator of this instance to do it, or to grant you the role."],
+        C::DuplicateConnection => &["Use the connection that exists, or end it first."],
+        C::DuplicateRegistration => &["Finish or cancel the other registration first."],
+        C::Duplicate => &["Choose another name, or use what exists."],
+        C::ProviderRecordMissing => &["An administrator saves the provider record; then repeat."],
+        C::NotValidated => &["Run the checks, and mend what they find."],
+        C::ValidationStale => &["Wait: the checks run again by themselves.", "Then repeat."],
+        C::WrongState => &["Look at its present state, and at the actions that are possible in it."],
+        C::VersionUnsupported => &["Update the older of the two instances."],
+        C::PeerUnreachable => &["Look at the reason: it names the step that failed.", "Ask the other side's operator."],
+        C::PeerRefused => &["The reason is the other side's code: look it up here."],
+        C::PeerIdentityMismatch => &[
+            "Go no further: whoever answers is not who the link names.",
+            "Compare the fingerprints with the other side by telephone.",
+        ],
+        C::ClockSkew => &["Synchronise both clocks (NTP), then repeat."],
+        C::KeyConfirmationFailed => &["Start over. If it fails again, tell both operators: somebody may be between."],
+        C::PolicyDenied => &["Ask whoever manages the key access policies."],
+        C::KeyServiceUnhealthy => &["Ask the operator to look at the component that the reason names."],
+        C::Conflict => &["Load it again, then repeat your change."],
+        C::IdempotencyConflict => &["Use a fresh key for another request."],
+        C::RateLimited => &["Wait as long as the answer says, then repeat."],
+        C::InvalidInput => &["Correct the field that the refusal names."],
+        C::NotFound => &["Check the address or id.", "Ask whether you may see it."],
+        C::CredentialsInvalid => &["Sign in again, or ask for fresh credentials."],
+        C::AuthorizationDenied => &["Speak with the contact, then start over."],
+        C::DeadlineExceeded => &["Start over."],
+        C::MailOff => &["Use another way, or ask the operator to switch mail on."],
+    }
+}

@@ -1,0 +1,44 @@
+//! For load balancers and monitoring: is the process alive, can it serve, how is it doing.
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use crate::actions::Actions;
+
+/// `/livez`, `/readyz`, `/metrics`.
+pub fn router(actions: Actions) -> Router {
+    Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(actions)
+}
+
+async fn ready(State(actions): State<Actions>) -> Response {
+    match actions.ping().await {
+        Ok(()) => "ready\n".into_response(),
+        Err(error) => {
+            tracing::warn!(%error, "not ready");
+            (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response()
+        }
+    }
+}
+
+/// The Prometheus text format, version 0.0.4.
+async fn metrics(State(actions): State<Actions>) -> Response {
+    let Ok((waiting, dead)) = actions.job_counts().await else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
+    let body = format!(
+        "# HELP linkspan_jobs_waiting Pieces of work that wait or run.\n\
+         # TYPE linkspan_jobs_waiting gauge\n\
+         linkspan_jobs_waiting {waiting}\n\
+         # HELP linkspan_jobs_dead Pieces of work that were given up.\n\
+         # TYPE linkspan_jobs_dead gauge\n\
+         linkspan_jobs_dead {dead}\n"
+    );
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], body).into_response()
+}

@@ -1,0 +1,303 @@
+//! The authorization server's endpoints (RFC 6749, RFC 8414, RFC 9126, RFC 7009, RFC 9207), and its page.
+
+use axum::extract::rejection::{FormRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, Form, OriginalUri, Query, State as With};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use data_encoding::BASE64URL_NOPAD;
+use secrecy::ExposeSecret as _;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::State;
+use super::browser::{FORM_LIMIT, retry_after, see_other, sign_in_url};
+use super::pages::{self, page, page_with_form_target};
+use crate::actions::authorization::{
+    Approval, ClientCredentials, DETAILS_TYPE, Decided, Decision, Mismatch, OAuthCode, OAuthFailure, Push, Redeem, SCOPE,
+};
+use crate::actions::{Call, Failure};
+
+/// Where the person approves.
+const AUTHORIZE: &str = "/oauth/authorize";
+
+/// The routes of the authorization server.
+pub fn router(state: State) -> Router {
+    Router::new()
+        .route("/.well-known/oauth-authorization-server", get(metadata))
+        .route("/.well-known/jwks.json", get(keys))
+        .route("/oauth/par", post(push))
+        .route(AUTHORIZE, get(authorize).post(decide))
+        .route("/oauth/token", post(token))
+        .route("/oauth/revoke", post(revoke))
+        .layer(DefaultBodyLimit::max(FORM_LIMIT))
+        .with_state(state)
+}
+
+/// RFC 8414: only what is supported.
+async fn metadata(With(state): With<State>) -> Response {
+    let origin = state.actions.profile().origin.as_str();
+    let at = |path: &str| format!("{origin}{path}");
+    Json(json!({
+        "issuer": origin,
+        "authorization_endpoint": at(AUTHORIZE),
+        "token_endpoint": at("/oauth/token"),
+        "pushed_authorization_request_endpoint": at("/oauth/par"),
+        "require_pushed_authorization_requests": true,
+        "revocation_endpoint": at("/oauth/revoke"),
+        "jwks_uri": at("/.well-known/jwks.json"),
+        "scopes_supported": [SCOPE],
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": ["authorization_code"],
+        "code_challenge_methods_supported": ["S256"],
+        "token_endpoint_auth_methods_supported": ["private_key_jwt"],
+        "token_endpoint_auth_signing_alg_values_supported": ["EdDSA"],
+        "revocation_endpoint_auth_methods_supported": ["private_key_jwt"],
+        "revocation_endpoint_auth_signing_alg_values_supported": ["EdDSA"],
+        "authorization_details_types_supported": [DETAILS_TYPE],
+        "authorization_response_iss_parameter_supported": true,
+    }))
+    .into_response()
+}
+
+/// The key with which this instance signs when it is the client (RFC 8037).
+async fn keys(With(state): With<State>) -> Response {
+    let key = state.actions.keys().public_key();
+    let x = BASE64URL_NOPAD.encode(key.as_bytes());
+    let kid = key.kid().to_string();
+    Json(json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": x, "kid": kid, "use": "sig", "alg": "EdDSA" }] }))
+        .into_response()
+}
+
+#[derive(Deserialize)]
+struct PushForm {
+    #[serde(flatten)]
+    client: ClientCredentials,
+    #[serde(flatten)]
+    push: Push,
+}
+
+async fn push(With(state): With<State>, headers: HeaderMap, form: Result<Form<Params>, FormRejection>) -> Response {
+    let result = async {
+        let call = state.auth.anonymous(&headers)?;
+        let PushForm { client, push } = read(form)?;
+        state.actions.push_authorization(&call, &client, &push).await
+    };
+    match result.await {
+        Ok(pushed) => {
+            let body = json!({ "request_uri": pushed.request_uri(), "expires_in": pushed.expires_in });
+            answer(StatusCode::CREATED, body)
+        }
+        Err(failure) => error(&failure),
+    }
+}
+
+#[derive(Deserialize)]
+struct TokenForm {
+    #[serde(flatten)]
+    client: ClientCredentials,
+    #[serde(flatten)]
+    redeem: Redeem,
+}
+
+async fn token(With(state): With<State>, headers: HeaderMap, form: Result<Form<Params>, FormRejection>) -> Response {
+    let result = async {
+        let call = state.auth.anonymous(&headers)?;
+        let TokenForm { client, redeem } = read(form)?;
+        state.actions.redeem_code(&call, &client, &redeem).await
+    };
+    match result.await {
+        Ok(issued) => answer(
+            StatusCode::OK,
+            json!({
+                "access_token": issued.token.expose_secret(),
+                "token_type": "Bearer",
+                "expires_in": issued.expires_in,
+                "scope": issued.scope,
+                "auth_event_id": issued.auth_event.to_string(),
+                "contact_sub": issued.contact.to_string(),
+                "company_id": issued.company.to_string(),
+            }),
+        ),
+        Err(failure) => error(&failure),
+    }
+}
+
+#[derive(Deserialize)]
+struct RevokeForm {
+    #[serde(flatten)]
+    client: ClientCredentials,
+    #[serde(default)]
+    token: Option<String>,
+}
+
+async fn revoke(With(state): With<State>, headers: HeaderMap, form: Result<Form<Params>, FormRejection>) -> Response {
+    let result = async {
+        let call = state.auth.anonymous(&headers)?;
+        let RevokeForm { client, token } = read(form)?;
+        state.actions.revoke_token(&call, &client, token.as_deref()).await
+    };
+    match result.await {
+        Ok(()) => answer(StatusCode::OK, json!({})),
+        Err(failure) => error(&failure),
+    }
+}
+
+/// A form's parameters as they came.
+type Params = Vec<(String, String)>;
+
+/// RFC 6749, 3.1 and 3.2: a parameter without a value is left out, one that is given twice is refused, one that
+/// nobody knows is ignored.
+fn read<T: for<'de> Deserialize<'de>>(form: Result<Form<Params>, FormRejection>) -> Result<T, OAuthFailure> {
+    let malformed = |description| OAuthFailure::Client { code: OAuthCode::InvalidRequest, description };
+    let Form(params) = form.map_err(|_| malformed("send application/x-www-form-urlencoded"))?;
+    let mut known = serde_json::Map::new();
+    for (name, value) in params {
+        if known.insert(name, Value::String(value)).is_some() {
+            return Err(malformed("a parameter is given twice"));
+        }
+    }
+    known.retain(|_, value| value != "");
+    serde_json::from_value(Value::Object(known)).map_err(|_| malformed("a parameter is malformed"))
+}
+
+fn answer(status: StatusCode, body: Value) -> Response {
+    let mut response = (status, Json(body)).into_response();
+    // RFC 6749, 5.1.
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    response
+}
+
+fn error(failure: &OAuthFailure) -> Response {
+    match failure {
+        OAuthFailure::Client { code, description } => {
+            let status = match code {
+                OAuthCode::InvalidClient => StatusCode::UNAUTHORIZED,
+                _ => StatusCode::BAD_REQUEST,
+            };
+            answer(status, json!({ "error": code.as_str(), "error_description": description }))
+        }
+        OAuthFailure::Other(Failure::Refused(refusal)) => {
+            let body = json!({ "error": "temporarily_unavailable", "error_description": refusal.message });
+            let mut response = answer(super::browser::status(refusal.code), body);
+            retry_after(&mut response, refusal);
+            response
+        }
+        OAuthFailure::Other(failure) => {
+            tracing::error!(error = ?failure, "the authorization server failed");
+            answer(StatusCode::INTERNAL_SERVER_ERROR, json!({ "error": "server_error" }))
+        }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Asked {
+    client_id: String,
+    request_uri: String,
+}
+
+async fn authorize(
+    With(state): With<State>,
+    headers: HeaderMap,
+    OriginalUri(uri): OriginalUri,
+    asked: Result<Query<Asked>, QueryRejection>,
+) -> Response {
+    let asked = asked.map(|Query(asked)| asked).unwrap_or_default();
+    let call = match state.auth.browser(&headers).await {
+        Ok(call) => call,
+        Err(failure) => return broken(&state, &failure),
+    };
+    let here = uri.path_and_query().map_or(AUTHORIZE, |uri| uri.as_str());
+    let shown = state.actions.authorization_page(&call, &asked.client_id, &asked.request_uri).await;
+    match shown.and_then(|approval| Ok((approval, state.actions.form_token(&call)?))) {
+        Ok((Approval::SignIn, _)) => see_other(&sign_in_url(here)),
+        Ok((Approval::Mismatch(mismatch), csrf)) => mismatch_page(&state, &call, &mismatch, here, &csrf),
+        Ok((Approval::Consent(consent), csrf)) => {
+            let view = pages::Consent {
+                instance: state.instance(),
+                action: AUTHORIZE,
+                signed_in_name: &consent.signed_in_name,
+                signed_in_email: &consent.signed_in_email,
+                company_name: &consent.company_name,
+                consumer_origin: &consent.consumer_origin,
+                provider_name: &consent.provider_name,
+                registration_number: &consent.registration_number,
+                fingerprint: &consent.fingerprint,
+                scopes: &[
+                    "Exchange keys with this instance, once, in your company's name.",
+                    "From then on, both instances send each other sealed messages.",
+                ],
+                expires_at: &consent.expires_at.format("%-d %B %Y, %H:%M UTC").to_string(),
+                request: &asked.request_uri,
+                return_to: here,
+                csrf: &csrf,
+            };
+            page_with_form_target(StatusCode::OK, &view, &consent.redirect_uri)
+        }
+        Err(failure) => state.failure(&call, &failure),
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct DecisionForm {
+    decision: String,
+    request: String,
+    csrf: String,
+}
+
+async fn decide(
+    With(state): With<State>,
+    headers: HeaderMap,
+    form: Result<Form<DecisionForm>, FormRejection>,
+) -> Response {
+    let call = match state.auth.browser(&headers).await {
+        Ok(call) => call,
+        Err(failure) => return broken(&state, &failure),
+    };
+    let Ok(Form(form)) = form else { return state.foreign() };
+    match state.is_session_form(&headers, &call, &form.csrf) {
+        Ok(true) => {}
+        Ok(false) => return state.foreign(),
+        Err(failure) => return state.failure(&call, &failure),
+    }
+    let decision = match form.decision.as_str() {
+        "allow" => Decision::Allow,
+        "deny" => Decision::Deny,
+        _ => return state.foreign(),
+    };
+    match state.actions.decide_authorization(&call, &form.request, decision).await {
+        Ok(Decided::Redirect(url)) => see_other(url.as_str()),
+        Ok(Decided::SignIn { return_to }) => see_other(&sign_in_url(&return_to)),
+        Ok(Decided::Mismatch(mismatch)) => match state.actions.form_token(&call) {
+            Ok(csrf) => mismatch_page(&state, &call, &mismatch, "/", &csrf),
+            Err(failure) => state.failure(&call, &failure),
+        },
+        Err(failure) => state.failure(&call, &failure),
+    }
+}
+
+fn mismatch_page(state: &State, call: &Call, mismatch: &Mismatch, return_to: &str, csrf: &str) -> Response {
+    let view = pages::Mismatch {
+        instance: state.instance(),
+        expected: mismatch.expected.masked(),
+        signed_in_name: &mismatch.signed_in_name,
+        signed_in_email: &mismatch.signed_in_email,
+        company_name: &mismatch.company_name,
+        provider_name: &mismatch.provider_name,
+        registration_number: &mismatch.registration_number,
+        reference: &call.trace.to_string(),
+        return_to,
+        csrf,
+    };
+    page(StatusCode::FORBIDDEN, &view)
+}
+
+fn broken(state: &State, failure: &Failure) -> Response {
+    tracing::error!(error = ?failure, "a page failed");
+    state.broken(None)
+}

@@ -1,0 +1,149 @@
+//! The endpoints for other instances: who we are, claims, proofs, the handshake, sealed messages. Every answer
+//! that is not a success is a `Refused` body with a stable code.
+
+use axum::body::to_bytes;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::de::DeserializeOwned;
+
+use crate::actions::{Actions, Call, Failure};
+use crate::domain::id::TraceId;
+use crate::domain::refusal::{Refusal, RefusalCode};
+use crate::domain::requester::Requester;
+use crate::peer::wire;
+
+/// The routes for peers.
+pub fn router(actions: Actions) -> Router {
+    Router::new()
+        .route(wire::IDENTITY, get(identity))
+        .route(wire::CLAIM, post(claim))
+        .route(wire::PROVE, post(prove))
+        .route(wire::ABANDON, post(abandon))
+        .route(wire::EXCHANGE, post(exchange))
+        .route(wire::CONFIRM, post(confirm))
+        .route(wire::MESSAGE, post(message))
+        .with_state(actions)
+}
+
+async fn identity(State(actions): State<Actions>, headers: HeaderMap) -> Response {
+    let call = call(&actions, &headers);
+    answer(&call, actions.identity().await.map(Json))
+}
+
+async fn claim(State(actions): State<Actions>, request: Request) -> Response {
+    let call = call(&actions, request.headers());
+    let body = match read::<wire::Claim>(request, wire::BODY_LIMIT).await {
+        Ok(body) => body,
+        Err(refusal) => return refused(&call, &refusal),
+    };
+    answer(&call, actions.receive_claim(&call, &body).await.map(Json))
+}
+
+async fn prove(State(actions): State<Actions>, request: Request) -> Response {
+    let call = call(&actions, request.headers());
+    let body = match read::<wire::Prove>(request, wire::BODY_LIMIT).await {
+        Ok(body) => body,
+        Err(refusal) => return refused(&call, &refusal),
+    };
+    answer(&call, actions.prove(&call, &body).await.map(Json))
+}
+
+async fn abandon(State(actions): State<Actions>, request: Request) -> Response {
+    let call = call(&actions, request.headers());
+    let body = match read::<wire::Abandon>(request, wire::BODY_LIMIT).await {
+        Ok(body) => body,
+        Err(refusal) => return refused(&call, &refusal),
+    };
+    let done = actions.receive_abandon(&call, &body).await;
+    answer(&call, done.map(|()| Json(serde_json::json!({}))))
+}
+
+async fn exchange(State(actions): State<Actions>, request: Request) -> Response {
+    let call = call(&actions, request.headers());
+    let token = bearer(request.headers());
+    let body = match read::<wire::M1>(request, wire::BODY_LIMIT).await {
+        Ok(body) => body,
+        Err(refusal) => return refused(&call, &refusal),
+    };
+    answer(&call, actions.receive_m1(&call, &token, &body).await.map(Json))
+}
+
+async fn confirm(State(actions): State<Actions>, request: Request) -> Response {
+    let call = call(&actions, request.headers());
+    let token = bearer(request.headers());
+    let body = match read::<wire::M3>(request, wire::BODY_LIMIT).await {
+        Ok(body) => body,
+        Err(refusal) => return refused(&call, &refusal),
+    };
+    answer(&call, actions.receive_m3(&call, &token, &body).await.map(Json))
+}
+
+async fn message(State(actions): State<Actions>, request: Request) -> Response {
+    let call = call(&actions, request.headers());
+    let body = match read::<wire::Envelope>(request, wire::MESSAGE_LIMIT).await {
+        Ok(body) => body,
+        Err(refusal) => return refused(&call, &refusal),
+    };
+    let sealed = actions.receive_message(&call, &body).await;
+    answer(&call, sealed.map(|bytes| ([(header::CONTENT_TYPE, "application/json")], bytes)))
+}
+
+/// A peer is nobody until its signature, token or seal says otherwise; that is the action's to check.
+fn call(actions: &Actions, headers: &HeaderMap) -> Call {
+    let given = headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(TraceId::from_traceparent);
+    Call { requester: Requester::Anonymous, trace: given.unwrap_or_else(|| actions.fresh_trace()) }
+}
+
+fn bearer(headers: &HeaderMap) -> String {
+    let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    value.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default().to_owned()
+}
+
+/// Reads a JSON body of at most `limit` bytes: size first, then form.
+async fn read<T: DeserializeOwned>(request: Request, limit: usize) -> Result<T, Refusal> {
+    let json = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if !json.is_some_and(|value| value.split(';').next().is_some_and(|t| t.trim() == "application/json")) {
+        return Err(malformed("CONTENT_TYPE"));
+    }
+    let bytes = to_bytes(request.into_body(), limit).await.map_err(|_| malformed("SIZE"))?;
+    serde_json::from_slice(&bytes).map_err(|error| {
+        tracing::info!(line = error.line(), column = error.column(), "a peer sent a malformed message");
+        malformed("FORM")
+    })
+}
+
+fn malformed(reason: &str) -> Refusal {
+    Refusal::new(RefusalCode::InvalidInput, "The message does not have the form that this endpoint takes.").reason(reason)
+}
+
+fn answer(call: &Call, outcome: Result<impl axum::response::IntoResponse, Failure>) -> Response {
+    match outcome {
+        Ok(body) => ([(header::CACHE_CONTROL, "no-store")], body).into_response(),
+        Err(Failure::Refused(refusal)) => refused(call, &refusal),
+        Err(failure) => {
+            tracing::error!(%failure, trace_id = %call.trace, "a peer's request failed here");
+            let body = wire::Refused {
+                code: "UNAVAILABLE".to_owned(),
+                message: "This instance cannot answer now. Try again.".to_owned(),
+                reason: None,
+                trace_id: Some(call.trace.to_string()),
+            };
+            (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
+        }
+    }
+}
+
+fn refused(call: &Call, refusal: &Refusal) -> Response {
+    let status = match refusal.code {
+        RefusalCode::InvalidInput => StatusCode::BAD_REQUEST,
+        RefusalCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        RefusalCode::NotFound | RefusalCode::NoMatchingRegistration => StatusCode::NOT_FOUND,
+        RefusalCode::CredentialsInvalid => StatusCode::UNAUTHORIZED,
+        RefusalCode::Conflict => StatusCode::CONFLICT,
+        _ => StatusCode::FORBIDDEN,
+    };
+    (status, Json(wire::Refused::new(refusal, call.trace.to_string()))).into_response()
+}

@@ -1,0 +1,59 @@
+//! How we look at an instance: each measure answers what it saw; judging is the domain's.
+
+use crate::domain::Timestamp;
+use crate::domain::check::CheckCode;
+use crate::domain::origin::{Origin, Scheme};
+use crate::domain::scan::{Measured, Unmeasured};
+use crate::outbound::{Outbound, OutboundError, Stage, Verdict};
+
+/// Measures through the guarded client.
+#[derive(Clone)]
+pub struct Probe {
+    outbound: Outbound,
+}
+
+impl std::fmt::Debug for Probe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Probe")
+    }
+}
+
+impl Probe {
+    /// Measures through this client.
+    #[must_use]
+    pub const fn new(outbound: Outbound) -> Self {
+        Self { outbound }
+    }
+
+    /// Whether a URL may be called, and how many addresses its name has.
+    pub async fn addresses(&self, origin: &Origin) -> (Measured<()>, Measured<usize>) {
+        match self.outbound.resolve(origin).await {
+            Ok(addresses) => (Ok(()), Ok(addresses.len())),
+            Err(error) if matches!(error.stage, Stage::Refused(_)) => {
+                let blocked = Unmeasured::Blocked { by: CheckCode::PeerUrlSafe };
+                (Err(failed(&error)), Err(blocked))
+            }
+            Err(error) => (Ok(()), Err(failed(&error))),
+        }
+    }
+
+    /// When an instance's certificate expires; none when it is reached without TLS.
+    pub async fn certificate(&self, origin: &Origin) -> Measured<Option<Timestamp>> {
+        if origin.scheme() == Scheme::Http {
+            return Ok(None);
+        }
+        let facts = self.outbound.inspect_tls(origin).await.map_err(|error| failed(&error))?;
+        let expiry = Timestamp::from_timestamp(facts.not_after, 0);
+        expiry.map(Some).ok_or_else(|| Unmeasured::Broken { why: "the certificate's dates are no dates".to_owned() })
+    }
+}
+
+/// What a requester may know of a failed measure: where it failed, not what stands there.
+fn failed(error: &OutboundError) -> Unmeasured {
+    tracing::info!(%error, "a measure failed");
+    let reason = match error.verdict() {
+        Verdict::NotAcceptable => "not acceptable".to_owned(),
+        Verdict::NotReachable => format!("not reachable: {}", error.stage),
+    };
+    Unmeasured::Failed { reason }
+}

@@ -1,0 +1,103 @@
+//! Letters: what a job says, put into the words of the mail room.
+
+use crate::actions::Failure;
+use crate::actions::letters::LetterBody;
+use crate::domain::Timestamp;
+use crate::domain::person::{EmailAddress, PersonName};
+use crate::mail::{Letter, Line, Link, OnboardingComplete, Recipient, RegistrationFailed, RegistrationLink, SignInCode};
+
+use super::{Trouble, Worker};
+use crate::store::Job;
+
+impl Worker {
+    pub(super) async fn letter(&self, job: &Job) -> Result<(), Trouble> {
+        let letter = compose(self.actions.open_letter(job)?, self.actions.now())?;
+        self.mailer.send(&letter, &job.id.to_string()).await?;
+        Ok(())
+    }
+}
+
+fn compose(body: LetterBody, now: Timestamp) -> Result<Letter, Trouble> {
+    Ok(match body {
+        LetterBody::RegistrationLink {
+            to_name,
+            to_address,
+            provider_name,
+            provider_origin,
+            company_name,
+            consumer_origin,
+            link,
+            expires_at_ms,
+            registration_number,
+            fingerprint,
+        } => RegistrationLink {
+            provider_name: Line::from(provider_name.as_str()),
+            provider_origin: Line::from(provider_origin.as_str()),
+            company_name: Line::from(company_name.as_str()),
+            consumer_origin: Line::from(consumer_origin.as_str()),
+            link: url(link)?,
+            expires_at: time(expires_at_ms),
+            registration_number: Line::from(registration_number.as_str()),
+            fingerprint: Line::from(fingerprint.as_str()),
+        }
+        .letter(to(&to_name, &to_address)?, now)?,
+        LetterBody::SignInCode { to_name, to_address, instance_name, instance_origin, code, minutes } => SignInCode {
+            instance_name: Line::from(instance_name.as_str()),
+            instance_origin: Line::from(instance_origin.as_str()),
+            code: code.into(),
+            minutes,
+        }
+        .letter(to(&to_name, &to_address)?, now)?,
+        LetterBody::RegistrationFailed {
+            to_name,
+            to_address,
+            instance_name,
+            registration_number,
+            company_name,
+            consumer_origin,
+            issues,
+            registration_url,
+        } => RegistrationFailed {
+            instance_name: Line::from(instance_name.as_str()),
+            registration_number: Line::from(registration_number.as_str()),
+            company_name: Line::from(company_name.as_str()),
+            consumer_origin: Line::from(consumer_origin.as_str()),
+            issues: issues.iter().map(|(what, how)| (Line::from(what.as_str()), Line::from(how.as_str()))).collect(),
+            registration_url: url(registration_url)?,
+        }
+        .letter(to(&to_name, &to_address)?, now)?,
+        LetterBody::OnboardingComplete {
+            to_name,
+            to_address,
+            instance_name,
+            peer_name,
+            peer_origin,
+            fingerprint,
+            established_at_ms,
+            connection_url,
+        } => OnboardingComplete {
+            instance_name: Line::from(instance_name.as_str()),
+            peer_name: Line::from(peer_name.as_str()),
+            peer_origin: Line::from(peer_origin.as_str()),
+            fingerprint: Line::from(fingerprint.as_str()),
+            established_at: time(established_at_ms),
+            connection_url: url(connection_url)?,
+        }
+        .letter(to(&to_name, &to_address)?, now)?,
+    })
+}
+
+/// Names and addresses were checked when they were entered; one that does not hold now is never sent to.
+fn to(name: &str, address: &str) -> Result<Recipient, Trouble> {
+    let name = PersonName::parse(name).map_err(|_| Failure::Bug("a letter to a name that is none"))?;
+    let address = EmailAddress::parse(address).map_err(|_| Failure::Bug("a letter to an address that is none"))?;
+    Ok(Recipient { name, address })
+}
+
+fn url(text: String) -> Result<Link, Trouble> {
+    Ok(Link::parse(text.into()).map_err(|_| Failure::Bug("a letter with a link that is none"))?)
+}
+
+fn time(ms: i64) -> Timestamp {
+    Timestamp::from_timestamp_millis(ms).unwrap_or_default()
+}

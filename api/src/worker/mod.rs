@@ -1,0 +1,186 @@
+//! Carries committed work out, at least once, under a lease. The only one to move the hands.
+
+mod letter;
+mod onboarding;
+mod scan;
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::Instrument as _;
+
+use crate::actions::{Actions, Call, Done, Failure};
+use crate::domain::effect::Work;
+use crate::domain::refusal::{Refusal, RefusalCode};
+use crate::mail::{Mailer, Retry};
+use crate::outbound::Outbound;
+use crate::peer::{Peer, PeerError, wire};
+use crate::probe::Probe;
+use crate::store::Job;
+
+/// How many pieces of work run at once.
+const AT_ONCE: usize = 16;
+/// How long the worker sleeps at most: a database has no other way to say that another node wrote work.
+const NAP: Duration = Duration::from_secs(1);
+/// How long one piece of work may take, whatever it waits for; shorter than its lease.
+const JOB_LIMIT: Duration = Duration::from_secs(55);
+
+/// Takes work and carries it out.
+#[derive(Clone)]
+pub struct Worker {
+    actions: Actions,
+    peer: Peer,
+    probe: Probe,
+    mailer: Mailer,
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Worker")
+    }
+}
+
+/// Why a piece of work did not succeed.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    /// On our side.
+    #[error(transparent)]
+    Ours(#[from] Failure),
+    /// On the peer's side, or on the way there.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+    /// A letter did not go out.
+    #[error("{0}")]
+    Mail(#[from] crate::mail::MailError),
+}
+
+impl From<Refusal> for Trouble {
+    fn from(refusal: Refusal) -> Self {
+        Self::Ours(refusal.into())
+    }
+}
+
+impl Trouble {
+    /// Whether the same work may succeed later.
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Ours(Failure::Refused(refusal)) => refusal.code == RefusalCode::Conflict,
+            Self::Ours(Failure::Store(_) | Failure::Keys(_)) => true,
+            Self::Ours(Failure::Bug(_)) => false,
+            Self::Peer(error) => error.is_passing(),
+            Self::Mail(error) => error.retry() == Retry::Later,
+        }
+    }
+}
+
+impl Worker {
+    /// A worker with these hands.
+    #[must_use]
+    pub fn new(actions: Actions, outbound: Outbound, mailer: Mailer) -> Self {
+        Self { actions, peer: Peer::new(outbound.clone()), probe: Probe::new(outbound), mailer }
+    }
+
+    /// Works until told to stop; what is under way then is finished or left to its lease.
+    pub async fn run(&self, mut shutdown: watch::Receiver<bool>) {
+        let committed = self.actions.work_committed();
+        let mut running = JoinSet::new();
+        while !*shutdown.borrow() {
+            while running.len() < AT_ONCE {
+                match self.actions.claim_job().await {
+                    Ok(Some(job)) => {
+                        let worker = self.clone();
+                        running.spawn(async move { worker.carry_out(job).await });
+                    }
+                    Ok(None) => break,
+                    Err(error) => {
+                        tracing::error!(%error, "no work could be taken");
+                        break;
+                    }
+                }
+            }
+            let nap = self.nap().await;
+            tokio::select! {
+                () = committed.notified() => {}
+                () = tokio::time::sleep(nap) => {}
+                Some(_) = running.join_next() => {}
+                _ = shutdown.changed() => {}
+            }
+            if let Err(error) = self.actions.poll().await {
+                tracing::warn!(%error, "the database does not answer");
+            }
+        }
+        let _ = tokio::time::timeout(Duration::from_secs(5), running.join_all()).await;
+    }
+
+    async fn nap(&self) -> Duration {
+        let due = self.actions.next_job_at().await.ok().flatten();
+        due.map_or(NAP, |at| (at - self.actions.now()).to_std().unwrap_or_default().clamp(Duration::from_millis(5), NAP))
+    }
+
+    /// Carries out everything that is due now, one after the other; answers how much that was. For tests, which
+    /// own the clock.
+    ///
+    /// # Errors
+    /// When no work can be taken.
+    pub async fn run_due(&self) -> Done<usize> {
+        let mut done = 0;
+        while let Some(job) = self.actions.claim_job().await? {
+            self.carry_out(job).await;
+            done += 1;
+        }
+        Ok(done)
+    }
+
+    async fn carry_out(&self, job: Job) {
+        let span = tracing::info_span!("work", kind = job.work.kind(), job = %job.id, trace_id = %job.trace);
+        async {
+            let outcome = match tokio::time::timeout(JOB_LIMIT, self.work(&job)).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(Trouble::Ours(Failure::Bug("the work took longer than it may"))),
+            };
+            let settled = match &outcome {
+                Ok(()) => self.actions.settle_job(&job).await,
+                Err(trouble) => {
+                    let again = trouble.is_passing();
+                    tracing::warn!(%trouble, tries = job.tries, again, "work did not succeed");
+                    self.actions.fail_job(&job, &trouble.to_string(), again).await
+                }
+            };
+            if let Err(error) = settled {
+                // The lease runs out, and the work is done again.
+                tracing::error!(%error, "work could not be settled");
+            }
+        }
+        .instrument(span)
+        .await;
+    }
+
+    async fn work(&self, job: &Job) -> Result<(), Trouble> {
+        let call = Call::system(job.trace);
+        match job.work {
+            Work::Scan(id) => self.scan(&call, id).await,
+            Work::Letter => self.letter(job).await,
+            Work::ProveClaim(id) => self.prove_claim(&call, id).await,
+            Work::Phase(id) => self.phase(&call, id).await,
+            Work::Ping(id) => self.ping(&call, id).await,
+            Work::Probe(id) => self.probe(&call, id).await,
+            Work::Abandon(id) => self.abandon(&call, id, job).await,
+            Work::SyncSettings(id) => self.sync_settings(&call, id).await,
+            Work::ExpireRegistration(id) => Ok(self.actions.expire_registration(&call, id).await?),
+            Work::ExpireAttempt(id) => Ok(self.actions.expire_attempt(&call, id).await?),
+            Work::Sweep => Ok(self.actions.sweep(&call).await?),
+        }
+    }
+
+    /// Asks the registered origin, and nobody else, whether it holds the claiming key.
+    async fn prove_claim(&self, call: &Call, id: crate::domain::id::ClaimId) -> Result<(), Trouble> {
+        let Some(plan) = self.actions.proof_plan(call, id).await? else { return Ok(()) };
+        let answer = self.peer.post::<wire::Proof>(&plan.origin, wire::PROVE, None, &plan.question, call.trace).await;
+        let answer = answer.map(|answer| answer.body).map_err(|error| {
+            let refusal = error.refusal();
+            refusal.reason.unwrap_or_else(|| refusal.code.as_str().to_owned())
+        });
+        Ok(self.actions.claim_answered(call, id, &plan.question, answer).await?)
+    }
+}

@@ -1,0 +1,254 @@
+//! The phases of onboarding on the consumer, and the sealed messages of both sides.
+
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+
+use super::{Trouble, Worker};
+use crate::actions::onboarding::{LOOK_AGAIN, Learned, PhasePlan, PushAnswer, TokenAnswer, denied};
+use crate::actions::{Call, Failure};
+use crate::domain::attempt::{Outcome, PhaseName};
+use crate::domain::connection::{Connection, Part};
+use crate::domain::id::{AttemptId, ConnectionId};
+use crate::domain::refusal::{Refusal, RefusalCode};
+use crate::peer::{PeerError, wire};
+use crate::store::Job;
+
+/// How often settings are synced in a row before the two sides count as not agreeing.
+const SYNC_ROUNDS: usize = 3;
+/// Length of the echo test's payload in bytes.
+const ECHO_LENGTH: usize = 1_024;
+
+/// What became of a step: recorded by the action already, or to be recorded.
+enum Stepped {
+    Recorded,
+    Tried(Outcome, Learned),
+}
+
+impl Worker {
+    /// Carries an attempt's current phase on by one step.
+    pub(super) async fn phase(&self, call: &Call, id: AttemptId) -> Result<(), Trouble> {
+        let Some(plan) = self.actions.phase_plan(call, id).await? else { return Ok(()) };
+        let (outcome, learned) = match self.step(call, id, &plan).await {
+            Ok(Stepped::Recorded) => return Ok(()),
+            Ok(Stepped::Tried(outcome, learned)) => (outcome, learned),
+            Err(Trouble::Ours(Failure::Refused(refusal))) if refusal.code != RefusalCode::Conflict => {
+                (Outcome::Failed(*refusal), Learned::Nothing)
+            }
+            Err(Trouble::Peer(error)) => {
+                tracing::info!(%error, phase = %plan.phase, "a phase did not go on");
+                (if error.is_passing() { Outcome::Again(error.refusal()) } else { Outcome::Failed(error.refusal()) }, Learned::Nothing)
+            }
+            Err(trouble) => return Err(trouble),
+        };
+        Ok(self.actions.phase_tried(call, id, plan.phase, outcome, learned).await?)
+    }
+
+    async fn step(&self, call: &Call, id: AttemptId, plan: &PhasePlan) -> Result<Stepped, Trouble> {
+        let connection = &plan.connection;
+        match plan.phase {
+            PhaseName::Claim => self.claim(call, connection).await,
+            PhaseName::AuthorizeContact => self.authorize(call, id, plan).await,
+            PhaseName::ExchangeKeys => {
+                let (exchange, m1, token) = self.actions.begin_exchange(call, id).await?;
+                let m2 = self
+                    .peer
+                    .post::<wire::M2>(&connection.peer.origin, wire::EXCHANGE, Some(&token), &m1, call.trace)
+                    .await;
+                let m2 = match m2 {
+                    Ok(m2) => m2.body,
+                    Err(error) => {
+                        self.actions.drop_exchange(exchange);
+                        return Err(error.into());
+                    }
+                };
+                self.actions.conclude_exchange(call, id, exchange, &m2).await?;
+                Ok(Stepped::Recorded)
+            }
+            PhaseName::ConfirmKeys => {
+                let (m3, token) = self.actions.confirmation(call, id).await?;
+                let origin = &connection.peer.origin;
+                let m4 = self.peer.post::<wire::M4>(origin, wire::CONFIRM, Some(&token), &m3, call.trace).await?;
+                self.actions.finish_exchange(call, id, &m4.body).await?;
+                Ok(Stepped::Recorded)
+            }
+            PhaseName::CreateCredentials => {
+                let offer = self.actions.offer_credentials(call, connection.id).await?;
+                let (answer, _) = self.say(call, connection.id, "credentials.create", &offer).await?;
+                self.actions.take_credentials(call, connection.id, &answer).await?;
+                Ok(Stepped::Tried(Outcome::Done, Learned::Nothing))
+            }
+            PhaseName::ActivateOutbound => {
+                let (_, took) = self.say(call, connection.id, "activate", &json!({})).await?;
+                self.actions.outbound_proven(call, connection.id, took).await?;
+                Ok(Stepped::Tried(Outcome::Done, Learned::Nothing))
+            }
+            PhaseName::ActivateInbound => self.await_ping(call, plan).await,
+            PhaseName::SyncSettings => {
+                self.sync(call, connection.id).await?;
+                Ok(Stepped::Tried(Outcome::Done, Learned::Nothing))
+            }
+            PhaseName::EchoTest => {
+                self.echo(call, connection.id, "echo").await?;
+                self.await_ping(call, plan).await
+            }
+            PhaseName::Complete => {
+                self.say(call, connection.id, "complete", &json!({})).await?;
+                self.actions.complete(call, id).await?;
+                Ok(Stepped::Recorded)
+            }
+        }
+    }
+
+    /// Redeems the link: asked again until the provider has asked us back.
+    async fn claim(&self, call: &Call, connection: &Connection) -> Result<Stepped, Trouble> {
+        let origin = &connection.peer.origin;
+        let identity = self.peer.identity(origin, call.trace).await?;
+        let verified = self.actions.verify_identity(&identity.body, origin.as_str())?;
+        self.actions.learn_peer(call, connection.id, &verified).await?;
+        let metadata = self.peer.metadata(origin, call.trace).await?;
+        if metadata.get("issuer").and_then(Value::as_str) != Some(origin.as_str()) {
+            let message = "The provider's authorization server names another issuer.";
+            return Err(Refusal::new(RefusalCode::PeerIdentityMismatch, message).reason("ISSUER").into());
+        }
+        let claim = self.actions.make_claim(call, connection.id, false).await?;
+        let answer = self.peer.post::<wire::ClaimAnswer>(origin, wire::CLAIM, None, &claim, call.trace).await?;
+        Ok(match answer.body {
+            wire::ClaimAnswer::Accepted { claim_id: Some(claim) } => Stepped::Tried(Outcome::Done, Learned::Claim(claim)),
+            wire::ClaimAnswer::Accepted { claim_id: None } => return Err(PeerError::Nonsense(Default::default()).into()),
+            wire::ClaimAnswer::Proving { retry_after_ms } => {
+                let pause = TimeDelta::milliseconds(i64::try_from(retry_after_ms.clamp(20, 5_000)).unwrap_or(100));
+                Stepped::Tried(Outcome::Waiting { until: self.actions.now() + pause }, Learned::Nothing)
+            }
+            wire::ClaimAnswer::NotProven { reason } => {
+                let message = "The provider could not reach this instance at its base URL to prove the claim.";
+                let refusal = Refusal::new(RefusalCode::PeerUnreachable, message).reason(reason);
+                Stepped::Tried(Outcome::Again(refusal), Learned::Nothing)
+            }
+        })
+    }
+
+    /// Pushes the authorization request, waits for the person, redeems the code.
+    async fn authorize(&self, call: &Call, id: AttemptId, plan: &PhasePlan) -> Result<Stepped, Trouble> {
+        let (connection, work) = (&plan.connection, &plan.work);
+        let origin = &connection.peer.origin;
+        if let Some(error) = &work.authorization_error {
+            return Ok(Stepped::Tried(Outcome::Failed(denied(error)), Learned::AskAgain));
+        }
+        if let Some(fields) = self.actions.code_to_redeem(call, id).await? {
+            let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            return match self.peer.post_form::<TokenAnswer>(origin, "/oauth/token", &fields, call.trace).await {
+                Ok(answer) => Ok(Stepped::Tried(Outcome::Done, Learned::Token(answer))),
+                // A code is good for a minute and once: if that is over, the contact is asked again.
+                Err(PeerError::Refused(refused)) if refused.reason.as_deref() == Some("invalid_grant") => {
+                    Ok(Stepped::Tried(Outcome::Failed(denied("CODE_EXPIRED")), Learned::AskAgain))
+                }
+                Err(error) => Err(error.into()),
+            };
+        }
+        let now = self.actions.now();
+        let good_until = work.authorization_expires_at.filter(|_| work.authorization_url.is_some());
+        if let Some(until) = good_until.and_then(crate::domain::Timestamp::from_timestamp_millis).filter(|at| *at > now) {
+            return Ok(Stepped::Tried(Outcome::Waiting { until }, Learned::Nothing));
+        }
+        let claim = work.claim.ok_or(Failure::Bug("claim"))?;
+        let push = self.actions.authorization_push(connection, claim)?;
+        let fields: Vec<(&str, &str)> = push.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let answer: PushAnswer = self.peer.post_form(&push.origin, "/oauth/par", &fields, call.trace).await?;
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("client_id", &claim.to_string())
+            .append_pair("request_uri", &answer.request_uri)
+            .finish();
+        let url = format!("{origin}/oauth/authorize?{query}");
+        let until = now + TimeDelta::seconds(answer.expires_in.clamp(30, 3_600));
+        let learned = Learned::Request(push, url, until.timestamp_millis());
+        Ok(Stepped::Tried(Outcome::Waiting { until }, learned))
+    }
+
+    /// Asks the peer to ping us, and looks whether it did since the phase began.
+    async fn await_ping(&self, call: &Call, plan: &PhasePlan) -> Result<Stepped, Trouble> {
+        let id = plan.connection.id;
+        if self.actions.inbound_proven_since(call, id, plan.started_at).await? {
+            return Ok(Stepped::Tried(Outcome::Done, Learned::Nothing));
+        }
+        self.say(call, id, "call.back", &json!({})).await?;
+        let until = self.actions.now() + LOOK_AGAIN;
+        Ok(Stepped::Tried(Outcome::Waiting { until }, Learned::Nothing))
+    }
+
+    /// Pings the peer, with a payload that must come back as it went.
+    pub(super) async fn ping(&self, call: &Call, id: ConnectionId) -> Result<(), Trouble> {
+        let took = self.echo(call, id, "ping").await?;
+        Ok(self.actions.outbound_proven(call, id, took).await?)
+    }
+
+    async fn echo(&self, call: &Call, id: ConnectionId, kind: &str) -> Result<i64, Trouble> {
+        let payload = self.actions.random_text::<ECHO_LENGTH>()?;
+        let (answer, took) = self.say(call, id, kind, &json!({ "echo": payload })).await?;
+        if answer.get("echo").and_then(Value::as_str) == Some(payload.as_str()) {
+            return Ok(took);
+        }
+        let message = "The other instance sent another payload back than it was sent.";
+        Err(Refusal::new(RefusalCode::PeerRefused, message).reason("ECHO").into())
+    }
+
+    async fn sync(&self, call: &Call, id: ConnectionId) -> Result<(), Trouble> {
+        for _ in 0..SYNC_ROUNDS {
+            let request = self.actions.settings_request(call, id).await?;
+            let (answer, _) = self.say(call, id, "settings.sync", &request).await?;
+            if self.actions.take_settings(call, id, answer).await? {
+                return Ok(());
+            }
+        }
+        let message = "The two sides did not come to the same settings.";
+        Err(Refusal::new(RefusalCode::Conflict, message).reason("SETTINGS").into())
+    }
+
+    /// Agrees on settings again after they changed: the consumer leads, the provider nudges.
+    pub(super) async fn sync_settings(&self, call: &Call, id: ConnectionId) -> Result<(), Trouble> {
+        match self.actions.part(call, id).await? {
+            Some(Part::Consumer) => self.sync(call, id).await,
+            Some(Part::Provider) => self.say(call, id, "settings.sync", &json!({})).await.map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    /// Probes the outbound direction. A miss is an outcome, not a failure of the work.
+    pub(super) async fn probe(&self, call: &Call, id: ConnectionId) -> Result<(), Trouble> {
+        let Some(views) = self.actions.probe_plan(call, id).await? else { return Ok(()) };
+        let outcome = match self.say(call, id, "probe", &views).await {
+            Ok(answer) => Ok(answer),
+            Err(Trouble::Peer(error)) => {
+                let refusal = error.refusal();
+                Err(refusal.reason.unwrap_or_else(|| refusal.code.as_str().to_owned()))
+            }
+            Err(Trouble::Ours(Failure::Refused(refusal))) => Err(refusal.code.as_str().to_owned()),
+            Err(trouble) => return Err(trouble),
+        };
+        Ok(self.actions.probed(call, id, outcome).await?)
+    }
+
+    /// Tells the provider that an attempt is over; that it does not know the attempt is as good.
+    pub(super) async fn abandon(&self, call: &Call, id: ConnectionId, job: &Job) -> Result<(), Trouble> {
+        let sealed = job.sealed.as_deref().ok_or(Failure::Bug("abandon"))?;
+        let Some((origin, abandon)) = self.actions.abandon_plan(call, id, sealed).await? else { return Ok(()) };
+        match self.peer.post::<Value>(&origin, wire::ABANDON, None, &abandon, call.trace).await {
+            Ok(_) => Ok(()),
+            Err(PeerError::Refused(refused)) if refused.code == RefusalCode::LinkInvalid.as_str() => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Says something over the sealed channel and opens the answer. Answers how long it took, in milliseconds.
+    async fn say(&self, call: &Call, id: ConnectionId, kind: &str, body: &Value) -> Result<(Value, i64), Trouble> {
+        let request = self.actions.seal_request(call, id, kind, body).await?;
+        let origin = request.connection.peer.origin.clone();
+        let answer =
+            self.peer.post::<wire::Envelope>(&origin, wire::MESSAGE, None, &request.envelope, call.trace).await?;
+        let value = self.actions.open_answer(call, &request, &answer.body).await?;
+        if let Some(refused) = value.get("refused") {
+            let refused = serde_json::from_value(refused.clone());
+            return Err(refused.map_or_else(|_| PeerError::Nonsense(Default::default()), PeerError::Refused).into());
+        }
+        Ok((value, i64::try_from(answer.took.as_millis()).unwrap_or(i64::MAX)))
+    }
+}

@@ -1,0 +1,172 @@
+//! One whole instance on a port of its own, over TLS, with its own database.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use linkspan::actions::Call;
+use linkspan::app::{self, App};
+use linkspan::config::Config;
+use linkspan::domain::requester::{Requester, Role};
+use linkspan::http::server::Server;
+use linkspan::mail::TransportKind;
+use linkspan::outbound::AllowedPorts;
+use linkspan::world::{Interruption, ManualClock, World};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::{Authority, Client, Scratch};
+use crate::environment;
+
+/// Which database an instance keeps its memory in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Database {
+    Sqlite,
+    Postgres,
+}
+
+impl Database {
+    /// The databases that this run can use.
+    pub(crate) fn available() -> Vec<Self> {
+        if environment::postgres().is_some() { vec![Self::Sqlite, Self::Postgres] } else { vec![Self::Sqlite] }
+    }
+}
+
+/// A whole instance.
+pub(crate) struct Instance {
+    pub(crate) name: &'static str,
+    pub(crate) origin: String,
+    pub(crate) config: Config,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) ca: String,
+    listener: TcpListener,
+    running: Option<Running>,
+}
+
+struct Running {
+    app: App,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Instance {
+    /// Takes a port and writes the configuration; nothing runs yet.
+    pub(crate) async fn prepare(
+        name: &'static str,
+        database: Database,
+        scratch: &Scratch,
+        authority: &Authority,
+        clock: &Arc<ManualClock>,
+    ) -> Self {
+        let host = format!("{name}.localhost");
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let origin = format!("https://{host}:{}", listener.local_addr().unwrap().port());
+        let directory = scratch.0.join(name);
+        std::fs::create_dir_all(&directory).unwrap();
+        let (certificate, key) = authority.issue(scratch, &host);
+        let mut config = Config { name: name.to_owned(), base_url: Some(origin.clone()), ..Config::default() };
+        config.data_dir = directory.clone();
+        config.root_key_file = Some(directory.join("root.key"));
+        config.database.url = match database {
+            Database::Sqlite => format!("sqlite:{}", directory.join("linkspan.db").display()),
+            Database::Postgres => create_database(name).await,
+        };
+        config.database.max_connections = 8;
+        config.server.tls_certificate_file = Some(certificate);
+        config.server.tls_key_file = Some(key);
+        config.server.shutdown_grace_ms = 200;
+        config.outbound.allow_networks = vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
+        config.outbound.allowed_ports = AllowedPorts::Any(linkspan::outbound::EveryPort::Any);
+        config.outbound.extra_ca_files = vec![authority.file.clone()];
+        config.outbound.trust_system_authorities = false;
+        config.outbound.per_target_concurrency = 8;
+        config.mail.transport = TransportKind::File;
+        config.mail.directory = directory.join("mail");
+        Self { name, origin, config, clock: clock.clone(), ca: authority.pem.clone(), listener, running: None }
+    }
+
+    /// Starts it, and its worker.
+    pub(crate) async fn start(&mut self, interruption: Option<Arc<dyn Interruption>>) {
+        let world = World { clock: self.clock.clone(), interruption, ..World::real() };
+        app::migrate(&self.config, world.clone()).await.unwrap();
+        let app = App::open(&self.config, world).await.unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let listener = tokio::net::TcpListener::from_std(self.listener.try_clone().unwrap()).unwrap();
+        let server = Server::on(listener, self.config.server.clone()).unwrap();
+        let router = app.router(stopped.clone()).unwrap();
+        let (worker, working) = (app.worker(), stopped.clone());
+        let tasks = vec![
+            tokio::spawn(async move { server.serve(router, stopped).await.unwrap() }),
+            tokio::spawn(async move { worker.run(working).await }),
+        ];
+        self.running = Some(Running { app, stop, tasks });
+    }
+
+    /// Kills it where it stands: nothing is finished, nothing is said.
+    pub(crate) async fn kill(&mut self) {
+        if let Some(running) = self.running.take() {
+            for task in &running.tasks {
+                task.abort();
+            }
+            drop(running.stop);
+            for task in running.tasks {
+                let _ = task.await;
+            }
+            drop(running.app);
+        }
+    }
+
+    pub(crate) fn app(&self) -> &App {
+        &self.running.as_ref().unwrap().app
+    }
+
+    /// Whether nothing is due now.
+    pub(crate) async fn next_due_ms(&self) -> Option<i64> {
+        let running = self.running.as_ref()?;
+        running.app.actions().next_job_at().await.ok().flatten().map(|at| at.timestamp_millis())
+    }
+
+    /// Makes an account on the host, as the command line does.
+    pub(crate) async fn user(&self, email: &str, password: &str, roles: &[Role]) {
+        let actions = self.app().actions();
+        let call = Call { requester: Requester::System, trace: actions.fresh_trace() };
+        actions.create_user(&call, email, "A Person", Some(password.to_owned().into()), roles, None).await.unwrap();
+    }
+
+    /// A client that talks to it as nobody.
+    pub(crate) fn client(&self) -> Client {
+        Client::new(&self.origin, &self.ca)
+    }
+
+    /// The letters that went out, the oldest first, as they are in the mail directory.
+    pub(crate) fn letters(&self) -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(&self.config.mail.directory) else { return Vec::new() };
+        let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect()
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            for task in running.tasks {
+                task.abort();
+            }
+        }
+    }
+}
+
+async fn create_database(name: &str) -> String {
+    use sea_orm::ConnectionTrait as _;
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let server = environment::postgres().unwrap();
+    let database = format!("t{}_{}_{name}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst));
+    let connection = sea_orm::Database::connect(&server).await.unwrap();
+    connection.execute_unprepared(&format!("create database {database}")).await.unwrap();
+    connection.close().await.unwrap();
+    let mut url = url::Url::parse(&server).unwrap();
+    url.set_path(&database);
+    url.to_string()
+}

@@ -1,0 +1,67 @@
+//! Whole instances, driven through their doors. Tests own the clock: `settle` waits until nothing is left to do
+//! now, `advance` moves time.
+
+pub(crate) mod browser;
+pub(crate) mod client;
+pub(crate) mod instance;
+pub(crate) mod pair;
+
+pub(crate) use client::Client;
+pub(crate) use instance::{Database, Instance};
+pub(crate) use pair::Pair;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+
+/// When every test begins: 2026-01-05 09:00:00 UTC, a Monday.
+pub(crate) const START_MS: i64 = 1_767_603_600_000;
+
+/// A directory of the test's own, gone with it.
+pub(crate) struct Scratch(pub(crate) std::path::PathBuf);
+
+impl Scratch {
+    pub(crate) fn new() -> Arc<Self> {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("linkspan-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Arc::new(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A private certificate authority.
+pub(crate) struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pub(crate) file: std::path::PathBuf,
+    pub(crate) pem: String,
+}
+
+impl Authority {
+    pub(crate) fn new(scratch: &Scratch) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        let file = scratch.0.join("ca.pem");
+        std::fs::write(&file, &pem).unwrap();
+        Self { issuer: Issuer::new(params, key), file, pem }
+    }
+
+    /// Certificate and key files for a host.
+    pub(crate) fn issue(&self, scratch: &Scratch, host: &str) -> (std::path::PathBuf, std::path::PathBuf) {
+        let params = CertificateParams::new(vec![host.to_owned()]).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let (certificate, private) = (scratch.0.join(format!("{host}.pem")), scratch.0.join(format!("{host}.key")));
+        std::fs::write(&certificate, params.signed_by(&key, &self.issuer).unwrap().pem()).unwrap();
+        std::fs::write(&private, key.serialize_pem()).unwrap();
+        (certificate, private)
+    }
+}

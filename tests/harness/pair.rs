@@ -1,0 +1,202 @@
+//! A provider and a consumer that know nothing of each other yet, and the steps that people take.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use linkspan::domain::requester::Role;
+use linkspan::world::ManualClock;
+use serde_json::{Value, json};
+
+use super::browser::{Consent, authorize, decide};
+use super::{Authority, Client, Database, Instance, START_MS, Scratch};
+
+pub(crate) const PASSWORD: &str = "correct horse battery";
+pub(crate) const CONTACT: &str = "contact@consumer.example.com";
+
+/// Two instances.
+pub(crate) struct Pair {
+    pub(crate) provider: Instance,
+    pub(crate) consumer: Instance,
+    pub(crate) clock: Arc<ManualClock>,
+    _scratch: Arc<Scratch>,
+}
+
+/// What a provider's administrator made ready.
+#[derive(Clone, Debug)]
+pub(crate) struct Ready {
+    pub(crate) company: String,
+    pub(crate) contact: String,
+}
+
+impl Pair {
+    /// Both instances prepared, with nothing running: the configuration may be changed first.
+    pub(crate) async fn prepare(database: Database) -> Self {
+        let scratch = Scratch::new();
+        let authority = Authority::new(&scratch);
+        let clock = Arc::new(ManualClock::at(START_MS));
+        let provider = Instance::prepare("provider", database, &scratch, &authority, &clock).await;
+        let consumer = Instance::prepare("consumer", database, &scratch, &authority, &clock).await;
+        Self { provider, consumer, clock, _scratch: scratch }
+    }
+
+    /// Both running, each with an administrator.
+    pub(crate) async fn start(database: Database) -> Self {
+        let mut pair = Self::prepare(database).await;
+        pair.run().await;
+        pair
+    }
+
+    pub(crate) async fn run(&mut self) {
+        self.provider.start(None).await;
+        self.consumer.start(None).await;
+        self.provider.user("admin@provider.example.com", PASSWORD, &[Role::Admin]).await;
+        self.consumer.user("admin@consumer.example.com", PASSWORD, &[Role::Admin]).await;
+    }
+
+    pub(crate) async fn provider_admin(&self) -> Client {
+        let client = self.provider.client();
+        client.sign_in("admin@provider.example.com", PASSWORD).await;
+        client
+    }
+
+    pub(crate) async fn consumer_admin(&self) -> Client {
+        let client = self.consumer.client();
+        client.sign_in("admin@consumer.example.com", PASSWORD).await;
+        client
+    }
+
+    /// Waits until neither instance has anything to do now. Short waits of the protocol are skipped by moving the
+    /// clock to where they end.
+    pub(crate) async fn settle(&self) {
+        self.settle_within(2_000).await;
+    }
+
+    async fn settle_within(&self, patience_ms: i64) {
+        let mut quiet = 0;
+        for _ in 0..6_000 {
+            let due = [self.provider.next_due_ms().await, self.consumer.next_due_ms().await];
+            let now = linkspan::world::Clock::now_ms(self.clock.as_ref());
+            match due.into_iter().flatten().min() {
+                Some(at) if at <= now => quiet = 0,
+                Some(at) if at - now <= patience_ms => {
+                    self.clock.advance(at - now);
+                    quiet = 0;
+                }
+                _ => quiet += 1,
+            }
+            // A job that runs holds a lease, which shows as due later: quiet must last.
+            if quiet > 8 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("the instances do not come to rest");
+    }
+
+    /// Moves time on, and waits for what that causes.
+    pub(crate) async fn advance(&self, seconds: i64) {
+        self.clock.advance(seconds * 1_000);
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        self.settle().await;
+    }
+
+    /// Provider record, company and contact (who can sign in).
+    pub(crate) async fn make_ready(&self, admin: &Client) -> Ready {
+        admin.mutate("saveProviderRecord", json!({ "name": "acme-exchange", "description": "Ours" }), "providerRecord { name }").await;
+        let company = admin.mutate("createCompany", json!({ "name": "Consumer Ltd" }), "company { id }").await;
+        let company = company["company"]["id"].as_str().unwrap().to_owned();
+        let contact = self.make_contact(admin, &company, CONTACT).await;
+        Ready { company, contact }
+    }
+
+    /// A contact with a password; set on the host, as their administrator would pass it on.
+    pub(crate) async fn make_contact(&self, admin: &Client, company: &str, email: &str) -> String {
+        let input = json!({ "companyId": company, "email": email, "name": "Named Contact" });
+        let contact = admin.mutate("createContact", input, "contact { id }").await;
+        let actions = self.provider.app().actions();
+        let call = linkspan::actions::Call::system(actions.fresh_trace());
+        actions.set_password_of(&call, email, PASSWORD.to_owned().into()).await.unwrap();
+        contact["contact"]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Saves the registration of the consumer; its checks have run when this returns.
+    pub(crate) async fn register(&self, admin: &Client, ready: &Ready) -> String {
+        let input = json!({
+            "companyId": ready.company, "contactId": ready.contact,
+            "url": self.consumer.origin, "environment": "NON_PRODUCTION",
+        });
+        let made = admin.mutate("createRegistration", input, "registration { id state }").await;
+        assert_eq!(made["registration"]["state"], "AWAITING_VALIDATION");
+        self.settle().await;
+        made["registration"]["id"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) async fn registration(&self, admin: &Client, id: &str) -> Value {
+        let query = "query($id: ID!) { registration(id: $id) { state number banner { text } link { publicId delivery contestedAt }
+            connection { id state outbound { status } inbound { status } }
+            issues(state: OPEN) { edges { node { id check message blocking } } } } }";
+        admin.query(query, json!({ "id": id })).await["registration"].clone()
+    }
+
+    pub(crate) async fn connection(&self, admin: &Client, id: &str) -> Value {
+        let query = "query($id: ID!) { connection(id: $id) { id state outbound { status } inbound { status }
+            onboarding { number state authorizationUrl phases { name state failure { code reason message } } }
+            issues(state: OPEN) { edges { node { id check message } } }
+            actions { name allowed } } }";
+        admin.query(query, json!({ "id": id })).await["connection"].clone()
+    }
+
+    /// The registration link in the latest letter.
+    pub(crate) fn link_in_letter(&self) -> String {
+        let letters = self.provider.letters();
+        let letter = letters.iter().rev().find(|letter| letter.contains("/connect")).expect("a letter with a link");
+        let text = unfold(letter);
+        let start = text.find(&format!("{}/connect#", self.consumer.origin)).expect("a link");
+        text[start..].split(|c: char| c.is_whitespace() || c == '"' || c == '<').next().unwrap().to_owned()
+    }
+
+    /// Opens the link and runs the checks; answers the connection.
+    pub(crate) async fn open_link(&self, admin: &Client, link: &str) -> String {
+        let opened = admin.mutate("openRegistrationLink", json!({ "link": link }), "connection { id state }").await;
+        assert_eq!(opened["connection"]["state"], "PENDING");
+        opened["connection"]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Chooses the provider company and gets started; the checks have run when this returns.
+    pub(crate) async fn get_started(&self, admin: &Client, connection: &str) -> Value {
+        let name = format!("Provider Inc {}", linkspan::world::Clock::now_ms(self.clock.as_ref()));
+        let company = admin.mutate("createCompany", json!({ "name": name }), "company { id }").await;
+        let input = json!({ "connectionId": connection, "companyId": company["company"]["id"] });
+        admin.mutate("chooseProviderCompany", input, "connection { state }").await;
+        admin.mutate("runPreOnboardingChecks", json!({ "connectionId": connection }), "connection { state }").await;
+        self.settle().await;
+        self.connection(admin, connection).await
+    }
+
+    /// Starts, and approves as this person; everything has come to rest when this returns.
+    pub(crate) async fn onboard(&self, admin: &Client, connection: &str) -> Value {
+        admin.mutate("startOnboarding", json!({ "connectionId": connection }), "connection { state }").await;
+        self.settle().await;
+        self.approve(admin, connection).await;
+        self.connection(admin, connection).await
+    }
+
+    /// The named contact approves on the provider, and the consumer hears of it.
+    pub(crate) async fn approve(&self, admin: &Client, connection: &str) {
+        let now = self.connection(admin, connection).await;
+        let url = now["onboarding"]["authorizationUrl"].as_str().unwrap_or_else(|| panic!("{now:#}"));
+        let browser = self.provider.client();
+        let Consent::Asked(page) = authorize(&browser, url, CONTACT, PASSWORD).await else {
+            panic!("the contact was not asked")
+        };
+        let back = decide(&browser, &page, "allow").await;
+        let page = admin.get(&back).await;
+        assert_eq!(page.status, 200, "{}", page.body);
+        self.settle().await;
+    }
+}
+
+/// A letter's text part with its quoted-printable line ends joined.
+pub(crate) fn unfold(letter: &str) -> String {
+    letter.replace("=\r\n", "").replace("=\n", "").replace("=3D", "=").replace("=26", "&").replace("&amp;", "&")
+}
