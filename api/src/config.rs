@@ -238,7 +238,7 @@ impl Config {
 
     /// The root key's file. [`Config::read`] has put in the default, or systemd's credential if there is one.
     #[must_use]
-    pub fn root_key_path(&self) -> PathBuf {
+    pub fn root_key_file(&self) -> PathBuf {
         self.root_key_file.clone().unwrap_or_else(|| self.data_dir.join(ROOT_KEY))
     }
 

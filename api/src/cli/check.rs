@@ -184,7 +184,7 @@ fn causes(error: &dyn std::error::Error) -> String {
 }
 
 fn root_key(config: &Config, initialised: bool) -> Answer {
-    let (subject, path) = ("root key", config.root_key_path());
+    let (subject, path) = ("root key", config.root_key_file());
     match (keyservice::RootKey::read(&path), path.exists()) {
         (Ok(_), _) => good(subject, format!("{} can be read by its owner only", path.display())),
         (Err(_), false) if !initialised => note(

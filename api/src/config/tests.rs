@@ -127,7 +127,7 @@ fn what_we_write_is_under_the_data_directory_and_what_we_read_beside_the_file() 
     let base = path.parent().unwrap().to_owned();
     let config = Config::read(&Sources { file: Some(path), variables: BTreeMap::new() }).unwrap();
     assert_eq!(config.data_dir, base.join("d?ta"));
-    assert_eq!(config.root_key_path(), base.join("d?ta/root.key"));
+    assert_eq!(config.root_key_file(), base.join("d?ta/root.key"));
     assert_eq!(config.mail.directory, base.join("d?ta/mail"));
     assert_eq!(config.database.url, format!("sqlite:{}/d%3fta/linkspan.db", base.display()));
     assert_eq!(config.server.tls_certificate_file, Some(base.join("c.pem")));
@@ -138,9 +138,9 @@ fn what_we_write_is_under_the_data_directory_and_what_we_read_beside_the_file() 
 fn a_systemd_credential_is_the_root_key_if_it_is_there() {
     let directory = file("credential", "").parent().unwrap().to_owned();
     let pairs = [("CREDENTIALS_DIRECTORY", directory.to_str().unwrap())];
-    assert_eq!(from_environment(&pairs).unwrap().root_key_path(), Path::new("data/root.key"));
+    assert_eq!(from_environment(&pairs).unwrap().root_key_file(), Path::new("data/root.key"));
     std::fs::write(directory.join("root.key"), "").unwrap();
-    assert_eq!(from_environment(&pairs).unwrap().root_key_path(), directory.join("root.key"));
+    assert_eq!(from_environment(&pairs).unwrap().root_key_file(), directory.join("root.key"));
     std::fs::remove_file(directory.join("root.key")).unwrap();
 }
 
