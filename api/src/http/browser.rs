@@ -151,8 +151,8 @@ pub(super) fn sign_in_url(return_to: &str) -> String {
 pub(super) fn local_path(text: &str) -> Option<&str> {
     let rest = text.strip_prefix('/')?;
     // Browsers take `//` and `/\` for the beginning of another host, and drop control characters.
-    let foreign = rest.starts_with(['/', '\\']) || !text.bytes().all(|byte| (0x21..=0x7e).contains(&byte) && byte != b'\\');
-    (!foreign && text.len() <= PATH_LIMIT).then_some(text)
+    let plain = text.bytes().all(|byte| (0x21..=0x7e).contains(&byte) && byte != b'\\');
+    (plain && !rest.starts_with('/') && text.len() <= PATH_LIMIT).then_some(text)
 }
 
 /// From which network address the request came.
