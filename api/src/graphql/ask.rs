@@ -8,7 +8,7 @@ use super::refusal::Refusal;
 use crate::actions::{Actions, Call, Done, Failure, input_digest};
 use crate::domain::id::UserId;
 use crate::domain::refusal as domain;
-use crate::domain::requester::{Person, Requester, Scope};
+use crate::domain::requester::{Person, Requester};
 use crate::store::{IdempotencyKey, Reader};
 
 /// The most characters of an idempotency key.
@@ -51,11 +51,6 @@ impl<'a> Ask<'a> {
     /// The person who asks.
     pub(super) fn person(&self) -> Option<&'a Person> {
         self.call.requester.person()
-    }
-
-    /// Whether everything of this instance may be seen.
-    pub(super) fn sees_everything(&self) -> bool {
-        self.call.requester.viewer().scope() == Scope::Everything
     }
 
     /// Whether this account may be seen by someone who is not the contact's colleague: it is the requester's own, or
