@@ -89,9 +89,10 @@ pub(super) trait Keyed: InputType {
     fn idempotency_key(&self) -> Option<&str>;
 }
 
-fn check_key(key: &str) -> Result<(), domain::Refusal> {
+fn check_key(key: &str) -> Done<()> {
     if key.is_empty() || key.chars().count() > KEY_MAX_CHARS {
-        return Err(domain::Refusal::invalid("idempotencyKey", "An idempotency key has 1 to 255 characters."));
+        let message = "An idempotency key has 1 to 255 characters.";
+        return Err(domain::Refusal::invalid("idempotencyKey", message).into());
     }
     Ok(())
 }
