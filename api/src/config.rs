@@ -211,7 +211,7 @@ impl Config {
     ///
     /// # Errors
     /// When `base_url` is not an origin.
-    pub fn origin(&self) -> Result<Origin, OriginError> {
+    pub fn origin(&self) -> Result<Origin, ConfigError> {
         let tls = self.server.tls_certificate_file.is_some();
         let text = match &self.base_url {
             Some(url) => url.clone(),
@@ -221,7 +221,7 @@ impl Config {
                 self.server.listen.port().max(1)
             ),
         };
-        Origin::parse(&text, &OriginPolicy { ports: Ports::Any, ..self.own_policy() })
+        Ok(Origin::parse(&text, &OriginPolicy { ports: Ports::Any, ..self.own_policy() })?)
     }
 
     /// Whether the operator said where others reach this instance.

@@ -137,6 +137,9 @@ fn role(text: &str) -> Result<Role, String> {
     })
 }
 
+/// The stack of each thread that serves requests, in bytes.
+const WORKER_STACK: usize = 4 * 1024 * 1024;
+
 /// Why a command did not succeed, as text for a person; what to do is part of it.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -154,7 +157,13 @@ impl Failed {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // Only what we build ourselves names its provider; whatever a library builds takes this one. It fails when it was
+    // done before, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    // Deep recursion is refused where it can come from; this is the second line.
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(WORKER_STACK).build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("cannot start: {error}")),
     };

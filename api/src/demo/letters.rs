@@ -26,7 +26,7 @@ impl Mailbox {
     /// What `find` finds in the newest letter that has it and is not among `read` already.
     pub(super) fn newest<T>(&self, read: &BTreeSet<String>, find: impl Fn(&str) -> Option<T>) -> Option<T> {
         // The names begin with the time.
-        self.names().difference(read).rev().find_map(|name| {
+        self.names().iter().rev().filter(|name| !read.contains(*name)).find_map(|name| {
             let raw = std::fs::read_to_string(self.directory.join(name)).ok()?;
             let (head, _) = raw.split_once("\r\n\r\n")?;
             let to = head.lines().find(|line| line.to_ascii_lowercase().starts_with("to:"))?;
