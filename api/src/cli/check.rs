@@ -82,8 +82,10 @@ pub(super) async fn run(file: Option<&Path>, json: bool) -> ExitCode {
             answer(data_directory(&config));
             let (initialised, database) = database(&config, &world).await;
             answer(database);
-            answer(root_key(&config, initialised));
-            if initialised {
+            let root_key = root_key(&config, initialised);
+            let openable = initialised && root_key.verdict == Verdict::Good;
+            answer(root_key);
+            if openable {
                 answer(key_service(&config, &world).await);
             }
             answer(mail(&config).await);
