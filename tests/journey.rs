@@ -1,9 +1,5 @@
 //! Two instances onboard each other, end to end, as people do it.
 
-use serde_json::json;
-
-use crate::harness::browser::{Consent, authorize};
-use crate::harness::pair::{CONTACT, PASSWORD};
 use crate::harness::{Database, Pair};
 
 /// From saving the registration to both directions *Up* on both sides.

@@ -17,7 +17,7 @@ use crate::domain::id::InstanceId;
 use crate::domain::requester::Requester;
 use crate::graphql::{self, Schema};
 use crate::http::graphql::{Endpoint, SchemaError};
-use crate::http::server::{Server, ServerError};
+use crate::http::server::Server;
 use crate::http::{self, headers};
 use crate::mail::{MailConfigError, Mailer};
 use crate::outbound::{Outbound, OutboundConfigError};
@@ -58,9 +58,6 @@ pub enum StartError {
     /// The public schema does not hold.
     #[error("schema: {0}")]
     Schema(#[from] SchemaError),
-    /// The server cannot serve.
-    #[error(transparent)]
-    Server(#[from] ServerError),
     /// An action failed.
     #[error(transparent)]
     Action(#[from] Failure),
@@ -108,7 +105,7 @@ impl App {
         let mailer = Mailer::new(&config.mail)?;
         let profile = Profile {
             instance,
-            origin: config.origin()?,
+            origin: config.origin().map_err(ConfigError::from)?,
             origin_is_set: config.origin_is_set(),
             name: config.name.clone(),
             environment: config.environment,
@@ -159,15 +156,15 @@ impl App {
     /// Serves and works until told to stop.
     ///
     /// # Errors
-    /// When the server cannot serve.
+    /// When the schema does not hold.
     pub async fn serve(&self, server: Server, shutdown: watch::Receiver<bool>) -> Result<(), StartError> {
         let router = self.router(shutdown.clone())?;
         let worker = self.worker();
         let stop = shutdown.clone();
         let working = tokio::spawn(async move { worker.run(stop).await });
-        let served = server.serve(router, shutdown).await;
+        server.serve(router, shutdown).await;
         let _ = working.await;
-        Ok(served?)
+        Ok(())
     }
 }
 

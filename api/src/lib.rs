@@ -27,6 +27,7 @@
 #[macro_use]
 pub mod domain;
 pub mod actions;
+pub mod app;
 pub mod auth;
 pub mod cli;
 pub mod config;

@@ -11,6 +11,7 @@ use linkspan::domain::requester::{Requester, Role};
 use linkspan::http::server::Server;
 use linkspan::mail::TransportKind;
 use linkspan::outbound::AllowedPorts;
+use linkspan::worker::Worker;
 use linkspan::world::{Interruption, ManualClock, World};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -45,6 +46,7 @@ pub(crate) struct Instance {
 
 struct Running {
     app: App,
+    worker: Worker,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -77,7 +79,7 @@ impl Instance {
         config.server.tls_key_file = Some(key);
         config.server.shutdown_grace_ms = 200;
         config.outbound.allow_networks = vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
-        config.outbound.allowed_ports = AllowedPorts::Any(linkspan::outbound::EveryPort::Any);
+        config.outbound.allowed_ports = AllowedPorts::Every(linkspan::outbound::EveryPort::Any);
         config.outbound.extra_ca_files = vec![authority.file.clone()];
         config.outbound.trust_system_authorities = false;
         config.outbound.per_target_concurrency = 8;
@@ -96,11 +98,12 @@ impl Instance {
         let server = Server::on(listener, self.config.server.clone()).unwrap();
         let router = app.router(stopped.clone()).unwrap();
         let (worker, working) = (app.worker(), stopped.clone());
+        let counted = worker.clone();
         let tasks = vec![
-            tokio::spawn(async move { server.serve(router, stopped).await.unwrap() }),
+            tokio::spawn(async move { server.serve(router, stopped).await }),
             tokio::spawn(async move { worker.run(working).await }),
         ];
-        self.running = Some(Running { app, stop, tasks });
+        self.running = Some(Running { app, worker: counted, stop, tasks });
     }
 
     /// Kills it where it stands: nothing is finished, nothing is said.
@@ -125,6 +128,11 @@ impl Instance {
     pub(crate) async fn next_due_ms(&self) -> Option<i64> {
         let running = self.running.as_ref()?;
         running.app.actions().next_job_at().await.ok().flatten().map(|at| at.timestamp_millis())
+    }
+
+    /// How many pieces of work are being carried out.
+    pub(crate) fn busy(&self) -> usize {
+        self.running.as_ref().map_or(0, |running| running.worker.busy())
     }
 
     /// Makes an account on the host, as the command line does.

@@ -2,6 +2,7 @@
 
 mod browser;
 pub mod connect;
+pub mod connection;
 pub mod docs;
 pub mod graphql;
 pub mod headers;
@@ -47,5 +48,6 @@ pub fn pages_router(state: State) -> Router {
         .merge(sign_in::router(state.clone()))
         .merge(oauth::router(state.clone()))
         .merge(connect::router(state.clone()))
+        .merge(connection::router(state.clone()))
         .merge(docs::router(state))
 }

@@ -4,13 +4,15 @@ mod letter;
 mod onboarding;
 mod scan;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
-use crate::actions::{Actions, Call, Done, Failure};
+use crate::actions::{Actions, Call, Failure};
 use crate::domain::effect::Work;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::mail::{Mailer, Retry};
@@ -33,11 +35,21 @@ pub struct Worker {
     peer: Peer,
     probe: Probe,
     mailer: Mailer,
+    busy: Arc<AtomicUsize>,
 }
 
 impl std::fmt::Debug for Worker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Worker")
+    }
+}
+
+/// Counts a piece of work out again, also when it is cut off.
+struct Done(Arc<AtomicUsize>);
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -78,7 +90,7 @@ impl Worker {
     /// A worker with these hands.
     #[must_use]
     pub fn new(actions: Actions, outbound: Outbound, mailer: Mailer) -> Self {
-        Self { actions, peer: Peer::new(outbound.clone()), probe: Probe::new(outbound), mailer }
+        Self { actions, peer: Peer::new(outbound.clone()), probe: Probe::new(outbound), mailer, busy: Arc::default() }
     }
 
     /// Works until told to stop; what is under way then is finished or left to its lease.
@@ -118,21 +130,15 @@ impl Worker {
         due.map_or(NAP, |at| (at - self.actions.now()).to_std().unwrap_or_default().clamp(Duration::from_millis(5), NAP))
     }
 
-    /// Carries out everything that is due now, one after the other; answers how much that was. For tests, which
-    /// own the clock.
-    ///
-    /// # Errors
-    /// When no work can be taken.
-    pub async fn run_due(&self) -> Done<usize> {
-        let mut done = 0;
-        while let Some(job) = self.actions.claim_job().await? {
-            self.carry_out(job).await;
-            done += 1;
-        }
-        Ok(done)
+    /// How many pieces of work are being carried out just now.
+    #[must_use]
+    pub fn busy(&self) -> usize {
+        self.busy.load(Ordering::SeqCst)
     }
 
     async fn carry_out(&self, job: Job) {
+        self.busy.fetch_add(1, Ordering::SeqCst);
+        let _done = Done(self.busy.clone());
         let span = tracing::info_span!("work", kind = job.work.kind(), job = %job.id, trace_id = %job.trace);
         async {
             let outcome = match tokio::time::timeout(JOB_LIMIT, self.work(&job)).await {
