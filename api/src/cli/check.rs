@@ -74,7 +74,7 @@ pub(super) async fn run(file: Option<&Path>, json: bool) -> ExitCode {
     let world = World::real();
     match Sources::find(file).and_then(|sources| Ok((Config::read(&sources)?, sources))) {
         Err(error) => {
-            answer(wrong("configuration", error.to_string(), "correct it; the rest was not looked at"))
+            answer(wrong("configuration", error.to_string(), "correct it; the rest was not looked at"));
         }
         Ok((config, sources)) => {
             answer(configuration(&sources));
