@@ -74,7 +74,7 @@ pub(super) async fn run(file: Option<&Path>, json: bool) -> ExitCode {
     let world = World::real();
     match Sources::find(file).and_then(|sources| Ok((Config::read(&sources)?, sources))) {
         Err(error) => {
-            answer(wrong("configuration", error.to_string(), "correct it; the rest was not looked at"))
+            answer(wrong("configuration", error.to_string(), "correct it; the rest was not looked at"));
         }
         Ok((config, sources)) => {
             answer(configuration(&sources));
@@ -82,8 +82,10 @@ pub(super) async fn run(file: Option<&Path>, json: bool) -> ExitCode {
             answer(data_directory(&config));
             let (initialised, database) = database(&config, &world).await;
             answer(database);
-            answer(root_key(&config, initialised));
-            if initialised {
+            let root_key = root_key(&config, initialised);
+            let openable = initialised && root_key.verdict == Verdict::Good;
+            answer(root_key);
+            if openable {
                 answer(key_service(&config, &world).await);
             }
             answer(mail(&config).await);

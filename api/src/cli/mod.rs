@@ -205,10 +205,10 @@ async fn run(cli: Cli) -> Result<ExitCode, Failed> {
         }
         Command::User(command) => people::user(&config, command).await?,
         Command::Role(RoleCommand::Grant(change)) => {
-            people::grant(&config, &change.email, change.role).await?
+            people::grant(&config, &change.email, change.role).await?;
         }
         Command::Role(RoleCommand::Revoke(change)) => {
-            people::revoke(&config, &change.email, change.role).await?
+            people::revoke(&config, &change.email, change.role).await?;
         }
         Command::Config { .. } => out(config::effective(&config).trim_end()),
         Command::Schema { .. } | Command::Check { .. } | Command::Demo(_) => {}

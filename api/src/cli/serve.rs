@@ -39,7 +39,7 @@ pub(super) async fn run(config: &Config, migrate: bool) -> Result<(), Failed> {
     tracing::info!(%address, origin = origin.as_str(), name = config.name, "ready");
     if !config.origin_is_set() {
         tracing::warn!(
-            "base_url is not set: other instances cannot find this one, and registering is refused"
+            "base_url is not set: other instances cannot find this one, and no registration passes its checks"
         );
     }
     app.serve(server, watched).await.map_err(Failed::because)?;

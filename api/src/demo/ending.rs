@@ -87,7 +87,7 @@ fn call(what: &str, house: &House, token: &str, live: bool, query: &str, id: Opt
     if let Some(id) = id {
         body["variables"] = serde_json::json!({ "id": id });
     }
-    let live = if live { "-N -H 'accept: text/event-stream' " } else { "" };
+    let live = if live { "-N -H 'accept: text/event-stream' " } else { "-w '\\n' " };
     let origin = house.origin.as_str();
     out(&format!(
         "\n# {what}\ncurl -s {live}{origin}/graphql \\\n  -H 'authorization: Bearer {token}' \\\n  \

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -11,6 +12,10 @@ use crate::cli::{Failed, bind};
 use crate::config::{Config, Sources};
 use crate::domain::origin::Origin;
 use crate::world::World;
+
+/// How often a port that is taken is tried again, and after how long.
+const PORT_TRIES: u32 = 10;
+const PORT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A running instance.
 pub(super) struct House {
@@ -84,13 +89,20 @@ fn configured(role: &str, directory: &Path, port: u16) -> Result<Config, Failed>
 }
 
 /// The port to use: the one asked for, the one remembered, or a usual one if it is free, otherwise any.
-pub(super) fn port(asked: Option<u16>, remembered: Option<u16>, usual: u16) -> Result<u16, Failed> {
+pub(super) async fn port(asked: Option<u16>, remembered: Option<u16>, usual: u16) -> Result<u16, Failed> {
     let take =
         |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|taken| taken.local_addr());
     let Some(port) = asked.or(remembered) else {
         let free = take(usual).or_else(|_| take(0)).map_err(Failed::because)?;
         return Ok(free.port());
     };
+    // A demonstration that was just stopped may not be quite gone.
+    for _ in 0..PORT_TRIES {
+        if take(port).is_ok() {
+            return Ok(port);
+        }
+        tokio::time::sleep(PORT_PAUSE).await;
+    }
     let taken = |error| {
         format!(
             "port {port} cannot be used ({error}): if another demonstration runs, stop it, or use another --dir"
@@ -111,12 +123,14 @@ mod tests {
         assert!(Origin::parse("http://consumer.localhost:8481", &config.origin_policy()).is_ok());
     }
 
-    #[test]
-    fn a_taken_port_is_replaced_only_where_nobody_asked_for_it() {
+    #[tokio::test]
+    async fn a_taken_port_is_replaced_only_where_nobody_asked_for_it() {
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let number = taken.local_addr().unwrap().port();
-        assert_ne!(port(None, None, number).unwrap(), number);
-        assert!(port(Some(number), None, 1).is_err_and(|Failed(said)| said.contains(&number.to_string())));
-        assert!(port(None, Some(number), 1).is_err());
+        assert_ne!(port(None, None, number).await.unwrap(), number);
+        assert!(
+            port(Some(number), None, 1).await.is_err_and(|Failed(said)| said.contains(&number.to_string()))
+        );
+        assert!(port(None, Some(number), 1).await.is_err());
     }
 }

@@ -61,6 +61,10 @@ impl<'a> Journey<'a> {
     pub(super) async fn run(mut self) -> Result<Arrival, Failed> {
         self.progress.step("Make the first administrators, on the host", self.administrators()).await?;
         self.progress.step("Sign in on both sides", self.sign_in()).await?;
+        if self.is_onboarded().await? {
+            self.progress.line("✓ Onboarded already; nothing to do again");
+            return self.arrive().await;
+        }
         self.prepare().await?;
         self.register().await?;
         if self.memory.connection.is_none() {
@@ -228,6 +232,17 @@ impl<'a> Journey<'a> {
                 Err(Failed(format!("The connection is {state}.{}", issues(&connection))))
             }
         }
+    }
+
+    /// Whether an earlier run came to the end, on both sides.
+    async fn is_onboarded(&self) -> Result<bool, Failed> {
+        let (Some(registration), Some(connection)) = (&self.memory.registration, &self.memory.connection)
+        else {
+            return Ok(false);
+        };
+        let provider = self.registration(registration).await?;
+        Ok(word(&provider["connection"], "state") == "ONBOARDED"
+            && self.state(connection).await? == "ONBOARDED")
     }
 
     async fn is_under_way(&self, id: &str) -> Result<bool, Failed> {

@@ -40,8 +40,8 @@ async fn demonstrate(options: &DemoOptions, world: &World, progress: &Progress) 
     let stop = stop_signal()?;
     let mut memory = Memory::open(&options.dir, world)?;
     let known = memory.provider_port.zip(memory.consumer_port);
-    let provider_port = port(options.provider_port, memory.provider_port, 8480)?;
-    let consumer_port = port(options.consumer_port, memory.consumer_port, 8481)?;
+    let provider_port = port(options.provider_port, memory.provider_port, 8480).await?;
+    let consumer_port = port(options.consumer_port, memory.consumer_port, 8481).await?;
     if known.is_some_and(|known| known != (provider_port, consumer_port)) {
         let reason =
             "the two instances of this directory know each other by other ports: leave the ports out";

@@ -8,7 +8,7 @@ use super::refusal::Refusal;
 use crate::actions::{Actions, Call, Done, Failure, input_digest};
 use crate::domain::id::UserId;
 use crate::domain::refusal as domain;
-use crate::domain::requester::{Person, Requester, Scope};
+use crate::domain::requester::{Person, Requester};
 use crate::store::{IdempotencyKey, Reader};
 
 /// The most characters of an idempotency key.
@@ -53,11 +53,6 @@ impl<'a> Ask<'a> {
         self.call.requester.person()
     }
 
-    /// Whether everything of this instance may be seen.
-    pub(super) fn sees_everything(&self) -> bool {
-        self.call.requester.viewer().scope() == Scope::Everything
-    }
-
     /// Whether this account may be seen by someone who is not the contact's colleague: it is the requester's own, or
     /// an administrator asks.
     pub(super) fn sees_user(&self, user: UserId) -> bool {
@@ -94,9 +89,10 @@ pub(super) trait Keyed: InputType {
     fn idempotency_key(&self) -> Option<&str>;
 }
 
-fn check_key(key: &str) -> Result<(), domain::Refusal> {
+fn check_key(key: &str) -> Done<()> {
     if key.is_empty() || key.chars().count() > KEY_MAX_CHARS {
-        return Err(domain::Refusal::invalid("idempotencyKey", "An idempotency key has 1 to 255 characters."));
+        let message = "An idempotency key has 1 to 255 characters.";
+        return Err(domain::Refusal::invalid("idempotencyKey", message).into());
     }
     Ok(())
 }

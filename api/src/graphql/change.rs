@@ -16,7 +16,7 @@ use super::page::{self, items_cost};
 use super::words::{ChangeKind, ChangeSubject};
 use crate::actions::{Actions, Call};
 use crate::domain::Timestamp;
-use crate::store::{self, Reader, SubjectKind};
+use crate::store::{Change, Reader, SubjectKind};
 
 /// How many changes are read at once.
 const BATCH: u64 = 100;
@@ -34,11 +34,11 @@ pub(super) struct Moment {
     /// What is followed, or else what changed.
     pub(super) id: Option<Uuid>,
     /// The change itself; none for the present state.
-    change: Option<store::Change>,
+    change: Option<Change>,
 }
 
 impl Moment {
-    fn changed(change: store::Change) -> Self {
+    fn changed(change: Change) -> Self {
         Self {
             cursor: id::change_cursor(change.seq),
             at: change.at,
@@ -66,7 +66,7 @@ pub(super) struct Follower {
     subjects: Vec<SubjectKind>,
     id: Option<Uuid>,
     cursor: i64,
-    queue: VecDeque<store::Change>,
+    queue: VecDeque<Change>,
     present: bool,
 }
 

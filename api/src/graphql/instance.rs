@@ -8,7 +8,7 @@ use super::words::{Environment, Role};
 use crate::actions::{PROTOCOL_VERSIONS, SOFTWARE};
 use crate::domain::Timestamp;
 use crate::domain::link::hex;
-use crate::store;
+use crate::store::ProviderRecord as Record;
 
 /// Whoever asks.
 pub(super) struct Viewer;
@@ -86,7 +86,7 @@ pub(super) struct Instance {
 }
 
 /// Says that this instance offers a service. Needed before any registration.
-pub(super) struct ProviderRecord(pub(super) store::ProviderRecord);
+pub(super) struct ProviderRecord(pub(super) Record);
 
 /// Says that this instance offers a service. Needed before any registration.
 #[Object]
@@ -162,7 +162,7 @@ input! {
     SaveProviderRecordInput {
         /// The service's name: letters, digits and dashes.
         name: String,
-        /// What it is, for people.
+        /// What it is, for people; when left out it stays.
         description: Option<String>,
         /// The revision you read; another one in the meantime is refused with `CONFLICT`.
         expected_revision: Option<i64>,
@@ -192,8 +192,11 @@ impl InstanceMutation {
         let ask = Ask::new(ctx)?;
         let done = async {
             super::ask::check(&input)?;
-            let description = input.description.as_deref().unwrap_or_default();
-            ask.actions.save_provider_record(ask.call, &input.name, description, input.expected_revision).await
+            let description = match input.description {
+                Some(description) => description,
+                None => ask.reader().provider_record().await?.map(|record| record.description).unwrap_or_default(),
+            };
+            ask.actions.save_provider_record(ask.call, &input.name, &description, input.expected_revision).await
         };
         Ok(ProviderRecordPayload::new(ask.settle(done.await)?, ProviderRecord))
     }

@@ -11,10 +11,10 @@ use super::scan::{CheckSubject, Scan};
 use super::words::{CheckCode, IssueState, Severity};
 use crate::domain::Timestamp;
 use crate::domain::id::IssueId;
-use crate::store::{self, IssueFilter};
+use crate::store::{Issue as Matter, IssueFilter};
 
 /// The open, de-duplicated matter that findings raise: one for each check and subject.
-pub(super) struct Issue(pub(super) store::Issue);
+pub(super) struct Issue(pub(super) Matter);
 
 /// The open, de-duplicated matter that findings raise: one for each check and subject.
 #[Object]
@@ -152,7 +152,7 @@ impl IssueQuery {
         let subject = match filter.subject_id.map(|id| CheckSubject::read(&id)) {
             None => None,
             Some(Some(subject)) => Some(subject),
-            Some(None) => return Ok(list(empty(), |issue: &store::Issue| issue.id.0, Issue)),
+            Some(None) => return Ok(list(empty(), |issue: &Matter| issue.id.0, Issue)),
         };
         let filter = IssueFilter { state: filter.state.map(Into::into), subject };
         let slice = ask.reader().issues(&filter, page).await.map_err(ours)?;

@@ -69,6 +69,12 @@ pub struct Mutation(
 /// The public schema.
 pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
 
+/// How the definitions of the directives that every server has begin.
+const BUILT_IN: [&str; 5] =
+    ["directive @deprecated(", "directive @include(", "directive @oneOf ", "directive @skip(", "directive @specifiedBy("];
+/// What begins and ends a description.
+const QUOTES: &str = "\"\"\"";
+
 /// The public schema over these verbs, with its limits.
 #[must_use]
 pub fn schema(actions: Actions) -> Schema {
@@ -80,7 +86,16 @@ pub fn schema(actions: Actions) -> Schema {
 pub fn sdl() -> String {
     let options = SDLExportOptions::new().sorted_fields().sorted_arguments().sorted_enum_items().include_specified_by();
     let text = builder().finish().sdl_with_options(options);
-    format!("{}\n", text.trim_end())
+    let mut lines: Vec<&str> = Vec::new();
+    for line in text.lines() {
+        // Built-in directives are omitted from a schema's text (GraphQL, 3.13), their descriptions with them.
+        if !BUILT_IN.iter().any(|directive| line.starts_with(directive)) {
+            lines.push(line);
+        } else if lines.pop_if(|last| *last == QUOTES).is_some() {
+            while lines.pop().is_some_and(|line| line != QUOTES) {}
+        }
+    }
+    format!("{}\n", lines.join("\n").trim_end())
 }
 
 /// Puts in what the resolvers need: who asks, and what loads on their behalf.
@@ -90,7 +105,9 @@ pub fn prepare(request: Request, actions: &Actions, call: Call) -> Request {
     request.data(loaders).data(call)
 }
 
-fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
+/// The schema before it is built, for who sets other limits than [`schema`]; the verbs go in as its data.
+#[must_use]
+pub fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
     async_graphql::Schema::build(Query::default(), Mutation::default(), Subscription)
         // The transport validates in front, and more strictly.
         .validation_mode(ValidationMode::Fast)

@@ -53,7 +53,7 @@ impl Node {
             if account.company.is_some() {
                 Some(Self::Contact(Contact(account)))
             } else {
-                ask.sees_user(account.id).then(|| Self::User(User(account)))
+                ask.sees_user(account.id).then_some(Self::User(User(account)))
             }
         }))
     }

@@ -1,18 +1,45 @@
 //! Relay connections over pages by key.
 
-use async_graphql::Result;
-use async_graphql::connection::{
-    Connection, DefaultConnectionName, DefaultEdgeName, DisableNodesField, Edge, EmptyFields,
-};
-use async_graphql::OutputType;
+use std::borrow::Cow;
+
+use async_graphql::connection::PageInfo;
+use async_graphql::{OutputType, Result, SimpleObject, TypeName};
 use uuid::Uuid;
 
 use super::{error, id};
 use crate::store::{Page, Slice};
 
-/// A list with cursors.
-pub(super) type List<N> =
-    Connection<String, N, EmptyFields, EmptyFields, DefaultConnectionName, DefaultEdgeName, DisableNodesField>;
+/// A page of a list (Relay cursor connection). The library's own type has no description.
+#[derive(SimpleObject)]
+#[graphql(name_type)]
+pub(super) struct List<N: OutputType> {
+    /// The items of this page with their cursors, in the list's order.
+    edges: Vec<Edge<N>>,
+    /// Whether there is more on either side, and from where to go on.
+    page_info: PageInfo,
+}
+
+impl<N: OutputType> TypeName for List<N> {
+    fn type_name() -> Cow<'static, str> {
+        format!("{}Connection", N::type_name()).into()
+    }
+}
+
+/// An item of a list.
+#[derive(SimpleObject)]
+#[graphql(name_type)]
+pub(super) struct Edge<N: OutputType> {
+    /// The item itself.
+    node: N,
+    /// Give it as `after` or `before` to go on from this item.
+    cursor: String,
+}
+
+impl<N: OutputType> TypeName for Edge<N> {
+    fn type_name() -> Cow<'static, str> {
+        format!("{}Edge", N::type_name()).into()
+    }
+}
 
 /// How many items when nobody says.
 const DEFAULT: i32 = 50;
@@ -76,10 +103,16 @@ fn read(cursor: &str) -> Result<Uuid> {
 }
 
 /// The list as it leaves.
-pub(super) fn list<T, N: OutputType>(slice: Slice<T>, id: impl Fn(&T) -> Uuid, make: impl Fn(T) -> N) -> List<N> {
-    let mut list = Connection::new(slice.has_previous, slice.has_next);
-    list.edges.extend(slice.items.into_iter().map(|item| Edge::new(id::row_cursor(id(&item)), make(item))));
-    list
+pub(super) fn list<T, N: OutputType>(slice: Slice<T>, uuid: impl Fn(&T) -> Uuid, make: impl Fn(T) -> N) -> List<N> {
+    let edge = |item: T| Edge { cursor: id::row_cursor(uuid(&item)), node: make(item) };
+    let edges: Vec<Edge<N>> = slice.items.into_iter().map(edge).collect();
+    let page_info = PageInfo {
+        has_previous_page: slice.has_previous,
+        has_next_page: slice.has_next,
+        start_cursor: edges.first().map(|edge| edge.cursor.clone()),
+        end_cursor: edges.last().map(|edge| edge.cursor.clone()),
+    };
+    List { edges, page_info }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::words::Role;
 use super::error;
 use crate::domain::Timestamp;
 use crate::domain::id::CompanyId;
-use crate::store::{self, Account, Page, RegistrationFilter, Slice};
+use crate::store::{Account, Company as Organisation, Page, RegistrationFilter, Slice};
 
 /// Which type an account has in the schema.
 pub(super) const fn account_kind(company: Option<CompanyId>) -> Kind {
@@ -19,7 +19,7 @@ pub(super) const fn account_kind(company: Option<CompanyId>) -> Kind {
 }
 
 /// The other organisation.
-pub(super) struct Company(pub(super) store::Company);
+pub(super) struct Company(pub(super) Organisation);
 
 /// The other organisation.
 #[Object]

@@ -3,13 +3,12 @@
 use async_graphql::{Context, ID, Object, Result, SimpleObject};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::ask::{Ask, Keyed as _, account, check, named};
+use super::ask::{Ask, account, check, named};
 use super::id::Kind;
 use super::people::{AccessToken, Company, Contact, User};
 use super::refusal::Refusal;
 use super::words::Role;
 use crate::domain::id::{AccessTokenId, CompanyId};
-use crate::domain::refusal as domain;
 use crate::store::Account;
 
 input! {
@@ -263,7 +262,8 @@ impl PeopleMutation {
         Ok(RolePayload::new(ask.settle(done.await)?))
     }
 
-    /// Makes a personal access token for whoever asks; its secret is in the answer and nowhere else.
+    /// Makes a personal access token for whoever asks; its secret is in the answer and nowhere else. Because it is
+    /// shown once, the same request again makes another token, whatever its idempotency key.
     async fn create_access_token(
         &self,
         ctx: &Context<'_>,
@@ -271,11 +271,7 @@ impl PeopleMutation {
     ) -> Result<CreateAccessTokenPayload> {
         let ask = Ask::new(ctx)?;
         let done = async {
-            // The secret cannot be shown again, so there is no first answer to repeat.
-            if input.idempotency_key().is_some() {
-                let message = "An access token is shown once; this cannot be repeated under an idempotency key.";
-                return Err(domain::Refusal::invalid("idempotencyKey", message).into());
-            }
+            check(&input)?;
             ask.actions.create_access_token(ask.call, &input.name, input.days).await
         };
         let (made, refusal) = ask.settle(done.await)?;

@@ -16,7 +16,7 @@ use crate::domain::check::Answer;
 use crate::domain::id::{ConnectionId, RegistrationId, ScanId};
 use crate::domain::refusal::Refusal;
 use crate::domain::scan::{self as domain, Subject};
-use crate::store;
+use crate::store::ScanResult;
 
 /// What a scan or an issue is about.
 #[derive(Union)]
@@ -154,7 +154,7 @@ pub(super) struct CheckResult {
 }
 
 impl CheckResult {
-    fn new(ask: &Ask<'_>, subject: Subject, result: store::ScanResult) -> Self {
+    fn new(ask: &Ask<'_>, subject: Subject, result: ScanResult) -> Self {
         let spec = result.code.spec();
         let (answer, message, evidence, remedy, blocking) = match result.answer {
             Answer::Pass => (CheckAnswer::Pass, None, None, None, false),

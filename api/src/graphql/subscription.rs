@@ -16,7 +16,7 @@ use super::words::{AttemptState, ChangeKind, ChangeSubject, ConnectionState, Iss
 use crate::domain::Timestamp;
 use crate::domain::id::{ConnectionId, IssueId, RegistrationId, ScanId};
 use crate::domain::{attempt, connection, registration, scan};
-use crate::store::{self, SubjectKind};
+use crate::store::{IssueState as IssueWord, SubjectKind};
 
 macro_rules! event {
     (
@@ -95,7 +95,7 @@ event! {
 
 event! {
     /// A change of an issue; the first event only says from where the changes go on.
-    IssueEvent of store::IssueState as IssueState {
+    IssueEvent of IssueWord as IssueState {
         /// The issue as it is now; null in the first event, or when it is gone.
         issue: Issue
     }
