@@ -143,8 +143,13 @@ impl App {
     pub fn router(&self, shutdown: watch::Receiver<bool>) -> Result<Router, StartError> {
         let state = http::State::new(self.actions.clone());
         let backend = door::Door::new(self.actions.clone(), state.auth.clone());
-        let graphql =
-            Endpoint::new(self.schema.clone(), &graphql::sdl(), backend, self.config.graphql.clone(), shutdown)?;
+        let graphql = Endpoint::new(
+            self.schema.clone(),
+            &graphql::sdl(),
+            backend,
+            self.config.graphql.clone(),
+            shutdown,
+        )?;
         let router = graphql
             .router()
             .merge(http::peer::router(self.actions.clone()))
@@ -191,13 +196,23 @@ async fn active(store: &Store, module: &'static str) -> Result<SealedKey, StartE
     keys.into_iter().find(|key| key.state == KeyState::Active).ok_or(StartError::KeyMissing(module))
 }
 
-async fn initialise(path: &std::path::Path, store: &Store, world: &World) -> Result<InstanceRecord, StartError> {
-    let root = if path.exists() { RootKey::read(path)? } else { RootKey::create(path, world.entropy.as_ref())? };
+async fn initialise(
+    path: &std::path::Path,
+    store: &Store,
+    world: &World,
+) -> Result<InstanceRecord, StartError> {
+    let root =
+        if path.exists() { RootKey::read(path)? } else { RootKey::create(path, world.entropy.as_ref())? };
     let id = InstanceId(Uuid::from_bytes(world.bytes()?));
     let now = world.now();
     let (service, hierarchy) =
         keyservice::KeyService::initialise(&root, id.bytes(), world.entropy.clone(), now.timestamp_millis())?;
-    let record = InstanceRecord { id, install: Uuid::from_bytes(world.bytes()?), hierarchy: hierarchy.bytes, identity_seq: 1 };
+    let record = InstanceRecord {
+        id,
+        install: Uuid::from_bytes(world.bytes()?),
+        hierarchy: hierarchy.bytes,
+        identity_seq: 1,
+    };
     let cause = Cause { requester: Requester::System, trace: world.trace()?, now };
     let mut tx = store.begin("instance.initialise", &cause).await?;
     match tx.initialise(&record).await {
@@ -209,7 +224,10 @@ async fn initialise(path: &std::path::Path, store: &Store, world: &World) -> Res
         }
         Err(error) => return Err(error.into()),
     }
-    let own = [(Keys::IDENTITY, Purpose::IdentitySigning, Algorithm::Ed25519), (Keys::DATA, Purpose::DataEncryption, Algorithm::Aes256Gcm)];
+    let own = [
+        (Keys::IDENTITY, Purpose::IdentitySigning, Algorithm::Ed25519),
+        (Keys::DATA, Purpose::DataEncryption, Algorithm::Aes256Gcm),
+    ];
     for (module, purpose, algorithm) in own {
         let spec = KeySpec {
             id: world.uuid()?.into_bytes(),

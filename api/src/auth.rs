@@ -82,7 +82,11 @@ impl Auth {
     /// The header that gives a browser its session.
     #[must_use]
     pub fn start_cookie(&self, value: &SecretString) -> Option<HeaderValue> {
-        self.cookie(self.name("linkspan", "__Host-linkspan"), value.expose_secret(), SESSION_LIFETIME.num_seconds())
+        self.cookie(
+            self.name("linkspan", "__Host-linkspan"),
+            value.expose_secret(),
+            SESSION_LIFETIME.num_seconds(),
+        )
     }
 
     /// The header that takes a browser's session away.
@@ -167,7 +171,8 @@ mod tests {
     #[test]
     fn a_cookie_is_found_by_its_whole_name() {
         let mut headers = HeaderMap::new();
-        headers.append(header::COOKIE, HeaderValue::from_static("linkspan-browser=a; xlinkspan=b;linkspan=c=d"));
+        headers
+            .append(header::COOKIE, HeaderValue::from_static("linkspan-browser=a; xlinkspan=b;linkspan=c=d"));
         headers.append(header::COOKIE, HeaderValue::from_static("other=e"));
         assert_eq!(cookie(&headers, "linkspan"), Some("c=d"));
         assert_eq!(cookie(&headers, "other"), Some("e"));

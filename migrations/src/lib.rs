@@ -5,7 +5,9 @@
 //! representation that both databases order the same way.
 #![forbid(unsafe_code)]
 
-use sea_orm_migration::prelude::{async_trait, DbErr, MigrationName, MigrationTrait, MigratorTrait, SchemaManager};
+use sea_orm_migration::prelude::{
+    DbErr, MigrationName, MigrationTrait, MigratorTrait, SchemaManager, async_trait,
+};
 use sea_orm_migration::sea_orm::ConnectionTrait as _;
 
 macro_rules! steps {

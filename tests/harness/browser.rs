@@ -28,14 +28,24 @@ fn find(page: &Page, having: &[&str]) -> Option<Form> {
             names.push(name.clone());
             fields.insert(name, attribute(tag, "value").unwrap_or_default());
         }
-        having.iter().all(|want| names.iter().any(|name| name == want) || html.contains(want)).then_some(Form { action, fields })
+        having
+            .iter()
+            .all(|want| names.iter().any(|name| name == want) || html.contains(want))
+            .then_some(Form { action, fields })
     })
 }
 
 fn attribute(tag: &str, name: &str) -> Option<String> {
     let start = tag.find(&format!("{name}=\""))? + name.len() + 2;
     let value = tag[start..].split('"').next()?;
-    Some(value.replace("&amp;", "&").replace("&#38;", "&").replace("&quot;", "\"").replace("&#34;", "\"").replace("&#x2F;", "/"))
+    Some(
+        value
+            .replace("&amp;", "&")
+            .replace("&#38;", "&")
+            .replace("&quot;", "\"")
+            .replace("&#34;", "\"")
+            .replace("&#x2F;", "/"),
+    )
 }
 
 /// Where a person ends up at the authorization server.

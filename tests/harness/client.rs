@@ -85,20 +85,27 @@ impl Client {
     }
 
     pub(crate) async fn get(&self, path: &str) -> Page {
-        let url = if path.starts_with("https://") { path.to_owned() } else { format!("{}{path}", self.origin) };
+        let url =
+            if path.starts_with("https://") { path.to_owned() } else { format!("{}{path}", self.origin) };
         let answer = self.http.get(&url).header("cookie", self.cookie()).send().await.unwrap();
         self.page(url, answer).await
     }
 
     /// Sends a form, with these fields filled in.
-    pub(crate) async fn submit(&self, page: &Page, form: super::browser::Form, fields: &[(&str, &str)]) -> Page {
+    pub(crate) async fn submit(
+        &self,
+        page: &Page,
+        form: super::browser::Form,
+        fields: &[(&str, &str)],
+    ) -> Page {
         let mut values = form.fields;
         for (name, value) in fields {
             values.insert((*name).to_owned(), (*value).to_owned());
         }
         let url = url::Url::parse(&page.url).unwrap().join(&form.action).unwrap().to_string();
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&values).finish();
-        let request = self.http.post(&url).body(body).header("content-type", "application/x-www-form-urlencoded");
+        let request =
+            self.http.post(&url).body(body).header("content-type", "application/x-www-form-urlencoded");
         let request = request.header("cookie", self.cookie()).header("origin", &self.origin);
         let answer = request.header("sec-fetch-site", "same-origin").send().await.unwrap();
         self.page(url, answer).await
@@ -125,7 +132,11 @@ impl Client {
         for cookie in answer.headers().get_all("set-cookie") {
             let (name, value) = cookie.to_str().unwrap().split(';').next().unwrap().split_once('=').unwrap();
             let mut cookies = self.cookies.lock().unwrap();
-            if value.is_empty() { cookies.remove(name) } else { cookies.insert(name.to_owned(), value.to_owned()) };
+            if value.is_empty() {
+                cookies.remove(name)
+            } else {
+                cookies.insert(name.to_owned(), value.to_owned())
+            };
         }
         let location = answer.headers().get("location").map(|value| value.to_str().unwrap().to_owned());
         Page { status: answer.status().as_u16(), url, location, body: answer.text().await.unwrap() }

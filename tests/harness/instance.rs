@@ -29,7 +29,11 @@ pub(crate) enum Database {
 impl Database {
     /// The databases that this run can use.
     pub(crate) fn available() -> Vec<Self> {
-        if environment::postgres().is_some() { vec![Self::Sqlite, Self::Postgres] } else { vec![Self::Sqlite] }
+        if environment::postgres().is_some() {
+            vec![Self::Sqlite, Self::Postgres]
+        } else {
+            vec![Self::Sqlite]
+        }
     }
 }
 
@@ -67,7 +71,8 @@ impl Instance {
         let directory = scratch.0.join(name);
         std::fs::create_dir_all(&directory).unwrap();
         let (certificate, key) = authority.issue(scratch, &host);
-        let mut config = Config { name: name.to_owned(), base_url: Some(origin.clone()), ..Config::default() };
+        let mut config =
+            Config { name: name.to_owned(), base_url: Some(origin.clone()), ..Config::default() };
         config.data_dir = directory.clone();
         config.root_key_file = Some(directory.join("root.key"));
         config.database.url = match database {
@@ -85,7 +90,15 @@ impl Instance {
         config.outbound.per_target_concurrency = 8;
         config.mail.transport = TransportKind::File;
         config.mail.directory = directory.join("mail");
-        Self { name, origin, config, clock: clock.clone(), ca: authority.pem.clone(), listener, running: None }
+        Self {
+            name,
+            origin,
+            config,
+            clock: clock.clone(),
+            ca: authority.pem.clone(),
+            listener,
+            running: None,
+        }
     }
 
     /// Starts it, and its worker.
@@ -139,7 +152,10 @@ impl Instance {
     pub(crate) async fn user(&self, email: &str, password: &str, roles: &[Role]) {
         let actions = self.app().actions();
         let call = Call { requester: Requester::System, trace: actions.fresh_trace() };
-        actions.create_user(&call, email, "A Person", Some(password.to_owned().into()), roles, None).await.unwrap();
+        actions
+            .create_user(&call, email, "A Person", Some(password.to_owned().into()), roles, None)
+            .await
+            .unwrap();
     }
 
     /// A client that talks to it as nobody.

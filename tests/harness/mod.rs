@@ -59,7 +59,8 @@ impl Authority {
     pub(crate) fn issue(&self, scratch: &Scratch, host: &str) -> (std::path::PathBuf, std::path::PathBuf) {
         let params = CertificateParams::new(vec![host.to_owned()]).unwrap();
         let key = KeyPair::generate().unwrap();
-        let (certificate, private) = (scratch.0.join(format!("{host}.pem")), scratch.0.join(format!("{host}.key")));
+        let (certificate, private) =
+            (scratch.0.join(format!("{host}.pem")), scratch.0.join(format!("{host}.key")));
         std::fs::write(&certificate, params.signed_by(&key, &self.issuer).unwrap().pem()).unwrap();
         std::fs::write(&private, key.serialize_pem()).unwrap();
         (certificate, private)

@@ -103,8 +103,15 @@ impl Pair {
 
     /// Provider record, company and contact (who can sign in).
     pub(crate) async fn make_ready(&self, admin: &Client) -> Ready {
-        admin.mutate("saveProviderRecord", json!({ "name": "acme-exchange", "description": "Ours" }), "providerRecord { name }").await;
-        let company = admin.mutate("createCompany", json!({ "name": "Consumer Ltd" }), "company { id }").await;
+        admin
+            .mutate(
+                "saveProviderRecord",
+                json!({ "name": "acme-exchange", "description": "Ours" }),
+                "providerRecord { name }",
+            )
+            .await;
+        let company =
+            admin.mutate("createCompany", json!({ "name": "Consumer Ltd" }), "company { id }").await;
         let company = company["company"]["id"].as_str().unwrap().to_owned();
         let contact = self.make_contact(admin, &company, CONTACT).await;
         Ready { company, contact }
@@ -151,7 +158,8 @@ impl Pair {
     /// The registration link in the latest letter.
     pub(crate) fn link_in_letter(&self) -> String {
         let letters = self.provider.letters();
-        let letter = letters.iter().rev().find(|letter| letter.contains("/connect")).expect("a letter with a link");
+        let letter =
+            letters.iter().rev().find(|letter| letter.contains("/connect")).expect("a letter with a link");
         let text = unfold(letter);
         let start = text.find(&format!("{}/connect#", self.consumer.origin)).expect("a link");
         text[start..].split(|c: char| c.is_whitespace() || c == '"' || c == '<').next().unwrap().to_owned()
@@ -159,7 +167,8 @@ impl Pair {
 
     /// Opens the link and runs the checks; answers the connection.
     pub(crate) async fn open_link(&self, admin: &Client, link: &str) -> String {
-        let opened = admin.mutate("openRegistrationLink", json!({ "link": link }), "connection { id state }").await;
+        let opened =
+            admin.mutate("openRegistrationLink", json!({ "link": link }), "connection { id state }").await;
         assert_eq!(opened["connection"]["state"], "PENDING");
         opened["connection"]["id"].as_str().unwrap().to_owned()
     }
@@ -170,7 +179,9 @@ impl Pair {
         let company = admin.mutate("createCompany", json!({ "name": name }), "company { id }").await;
         let input = json!({ "connectionId": connection, "companyId": company["company"]["id"] });
         admin.mutate("chooseProviderCompany", input, "connection { state }").await;
-        admin.mutate("runPreOnboardingChecks", json!({ "connectionId": connection }), "connection { state }").await;
+        admin
+            .mutate("runPreOnboardingChecks", json!({ "connectionId": connection }), "connection { state }")
+            .await;
         self.settle().await;
         self.connection(admin, connection).await
     }
@@ -200,5 +211,10 @@ impl Pair {
 
 /// A letter's text part with its quoted-printable line ends joined.
 pub(crate) fn unfold(letter: &str) -> String {
-    letter.replace("=\r\n", "").replace("=\n", "").replace("=3D", "=").replace("=26", "&").replace("&amp;", "&")
+    letter
+        .replace("=\r\n", "")
+        .replace("=\n", "")
+        .replace("=3D", "=")
+        .replace("=26", "&")
+        .replace("&amp;", "&")
 }

@@ -54,7 +54,11 @@ impl Actions {
         }
         registration.claimable(tx.now())?;
         if tx.claims_since(registration.id, tx.now() - CLAIM_WINDOW).await? >= CLAIM_LIMIT {
-            return Err(Refusal::new(RefusalCode::RateLimited, "Too many claims to this link. Wait a minute.").into());
+            return Err(Refusal::new(
+                RefusalCode::RateLimited,
+                "Too many claims to this link. Wait a minute.",
+            )
+            .into());
         }
         let row = Claim {
             id: ClaimId(tx.uuid()?),
@@ -73,11 +77,19 @@ impl Actions {
         match tx.insert_claim(&row).await {
             Ok(()) => {}
             // Another request with the same key was faster: its proof answers for this one too.
-            Err(StoreError::Duplicate(_)) => return Ok(ClaimAnswer::Proving { retry_after_ms: RETRY_AFTER_MS }),
+            Err(StoreError::Duplicate(_)) => {
+                return Ok(ClaimAnswer::Proving { retry_after_ms: RETRY_AFTER_MS });
+            }
             Err(error) => return Err(error.into()),
         }
         tx.enqueue(NewJob { work: Work::ProveClaim(row.id), run_at: tx.now(), sealed: None }).await?;
-        tx.audit("claim.receive", "REGISTRATION", registration.id, "OK", json!({ "rehearsal": claim.rehearsal }));
+        tx.audit(
+            "claim.receive",
+            "REGISTRATION",
+            registration.id,
+            "OK",
+            json!({ "rehearsal": claim.rehearsal }),
+        );
         tx.commit().await?;
         Ok(ClaimAnswer::Proving { retry_after_ms: RETRY_AFTER_MS })
     }
@@ -219,7 +231,12 @@ impl Actions {
         };
         tx.insert_connection(&connection, None).await?;
         tx.insert_attempt(&attempt, connection.company).await?;
-        tx.enqueue(NewJob { work: Work::ExpireAttempt(attempt.id), run_at: now + ATTEMPT_LASTS, sealed: None }).await?;
+        tx.enqueue(NewJob {
+            work: Work::ExpireAttempt(attempt.id),
+            run_at: now + ATTEMPT_LASTS,
+            sealed: None,
+        })
+        .await?;
         let before = registration.clone();
         let next = registration.claimed(id, now)?;
         self.settle(tx, call, &before, crate::domain::effect::Step::quiet(next)).await?;
@@ -235,14 +252,25 @@ impl Actions {
         let before = registration.clone();
         let step = registration.contested(tx.now());
         if step.next != before {
-            tx.audit("registration.contested", "REGISTRATION", before.id, "ALERT", json!({ "origin": claim.origin.to_string() }));
+            tx.audit(
+                "registration.contested",
+                "REGISTRATION",
+                before.id,
+                "ALERT",
+                json!({ "origin": claim.origin.to_string() }),
+            );
             self.settle(tx, call, &before, step).await?;
         }
         Ok(())
     }
 
     /// The consumer's claim to the link of one of its connections. A rehearsal asks only what would happen.
-    pub(crate) async fn make_claim(&self, call: &Call, id: ConnectionId, rehearsal: bool) -> Done<wire::Claim> {
+    pub(crate) async fn make_claim(
+        &self,
+        call: &Call,
+        id: ConnectionId,
+        rehearsal: bool,
+    ) -> Done<wire::Claim> {
         let tx = self.begin("claim.make", call).await?;
         let connection = tx.connection(id).await?.ok_or_else(|| Refusal::not_found("connection"))?;
         let sealed = tx.link_secret(id).await?.ok_or(Failure::Bug("link secret"))?;
@@ -286,7 +314,9 @@ impl Actions {
         });
         let Some(connection) = open else {
             let message = "No administrator of this instance opened that link.";
-            return Err(Refusal::new(RefusalCode::NoMatchingRegistration, message).reason("NOT_OPENED").into());
+            return Err(Refusal::new(RefusalCode::NoMatchingRegistration, message)
+                .reason("NOT_OPENED")
+                .into());
         };
         let origin = self.profile.origin.to_string();
         let kid = &connection.peer.fingerprint[..20];
@@ -351,6 +381,7 @@ fn claim_parts(claim: &wire::Claim, provider: &str, fingerprint: &[u8; 32]) -> V
 }
 
 fn invalid(reason: &str) -> Failure {
-    Refusal::new(RefusalCode::LinkInvalid, "This is not a link of ours, or it is damaged.").reason(reason).into()
+    Refusal::new(RefusalCode::LinkInvalid, "This is not a link of ours, or it is damaged.")
+        .reason(reason)
+        .into()
 }
-

@@ -69,16 +69,30 @@ impl Actions {
                 connection
             }
         };
-        tx.audit("connection.open", "CONNECTION", connection.id, "OK", json!({ "link": link.id.to_string() }));
+        tx.audit(
+            "connection.open",
+            "CONNECTION",
+            connection.id,
+            "OK",
+            json!({ "link": link.id.to_string() }),
+        );
         keep_answer(&mut tx, idem.as_ref(), connection.id.0).await?;
         tx.commit().await?;
         Ok(connection)
     }
 
     /// A newer link of the same provider takes the place of the one before, unless onboarding went further.
-    async fn replace_link(&self, tx: &mut Tx, mut connection: Connection, link: &OpenLink) -> Done<Connection> {
+    async fn replace_link(
+        &self,
+        tx: &mut Tx,
+        mut connection: Connection,
+        link: &OpenLink,
+    ) -> Done<Connection> {
         match connection.state {
-            State::Pending | State::AwaitingValidation { .. } | State::Validated { .. } | State::ValidationFailed { .. } => {}
+            State::Pending
+            | State::AwaitingValidation { .. }
+            | State::Validated { .. }
+            | State::ValidationFailed { .. } => {}
             State::Onboarding { .. }
             | State::Onboarded { .. }
             | State::Suspended { .. }
@@ -105,7 +119,12 @@ impl Actions {
     ///
     /// # Errors
     /// `WRONG_STATE`, `INVALID_INPUT`, `NOT_AN_ADMINISTRATOR`.
-    pub async fn choose_provider_company(&self, call: &Call, id: ConnectionId, company: CompanyId) -> Done<Connection> {
+    pub async fn choose_provider_company(
+        &self,
+        call: &Call,
+        id: ConnectionId,
+        company: CompanyId,
+    ) -> Done<Connection> {
         call.requester.administrator()?;
         let mut tx = self.begin("connection.company", call).await?;
         let found = tx.company(company).await?;
@@ -161,7 +180,12 @@ impl Actions {
     }
 
     /// Writes a new attempt and the work of carrying it on.
-    pub(super) async fn begin_attempt(&self, tx: &mut Tx, connection: Connection, user: Option<UserId>) -> Done<Connection> {
+    pub(super) async fn begin_attempt(
+        &self,
+        tx: &mut Tx,
+        connection: Connection,
+        user: Option<UserId>,
+    ) -> Done<Connection> {
         let id = AttemptId(tx.uuid()?);
         let now = tx.now();
         let connection = match connection.state {
@@ -235,7 +259,8 @@ impl Actions {
             let abandon = serde_json::to_vec(&self.make_abandon(&connection, claim, tx.now())?)
                 .map_err(|_| Failure::Bug("abandon"))?;
             let sealed = self.keys.seal("abandon", &connection.id.bytes(), &abandon, tx.now())?;
-            tx.enqueue(NewJob { work: Work::Abandon(connection.id), run_at: tx.now(), sealed: Some(sealed) }).await?;
+            tx.enqueue(NewJob { work: Work::Abandon(connection.id), run_at: tx.now(), sealed: Some(sealed) })
+                .await?;
         }
         tx.reset_directions(connection.id).await?;
         Ok(connection)
@@ -282,11 +307,13 @@ impl Actions {
     ) -> Done<ConnectionId> {
         let user = call.requester.administrator()?.user();
         let unknown = || Failure::from(Refusal::not_found("authorization that waits for this answer"));
-        let id = state.split_once('.').and_then(|(id, _)| uuid::Uuid::try_parse(id).ok()).ok_or_else(unknown)?;
+        let id =
+            state.split_once('.').and_then(|(id, _)| uuid::Uuid::try_parse(id).ok()).ok_or_else(unknown)?;
         let id = ConnectionId(id);
         let mut tx = self.begin("onboarding.authorized", call).await?;
         let connection = tx.connection(id).await?.ok_or_else(unknown)?;
-        let (attempt, mut work, _, revision) = self.attempt_of(&tx, &connection).await.map_err(|_| unknown())?;
+        let (attempt, mut work, _, revision) =
+            self.attempt_of(&tx, &connection).await.map_err(|_| unknown())?;
         let expected = work.state_digest.take().ok_or_else(unknown)?;
         let given = crate::domain::link::hex(&digest(state.as_bytes()));
         let same = ring::constant_time::verify_slices_are_equal(expected.as_bytes(), given.as_bytes());
@@ -301,12 +328,21 @@ impl Actions {
         let mut secrets = self.attempt_secrets(&attempt, sealed.as_deref(), tx.now())?;
         match outcome {
             Ok(code) => secrets.code = Some(code.expose_secret().to_owned()),
-            Err(error) => work.authorization_error = Some(error.chars().filter(char::is_ascii_graphic).take(64).collect()),
+            Err(error) => {
+                work.authorization_error =
+                    Some(error.chars().filter(char::is_ascii_graphic).take(64).collect())
+            }
         }
         let sealed = self.seal_attempt_secrets(&attempt, &secrets, tx.now())?;
         tx.save_attempt(&attempt, &work, Some(sealed), revision, connection.company).await?;
         tx.enqueue(NewJob { work: Work::Phase(attempt.id), run_at: tx.now(), sealed: None }).await?;
-        tx.audit("onboarding.authorized", "CONNECTION", id, "OK", json!({ "error": work.authorization_error }));
+        tx.audit(
+            "onboarding.authorized",
+            "CONNECTION",
+            id,
+            "OK",
+            json!({ "error": work.authorization_error }),
+        );
         tx.commit().await?;
         Ok(id)
     }
@@ -351,7 +387,12 @@ impl Actions {
     ///
     /// # Errors
     /// Why not.
-    pub fn may_connect(&self, call: &Call, connection: &Connection, verb: ConnectionVerb) -> Result<(), Refusal> {
+    pub fn may_connect(
+        &self,
+        call: &Call,
+        connection: &Connection,
+        verb: ConnectionVerb,
+    ) -> Result<(), Refusal> {
         match verb {
             ConnectionVerb::RunChecks | ConnectionVerb::Suspend | ConnectionVerb::Resume => {
                 call.requester.operator()?;

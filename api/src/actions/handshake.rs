@@ -1,7 +1,9 @@
 //! The handshake (KX/1 phase 1): our records give the context, the key service does the rest.
 
 use keyservice::exchange::{link_id, link_module};
-use keyservice::{Error, ExchangeId, Floor, LifecycleVerb, LinkSpec, PublicKey, RegistrationContext, SealedPending};
+use keyservice::{
+    Error, ExchangeId, Floor, LifecycleVerb, LinkSpec, PublicKey, RegistrationContext, SealedPending,
+};
 use uuid::Uuid;
 
 use super::registration::digest;
@@ -20,7 +22,11 @@ const HANDSHAKES_PER_ATTEMPT: i64 = 1 << 16;
 impl Actions {
     /// Begins a handshake on the consumer: what to send, with which token. The ephemeral key lives in the key
     /// service's memory for the length of one round trip.
-    pub(crate) async fn begin_exchange(&self, call: &Call, id: AttemptId) -> Done<(ExchangeId, wire::M1, String)> {
+    pub(crate) async fn begin_exchange(
+        &self,
+        call: &Call,
+        id: AttemptId,
+    ) -> Done<(ExchangeId, wire::M1, String)> {
         let mut tx = self.begin("exchange.begin", call).await?;
         let (attempt, mut work, sealed, revision) =
             tx.attempt(id).await?.ok_or_else(|| Refusal::not_found("attempt"))?;
@@ -39,7 +45,13 @@ impl Actions {
     }
 
     /// The provider answered: the link's keys and the third message are kept before it is sent (rule 1).
-    pub(crate) async fn conclude_exchange(&self, call: &Call, id: AttemptId, exchange: ExchangeId, m2: &wire::M2) -> Done<()> {
+    pub(crate) async fn conclude_exchange(
+        &self,
+        call: &Call,
+        id: AttemptId,
+        exchange: ExchangeId,
+        m2: &wire::M2,
+    ) -> Done<()> {
         let mut tx = self.begin("exchange.conclude", call).await?;
         let (mut attempt, mut work, sealed, revision) =
             tx.attempt(id).await?.ok_or_else(|| Refusal::not_found("attempt"))?;
@@ -51,8 +63,11 @@ impl Actions {
         let key_id = tx.uuid()?;
         let spec = LinkSpec { key_id: key_id.into_bytes(), link, epoch: m2.attempt };
         let now = tx.now().timestamp_millis();
-        let (m3, key, pending) =
-            self.keys.service().conclude(exchange, self.keys.identity(), &m2_from_wire(m2), spec, now).map_err(handshake)?;
+        let (m3, key, pending) = self
+            .keys
+            .service()
+            .conclude(exchange, self.keys.identity(), &m2_from_wire(m2), spec, now)
+            .map_err(handshake)?;
         tx.insert_key(&key).await?;
         connection.channel = Some(ChannelId(Uuid::from_bytes(link)));
         let connection = tx.save_connection(connection).await?;
@@ -69,7 +84,8 @@ impl Actions {
     /// The third message and its token, sent until it is answered.
     pub(crate) async fn confirmation(&self, call: &Call, id: AttemptId) -> Done<(wire::M3, String)> {
         let tx = self.begin("exchange.read", call).await?;
-        let (attempt, work, sealed, _) = tx.attempt(id).await?.ok_or_else(|| Refusal::not_found("attempt"))?;
+        let (attempt, work, sealed, _) =
+            tx.attempt(id).await?.ok_or_else(|| Refusal::not_found("attempt"))?;
         let secrets = self.attempt_secrets(&attempt, sealed.as_deref(), tx.now())?;
         let m3 = work.m3.ok_or(Failure::Bug("M3"))?;
         let m3 = serde_json::from_value(m3).map_err(|_| Failure::Bug("M3"))?;
@@ -82,9 +98,11 @@ impl Actions {
         let (mut attempt, mut work, sealed, revision) =
             tx.attempt(id).await?.ok_or_else(|| Refusal::not_found("attempt"))?;
         let connection = self.connection(&tx, attempt.connection).await?;
-        let key = tx.key(work.link_key.ok_or(Failure::Bug("link key"))?).await?.ok_or(Failure::Bug("link key"))?;
+        let key =
+            tx.key(work.link_key.ok_or(Failure::Bug("link key"))?).await?.ok_or(Failure::Bug("link key"))?;
         let pending = work.pending.take().ok_or(Failure::Bug("pending"))?;
-        let pending = data_encoding::BASE64URL_NOPAD.decode(pending.as_bytes()).map_err(|_| Failure::Bug("pending"))?;
+        let pending =
+            data_encoding::BASE64URL_NOPAD.decode(pending.as_bytes()).map_err(|_| Failure::Bug("pending"))?;
         let m4 = keyservice::M4 {
             attempt: m4.attempt,
             epoch: m4.epoch,
@@ -92,7 +110,11 @@ impl Actions {
             fin: m4.fin.0,
         };
         let now = tx.now().timestamp_millis();
-        let active = self.keys.service().finish(&SealedPending { bytes: pending }, &key, &m4, now).map_err(handshake)?;
+        let active = self
+            .keys
+            .service()
+            .finish(&SealedPending { bytes: pending }, &key, &m4, now)
+            .map_err(handshake)?;
         self.retire_older(&mut tx, &active.module, active.version).await?;
         tx.save_key(&active).await?;
         work.m3 = None;
@@ -101,7 +123,13 @@ impl Actions {
         let sealed = Some(self.seal_attempt_secrets(&attempt, &secrets, tx.now())?);
         self.advance(&mut tx, &mut attempt, PhaseName::ConfirmKeys, Outcome::Done).await?;
         tx.save_attempt(&attempt, &work, sealed, revision, connection.company).await?;
-        tx.audit("keys.established", "CONNECTION", connection.id, "OK", serde_json::json!({ "epoch": m4.epoch }));
+        tx.audit(
+            "keys.established",
+            "CONNECTION",
+            connection.id,
+            "OK",
+            serde_json::json!({ "epoch": m4.epoch }),
+        );
         tx.commit().await?;
         Ok(())
     }
@@ -124,7 +152,8 @@ impl Actions {
         }
         let context = self.provider_context(&authorization, &claim, &registration, token)?;
         let now = tx.now().timestamp_millis();
-        let answered = self.keys.service().respond(self.keys.identity(), &context, &m1, Floor::default(), now);
+        let answered =
+            self.keys.service().respond(self.keys.identity(), &context, &m1, Floor::default(), now);
         let (m2, pending) = answered.map_err(handshake)?;
         let attempt = m1.attempt;
         let m2 = serde_json::to_value(m2_to_wire(m2)).map_err(|_| Failure::Bug("M2"))?;
@@ -173,7 +202,12 @@ impl Actions {
         tx.insert_key(&key).await?;
         connection.channel = Some(ChannelId(Uuid::from_bytes(link)));
         let connection = tx.save_connection(connection).await?;
-        let m4 = wire::M4 { attempt: m4.attempt, epoch: m4.epoch, activated_at: m4.activated_at, fin: Bytes(m4.fin) };
+        let m4 = wire::M4 {
+            attempt: m4.attempt,
+            epoch: m4.epoch,
+            activated_at: m4.activated_at,
+            fin: Bytes(m4.fin),
+        };
         let m4 = serde_json::to_value(m4).map_err(|_| Failure::Bug("M4"))?;
         tx.save_handshake(&Handshake { m3_digest: Some(m3.digest()), m4: Some(m4.clone()), ..known }).await?;
         self.follow(&mut tx, &connection, &[PhaseName::ConfirmKeys]).await?;
@@ -198,12 +232,18 @@ impl Actions {
     }
 
     /// Everything a token of the handshake stands for.
-    async fn by_token(&self, tx: &Tx, token: &str) -> Done<(AuthorizationRequest, Claim, Registration, Connection)> {
+    async fn by_token(
+        &self,
+        tx: &Tx,
+        token: &str,
+    ) -> Done<(AuthorizationRequest, Claim, Registration, Connection)> {
         let authorization = self.approved_by_token(tx, token).await?;
         let claim = tx.claim(authorization.claim).await?.ok_or_else(uniform)?;
         let registration = tx.registration(claim.registration).await?.ok_or_else(uniform)?;
         let connection = match registration.state {
-            crate::domain::registration::State::WorkInProgress { connection, .. } => tx.connection(connection).await?,
+            crate::domain::registration::State::WorkInProgress { connection, .. } => {
+                tx.connection(connection).await?
+            }
             _ => None,
         };
         Ok((authorization, claim, registration, connection.ok_or_else(uniform)?))
@@ -234,7 +274,13 @@ impl Actions {
         })
     }
 
-    async fn consumer_context(&self, tx: &Tx, connection: &Connection, work: &AttemptWork, token: &str) -> Done<RegistrationContext> {
+    async fn consumer_context(
+        &self,
+        tx: &Tx,
+        connection: &Connection,
+        work: &AttemptWork,
+        token: &str,
+    ) -> Done<RegistrationContext> {
         let bug = || Failure::Bug("the handshake began before its context was complete");
         let sealed = tx.link_secret(connection.id).await?.ok_or_else(bug)?;
         let secret = self.keys.open("link secret", &connection.id.bytes(), &sealed, tx.now())?;

@@ -59,7 +59,11 @@ impl Actions {
     ///
     /// # Errors
     /// `PEER_IDENTITY_MISMATCH` with what does not hold in `reason`.
-    pub fn verify_identity(&self, signed: &SignedIdentity, origin: &str) -> Result<VerifiedIdentity, Refusal> {
+    pub fn verify_identity(
+        &self,
+        signed: &SignedIdentity,
+        origin: &str,
+    ) -> Result<VerifiedIdentity, Refusal> {
         let wrong = |reason: &str| {
             let message = "The other instance's identity document does not hold.";
             Refusal::new(RefusalCode::PeerIdentityMismatch, message).reason(reason)
@@ -86,7 +90,12 @@ impl Actions {
     ///
     /// # Errors
     /// `PEER_IDENTITY_MISMATCH` when the key is not the one the link pins, or it is this very instance.
-    pub(crate) async fn learn_peer(&self, call: &Call, id: ConnectionId, peer: &VerifiedIdentity) -> Done<()> {
+    pub(crate) async fn learn_peer(
+        &self,
+        call: &Call,
+        id: ConnectionId,
+        peer: &VerifiedIdentity,
+    ) -> Done<()> {
         let mut tx = self.begin("peer.learn", call).await?;
         let Some(mut connection) = tx.connection(id).await? else { return Ok(()) };
         if connection.peer.fingerprint != peer.fingerprint {

@@ -98,7 +98,8 @@ impl<'a> Assertion<'a> {
             return Err(Malformed);
         }
         let (input, signature) = text.rsplit_once('.').ok_or(Malformed)?;
-        let (header, claims) = input.split_once('.').filter(|(_, claims)| !claims.contains('.')).ok_or(Malformed)?;
+        let (header, claims) =
+            input.split_once('.').filter(|(_, claims)| !claims.contains('.')).ok_or(Malformed)?;
         let decode = |part: &str| BASE64URL_NOPAD.decode(part.as_bytes()).map_err(|_| Malformed);
         let header: Header = serde_json::from_slice(&decode(header)?).map_err(|_| Malformed)?;
         if header.alg != "EdDSA" {
@@ -147,7 +148,8 @@ impl<'a> Assertion<'a> {
             None => (claims.exp.saturating_sub(now), 0),
         };
         let begun = [claims.iat, claims.nbf].into_iter().flatten().all(|at| at <= now + leeway);
-        if claims.exp <= now || lifetime > MAX_LIFETIME || claims.exp > now + MAX_LIFETIME + leeway || !begun {
+        if claims.exp <= now || lifetime > MAX_LIFETIME || claims.exp > now + MAX_LIFETIME + leeway || !begun
+        {
             return Err(AssertionError::Lifetime);
         }
         let until = Timestamp::from_timestamp(claims.exp + 1, 0).ok_or(AssertionError::Lifetime)?;

@@ -36,7 +36,8 @@ impl Actions {
     pub fn kept_link(&self, kept: &str) -> Done<SecretString> {
         let now = self.world.now();
         let opened = BASE64URL_NOPAD.decode(kept.as_bytes()).ok();
-        let opened = opened.and_then(|sealed| self.keys.open(WHAT, b"", &sealed, now).ok()).ok_or_else(lost)?;
+        let opened =
+            opened.and_then(|sealed| self.keys.open(WHAT, b"", &sealed, now).ok()).ok_or_else(lost)?;
         let (until, link) = opened.split_first_chunk().ok_or_else(lost)?;
         if i64::from_be_bytes(*until) < now.timestamp_millis() {
             return Err(lost().into());
@@ -46,5 +47,6 @@ impl Actions {
 }
 
 fn lost() -> Refusal {
-    Refusal::new(RefusalCode::LinkInvalid, "The link is no longer at hand. Open it from the letter again.").field("link")
+    Refusal::new(RefusalCode::LinkInvalid, "The link is no longer at hand. Open it from the letter again.")
+        .field("link")
 }

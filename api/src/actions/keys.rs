@@ -76,7 +76,13 @@ impl Keys {
     ///
     /// # Errors
     /// When the key service refuses.
-    pub(crate) fn seal(&self, what: &str, id: &[u8], secret: &[u8], now: Timestamp) -> Result<Vec<u8>, Error> {
+    pub(crate) fn seal(
+        &self,
+        what: &str,
+        id: &[u8],
+        secret: &[u8],
+        now: Timestamp,
+    ) -> Result<Vec<u8>, Error> {
         self.service.seal(&self.data, &[what.as_bytes(), id], secret, now.timestamp_millis())
     }
 
@@ -84,7 +90,13 @@ impl Keys {
     ///
     /// # Errors
     /// When it was sealed as something else, or changed.
-    pub(crate) fn open(&self, what: &str, id: &[u8], sealed: &[u8], now: Timestamp) -> Result<Vec<u8>, Error> {
+    pub(crate) fn open(
+        &self,
+        what: &str,
+        id: &[u8],
+        sealed: &[u8],
+        now: Timestamp,
+    ) -> Result<Vec<u8>, Error> {
         self.service.open_sealed(&self.data, &[what.as_bytes(), id], sealed, now.timestamp_millis())
     }
 

@@ -43,7 +43,13 @@ pub(crate) struct Views {
 
 impl Actions {
     /// Seals a request to the peer of a connection.
-    pub(crate) async fn seal_request(&self, call: &Call, id: ConnectionId, kind: &str, body: &Value) -> Done<SealedRequest> {
+    pub(crate) async fn seal_request(
+        &self,
+        call: &Call,
+        id: ConnectionId,
+        kind: &str,
+        body: &Value,
+    ) -> Done<SealedRequest> {
         let mut tx = self.begin("message.seal", call).await?;
         let connection = self.connection(&tx, id).await?;
         let channel = connection.channel.ok_or(Failure::Bug("no channel yet"))?;
@@ -59,11 +65,17 @@ impl Actions {
     }
 
     /// Opens the answer to a request: it must come from the peer, over the same channel, to this very request.
-    pub(crate) async fn open_answer(&self, call: &Call, request: &SealedRequest, answer: &wire::Envelope) -> Done<Value> {
+    pub(crate) async fn open_answer(
+        &self,
+        call: &Call,
+        request: &SealedRequest,
+        answer: &wire::Envelope,
+    ) -> Done<Value> {
         let tx = self.begin("message.answer", call).await?;
-        let answers = answer.in_reply_to.as_ref().is_some_and(|reply| {
-            reply.msg_id == request.envelope.msg_id && reply.digest.0 == request.digest
-        });
+        let answers = answer
+            .in_reply_to
+            .as_ref()
+            .is_some_and(|reply| reply.msg_id == request.envelope.msg_id && reply.digest.0 == request.digest);
         let channel = ChannelId(Uuid::from_bytes(answer.link_id.0));
         if !answers || request.connection.channel != Some(channel) {
             return Err(undecipherable());
@@ -82,7 +94,9 @@ impl Actions {
         let channel = ChannelId(Uuid::from_bytes(envelope.link_id.0));
         let connection = tx.connection_by_channel(channel).await?.ok_or_else(undecipherable)?;
         let plaintext = self.open_envelope(&tx, channel, envelope).await?;
-        if envelope.expires < tx.now().timestamp() - MESSAGE_LASTS.num_seconds() || envelope.in_reply_to.is_some() {
+        if envelope.expires < tx.now().timestamp() - MESSAGE_LASTS.num_seconds()
+            || envelope.in_reply_to.is_some()
+        {
             return Err(undecipherable());
         }
         if let Some(known) = tx.answered_message(connection.id, MessageId(envelope.msg_id)).await? {
@@ -105,8 +119,12 @@ impl Actions {
         let reply = Some((request.header.message, request.ciphertext_digest()));
         let header = self.header(&connection, channel, &key, (tx.uuid()?, seq), &envelope.kind, reply)?;
         let now = tx.now();
-        let sealed =
-            self.keys.service().seal_message(&key, &header, answer.to_string().as_bytes(), now.timestamp_millis())?;
+        let sealed = self.keys.service().seal_message(
+            &key,
+            &header,
+            answer.to_string().as_bytes(),
+            now.timestamp_millis(),
+        )?;
         let bytes = serde_json::to_vec(&to_wire(sealed)).map_err(|_| Failure::Bug("envelope"))?;
         let until = now + MESSAGE_LASTS + MESSAGE_LASTS;
         match tx.keep_message(connection.id, envelope.msg_id, &bytes, until).await {
@@ -119,19 +137,29 @@ impl Actions {
         Ok(bytes)
     }
 
-    async fn handle(&self, tx: &mut Tx, call: &Call, connection: &Connection, kind: &str, body: Value) -> Done<Value> {
+    async fn handle(
+        &self,
+        tx: &mut Tx,
+        call: &Call,
+        connection: &Connection,
+        kind: &str,
+        body: Value,
+    ) -> Done<Value> {
         match connection.state {
             State::Onboarding { .. } | State::Onboarded { .. } => {}
             _ => {
                 let allowed = [ConnectionState::Onboarding.label(), ConnectionState::Onboarded.label()];
-                return Err(Refusal::wrong_state("connection", connection.state.name().label(), &allowed).into());
+                return Err(
+                    Refusal::wrong_state("connection", connection.state.name().label(), &allowed).into()
+                );
             }
         }
         if kind == "credentials.create" {
             return self.create_credentials(tx, connection, &body).await;
         }
         let account = tx.service_account(connection.id).await?;
-        let may = account.is_some_and(|a| a.expires_at > tx.now() && a.scopes.iter().any(|scope| scope == kind));
+        let may =
+            account.is_some_and(|a| a.expires_at > tx.now() && a.scopes.iter().any(|scope| scope == kind));
         if !may {
             let message = format!("The service account may not send messages of the kind “{kind}”.");
             return Err(Refusal::new(RefusalCode::PolicyDenied, message).reason("SCOPE").into());
@@ -170,7 +198,9 @@ impl Actions {
                 Ok(answer)
             }
             "complete" => self.receive_complete(tx, call, connection).await,
-            _ => Err(Refusal::new(RefusalCode::InvalidInput, "This kind of message is not known here.").into()),
+            _ => {
+                Err(Refusal::new(RefusalCode::InvalidInput, "This kind of message is not known here.").into())
+            }
         }
     }
 
@@ -182,7 +212,12 @@ impl Actions {
         Ok(json!({ "account": ours.id, "scopes": ours.scopes, "expires": ours.expires_at.timestamp() }))
     }
 
-    async fn make_service_account(&self, tx: &mut Tx, id: ConnectionId, peer: Option<Uuid>) -> Done<ServiceAccount> {
+    async fn make_service_account(
+        &self,
+        tx: &mut Tx,
+        id: ConnectionId,
+        peer: Option<Uuid>,
+    ) -> Done<ServiceAccount> {
         let known = tx.service_account(id).await?;
         let account = ServiceAccount {
             id: match &known {
@@ -202,7 +237,9 @@ impl Actions {
         let mut tx = self.begin("credentials.offer", call).await?;
         let account = self.make_service_account(&mut tx, id, None).await?;
         tx.commit().await?;
-        Ok(json!({ "account": account.id, "scopes": account.scopes, "expires": account.expires_at.timestamp() }))
+        Ok(
+            json!({ "account": account.id, "scopes": account.scopes, "expires": account.expires_at.timestamp() }),
+        )
     }
 
     /// The service account that the peer made for us.
@@ -402,7 +439,10 @@ fn from_wire(envelope: &wire::Envelope) -> Done<keyservice::Envelope> {
             content_type: envelope.content_type.clone(),
             created: envelope.created,
             expires: envelope.expires,
-            in_reply_to: envelope.in_reply_to.as_ref().map(|reply| (reply.msg_id.into_bytes(), reply.digest.0)),
+            in_reply_to: envelope
+                .in_reply_to
+                .as_ref()
+                .map(|reply| (reply.msg_id.into_bytes(), reply.digest.0)),
         },
         salt: envelope.salt.0,
         ciphertext: envelope.ct.0.clone(),

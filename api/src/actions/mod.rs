@@ -31,11 +31,11 @@ use chrono::TimeDelta;
 
 pub use identity::VerifiedIdentity;
 pub use keys::Keys;
+use limits::Limits;
 pub use registration::NewRegistration;
 pub use scan::ScanPlan;
 pub use settings::SettingsChange;
 pub use work::input_digest;
-use limits::Limits;
 
 use crate::domain::direction::Measure;
 use crate::domain::id::{InstanceId, TraceId};
@@ -152,7 +152,14 @@ impl Actions {
     /// The verbs over this memory and these keys.
     #[must_use]
     pub fn new(store: Store, keys: Keys, world: World, profile: Profile, cores: NonZeroUsize) -> Self {
-        Self { store, keys, world, profile: Arc::new(profile), passwords: PasswordHasher::new(cores), limits: Limits::default() }
+        Self {
+            store,
+            keys,
+            world,
+            profile: Arc::new(profile),
+            passwords: PasswordHasher::new(cores),
+            limits: Limits::default(),
+        }
     }
 
     /// What this instance is.

@@ -123,7 +123,8 @@ impl Actions {
         let Some(phase) = attempt.current().filter(|phase| phase.state == PhaseState::Running) else {
             return Ok(None);
         };
-        let connection = tx.connection(attempt.connection).await?.ok_or(Failure::Bug("attempt without connection"))?;
+        let connection =
+            tx.connection(attempt.connection).await?.ok_or(Failure::Bug("attempt without connection"))?;
         let (name, started_at) = (phase.name, phase.started_at.unwrap_or(tx.now()));
         if name == PhaseName::Claim && tx.has_work(&Work::Abandon(connection.id)).await? {
             // The provider must hear that the attempt before is over, or it would give us that one's claim.
@@ -177,7 +178,12 @@ impl Actions {
         Ok(())
     }
 
-    pub(super) fn attempt_secrets(&self, attempt: &Attempt, sealed: Option<&[u8]>, now: Timestamp) -> Done<AttemptSecrets> {
+    pub(super) fn attempt_secrets(
+        &self,
+        attempt: &Attempt,
+        sealed: Option<&[u8]>,
+        now: Timestamp,
+    ) -> Done<AttemptSecrets> {
         let Some(sealed) = sealed else { return Ok(AttemptSecrets::default()) };
         let mut bytes = self.keys.open("attempt", &attempt.id.bytes(), sealed, now)?;
         let secrets = serde_json::from_slice(&bytes).map_err(|_| Failure::Bug("attempt secrets"));
@@ -185,7 +191,12 @@ impl Actions {
         secrets
     }
 
-    pub(super) fn seal_attempt_secrets(&self, attempt: &Attempt, secrets: &AttemptSecrets, now: Timestamp) -> Done<Vec<u8>> {
+    pub(super) fn seal_attempt_secrets(
+        &self,
+        attempt: &Attempt,
+        secrets: &AttemptSecrets,
+        now: Timestamp,
+    ) -> Done<Vec<u8>> {
         let mut bytes = serde_json::to_vec(secrets).map_err(|_| Failure::Bug("attempt secrets"))?;
         let sealed = self.keys.seal("attempt", &attempt.id.bytes(), &bytes, now);
         bytes.zeroize();
@@ -216,7 +227,11 @@ impl Actions {
     }
 
     /// The form that redeems the code of an attempt, if the contact came back with one.
-    pub(crate) async fn code_to_redeem(&self, call: &Call, id: AttemptId) -> Done<Option<Vec<(&'static str, String)>>> {
+    pub(crate) async fn code_to_redeem(
+        &self,
+        call: &Call,
+        id: AttemptId,
+    ) -> Done<Option<Vec<(&'static str, String)>>> {
         let tx = self.begin("phase.code", call).await?;
         let Some((attempt, work, sealed, _)) = tx.attempt(id).await? else { return Ok(None) };
         let secrets = self.attempt_secrets(&attempt, sealed.as_deref(), tx.now())?;
@@ -242,7 +257,8 @@ impl Actions {
     /// A client assertion (RFC 7523) whose only audience is the issuer.
     fn client_assertion(&self, issuer: &Origin, client: Uuid) -> Done<String> {
         let now = self.world.now();
-        let encode = |value: &serde_json::Value| data_encoding::BASE64URL_NOPAD.encode(value.to_string().as_bytes());
+        let encode =
+            |value: &serde_json::Value| data_encoding::BASE64URL_NOPAD.encode(value.to_string().as_bytes());
         let header = json!({
             "alg": "EdDSA",
             "typ": "client-authentication+jwt",
@@ -262,7 +278,12 @@ impl Actions {
     }
 
     /// What tells the provider that the attempt with this claim is over.
-    pub(super) fn make_abandon(&self, connection: &Connection, claim: Uuid, now: Timestamp) -> Done<wire::Abandon> {
+    pub(super) fn make_abandon(
+        &self,
+        connection: &Connection,
+        claim: Uuid,
+        now: Timestamp,
+    ) -> Done<wire::Abandon> {
         let (r, instance_id) = (connection.link.0, self.profile.instance.0);
         let parts: [&[u8]; 3] = [r.as_bytes(), instance_id.as_bytes(), claim.as_bytes()];
         let proof = self.keys.sign("kx1 abandon", &parts, now)?;
@@ -271,7 +292,12 @@ impl Actions {
     }
 
     /// Where and what to say about an abandoned attempt, from the job's sealed body.
-    pub(crate) async fn abandon_plan(&self, call: &Call, id: ConnectionId, sealed: &[u8]) -> Done<Option<(Origin, wire::Abandon)>> {
+    pub(crate) async fn abandon_plan(
+        &self,
+        call: &Call,
+        id: ConnectionId,
+        sealed: &[u8],
+    ) -> Done<Option<(Origin, wire::Abandon)>> {
         let tx = self.begin("abandon.read", call).await?;
         let Some(connection) = tx.connection(id).await? else { return Ok(None) };
         let bytes = self.keys.open("abandon", &id.bytes(), sealed, tx.now())?;

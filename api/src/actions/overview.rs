@@ -65,7 +65,8 @@ impl Actions {
             Some(company) => reader.companies_by_id(&[company]).await?.pop(),
             None => None,
         };
-        let may = |verb: &ConnectionVerb| call.requester.operator().is_ok() && connection.allows(*verb).is_ok();
+        let may =
+            |verb: &ConnectionVerb| call.requester.operator().is_ok() && connection.allows(*verb).is_ok();
         let verbs: Vec<_> = ConnectionVerb::ALL.iter().copied().filter(may).collect();
         let companies = if verbs.contains(&ConnectionVerb::ChooseCompany) {
             reader.companies(None, first()).await?.items

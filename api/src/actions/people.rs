@@ -36,7 +36,11 @@ impl Actions {
         administrator(call)?;
         let (name, description) = (name.trim(), description.trim());
         let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-';
-        if name.is_empty() || name.len() > NAME_MAX || !name.chars().all(allowed) || name.chars().all(|c| c == '-') {
+        if name.is_empty()
+            || name.len() > NAME_MAX
+            || !name.chars().all(allowed)
+            || name.chars().all(|c| c == '-')
+        {
             let message = "A provider's name has letters, digits and dashes, 100 at most.";
             return Err(Refusal::invalid("name", message).into());
         }
@@ -57,7 +61,12 @@ impl Actions {
     ///
     /// # Errors
     /// `INVALID_INPUT`, `DUPLICATE`, `NOT_AN_ADMINISTRATOR`, `IDEMPOTENCY_CONFLICT`.
-    pub async fn create_company(&self, call: &Call, name: &str, idem: Option<IdempotencyKey>) -> Done<Company> {
+    pub async fn create_company(
+        &self,
+        call: &Call,
+        name: &str,
+        idem: Option<IdempotencyKey>,
+    ) -> Done<Company> {
         operator(call)?;
         let name = company_name(name)?;
         let mut tx = self.begin("company.create", call).await?;
@@ -212,11 +221,16 @@ impl Actions {
     pub async fn account_by_email(&self, call: &Call, email: &str) -> Done<Account> {
         administrator(call)?;
         let key = address(email)?.key();
-        Ok(self.store.account_by_email(&key).await?.ok_or_else(|| Refusal::not_found("account").field("email"))?)
+        Ok(self
+            .store
+            .account_by_email(&key)
+            .await?
+            .ok_or_else(|| Refusal::not_found("account").field("email"))?)
     }
 
     async fn hash_password(&self, password: SecretString) -> Done<String> {
-        let password = Password::parse(password).map_err(|weak| Refusal::invalid("password", format!("{weak}.")))?;
+        let password =
+            Password::parse(password).map_err(|weak| Refusal::invalid("password", format!("{weak}.")))?;
         let peppered = password.peppered(|bytes| self.keys.mac(MacPurpose::PasswordPepper, &[bytes]))?;
         let hash = self.passwords.hash(peppered, self.world.bytes()?).await.map_err(hashing)?;
         Ok(hash.as_str().to_owned())

@@ -25,7 +25,12 @@ impl Actions {
 
     /// A probe was answered, or missed. The next one is scheduled with it, spread by a tenth of the interval so
     /// that many connections do not probe in step.
-    pub(crate) async fn probed(&self, call: &Call, id: ConnectionId, outcome: Result<(Value, i64), String>) -> Done<()> {
+    pub(crate) async fn probed(
+        &self,
+        call: &Call,
+        id: ConnectionId,
+        outcome: Result<(Value, i64), String>,
+    ) -> Done<()> {
         let mut tx = self.begin("probe.done", call).await?;
         let Some(connection) = tx.connection(id).await? else { return Ok(()) };
         if !matches!(connection.state, State::Onboarded { .. }) {
@@ -35,7 +40,8 @@ impl Actions {
         match outcome {
             Ok((views, round_trip_ms)) => {
                 let views: Views = serde_json::from_value(views).unwrap_or_default();
-                self.prove_direction(&mut tx, &connection, Way::Outbound, now, Some(round_trip_ms), &views).await?;
+                self.prove_direction(&mut tx, &connection, Way::Outbound, now, Some(round_trip_ms), &views)
+                    .await?;
             }
             Err(reason) => {
                 for way in Way::ALL {
@@ -54,7 +60,8 @@ impl Actions {
             }
         }
         let interval = self.profile.measure.interval;
-        let spread = i64::from(u16::from_le_bytes(self.world.bytes()?)) * interval.num_milliseconds() / 10 / 65_536;
+        let spread =
+            i64::from(u16::from_le_bytes(self.world.bytes()?)) * interval.num_milliseconds() / 10 / 65_536;
         let run_at = now + interval - TimeDelta::milliseconds(spread);
         tx.enqueue(NewJob { work: Work::Probe(id), run_at, sealed: None }).await?;
         tx.commit().await?;
@@ -62,17 +69,35 @@ impl Actions {
     }
 
     /// A direction was proven by a message of onboarding.
-    pub(crate) async fn outbound_proven(&self, call: &Call, id: ConnectionId, round_trip_ms: i64) -> Done<()> {
+    pub(crate) async fn outbound_proven(
+        &self,
+        call: &Call,
+        id: ConnectionId,
+        round_trip_ms: i64,
+    ) -> Done<()> {
         let mut tx = self.begin("direction.proven", call).await?;
         let connection = self.connection(&tx, id).await?;
         let now = tx.now();
-        self.prove_direction(&mut tx, &connection, Way::Outbound, now, Some(round_trip_ms), &Views::default()).await?;
+        self.prove_direction(
+            &mut tx,
+            &connection,
+            Way::Outbound,
+            now,
+            Some(round_trip_ms),
+            &Views::default(),
+        )
+        .await?;
         tx.commit().await?;
         Ok(())
     }
 
     /// Whether the inbound direction was proven since then.
-    pub(crate) async fn inbound_proven_since(&self, call: &Call, id: ConnectionId, since: crate::domain::Timestamp) -> Done<bool> {
+    pub(crate) async fn inbound_proven_since(
+        &self,
+        call: &Call,
+        id: ConnectionId,
+        since: crate::domain::Timestamp,
+    ) -> Done<bool> {
         let tx = self.begin("direction.read", call).await?;
         let (evidence, _) = tx.evidence(id, Way::Inbound).await?;
         Ok(evidence.last_proof_at.is_some_and(|proof| proof >= since))

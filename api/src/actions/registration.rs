@@ -84,7 +84,8 @@ impl Actions {
             error => Failure::from(error),
         })?;
         tx.grant_role(new.contact, Role::ConsumerContact).await?;
-        let details = json!({ "origin": registration.origin.to_string(), "contact": new.contact.to_string() });
+        let details =
+            json!({ "origin": registration.origin.to_string(), "contact": new.contact.to_string() });
         tx.audit("registration.create", "REGISTRATION", registration.id, "OK", details);
         keep_answer(&mut tx, idem.as_ref(), registration.id.0).await?;
         tx.commit().await?;
@@ -115,7 +116,9 @@ impl Actions {
             tx.grant_role(contact, Role::ConsumerContact).await?;
         }
         let target = origin.clone().unwrap_or_else(|| registration.origin.clone());
-        if tx.rival_registrations(registration.company, registration.environment, &target, Some(id)).await? > 0 {
+        if tx.rival_registrations(registration.company, registration.environment, &target, Some(id)).await?
+            > 0
+        {
             return Err(duplicate().into());
         }
         let before = registration.clone();
@@ -206,7 +209,9 @@ impl Actions {
         let mut link = None;
         for effect in step.effects {
             match effect {
-                Effect::ValidateRegistration(_) => registration = self.validate(tx, call, registration).await?,
+                Effect::ValidateRegistration(_) => {
+                    registration = self.validate(tx, call, registration).await?
+                }
                 Effect::IssueLink(_) => {
                     let (opened, url) = self.issue_link(tx, registration).await?;
                     (registration, link) = (opened, Some(url));
@@ -250,7 +255,11 @@ impl Actions {
     }
 
     /// Makes the link, and the letter with it where mail is on.
-    async fn issue_link(&self, tx: &mut Tx, registration: Registration) -> Done<(Registration, SecretString)> {
+    async fn issue_link(
+        &self,
+        tx: &mut Tx,
+        registration: Registration,
+    ) -> Done<(Registration, SecretString)> {
         let (now, profile) = (tx.now(), &self.profile);
         let secret: [u8; SECRET_LENGTH] = self.world.bytes()?;
         let open = OpenLink {
@@ -271,7 +280,12 @@ impl Actions {
             contested_at: None,
         };
         let registration = registration.opened(link)?;
-        tx.enqueue(NewJob { work: Work::ExpireRegistration(registration.id), run_at: expires_at, sealed: None }).await?;
+        tx.enqueue(NewJob {
+            work: Work::ExpireRegistration(registration.id),
+            run_at: expires_at,
+            sealed: None,
+        })
+        .await?;
         if profile.mail_on {
             let contact = tx.account(registration.contact).await?.ok_or(Failure::Bug("contact"))?;
             let company = tx.company(registration.company).await?.ok_or(Failure::Bug("company"))?;
@@ -335,7 +349,8 @@ impl Actions {
     }
 
     pub(super) fn origin(&self, url: &str) -> Done<Origin> {
-        let origin = Origin::parse(url, &self.profile.policy).map_err(|error| Refusal::invalid("url", error.to_string()))?;
+        let origin = Origin::parse(url, &self.profile.policy)
+            .map_err(|error| Refusal::invalid("url", error.to_string()))?;
         if origin == self.profile.origin {
             let message = "This is the URL of this very instance. Enter the consumer's.";
             return Err(Refusal::invalid("url", message).into());
@@ -361,7 +376,12 @@ impl Actions {
     ///
     /// # Errors
     /// Why not.
-    pub fn may_register(&self, call: &Call, registration: &Registration, verb: RegistrationVerb) -> Result<(), Refusal> {
+    pub fn may_register(
+        &self,
+        call: &Call,
+        registration: &Registration,
+        verb: RegistrationVerb,
+    ) -> Result<(), Refusal> {
         call.requester.operator()?;
         registration.allows(verb)
     }

@@ -133,7 +133,8 @@ impl Actions {
         let company = self.company_of(&tx, scan.subject).await?;
         let plan = match scan.subject {
             Subject::Registration(id) => {
-                let registration = tx.registration(id).await?.ok_or(Failure::Bug("scan without registration"))?;
+                let registration =
+                    tx.registration(id).await?.ok_or(Failure::Bug("scan without registration"))?;
                 let local = self.registration_facts(&tx, &scan, &registration).await?;
                 ScanPlan { scan: scan.clone(), local, target: registration.origin, pin: None }
             }
@@ -152,7 +153,12 @@ impl Actions {
     }
 
     /// Records answers as they come; answers whether the scan still goes on.
-    pub(crate) async fn record_answers(&self, call: &Call, scan: &Scan, answers: &[(CheckCode, Answer)]) -> Done<bool> {
+    pub(crate) async fn record_answers(
+        &self,
+        call: &Call,
+        scan: &Scan,
+        answers: &[(CheckCode, Answer)],
+    ) -> Done<bool> {
         let mut tx = self.begin("scan.answers", call).await?;
         match tx.scan(scan.id).await? {
             Some(now) if matches!(now.state, ScanState::Running) => {}
@@ -163,7 +169,8 @@ impl Actions {
             let position = scan.suite.checks().iter().position(|one| one == code).unwrap_or(0);
             let position = i64::try_from(position).unwrap_or(0);
             let finished_at = tx.now();
-            let result = ScanResult { scan: scan.id, code: *code, position, answer: answer.clone(), finished_at };
+            let result =
+                ScanResult { scan: scan.id, code: *code, position, answer: answer.clone(), finished_at };
             tx.save_result(scan, &result, company).await?;
             match answer {
                 Answer::Pass => tx.resolve_issue(scan.subject, *code, company).await?,
@@ -177,11 +184,18 @@ impl Actions {
     }
 
     /// Ends a scan and lets its subject go on, or not.
-    pub(crate) async fn end_scan(&self, call: &Call, scan: &Scan, answers: &[(CheckCode, Answer)]) -> Done<()> {
+    pub(crate) async fn end_scan(
+        &self,
+        call: &Call,
+        scan: &Scan,
+        answers: &[(CheckCode, Answer)],
+    ) -> Done<()> {
         let mut tries = 0;
         loop {
             match self.try_end_scan(call, scan, answers).await {
-                Err(Failure::Refused(refusal)) if refusal.code == RefusalCode::Conflict && tries < TRIES => tries += 1,
+                Err(Failure::Refused(refusal)) if refusal.code == RefusalCode::Conflict && tries < TRIES => {
+                    tries += 1
+                }
                 outcome => return outcome,
             }
         }
@@ -211,7 +225,9 @@ impl Actions {
                 let Some(registration) = tx.registration(id).await? else { return Ok(()) };
                 let before = registration.clone();
                 let step = match scan.only {
-                    None => registration.scanned(scan.id, if passed { Ok(()) } else { Err(banner(&blocking)) }),
+                    None => {
+                        registration.scanned(scan.id, if passed { Ok(()) } else { Err(banner(&blocking)) })
+                    }
                     Some(_) if clear => registration.unblocked(),
                     Some(_) => crate::domain::effect::Step::quiet(registration),
                 };
@@ -273,9 +289,13 @@ impl Actions {
     }
 
     async fn connection_facts(&self, tx: &Tx, scan: &Scan, connection: &Connection) -> Done<LocalFacts> {
-        let others = tx.rival_connections(&connection.peer.origin, connection.part, Some(connection.id)).await?;
+        let others =
+            tx.rival_connections(&connection.peer.origin, connection.part, Some(connection.id)).await?;
         let run_by_admin = match scan.requested_by {
-            Some(user) => tx.account(user).await?.is_some_and(|account| account.active && account.roles.contains(&Role::Admin)),
+            Some(user) => tx
+                .account(user)
+                .await?
+                .is_some_and(|account| account.active && account.roles.contains(&Role::Admin)),
             None => scan.requested_by_admin,
         };
         Ok(LocalFacts {
@@ -318,7 +338,11 @@ impl Actions {
         }
     }
 
-    pub(super) async fn company_of(&self, tx: &Tx, subject: Subject) -> Result<Option<CompanyId>, StoreError> {
+    pub(super) async fn company_of(
+        &self,
+        tx: &Tx,
+        subject: Subject,
+    ) -> Result<Option<CompanyId>, StoreError> {
         Ok(match subject {
             Subject::Registration(id) => tx.registration(id).await?.map(|registration| registration.company),
             Subject::Connection(id) => tx.connection(id).await?.and_then(|connection| connection.company),

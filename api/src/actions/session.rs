@@ -56,7 +56,8 @@ impl Actions {
             return self.not_signed_in(tx, &key, "password").await;
         };
         let account = self.store.account_by_email(&key).await?;
-        let stored = account.as_ref().filter(|account| account.active).and_then(|a| a.password_hash.as_deref());
+        let stored =
+            account.as_ref().filter(|account| account.active).and_then(|a| a.password_hash.as_deref());
         let stored = stored.map(PasswordHash::parse).transpose().map_err(hashing)?;
         let peppered = || candidate.peppered(|bytes| self.keys.mac(MacPurpose::PasswordPepper, &[bytes]));
         let verified = self.passwords.verify(peppered()?, stored.as_ref()).await.map_err(hashing)?;
@@ -87,7 +88,13 @@ impl Actions {
     ///
     /// # Errors
     /// `MAIL_OFF`, `RATE_LIMITED`.
-    pub async fn request_code(&self, call: &Call, email: &str, browser: &str, from: Option<IpAddr>) -> Done<()> {
+    pub async fn request_code(
+        &self,
+        call: &Call,
+        email: &str,
+        browser: &str,
+        from: Option<IpAddr>,
+    ) -> Done<()> {
         if !self.profile.mail_on {
             let message = "This instance sends no letters. Sign in with your password.";
             return Err(Refusal::new(RefusalCode::MailOff, message).into());
@@ -201,12 +208,18 @@ impl Actions {
     pub async fn still_signed_in(&self, person: &Person) -> Done<bool> {
         let now = self.world.now();
         let user = match person.means {
-            Means::Session { id, .. } => {
-                self.store.session_by_id(id).await?.filter(|session| stands(session, now)).map(|session| session.account)
-            }
-            Means::AccessToken(id) => {
-                self.store.access_token_by_id(id).await?.filter(|(_, until)| now < *until).map(|(user, _)| user)
-            }
+            Means::Session { id, .. } => self
+                .store
+                .session_by_id(id)
+                .await?
+                .filter(|session| stands(session, now))
+                .map(|session| session.account),
+            Means::AccessToken(id) => self
+                .store
+                .access_token_by_id(id)
+                .await?
+                .filter(|(_, until)| now < *until)
+                .map(|(user, _)| user),
             Means::Host => return Ok(true),
         };
         let Some(account) = (match user {
@@ -285,7 +298,9 @@ impl Actions {
         tx.audit("session.start", "ADDRESS", crate::domain::link::hex(&mac), "CREDENTIALS_INVALID", details);
         tx.commit().await?;
         let message = match means {
-            "code" => "The code is wrong, used, too old, or was asked for in another browser. Ask for another letter.",
+            "code" => {
+                "The code is wrong, used, too old, or was asked for in another browser. Ask for another letter."
+            }
             _ => "The address and the password do not belong together.",
         };
         Err(Refusal::new(RefusalCode::CredentialsInvalid, message).into())

@@ -117,7 +117,12 @@ impl Actions {
     }
 
     /// What the provider does with it: keeps the choice, answers its offer and the digest over both.
-    pub(super) async fn receive_settings(&self, tx: &mut Tx, connection: &Connection, body: Value) -> Done<Value> {
+    pub(super) async fn receive_settings(
+        &self,
+        tx: &mut Tx,
+        connection: &Connection,
+        body: Value,
+    ) -> Done<Value> {
         if connection.part != Part::Provider {
             // On the consumer this is the provider's nudge that its offer changed.
             let work = crate::domain::effect::Work::SyncSettings(connection.id);
@@ -126,7 +131,8 @@ impl Actions {
         }
         let request: SyncRequest = serde_json::from_value(body).map_err(|_| malformed())?;
         if request.schema != SCHEMA {
-            let message = format!("Settings of schema {} are not understood here, only {SCHEMA}.", request.schema);
+            let message =
+                format!("Settings of schema {} are not understood here, only {SCHEMA}.", request.schema);
             return Err(Refusal::new(RefusalCode::VersionUnsupported, message).into());
         }
         let mut record = tx.settings(connection.id).await?;
@@ -171,7 +177,8 @@ impl Actions {
             record_producers: from_wire(answer.record_producers)?,
             task_definitions: from_wire(answer.task_definitions)?,
         };
-        let agrees = data_encoding::BASE64URL_NOPAD.encode(&settings_digest(&record.settings)) == answer.digest;
+        let agrees =
+            data_encoding::BASE64URL_NOPAD.encode(&settings_digest(&record.settings)) == answer.digest;
         let before = record.settings.choice.clone();
         record.settings.auto_activate();
         let settled = record.settings.choice == before;
@@ -192,7 +199,8 @@ impl Actions {
 }
 
 fn apply(settings: &mut Settings, part: Part, change: SettingsChange) -> Result<(), Refusal> {
-    let theirs = |field: &str| Refusal::invalid(field, "This part of the settings belongs to the other side.");
+    let theirs =
+        |field: &str| Refusal::invalid(field, "This part of the settings belongs to the other side.");
     let SettingsChange {
         auto_activate_record_producers,
         auto_activate_task_definitions,

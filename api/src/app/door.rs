@@ -53,8 +53,13 @@ impl Backend for Door {
     }
 
     /// A token in `connection_init` counts before what the upgrade brought: browsers cannot set headers there.
-    async fn caller_from_init(&self, upgrade: &Caller, payload: Option<&Map<String, Value>>) -> Result<Caller, AuthError> {
-        let given = payload.and_then(|payload| payload.iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization")));
+    async fn caller_from_init(
+        &self,
+        upgrade: &Caller,
+        payload: Option<&Map<String, Value>>,
+    ) -> Result<Caller, AuthError> {
+        let given = payload
+            .and_then(|payload| payload.iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization")));
         let Some((_, token)) = given else { return Ok(upgrade.clone()) };
         let value = token.as_str().and_then(|token| token.parse().ok()).ok_or(AuthError::Rejected)?;
         let mut headers = HeaderMap::new();
@@ -82,7 +87,10 @@ impl Backend for Door {
     }
 
     fn trace_id(&self, headers: &HeaderMap) -> String {
-        let given = headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(TraceId::from_traceparent);
+        let given = headers
+            .get("traceparent")
+            .and_then(|value| value.to_str().ok())
+            .and_then(TraceId::from_traceparent);
         given.unwrap_or_else(|| self.actions.fresh_trace()).to_string()
     }
 

@@ -2,9 +2,9 @@
 
 use chrono::TimeDelta;
 
+use super::Timestamp;
 use super::id::{AttemptId, ConnectionId, UserId};
 use super::refusal::{Refusal, RefusalCode};
-use super::Timestamp;
 
 words! {
     /// An ordered step of onboarding.
@@ -161,8 +161,15 @@ impl Attempt {
             failure: None,
         };
         let phases = PhaseName::ALL.iter().copied().map(phase).collect();
-        let mut attempt =
-            Self { id, connection, number, started_by, started_at: now, state: AttemptState::Running, phases };
+        let mut attempt = Self {
+            id,
+            connection,
+            number,
+            started_by,
+            started_at: now,
+            state: AttemptState::Running,
+            phases,
+        };
         attempt.advance(now);
         attempt
     }

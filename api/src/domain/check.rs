@@ -143,13 +143,17 @@ impl CheckCode {
             C::ContactInCompany => (High, true, "Does the contact belong to the company?"),
             C::ContactEmail => (High, true, "Has the contact a mail address that letters can be sent to?"),
             C::MailService => (Low, false, "Is mail switched on, so that the link goes out by itself?"),
-            C::DuplicateRegistration => (High, true, "Is this the only unfinished registration for its company and URL?"),
+            C::DuplicateRegistration => {
+                (High, true, "Is this the only unfinished registration for its company and URL?")
+            }
             C::DuplicateConnection => (High, true, "Is there no connection to that instance yet?"),
             C::StaleAttempts => (Moderate, true, "Is nothing left of earlier attempts?"),
             C::KeyServiceHealth => (Critical, true, "Can the key service do its work?"),
             C::PeerUrlSafe => (High, true, "Is the other instance's URL one that may be called?"),
             C::PeerDns => (High, true, "Does the other instance's name resolve?"),
-            C::PeerTls => (High, true, "Is the other instance's TLS certificate valid, and for 30 days more?"),
+            C::PeerTls => {
+                (High, true, "Is the other instance's TLS certificate valid, and for 30 days more?")
+            }
             C::PeerIsLinkspan => (High, true, "Does a Linkspan with a valid identity answer at the URL?"),
             C::PeerVersion => (High, true, "Do both instances speak a common protocol version?"),
             C::PeerIsNotUs => (High, true, "Is the other instance another one than this?"),

@@ -3,11 +3,13 @@
 
 use chrono::TimeDelta;
 
+use super::Timestamp;
 use super::effect::Step;
-use super::id::{AttemptId, ChannelId, CompanyId, ConnectionId, InstanceId, LinkId, RegistrationId, ScanId, UserId};
+use super::id::{
+    AttemptId, ChannelId, CompanyId, ConnectionId, InstanceId, LinkId, RegistrationId, ScanId, UserId,
+};
 use super::origin::Origin;
 use super::refusal::{Refusal, RefusalCode};
-use super::Timestamp;
 
 words! {
     /// What *we* are in a connection.
@@ -217,7 +219,8 @@ impl Connection {
         if expected != scan {
             return (self, None);
         }
-        self.state = if passed { State::Validated { scan, at: now } } else { State::ValidationFailed { scan } };
+        self.state =
+            if passed { State::Validated { scan, at: now } } else { State::ValidationFailed { scan } };
         (self, then_start.filter(|_| passed))
     }
 

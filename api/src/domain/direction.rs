@@ -2,8 +2,8 @@
 
 use chrono::TimeDelta;
 
-use super::connection::ConnectionState;
 use super::Timestamp;
+use super::connection::ConnectionState;
 
 words! {
     /// Which way messages go.
@@ -124,7 +124,12 @@ impl Evidence {
 
     /// What is shown: *Disputed* when the peer sees the same direction up and we see it down, or the reverse.
     #[must_use]
-    pub fn status(&self, state: ConnectionState, measure: Measure, now: Timestamp) -> Option<DirectionStatus> {
+    pub fn status(
+        &self,
+        state: ConnectionState,
+        measure: Measure,
+        now: Timestamp,
+    ) -> Option<DirectionStatus> {
         let ours = self.seen(state, measure, now)?;
         let works = |status| match status {
             DirectionStatus::Up | DirectionStatus::Slow => Some(true),

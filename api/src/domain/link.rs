@@ -4,10 +4,10 @@ use std::fmt;
 
 use uuid::Uuid;
 
+use super::Timestamp;
 use super::id::LinkId;
 use super::origin::{Origin, OriginPolicy};
 use super::refusal::{Refusal, RefusalCode};
-use super::Timestamp;
 
 /// Length of a link's secret in bytes.
 pub const SECRET_LENGTH: usize = 32;
@@ -62,7 +62,10 @@ pub struct OpenLink {
 
 impl fmt::Debug for OpenLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OpenLink").field("provider", &self.provider).field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("OpenLink")
+            .field("provider", &self.provider)
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -88,12 +91,16 @@ impl OpenLink {
         let text = text.trim();
         let fragment = text.split_once('#').map_or(text, |(_, fragment)| fragment);
         let part = |name: &str| {
-            fragment.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')).ok_or_else(|| invalid(name))
+            fragment
+                .split('&')
+                .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+                .ok_or_else(|| invalid(name))
         };
         if part("v")? != "1" {
             return Err(invalid("v"));
         }
-        let provider = part("p")?.replace("%3A", ":").replace("%2F", "/").replace("%3a", ":").replace("%2f", "/");
+        let provider =
+            part("p")?.replace("%3A", ":").replace("%2F", "/").replace("%3a", ":").replace("%2f", "/");
         Ok(Self {
             provider: Origin::parse(&provider, policy).map_err(|_| invalid("p"))?,
             fingerprint: unhex(part("fp")?).ok_or_else(|| invalid("fp"))?,

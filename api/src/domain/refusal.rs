@@ -121,7 +121,8 @@ impl Refusal {
     /// The verb is not possible in this state.
     #[must_use]
     pub fn wrong_state(what: &str, is: &str, allowed: &[&str]) -> Self {
-        let message = format!("The {what} is {is}; this is possible only when it is {}.", allowed.join(" or "));
+        let message =
+            format!("The {what} is {is}; this is possible only when it is {}.", allowed.join(" or "));
         Self::new(RefusalCode::WrongState, message).reason(is)
     }
 
@@ -134,7 +135,8 @@ impl Refusal {
     /// Someone else changed it since it was read.
     #[must_use]
     pub fn conflict(what: &str) -> Self {
-        let message = format!("The {what} was changed by someone else in the meantime. Load it again, then repeat.");
+        let message =
+            format!("The {what} was changed by someone else in the meantime. Load it again, then repeat.");
         Self::new(RefusalCode::Conflict, message)
     }
 }

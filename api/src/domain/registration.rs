@@ -1,11 +1,11 @@
 //! Registration: the provider's wish to connect one consumer instance, from saving it to *Closed Complete*.
 
+use super::Timestamp;
 use super::effect::{Effect, Step};
 use super::id::{CompanyId, ConnectionId, RegistrationId, ScanId, UserId};
 use super::link::Link;
 use super::origin::Origin;
 use super::refusal::{Refusal, RefusalCode};
-use super::Timestamp;
 
 words! {
     /// What an instance is for.
@@ -244,7 +244,8 @@ impl Registration {
             | State::ClosedIncomplete { .. }
             | State::Expired { .. }
             | State::Cancelled { .. } => {
-                let allowed = [RegistrationState::AwaitingValidation.label(), RegistrationState::Open.label()];
+                let allowed =
+                    [RegistrationState::AwaitingValidation.label(), RegistrationState::Open.label()];
                 Err(Refusal::wrong_state("registration", self.state.name().label(), &allowed))
             }
         }
@@ -270,8 +271,10 @@ impl Registration {
     /// `WRONG_STATE` unless open or validation failed.
     pub fn update(mut self, contact: Option<UserId>, origin: Option<Origin>) -> Result<Step<Self>, Refusal> {
         self.allows(RegistrationVerb::Update)?;
-        let moved = origin.is_some_and(|origin| std::mem::replace(&mut self.origin, origin.clone()) != origin);
-        let reassigned = contact.is_some_and(|contact| std::mem::replace(&mut self.contact, contact) != contact);
+        let moved =
+            origin.is_some_and(|origin| std::mem::replace(&mut self.origin, origin.clone()) != origin);
+        let reassigned =
+            contact.is_some_and(|contact| std::mem::replace(&mut self.contact, contact) != contact);
         let failed = matches!(self.state, State::ValidationFailed { .. });
         if moved || (failed && reassigned) {
             return Ok(self.awaiting());
@@ -309,7 +312,10 @@ impl Registration {
             }
             State::Cancelled { .. } => refused("The provider cancelled this registration.", "CANCELLED"),
             State::WorkInProgress { .. } | State::ClosedComplete { .. } | State::ClosedIncomplete { .. } => {
-                refused("The link was used already. Ask the provider for a new one if that was not you.", "USED")
+                refused(
+                    "The link was used already. Ask the provider for a new one if that was not you.",
+                    "USED",
+                )
             }
             State::AwaitingValidation { .. } | State::ValidationFailed { .. } => {
                 refused("The provider is checking this registration; a new link follows.", "NOT_OPEN")

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::Timestamp;
 use super::id::{AccessTokenId, CompanyId, SessionId, UserId};
 use super::refusal::{Refusal, RefusalCode};
-use super::Timestamp;
 
 words! {
     /// What an account may do. Key roles are separate: being administrator of the application grants none of them.
@@ -168,7 +168,9 @@ impl Requester {
     /// `NOT_AN_ADMINISTRATOR` when neither the administrator's nor the operator's role is granted.
     pub fn operator(&self) -> Result<Operator, Refusal> {
         match self.person() {
-            Some(person) if person.has(Role::Admin) || person.has(Role::Operator) => Ok(Operator(person.user)),
+            Some(person) if person.has(Role::Admin) || person.has(Role::Operator) => {
+                Ok(Operator(person.user))
+            }
             _ => Err(Refusal::new(
                 RefusalCode::NotAnAdministrator,
                 "This needs the role administrator or operator of this instance.",

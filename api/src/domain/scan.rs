@@ -2,10 +2,10 @@
 
 use chrono::TimeDelta;
 
+use super::Timestamp;
 use super::check::{Answer, CheckCode, Finding, Remedy, Suite};
 use super::id::{ConnectionId, RegistrationId, ScanId, UserId};
 use super::registration::Environment;
-use super::Timestamp;
 
 words! {
     /// Where a scan stands.
@@ -223,35 +223,61 @@ pub fn judge(code: CheckCode, facts: &Facts<'_>) -> Answer {
         | C::KeyServiceHealth
         | C::RunningUserIsAdmin
         | C::ProviderCompanyChosen => judge_local(code, facts.local),
-        C::PeerUrlSafe => measured(&facts.peer.url_safe, code, "Register a public https URL, or let an operator allow this network.", |()| Answer::Pass),
-        C::PeerDns => measured(&facts.peer.dns, code, "Correct the URL, or publish the name in DNS.", |_| Answer::Pass),
-        C::PeerTls => measured(&facts.peer.tls, code, "Install a valid certificate for the name on the other instance.", |expiry| {
-            tls(*expiry, facts.now)
-        }),
-        C::PeerIsLinkspan => {
-            measured(&facts.peer.identity, code, "Start Linkspan at the URL, or correct the URL.", |identity| {
+        C::PeerUrlSafe => measured(
+            &facts.peer.url_safe,
+            code,
+            "Register a public https URL, or let an operator allow this network.",
+            |()| Answer::Pass,
+        ),
+        C::PeerDns => {
+            measured(&facts.peer.dns, code, "Correct the URL, or publish the name in DNS.", |_| Answer::Pass)
+        }
+        C::PeerTls => measured(
+            &facts.peer.tls,
+            code,
+            "Install a valid certificate for the name on the other instance.",
+            |expiry| tls(*expiry, facts.now),
+        ),
+        C::PeerIsLinkspan => measured(
+            &facts.peer.identity,
+            code,
+            "Start Linkspan at the URL, or correct the URL.",
+            |identity| {
                 if identity.fingerprint_matches {
                     return Answer::Pass;
                 }
-                finding("The other instance's key is not the one that the link names.", "fingerprint differs", Remedy::Human(
-                    "Do not go on. Ask the provider for a new link over a channel you trust.".to_owned(),
-                ))
-            })
+                finding(
+                    "The other instance's key is not the one that the link names.",
+                    "fingerprint differs",
+                    Remedy::Human(
+                        "Do not go on. Ask the provider for a new link over a channel you trust.".to_owned(),
+                    ),
+                )
+            },
+        ),
+        C::PeerVersion => {
+            measured(&facts.peer.identity, code, "", |identity| versions(identity, facts.versions))
         }
-        C::PeerVersion => measured(&facts.peer.identity, code, "", |identity| versions(identity, facts.versions)),
         C::PeerIsNotUs => measured(&facts.peer.identity, code, "", |identity| {
             if !identity.is_us {
                 return Answer::Pass;
             }
-            finding("The URL leads back to this very instance.", "same instance id", Remedy::Human(
-                "Enter the URL of the other organisation's instance.".to_owned(),
-            ))
+            finding(
+                "The URL leads back to this very instance.",
+                "same instance id",
+                Remedy::Human("Enter the URL of the other organisation's instance.".to_owned()),
+            )
         }),
         C::ClockSkew => measured(&facts.peer.identity, code, "", |identity| skew(identity.clock_offset)),
         C::RegistrationMatches => {
             measured(&facts.peer.registration, code, "Ask the provider for a new link.", |()| Answer::Pass)
         }
-        C::CallBack => measured(&facts.peer.call_back, code, "Make this instance reachable for the provider at its base URL.", |()| Answer::Pass),
+        C::CallBack => measured(
+            &facts.peer.call_back,
+            code,
+            "Make this instance reachable for the provider at its base URL.",
+            |()| Answer::Pass,
+        ),
     }
 }
 
@@ -261,7 +287,9 @@ fn judge_local(code: CheckCode, local: &LocalFacts) -> Answer {
         mutation: mutation.to_owned(),
         variables: variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
     };
-    let contact = |test: fn(&ContactFacts) -> bool, message: &str, remedy: &dyn Fn(&ContactFacts) -> Remedy| match &local.contact {
+    let contact = |test: fn(&ContactFacts) -> bool,
+                   message: &str,
+                   remedy: &dyn Fn(&ContactFacts) -> Remedy| match &local.contact {
         None => Answer::Error("the registration's contact could not be read".to_owned()),
         Some(contact) if test(contact) => Answer::Pass,
         Some(contact) => finding(message, &format!("user {}", contact.user), remedy(contact)),
@@ -280,23 +308,30 @@ fn judge_local(code: CheckCode, local: &LocalFacts) -> Answer {
             local.base_url,
             "This instance does not know the URL under which others reach it.",
             "base_url is empty".to_owned(),
-            Remedy::Config { setting: "base_url".to_owned(), value: "https://your-instance.example.com".to_owned() },
+            Remedy::Config {
+                setting: "base_url".to_owned(),
+                value: "https://your-instance.example.com".to_owned(),
+            },
         ),
         C::ContactActive => contact(|c| c.active, "The contact's account is switched off.", &|c| {
             call("updateContact", &[("userId", c.user.to_string()), ("active", "true".to_owned())])
         }),
-        C::ContactRole => contact(|c| c.has_role, "The contact does not hold the role consumer contact.", &|c| {
-            call("grantRole", &[("userId", c.user.to_string()), ("role", "CONSUMER_CONTACT".to_owned())])
-        }),
+        C::ContactRole => {
+            contact(|c| c.has_role, "The contact does not hold the role consumer contact.", &|c| {
+                call("grantRole", &[("userId", c.user.to_string()), ("role", "CONSUMER_CONTACT".to_owned())])
+            })
+        }
         C::ContactInCompany => contact(|c| c.in_company, "The contact belongs to another company.", &|_| {
             Remedy::Human("Choose a contact of the registration's company.".to_owned())
         }),
         C::ContactEmail => {
             // Only in production must the letter arrive; elsewhere the link can be shared by hand.
             let strict = local.environment == Environment::Production;
-            match contact(|c| c.email_valid, "The contact's mail address is not one that letters can be sent to.", &|_| {
-                Remedy::Human("Correct the contact's mail address.".to_owned())
-            }) {
+            match contact(
+                |c| c.email_valid,
+                "The contact's mail address is not one that letters can be sent to.",
+                &|_| Remedy::Human("Correct the contact's mail address.".to_owned()),
+            ) {
                 Answer::Finding(finding) => Answer::Finding(Finding { blocking: strict, ..finding }),
                 answer => answer,
             }
@@ -327,12 +362,16 @@ fn judge_local(code: CheckCode, local: &LocalFacts) -> Answer {
         ),
         C::KeyServiceHealth => match &local.key_service {
             Ok(None) => Answer::Pass,
-            Ok(Some(degraded)) => warn(finding("The key service works, but not as it should.", degraded, Remedy::Human(
-                "Ask a key manager to look at the key service's health.".to_owned(),
-            ))),
-            Err(component) => finding("The key service cannot do its work.", component, Remedy::Human(
-                "Ask a key manager to look at the key service's health.".to_owned(),
+            Ok(Some(degraded)) => warn(finding(
+                "The key service works, but not as it should.",
+                degraded,
+                Remedy::Human("Ask a key manager to look at the key service's health.".to_owned()),
             )),
+            Err(component) => finding(
+                "The key service cannot do its work.",
+                component,
+                Remedy::Human("Ask a key manager to look at the key service's health.".to_owned()),
+            ),
         },
         C::RunningUserIsAdmin => when(
             local.run_by_admin,
@@ -366,7 +405,12 @@ fn warn(answer: Answer) -> Answer {
     }
 }
 
-fn measured<T>(measure: &Measured<T>, code: CheckCode, remedy: &str, judge: impl FnOnce(&T) -> Answer) -> Answer {
+fn measured<T>(
+    measure: &Measured<T>,
+    code: CheckCode,
+    remedy: &str,
+    judge: impl FnOnce(&T) -> Answer,
+) -> Answer {
     match measure {
         Ok(value) => judge(value),
         Err(Unmeasured::Failed { reason }) => {

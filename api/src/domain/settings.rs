@@ -96,7 +96,15 @@ impl Settings {
             }
         };
         let choice = &mut self.choice;
-        add(choice.auto_activate_record_producers, &mut choice.active_record_producers, &self.offer.record_producers);
-        add(choice.auto_activate_task_definitions, &mut choice.active_task_definitions, &self.offer.task_definitions);
+        add(
+            choice.auto_activate_record_producers,
+            &mut choice.active_record_producers,
+            &self.offer.record_producers,
+        );
+        add(
+            choice.auto_activate_task_definitions,
+            &mut choice.active_task_definitions,
+            &self.offer.task_definitions,
+        );
     }
 }

@@ -120,9 +120,11 @@ pub(super) fn named<T: From<uuid::Uuid>>(kind: super::id::Kind, field: &str, id:
 /// As [`named`].
 pub(super) fn account(field: &str, id: &str) -> Done<UserId> {
     use super::id::Kind;
-    Kind::Contact.read(id).or_else(|| Kind::User.read(id)).map(UserId).ok_or_else(|| {
-        domain::Refusal::not_found("account").field(field).into()
-    })
+    Kind::Contact
+        .read(id)
+        .or_else(|| Kind::User.read(id))
+        .map(UserId)
+        .ok_or_else(|| domain::Refusal::not_found("account").field(field).into())
 }
 
 /// For `map_err`: what goes wrong with memory is our fault.

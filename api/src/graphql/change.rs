@@ -75,7 +75,11 @@ impl Follower {
     ///
     /// # Errors
     /// `INVALID_INPUT` for a cursor that was never given out or is too old.
-    pub(super) async fn all(ask: &Ask<'_>, subjects: Vec<SubjectKind>, after: Option<String>) -> Result<Self> {
+    pub(super) async fn all(
+        ask: &Ask<'_>,
+        subjects: Vec<SubjectKind>,
+        after: Option<String>,
+    ) -> Result<Self> {
         // Before the number is read, so that nothing is announced between the two.
         let announced = ask.actions.watch();
         let cursor = match &after {
@@ -138,7 +142,8 @@ impl Follower {
     }
 
     async fn read(&mut self) -> Result<()> {
-        let changes = self.load.reader().changes(self.cursor, &self.subjects, self.id, BATCH).await.map_err(ours)?;
+        let changes =
+            self.load.reader().changes(self.cursor, &self.subjects, self.id, BATCH).await.map_err(ours)?;
         self.queue = changes.into();
         Ok(())
     }
@@ -300,7 +305,8 @@ impl ChangeQuery {
     async fn changes(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Those after this cursor; from the oldest that is kept when left out.")] after: Option<String>,
+        #[graphql(desc = "Those after this cursor; from the oldest that is kept when left out.")]
+        after: Option<String>,
         #[graphql(desc = "Only of these kinds of things.")] subjects: Option<Vec<ChangeSubject>>,
         #[graphql(desc = "At most so many, 250 at most; 50 when nothing is given.")] first: Option<i32>,
     ) -> Result<ChangeLog> {
@@ -310,7 +316,8 @@ impl ChangeQuery {
             Some(after) => start(ask.reader(), after).await?,
             None => 0,
         };
-        let mut changes = ask.reader().changes(from, &kinds(subjects), None, limit + 1).await.map_err(ours)?;
+        let mut changes =
+            ask.reader().changes(from, &kinds(subjects), None, limit + 1).await.map_err(ours)?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let has_more = changes.len() > limit;
         changes.truncate(limit);

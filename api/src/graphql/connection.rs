@@ -129,7 +129,8 @@ impl ConnectionRecord {
     /// What can be done with it, and whether it can be done now by whoever asks.
     async fn actions(&self, ctx: &Context<'_>) -> Result<Vec<Action>> {
         let ask = Ask::anyone(ctx)?;
-        let action = |verb: &ConnectionVerb| Action::new(&ask, verb.as_str(), verb.label(), self.0.allows(*verb));
+        let action =
+            |verb: &ConnectionVerb| Action::new(&ask, verb.as_str(), verb.label(), self.0.allows(*verb));
         Ok(ConnectionVerb::ALL.iter().map(action).collect())
     }
 
@@ -278,7 +279,9 @@ impl ConnectionQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which ones; all when left out.")] filter: Option<ConnectionsFilter>,
-        #[graphql(desc = "So many from the start, 250 at most; 50 when nothing is given.")] first: Option<i32>,
+        #[graphql(desc = "So many from the start, 250 at most; 50 when nothing is given.")] first: Option<
+            i32,
+        >,
         #[graphql(desc = "With `first`: after the item with this cursor.")] after: Option<String>,
         #[graphql(desc = "So many from the end, 250 at most.")] last: Option<i32>,
         #[graphql(desc = "With `last`: before the item with this cursor.")] before: Option<String>,

@@ -59,7 +59,9 @@ pub(super) fn store(error: &StoreError) -> Error {
 /// What a query answers when an action failed.
 pub(super) fn failed(failure: Failure) -> Error {
     match failure {
-        Failure::Refused(refusal) if refusal.code == RefusalCode::NotAnAdministrator => forbidden(refusal.message),
+        Failure::Refused(refusal) if refusal.code == RefusalCode::NotAnAdministrator => {
+            forbidden(refusal.message)
+        }
         Failure::Refused(refusal) if refusal.code == RefusalCode::NotFound => forbidden(refusal.message),
         Failure::Refused(refusal) => invalid(refusal.message),
         failure => internal(&failure),

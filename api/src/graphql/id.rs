@@ -153,7 +153,9 @@ mod tests {
         let no_uuid = encode("Scan", "1");
         let padded = format!("{}=", *Kind::Scan.id(ID));
         let bare = ID.to_string();
-        for text in ["", "x", "bm9wZTo5OTk5", "../../etc/passwd", "%00", "é", &long, &other, &no_uuid, &padded, &bare] {
+        for text in
+            ["", "x", "bm9wZTo5OTk5", "../../etc/passwd", "%00", "é", &long, &other, &no_uuid, &padded, &bare]
+        {
             assert_eq!(decode(text), None, "{text:.20}");
         }
     }

@@ -194,9 +194,13 @@ impl InstanceMutation {
             super::ask::check(&input)?;
             let description = match input.description {
                 Some(description) => description,
-                None => ask.reader().provider_record().await?.map(|record| record.description).unwrap_or_default(),
+                None => {
+                    ask.reader().provider_record().await?.map(|record| record.description).unwrap_or_default()
+                }
             };
-            ask.actions.save_provider_record(ask.call, &input.name, &description, input.expected_revision).await
+            ask.actions
+                .save_provider_record(ask.call, &input.name, &description, input.expected_revision)
+                .await
         };
         Ok(ProviderRecordPayload::new(ask.settle(done.await)?, ProviderRecord))
     }

@@ -131,7 +131,11 @@ pub(super) struct IssueQuery;
 #[Object]
 impl IssueQuery {
     /// An issue; null when there is none with this id, or it is not yours to see.
-    async fn issue(&self, ctx: &Context<'_>, #[graphql(desc = "Its global id.")] id: ID) -> Result<Option<Issue>> {
+    async fn issue(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Its global id.")] id: ID,
+    ) -> Result<Option<Issue>> {
         let id = Kind::Issue.read(&id).map(IssueId);
         Ok(Ask::new(ctx)?.load.maybe(id).await?.map(Issue))
     }
@@ -142,7 +146,9 @@ impl IssueQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which ones; all when left out.")] filter: Option<IssuesFilter>,
-        #[graphql(desc = "So many from the start, 250 at most; 50 when nothing is given.")] first: Option<i32>,
+        #[graphql(desc = "So many from the start, 250 at most; 50 when nothing is given.")] first: Option<
+            i32,
+        >,
         #[graphql(desc = "With `first`: after the item with this cursor.")] after: Option<String>,
         #[graphql(desc = "So many from the end, 250 at most.")] last: Option<i32>,
         #[graphql(desc = "With `last`: before the item with this cursor.")] before: Option<String>,

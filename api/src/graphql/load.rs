@@ -248,12 +248,17 @@ impl Loader<CompanyRegistrations> for Source {
     type Value = Vec<Registration>;
     type Error = Shared;
 
-    async fn load(&self, keys: &[CompanyRegistrations]) -> Result<HashMap<CompanyRegistrations, Self::Value>, Shared> {
+    async fn load(
+        &self,
+        keys: &[CompanyRegistrations],
+    ) -> Result<HashMap<CompanyRegistrations, Self::Value>, Shared> {
         let mut all = HashMap::new();
         for (count, keys) in by_count(keys, |key| key.1) {
             let companies: Vec<_> = keys.iter().map(|key| key.0).collect();
             let found = self.0.latest_registrations_of(&companies, count).await?;
-            all.extend(grouped(found.into_iter().map(|thing| (CompanyRegistrations(thing.company, count), thing))));
+            all.extend(grouped(
+                found.into_iter().map(|thing| (CompanyRegistrations(thing.company, count), thing)),
+            ));
         }
         Ok(all)
     }
@@ -268,7 +273,9 @@ impl Loader<CompanyContacts> for Source {
         for (count, keys) in by_count(keys, |key| key.1) {
             let companies: Vec<_> = keys.iter().map(|key| key.0).collect();
             let found = self.0.latest_contacts_of(&companies, count).await?;
-            let pairs = found.into_iter().filter_map(|account| Some((CompanyContacts(account.company?, count), account)));
+            let pairs = found
+                .into_iter()
+                .filter_map(|account| Some((CompanyContacts(account.company?, count), account)));
             all.extend(grouped(pairs));
         }
         Ok(all)

@@ -70,8 +70,13 @@ pub struct Mutation(
 pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
 
 /// How the definitions of the directives that every server has begin.
-const BUILT_IN: [&str; 5] =
-    ["directive @deprecated(", "directive @include(", "directive @oneOf ", "directive @skip(", "directive @specifiedBy("];
+const BUILT_IN: [&str; 5] = [
+    "directive @deprecated(",
+    "directive @include(",
+    "directive @oneOf ",
+    "directive @skip(",
+    "directive @specifiedBy(",
+];
 /// What begins and ends a description.
 const QUOTES: &str = "\"\"\"";
 
@@ -84,7 +89,8 @@ pub fn schema(actions: Actions) -> Schema {
 /// The schema as text: sorted, with one newline at its end.
 #[must_use]
 pub fn sdl() -> String {
-    let options = SDLExportOptions::new().sorted_fields().sorted_arguments().sorted_enum_items().include_specified_by();
+    let options =
+        SDLExportOptions::new().sorted_fields().sorted_arguments().sorted_enum_items().include_specified_by();
     let text = builder().finish().sdl_with_options(options);
     let mut lines: Vec<&str> = Vec::new();
     for line in text.lines() {

@@ -35,8 +35,12 @@ impl Node {
     pub(super) async fn load(ask: &Ask<'_>, kind: Kind, id: uuid::Uuid) -> Result<Option<Self>> {
         let load = ask.load;
         Ok(match kind {
-            Kind::Registration => load.one(RegistrationId(id)).await?.map(|it| Self::Registration(Registration(it))),
-            Kind::Connection => load.one(ConnectionId(id)).await?.map(|it| Self::Connection(ConnectionRecord(it))),
+            Kind::Registration => {
+                load.one(RegistrationId(id)).await?.map(|it| Self::Registration(Registration(it)))
+            }
+            Kind::Connection => {
+                load.one(ConnectionId(id)).await?.map(|it| Self::Connection(ConnectionRecord(it)))
+            }
             Kind::Scan => load.one(ScanId(id)).await?.map(|it| Self::Scan(Scan(it))),
             Kind::Issue => load.one(IssueId(id)).await?.map(|it| Self::Issue(Issue(it))),
             Kind::Company => load.one(CompanyId(id)).await?.map(|it| Self::Company(Company(it))),
@@ -66,7 +70,11 @@ pub(super) struct NodeQuery;
 #[Object]
 impl NodeQuery {
     /// What has this global id; null when there is no such thing, or it is not yours to see.
-    async fn node(&self, ctx: &Context<'_>, #[graphql(desc = "Its global id.")] id: ID) -> Result<Option<Node>> {
+    async fn node(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Its global id.")] id: ID,
+    ) -> Result<Option<Node>> {
         let ask = Ask::new(ctx)?;
         match decode(&id) {
             Some((kind, id)) => Node::load(&ask, kind, id).await,

@@ -103,7 +103,11 @@ fn read(cursor: &str) -> Result<Uuid> {
 }
 
 /// The list as it leaves.
-pub(super) fn list<T, N: OutputType>(slice: Slice<T>, uuid: impl Fn(&T) -> Uuid, make: impl Fn(T) -> N) -> List<N> {
+pub(super) fn list<T, N: OutputType>(
+    slice: Slice<T>,
+    uuid: impl Fn(&T) -> Uuid,
+    make: impl Fn(T) -> N,
+) -> List<N> {
     let edge = |item: T| Edge { cursor: id::row_cursor(uuid(&item)), node: make(item) };
     let edges: Vec<Edge<N>> = slice.items.into_iter().map(edge).collect();
     let page_info = PageInfo {

@@ -3,12 +3,12 @@
 use async_graphql::{Context, ID, Object, Result, SimpleObject};
 
 use super::ask::{Ask, ours};
+use super::error;
 use super::id::Kind;
 use super::load::{CompanyContacts, CompanyRegistrations};
 use super::page::{List, Window, cost, list};
 use super::registration::Registration;
 use super::words::Role;
-use super::error;
 use crate::domain::Timestamp;
 use crate::domain::id::CompanyId;
 use crate::store::{Account, Company as Organisation, Page, RegistrationFilter, Slice};
@@ -49,7 +49,9 @@ impl Company {
     async fn contacts(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "So many from the start, 250 at most; 50 when nothing is given.")] first: Option<i32>,
+        #[graphql(desc = "So many from the start, 250 at most; 50 when nothing is given.")] first: Option<
+            i32,
+        >,
         #[graphql(desc = "With `first`: after the item with this cursor.")] after: Option<String>,
         #[graphql(desc = "So many from the end, 250 at most.")] last: Option<i32>,
         #[graphql(desc = "With `last`: before the item with this cursor.")] before: Option<String>,
@@ -68,7 +70,9 @@ impl Company {
     async fn registrations(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "So many from the start, 250 at most; 50 when nothing is given.")] first: Option<i32>,
+        #[graphql(desc = "So many from the start, 250 at most; 50 when nothing is given.")] first: Option<
+            i32,
+        >,
         #[graphql(desc = "With `first`: after the item with this cursor.")] after: Option<String>,
         #[graphql(desc = "So many from the end, 250 at most.")] last: Option<i32>,
         #[graphql(desc = "With `last`: before the item with this cursor.")] before: Option<String>,
@@ -209,7 +213,9 @@ impl PeopleQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Whose name holds this text, in any case.")] search: Option<String>,
-        #[graphql(desc = "So many from the start, 250 at most; 50 when nothing is given.")] first: Option<i32>,
+        #[graphql(desc = "So many from the start, 250 at most; 50 when nothing is given.")] first: Option<
+            i32,
+        >,
         #[graphql(desc = "With `first`: after the item with this cursor.")] after: Option<String>,
         #[graphql(desc = "So many from the end, 250 at most.")] last: Option<i32>,
         #[graphql(desc = "With `last`: before the item with this cursor.")] before: Option<String>,
@@ -225,7 +231,9 @@ impl PeopleQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Only of this company.")] company_id: Option<ID>,
-        #[graphql(desc = "So many from the start, 250 at most; 50 when nothing is given.")] first: Option<i32>,
+        #[graphql(desc = "So many from the start, 250 at most; 50 when nothing is given.")] first: Option<
+            i32,
+        >,
         #[graphql(desc = "With `first`: after the item with this cursor.")] after: Option<String>,
         #[graphql(desc = "So many from the end, 250 at most.")] last: Option<i32>,
         #[graphql(desc = "With `last`: before the item with this cursor.")] before: Option<String>,
@@ -245,7 +253,9 @@ impl PeopleQuery {
     async fn users(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "So many from the start, 250 at most; 50 when nothing is given.")] first: Option<i32>,
+        #[graphql(desc = "So many from the start, 250 at most; 50 when nothing is given.")] first: Option<
+            i32,
+        >,
         #[graphql(desc = "With `first`: after the item with this cursor.")] after: Option<String>,
         #[graphql(desc = "So many from the end, 250 at most.")] last: Option<i32>,
         #[graphql(desc = "With `last`: before the item with this cursor.")] before: Option<String>,

@@ -5,7 +5,7 @@ use async_graphql::SimpleObject;
 use super::ask::Ask;
 use super::id::Kind;
 use super::words::{RefusalCode, RemedyKind};
-use crate::domain::check as check;
+use crate::domain::check;
 use crate::domain::refusal as domain;
 use crate::domain::scan::Subject;
 
@@ -84,8 +84,14 @@ pub(super) struct RemedyVariable {
 impl Remedy {
     /// The remedy as it leaves; `subject` is what it is about.
     pub(super) fn new(remedy: check::Remedy, subject: Option<Subject>) -> Self {
-        let none =
-            Self { kind: RemedyKind::Human, mutation: None, variables: None, setting: None, value: None, text: None };
+        let none = Self {
+            kind: RemedyKind::Human,
+            mutation: None,
+            variables: None,
+            setting: None,
+            value: None,
+            text: None,
+        };
         match remedy {
             check::Remedy::Call { mutation, variables } => {
                 let variables = variables.into_iter().map(|(name, value)| RemedyVariable {

@@ -4,6 +4,7 @@ use async_graphql::{Context, ID, InputObject, Object, Result, SimpleObject};
 
 use super::ask::{Ask, ours};
 use super::connection::ConnectionRecord;
+use super::error;
 use super::id::Kind;
 use super::issue::Issue;
 use super::load::{LatestScans, OpenIssues};
@@ -12,7 +13,6 @@ use super::people::{Company, Contact, empty};
 use super::refusal::Action;
 use super::scan::Scan;
 use super::words::{Environment, LinkDelivery, RegistrationState};
-use super::error;
 use crate::actions::Failure;
 use crate::domain::Timestamp;
 use crate::domain::id::{CompanyId, RegistrationId};
@@ -92,7 +92,9 @@ impl Registration {
     /// The connection that came of it; null before it was claimed.
     async fn connection(&self, ctx: &Context<'_>) -> Result<Option<ConnectionRecord>> {
         let id = match &self.0.state {
-            State::WorkInProgress { connection, .. } | State::ClosedComplete { connection, .. } => *connection,
+            State::WorkInProgress { connection, .. } | State::ClosedComplete { connection, .. } => {
+                *connection
+            }
             _ => return Ok(None),
         };
         Ok(Ask::anyone(ctx)?.load.one(id).await?.map(ConnectionRecord))
@@ -125,7 +127,8 @@ impl Registration {
     /// What can be done with it, and whether it can be done now by whoever asks.
     async fn actions(&self, ctx: &Context<'_>) -> Result<Vec<Action>> {
         let ask = Ask::anyone(ctx)?;
-        let action = |verb: &RegistrationVerb| Action::new(&ask, verb.as_str(), verb.label(), self.0.allows(*verb));
+        let action =
+            |verb: &RegistrationVerb| Action::new(&ask, verb.as_str(), verb.label(), self.0.allows(*verb));
         Ok(RegistrationVerb::ALL.iter().map(action).collect())
     }
 
@@ -236,7 +239,9 @@ impl RegistrationQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which ones; all when left out.")] filter: Option<RegistrationsFilter>,
-        #[graphql(desc = "So many from the start, 250 at most; 50 when nothing is given.")] first: Option<i32>,
+        #[graphql(desc = "So many from the start, 250 at most; 50 when nothing is given.")] first: Option<
+            i32,
+        >,
         #[graphql(desc = "With `first`: after the item with this cursor.")] after: Option<String>,
         #[graphql(desc = "So many from the end, 250 at most.")] last: Option<i32>,
         #[graphql(desc = "With `last`: before the item with this cursor.")] before: Option<String>,

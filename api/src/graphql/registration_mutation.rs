@@ -126,7 +126,8 @@ impl RegistrationMutation {
             let key = ask.key("createRegistration", &input)?;
             let company: CompanyId = named(Kind::Company, "companyId", &input.company_id)?;
             let contact = account("contactId", &input.contact_id)?;
-            let new = NewRegistration { company, contact, url: input.url, environment: input.environment.into() };
+            let new =
+                NewRegistration { company, contact, url: input.url, environment: input.environment.into() };
             ask.actions.create_registration(ask.call, new, key).await
         };
         Ok(RegistrationPayload::new(ask.settle(done.await)?, Registration))
@@ -206,7 +207,8 @@ impl RegistrationMutation {
             ask.actions.reissue_registration_link(ask.call, id).await
         };
         let (done, refusal) = ask.settle(done.await)?;
-        let (registration, link) = done.map_or((None, None), |(registration, link)| (Some(registration), link));
+        let (registration, link) =
+            done.map_or((None, None), |(registration, link)| (Some(registration), link));
         Ok(ReissueRegistrationLinkPayload {
             registration: registration.map(Registration),
             link: link.map(|link| link.expose_secret().to_owned()),
@@ -224,7 +226,9 @@ impl RegistrationMutation {
         let done = async {
             check(&input)?;
             let Some((Kind::Registration | Kind::Connection, subject)) = id::decode(&input.subject_id) else {
-                return Err(domain::Refusal::not_found("registration or connection").field("subjectId").into());
+                return Err(domain::Refusal::not_found("registration or connection")
+                    .field("subjectId")
+                    .into());
             };
             ask.actions.discard_stale_attempts(ask.call, subject).await
         };

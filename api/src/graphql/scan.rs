@@ -29,8 +29,12 @@ impl CheckSubject {
     /// The subject, as far as it may be seen.
     pub(super) async fn load(ask: &Ask<'_>, subject: Subject) -> Result<Option<Self>> {
         Ok(match subject {
-            Subject::Registration(id) => ask.load.one(id).await?.map(|it| Self::Registration(Registration(it))),
-            Subject::Connection(id) => ask.load.one(id).await?.map(|it| Self::Connection(ConnectionRecord(it))),
+            Subject::Registration(id) => {
+                ask.load.one(id).await?.map(|it| Self::Registration(Registration(it)))
+            }
+            Subject::Connection(id) => {
+                ask.load.one(id).await?.map(|it| Self::Connection(ConnectionRecord(it)))
+            }
         })
     }
 
@@ -190,7 +194,11 @@ pub(super) struct ScanQuery;
 #[Object]
 impl ScanQuery {
     /// A scan; null when there is none with this id, or it is not yours to see.
-    async fn scan(&self, ctx: &Context<'_>, #[graphql(desc = "Its global id.")] id: ID) -> Result<Option<Scan>> {
+    async fn scan(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Its global id.")] id: ID,
+    ) -> Result<Option<Scan>> {
         let id = Kind::Scan.read(&id).map(ScanId);
         Ok(Ask::new(ctx)?.load.maybe(id).await?.map(Scan))
     }
@@ -201,7 +209,9 @@ impl ScanQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Only about this registration or connection.")] subject_id: Option<ID>,
-        #[graphql(desc = "So many from the start, 250 at most; 50 when nothing is given.")] first: Option<i32>,
+        #[graphql(desc = "So many from the start, 250 at most; 50 when nothing is given.")] first: Option<
+            i32,
+        >,
         #[graphql(desc = "With `first`: after the item with this cursor.")] after: Option<String>,
         #[graphql(desc = "So many from the end, 250 at most.")] last: Option<i32>,
         #[graphql(desc = "With `last`: before the item with this cursor.")] before: Option<String>,

@@ -12,7 +12,9 @@ use super::load::LatestAttempt;
 use super::onboarding::OnboardingAttempt;
 use super::registration::Registration;
 use super::scan::Scan;
-use super::words::{AttemptState, ChangeKind, ChangeSubject, ConnectionState, IssueState, RegistrationState, ScanState};
+use super::words::{
+    AttemptState, ChangeKind, ChangeSubject, ConnectionState, IssueState, RegistrationState, ScanState,
+};
 use crate::domain::Timestamp;
 use crate::domain::id::{ConnectionId, IssueId, RegistrationId, ScanId};
 use crate::domain::{attempt, connection, registration, scan};

@@ -6,7 +6,11 @@ use super::{builder, sdl};
 fn the_schema_text_is_the_same_each_time_and_ends_with_one_newline() {
     let text = sdl();
     assert_eq!(text, sdl());
-    assert!(text.ends_with("}\n") || text.ends_with("\"\n") || text.ends_with(")\n"), "{:?}", text.chars().last());
+    assert!(
+        text.ends_with("}\n") || text.ends_with("\"\n") || text.ends_with(")\n"),
+        "{:?}",
+        text.chars().last()
+    );
     assert!(!text.ends_with("\n\n"));
     if let Ok(path) = std::env::var("SDL_OUT") {
         std::fs::write(path, text).unwrap();

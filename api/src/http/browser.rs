@@ -44,7 +44,10 @@ impl State {
             title: "Something went wrong here",
             happened: "This instance could not do what you asked. Nothing was changed.",
             why: None,
-            what_to_do: &["Try again in a moment.", "If it stays so, tell the instance's operator the reference."],
+            what_to_do: &[
+                "Try again in a moment.",
+                "If it stays so, tell the instance's operator the reference.",
+            ],
             go_on: None,
             reference: reference.as_deref(),
         };
@@ -96,7 +99,12 @@ impl State {
     }
 
     /// Whether a form came from a page of the caller's session.
-    pub(super) fn is_session_form(&self, headers: &HeaderMap, call: &Call, token: &str) -> Result<bool, Failure> {
+    pub(super) fn is_session_form(
+        &self,
+        headers: &HeaderMap,
+        call: &Call,
+        token: &str,
+    ) -> Result<bool, Failure> {
         Ok(self.is_own_form(headers) && self.actions.is_form_token(call, token)?)
     }
 }
@@ -167,7 +175,13 @@ mod tests {
 
     #[test]
     fn a_path_of_ours_is_one() {
-        for path in ["/", "/connect?kept=a-b_c", "/oauth/authorize?client_id=a&request_uri=urn%3Aietf", "/a#b", "/a//b"] {
+        for path in [
+            "/",
+            "/connect?kept=a-b_c",
+            "/oauth/authorize?client_id=a&request_uri=urn%3Aietf",
+            "/a#b",
+            "/a//b",
+        ] {
             assert_eq!(local_path(path), Some(path));
         }
     }
@@ -176,8 +190,20 @@ mod tests {
     fn an_address_of_somebody_else_is_no_path_of_ours() {
         let long = format!("/{}", "a".repeat(PATH_LIMIT));
         for text in [
-            "", "a", "//evil.example", "/\\evil.example", "\\\\evil.example", "https://evil.example", "javascript:a",
-            "/\t/evil.example", "/\n/evil.example", " /a", "/a b", "/ä", "/a\\b", &long,
+            "",
+            "a",
+            "//evil.example",
+            "/\\evil.example",
+            "\\\\evil.example",
+            "https://evil.example",
+            "javascript:a",
+            "/\t/evil.example",
+            "/\n/evil.example",
+            " /a",
+            "/a b",
+            "/ä",
+            "/a\\b",
+            &long,
         ] {
             assert_eq!(local_path(text), None, "{text:?}");
         }

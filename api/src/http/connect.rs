@@ -33,7 +33,11 @@ struct Kept {
 }
 
 /// The page has no effect: mail scanners open links too.
-async fn form(With(state): With<State>, headers: HeaderMap, kept: Result<Query<Kept>, QueryRejection>) -> Response {
+async fn form(
+    With(state): With<State>,
+    headers: HeaderMap,
+    kept: Result<Query<Kept>, QueryRejection>,
+) -> Response {
     let call = match state.auth.browser(&headers).await {
         Ok(call) => call,
         Err(failure) => return broken(&state, &failure),
@@ -113,7 +117,8 @@ fn kept_page(state: &State, call: &Call, kept: &str, link: &SecretString) -> Res
     match state.actions.form_token(call) {
         Ok(csrf) => {
             let instance = state.instance();
-            let view = Connect { instance, error: None, kept: Some(kept), provider: provider.as_str(), csrf: &csrf };
+            let view =
+                Connect { instance, error: None, kept: Some(kept), provider: provider.as_str(), csrf: &csrf };
             page(StatusCode::OK, &view)
         }
         Err(failure) => state.failure(call, &failure),

@@ -130,7 +130,8 @@ async fn done(state: &State, call: &Call, id: &str, verb: &str, company: &str) -
     let verb = ConnectionVerb::parse(verb).ok_or_else(|| Refusal::not_found("action"))?;
     match verb {
         ConnectionVerb::ChooseCompany => {
-            let company = Uuid::try_parse(company).map_err(|_| Refusal::invalid("companyId", "Choose a company."))?;
+            let company =
+                Uuid::try_parse(company).map_err(|_| Refusal::invalid("companyId", "Choose a company."))?;
             actions.choose_provider_company(call, id, CompanyId(company)).await?;
         }
         ConnectionVerb::RunChecks => drop(actions.run_pre_onboarding_checks(call, id).await?),

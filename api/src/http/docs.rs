@@ -36,7 +36,8 @@ async fn check(With(state): With<State>, Path(asked): Path<String>) -> Response 
         Severity::Moderate => "It would work, but not as it should.",
         Severity::Low => "Worth knowing.",
     };
-    let blocks = if spec.blocking { "A finding stops what comes next." } else { "A finding is a warning only." };
+    let blocks =
+        if spec.blocking { "A finding stops what comes next." } else { "A finding is a warning only." };
     let title = format!("Check: {}", code.label());
     let why = format!("{weight} {blocks} The check takes at most {} seconds.", spec.time_limit.num_seconds());
     let view = Message {
@@ -103,9 +104,13 @@ const fn what_to_do(code: RefusalCode) -> &'static [&'static str] {
             "Sign in as the contact named in the registration.",
             "Or ask the provider to name another contact.",
         ],
-        C::ContactInactive => &["Ask the provider to switch the contact's account on, or to name another contact."],
+        C::ContactInactive => {
+            &["Ask the provider to switch the contact's account on, or to name another contact."]
+        }
         C::ContactNotInCompany => &["Choose a contact of the registration's company."],
-        C::NotAnAdministrator => &["Ask an administrator of this instance to do it, or to grant you the role."],
+        C::NotAnAdministrator => {
+            &["Ask an administrator of this instance to do it, or to grant you the role."]
+        }
         C::DuplicateConnection => &["Use the connection that exists, or end it first."],
         C::DuplicateRegistration => &["Finish or cancel the other registration first."],
         C::Duplicate => &["Choose another name, or use what exists."],
@@ -114,14 +119,18 @@ const fn what_to_do(code: RefusalCode) -> &'static [&'static str] {
         C::ValidationStale => &["Wait: the checks run again by themselves.", "Then repeat."],
         C::WrongState => &["Look at its present state, and at the actions that are possible in it."],
         C::VersionUnsupported => &["Update the older of the two instances."],
-        C::PeerUnreachable => &["Look at the reason: it names the step that failed.", "Ask the other side's operator."],
+        C::PeerUnreachable => {
+            &["Look at the reason: it names the step that failed.", "Ask the other side's operator."]
+        }
         C::PeerRefused => &["The reason is the other side's code: look it up here."],
         C::PeerIdentityMismatch => &[
             "Go no further: whoever answers is not who the link names.",
             "Compare the fingerprints with the other side by telephone.",
         ],
         C::ClockSkew => &["Synchronise both clocks (NTP), then repeat."],
-        C::KeyConfirmationFailed => &["Start over. If it fails again, tell both operators: somebody may be between."],
+        C::KeyConfirmationFailed => {
+            &["Start over. If it fails again, tell both operators: somebody may be between."]
+        }
         C::PolicyDenied => &["Ask whoever manages the key access policies."],
         C::KeyServiceUnhealthy => &["Ask the operator to look at the component that the reason names."],
         C::Conflict => &["Load it again, then repeat your change."],

@@ -15,7 +15,8 @@ use super::State;
 use super::browser::{FORM_LIMIT, retry_after, see_other, sign_in_url};
 use super::pages::{self, page, page_with_form_target};
 use crate::actions::authorization::{
-    Approval, ClientCredentials, DETAILS_TYPE, Decided, Decision, Mismatch, OAuthCode, OAuthFailure, Push, Redeem, SCOPE,
+    Approval, ClientCredentials, DETAILS_TYPE, Decided, Decision, Mismatch, OAuthCode, OAuthFailure, Push,
+    Redeem, SCOPE,
 };
 use crate::actions::{Call, Failure};
 
@@ -79,7 +80,11 @@ struct PushForm {
     push: Push,
 }
 
-async fn push(With(state): With<State>, headers: HeaderMap, form: Result<Form<Params>, FormRejection>) -> Response {
+async fn push(
+    With(state): With<State>,
+    headers: HeaderMap,
+    form: Result<Form<Params>, FormRejection>,
+) -> Response {
     let result = async {
         let call = state.auth.anonymous(&headers)?;
         let PushForm { client, push } = read(form)?;
@@ -102,7 +107,11 @@ struct TokenForm {
     redeem: Redeem,
 }
 
-async fn token(With(state): With<State>, headers: HeaderMap, form: Result<Form<Params>, FormRejection>) -> Response {
+async fn token(
+    With(state): With<State>,
+    headers: HeaderMap,
+    form: Result<Form<Params>, FormRejection>,
+) -> Response {
     let result = async {
         let call = state.auth.anonymous(&headers)?;
         let TokenForm { client, redeem } = read(form)?;
@@ -133,7 +142,11 @@ struct RevokeForm {
     token: Option<String>,
 }
 
-async fn revoke(With(state): With<State>, headers: HeaderMap, form: Result<Form<Params>, FormRejection>) -> Response {
+async fn revoke(
+    With(state): With<State>,
+    headers: HeaderMap,
+    form: Result<Form<Params>, FormRejection>,
+) -> Response {
     let result = async {
         let call = state.auth.anonymous(&headers)?;
         let RevokeForm { client, token } = read(form)?;

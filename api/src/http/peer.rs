@@ -93,7 +93,8 @@ async fn message(State(actions): State<Actions>, request: Request) -> Response {
 
 /// A peer is nobody until its signature, token or seal says otherwise; that is the action's to check.
 fn call(actions: &Actions, headers: &HeaderMap) -> Call {
-    let given = headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(TraceId::from_traceparent);
+    let given =
+        headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(TraceId::from_traceparent);
     Call { requester: Requester::Anonymous, trace: given.unwrap_or_else(|| actions.fresh_trace()) }
 }
 
@@ -116,7 +117,8 @@ async fn read<T: DeserializeOwned>(request: Request, limit: usize) -> Result<T, 
 }
 
 fn malformed(reason: &str) -> Refusal {
-    Refusal::new(RefusalCode::InvalidInput, "The message does not have the form that this endpoint takes.").reason(reason)
+    Refusal::new(RefusalCode::InvalidInput, "The message does not have the form that this endpoint takes.")
+        .reason(reason)
 }
 
 fn answer(call: &Call, outcome: Result<impl axum::response::IntoResponse, Failure>) -> Response {

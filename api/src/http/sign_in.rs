@@ -56,7 +56,12 @@ async fn form(With(state): With<State>, wanted: Result<Query<Wanted>, QueryRejec
     sign_in_page(&state, StatusCode::OK, None, "", local_path(&return_to).unwrap_or("/"))
 }
 
-async fn with_password(With(state): With<State>, headers: HeaderMap, extensions: Extensions, body: Body) -> Response {
+async fn with_password(
+    With(state): With<State>,
+    headers: HeaderMap,
+    extensions: Extensions,
+    body: Body,
+) -> Response {
     let Ok(Form(posted)) = body else { return state.foreign() };
     if !state.is_own_form(&headers) {
         return state.foreign();
@@ -78,7 +83,12 @@ async fn with_password(With(state): With<State>, headers: HeaderMap, extensions:
     }
 }
 
-async fn request_code(With(state): With<State>, headers: HeaderMap, extensions: Extensions, body: Body) -> Response {
+async fn request_code(
+    With(state): With<State>,
+    headers: HeaderMap,
+    extensions: Extensions,
+    body: Body,
+) -> Response {
     let Ok(Form(posted)) = body else { return state.foreign() };
     if !state.is_own_form(&headers) {
         return state.foreign();
@@ -87,7 +97,8 @@ async fn request_code(With(state): With<State>, headers: HeaderMap, extensions: 
         Ok(call) => call,
         Err(failure) => return failed(&state, None, &failure),
     };
-    let secret = match state.auth.browser_secret(&headers).map_or_else(|| state.actions.browser_secret(), Ok) {
+    let secret = match state.auth.browser_secret(&headers).map_or_else(|| state.actions.browser_secret(), Ok)
+    {
         Ok(secret) => secret,
         Err(failure) => return failed(&state, Some(&call), &failure),
     };
@@ -106,7 +117,12 @@ async fn request_code(With(state): With<State>, headers: HeaderMap, extensions: 
     }
 }
 
-async fn verify_code(With(state): With<State>, headers: HeaderMap, extensions: Extensions, body: Body) -> Response {
+async fn verify_code(
+    With(state): With<State>,
+    headers: HeaderMap,
+    extensions: Extensions,
+    body: Body,
+) -> Response {
     let Ok(Form(posted)) = body else { return state.foreign() };
     if !state.is_own_form(&headers) {
         return state.foreign();
@@ -151,7 +167,13 @@ async fn sign_out(With(state): With<State>, headers: HeaderMap, body: Body) -> R
     with_cookie(answer, state.auth.end_cookie())
 }
 
-fn sign_in_page(state: &State, code: StatusCode, error: Option<&str>, email: &str, return_to: &str) -> Response {
+fn sign_in_page(
+    state: &State,
+    code: StatusCode,
+    error: Option<&str>,
+    email: &str,
+    return_to: &str,
+) -> Response {
     let reason = if return_to.starts_with("/oauth/authorize?") {
         Some("To approve a connection, as the contact named in its registration.")
     } else if return_to.starts_with("/connect?") {
@@ -167,8 +189,15 @@ fn sign_in_page(state: &State, code: StatusCode, error: Option<&str>, email: &st
 fn code_page(state: &State, code: StatusCode, error: Option<&str>, email: &str, return_to: &str) -> Response {
     let password_url = sign_in_url(return_to);
     let instance = state.instance();
-    let view =
-        Code { instance, email, minutes: CODE_MINUTES, error, password_url: &password_url, return_to, csrf: "" };
+    let view = Code {
+        instance,
+        email,
+        minutes: CODE_MINUTES,
+        error,
+        password_url: &password_url,
+        return_to,
+        csrf: "",
+    };
     page(code, &view)
 }
 

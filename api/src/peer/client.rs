@@ -51,7 +51,10 @@ impl PeerError {
             }
             Self::Nonsense(status) => Refusal::new(
                 RefusalCode::PeerRefused,
-                format!("The other instance answered with status {}, which is no answer to this.", status.as_u16()),
+                format!(
+                    "The other instance answered with status {}, which is no answer to this.",
+                    status.as_u16()
+                ),
             )
             .reason("NONSENSE"),
         }
@@ -63,7 +66,10 @@ impl PeerError {
         match self {
             Self::Unreachable(error) => !matches!(error.stage, Stage::Refused(_)),
             Self::Refused(refused) => {
-                matches!(refused.code.as_str(), "RATE_LIMITED" | "CONFLICT" | "UNAVAILABLE" | "KEY_SERVICE_UNHEALTHY")
+                matches!(
+                    refused.code.as_str(),
+                    "RATE_LIMITED" | "CONFLICT" | "UNAVAILABLE" | "KEY_SERVICE_UNHEALTHY"
+                )
             }
             Self::Nonsense(status) => status.is_server_error(),
         }
@@ -107,7 +113,11 @@ impl Peer {
     ///
     /// # Errors
     /// [`PeerError`].
-    pub async fn identity(&self, origin: &Origin, trace: TraceId) -> Result<Answer<wire::SignedIdentity>, PeerError> {
+    pub async fn identity(
+        &self,
+        origin: &Origin,
+        trace: TraceId,
+    ) -> Result<Answer<wire::SignedIdentity>, PeerError> {
         self.read(self.outbound.get(origin, wire::IDENTITY, headers(trace, None)).await?)
     }
 

@@ -41,9 +41,10 @@ impl<'de, const N: usize> Deserialize<'de> for Bytes<N> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Blob(bytes) = Blob::deserialize(deserializer)?;
         let length = bytes.len();
-        bytes.try_into().map(Self).map_err(|_| {
-            serde::de::Error::custom(format_args!("{N} bytes expected, {length} found"))
-        })
+        bytes
+            .try_into()
+            .map(Self)
+            .map_err(|_| serde::de::Error::custom(format_args!("{N} bytes expected, {length} found")))
     }
 }
 

@@ -44,7 +44,9 @@ impl Probe {
         }
         let facts = self.outbound.inspect_tls(origin).await.map_err(|error| failed(&error))?;
         let expiry = Timestamp::from_timestamp(facts.not_after, 0);
-        expiry.map(Some).ok_or_else(|| Unmeasured::Broken { why: "the certificate's dates are no dates".to_owned() })
+        expiry
+            .map(Some)
+            .ok_or_else(|| Unmeasured::Broken { why: "the certificate's dates are no dates".to_owned() })
     }
 }
 

@@ -119,7 +119,10 @@ impl Tx {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn authorization_by_request(&self, digest: &[u8; 32]) -> Result<Option<AuthorizationRequest>, StoreError> {
+    pub async fn authorization_by_request(
+        &self,
+        digest: &[u8; 32],
+    ) -> Result<Option<AuthorizationRequest>, StoreError> {
         self.authorization_where(authorization_request::Column::RequestDigest, digest).await
     }
 
@@ -127,7 +130,10 @@ impl Tx {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn authorization_by_code(&self, digest: &[u8; 32]) -> Result<Option<AuthorizationRequest>, StoreError> {
+    pub async fn authorization_by_code(
+        &self,
+        digest: &[u8; 32],
+    ) -> Result<Option<AuthorizationRequest>, StoreError> {
         self.authorization_where(authorization_request::Column::CodeDigest, digest).await
     }
 
@@ -135,7 +141,10 @@ impl Tx {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn authorization_by_token(&self, digest: &[u8; 32]) -> Result<Option<AuthorizationRequest>, StoreError> {
+    pub async fn authorization_by_token(
+        &self,
+        digest: &[u8; 32],
+    ) -> Result<Option<AuthorizationRequest>, StoreError> {
         self.authorization_where(authorization_request::Column::TokenDigest, digest).await
     }
 
@@ -144,7 +153,8 @@ impl Tx {
         column: authorization_request::Column,
         digest: &[u8; 32],
     ) -> Result<Option<AuthorizationRequest>, StoreError> {
-        let found = authorization_request::Entity::find().filter(column.eq(digest.to_vec())).one(&self.txn).await?;
+        let found =
+            authorization_request::Entity::find().filter(column.eq(digest.to_vec())).one(&self.txn).await?;
         found.map(from_row).transpose()
     }
 
@@ -218,7 +228,10 @@ impl Tx {
             value: Set(value.to_owned()),
             expires_at: Set(ms(until)),
         };
-        replay::Entity::insert(row).exec_without_returning(&self.txn).await.map_err(|error| unique(error, "value"))?;
+        replay::Entity::insert(row)
+            .exec_without_returning(&self.txn)
+            .await
+            .map_err(|error| unique(error, "value"))?;
         Ok(())
     }
 }

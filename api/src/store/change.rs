@@ -63,7 +63,8 @@ pub struct Change {
 }
 
 pub(super) async fn head(conn: &impl ConnectionTrait) -> Result<i64, StoreError> {
-    let statement = Statement::from_string(conn.get_database_backend(), "select change_seq from head where id = 1");
+    let statement =
+        Statement::from_string(conn.get_database_backend(), "select change_seq from head where id = 1");
     match conn.query_one_raw(statement).await? {
         Some(row) => Ok(row.try_get("", "change_seq")?),
         None => Ok(0),
@@ -115,14 +116,16 @@ impl Reader {
             }
             Scope::Nothing => return Ok(Vec::new()),
         }
-        let rows = Entity::find().filter(wanted).order_by_asc(Column::Seq).limit(limit).all(self.conn()).await?;
+        let rows =
+            Entity::find().filter(wanted).order_by_asc(Column::Seq).limit(limit).all(self.conn()).await?;
         rows.into_iter().map(change).collect()
     }
 }
 
 fn change(row: Model) -> Result<Change, StoreError> {
     Ok(Change {
-        subject: SubjectKind::parse(&row.subject_kind).ok_or_else(|| inconsistent("change", row.seq, "subject_kind"))?,
+        subject: SubjectKind::parse(&row.subject_kind)
+            .ok_or_else(|| inconsistent("change", row.seq, "subject_kind"))?,
         kind: ChangeKind::parse(&row.kind).ok_or_else(|| inconsistent("change", row.seq, "kind"))?,
         seq: row.seq,
         id: row.subject_id,

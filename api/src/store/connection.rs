@@ -2,7 +2,8 @@
 
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _, Set,
+    ColumnTrait as _, ConnectionTrait, EntityTrait as _, PaginatorTrait as _, QueryFilter as _,
+    QueryOrder as _, Set,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -16,7 +17,9 @@ use crate::domain::Timestamp;
 use crate::domain::attempt::{Attempt, AttemptState};
 use crate::domain::connection::{Connection, ConnectionState, Part, Peer, State};
 use crate::domain::direction::{DirectionStatus, Evidence, Way};
-use crate::domain::id::{AttemptId, ChannelId, CompanyId, ConnectionId, InstanceId, LinkId, RegistrationId, ScanId, UserId};
+use crate::domain::id::{
+    AttemptId, ChannelId, CompanyId, ConnectionId, InstanceId, LinkId, RegistrationId, ScanId, UserId,
+};
 use crate::domain::origin::{Origin, OriginPolicy};
 use crate::domain::settings::Settings;
 use entity::{attempt, connection, direction, service_account, settings};
@@ -113,7 +116,11 @@ pub(super) fn from_row(row: connection::Model) -> Result<Connection, StoreError>
             origin: Origin::parse(&row.origin, &OriginPolicy::ANY).map_err(|_| wrong("origin"))?,
             fingerprint: bytes(Some(&row.fingerprint)).ok_or_else(|| wrong("fingerprint"))?,
             instance: row.instance_id.map(InstanceId),
-            public_key: row.public_key.as_deref().map(|key| bytes(Some(key)).ok_or_else(|| wrong("public_key"))).transpose()?,
+            public_key: row
+                .public_key
+                .as_deref()
+                .map(|key| bytes(Some(key)).ok_or_else(|| wrong("public_key")))
+                .transpose()?,
             name: row.peer_name.clone(),
             version: row.peer_version.clone(),
         },
@@ -216,7 +223,11 @@ pub(super) fn settings_from(row: settings::Model) -> Result<SettingsRecord, Stor
             offer: stored::offer_from(row.offer).ok_or_else(|| wrong("offer"))?,
             choice: stored::choice_from(row.choice).ok_or_else(|| wrong("choice"))?,
         },
-        agreed_digest: row.agreed_digest.as_deref().map(|d| bytes(Some(d)).ok_or_else(|| wrong("agreed_digest"))).transpose()?,
+        agreed_digest: row
+            .agreed_digest
+            .as_deref()
+            .map(|d| bytes(Some(d)).ok_or_else(|| wrong("agreed_digest")))
+            .transpose()?,
         synced_at: row.synced_at.map(at),
         revision: row.revision,
     })
@@ -250,7 +261,10 @@ impl Tx {
     ///
     /// # Errors
     /// As [`Tx::connection`].
-    pub async fn connection_of(&self, registration: RegistrationId) -> Result<Option<Connection>, StoreError> {
+    pub async fn connection_of(
+        &self,
+        registration: RegistrationId,
+    ) -> Result<Option<Connection>, StoreError> {
         connection::Entity::find()
             .filter(connection::Column::RegistrationId.eq(registration.0))
             .one(&self.txn)
@@ -282,7 +296,12 @@ impl Tx {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn rival_connections(&self, origin: &Origin, part: Part, except: Option<ConnectionId>) -> Result<u64, StoreError> {
+    pub async fn rival_connections(
+        &self,
+        origin: &Origin,
+        part: Part,
+        except: Option<ConnectionId>,
+    ) -> Result<u64, StoreError> {
         let mut query = connection::Entity::find()
             .filter(connection::Column::Origin.eq(origin.to_string()))
             .filter(connection::Column::Part.eq(part.as_str()))
@@ -297,11 +316,18 @@ impl Tx {
     ///
     /// # Errors
     /// [`StoreError::Duplicate`] when one to the same origin exists.
-    pub async fn insert_connection(&mut self, connection: &Connection, link_secret: Option<Vec<u8>>) -> Result<(), StoreError> {
+    pub async fn insert_connection(
+        &mut self,
+        connection: &Connection,
+        link_secret: Option<Vec<u8>>,
+    ) -> Result<(), StoreError> {
         let mut row = to_row(connection, self.now_ms(), connection.revision);
         row.link_secret = Set(link_secret);
         row.message_seq = Set(0);
-        connection::Entity::insert(row).exec_without_returning(&self.txn).await.map_err(|e| unique(e, "connection"))?;
+        connection::Entity::insert(row)
+            .exec_without_returning(&self.txn)
+            .await
+            .map_err(|e| unique(e, "connection"))?;
         for way in Way::ALL {
             self.save_evidence(connection.id, *way, &Evidence::default(), None, true).await?;
         }
@@ -364,7 +390,11 @@ impl Tx {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn set_link_secret(&mut self, id: ConnectionId, sealed: Option<Vec<u8>>) -> Result<(), StoreError> {
+    pub async fn set_link_secret(
+        &mut self,
+        id: ConnectionId,
+        sealed: Option<Vec<u8>>,
+    ) -> Result<(), StoreError> {
         connection::Entity::update_many()
             .col_expr(connection::Column::LinkSecret, Expr::value(sealed))
             .filter(connection::Column::Id.eq(id.0))
@@ -390,7 +420,10 @@ impl Tx {
     ///
     /// # Errors
     /// When the database does not answer, or the row matches no legal state.
-    pub async fn attempt(&self, id: AttemptId) -> Result<Option<(Attempt, AttemptWork, Option<Vec<u8>>, i64)>, StoreError> {
+    pub async fn attempt(
+        &self,
+        id: AttemptId,
+    ) -> Result<Option<(Attempt, AttemptWork, Option<Vec<u8>>, i64)>, StoreError> {
         let Some(row) = attempt::Entity::find_by_id(id.0).one(&self.txn).await? else { return Ok(None) };
         let (sealed, revision) = (row.sealed.clone(), row.revision);
         let (attempt, work) = attempt_from(row)?;
@@ -401,7 +434,11 @@ impl Tx {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn insert_attempt(&mut self, attempt: &Attempt, company: Option<CompanyId>) -> Result<(), StoreError> {
+    pub async fn insert_attempt(
+        &mut self,
+        attempt: &Attempt,
+        company: Option<CompanyId>,
+    ) -> Result<(), StoreError> {
         self.discard_attempts(attempt.connection).await?;
         let row = attempt::ActiveModel {
             id: Set(attempt.id.0),
@@ -463,7 +500,13 @@ impl Tx {
         Ok(())
     }
 
-    fn attempt_changed(&mut self, attempt: &Attempt, kind: ChangeKind, revision: i64, company: Option<CompanyId>) {
+    fn attempt_changed(
+        &mut self,
+        attempt: &Attempt,
+        kind: ChangeKind,
+        revision: i64,
+        company: Option<CompanyId>,
+    ) {
         let current = attempt.current();
         let body = json!({
             "state": attempt.state.as_str(),
@@ -471,16 +514,30 @@ impl Tx {
             "phase": current.map(|phase| phase.name.as_str()),
             "phaseState": current.map(|phase| phase.state.as_str()),
         });
-        self.changed(SubjectKind::Onboarding, attempt.connection.0, kind, revision, company.map(|id| id.0), body);
+        self.changed(
+            SubjectKind::Onboarding,
+            attempt.connection.0,
+            kind,
+            revision,
+            company.map(|id| id.0),
+            body,
+        );
     }
 
     /// A direction's evidence, and the status that was last announced for it.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn evidence(&self, id: ConnectionId, way: Way) -> Result<(Evidence, Option<DirectionStatus>), StoreError> {
+    pub async fn evidence(
+        &self,
+        id: ConnectionId,
+        way: Way,
+    ) -> Result<(Evidence, Option<DirectionStatus>), StoreError> {
         let key = (id.0, way.as_str().to_owned());
-        let row = direction::Entity::find_by_id(key).one(&self.txn).await?.ok_or(StoreError::Missing("direction"))?;
+        let row = direction::Entity::find_by_id(key)
+            .one(&self.txn)
+            .await?
+            .ok_or(StoreError::Missing("direction"))?;
         let shown = row.shown.as_deref().and_then(DirectionStatus::parse);
         Ok((evidence_from(row)?.1, shown))
     }
@@ -542,7 +599,11 @@ impl Tx {
     ///
     /// # Errors
     /// [`StoreError::Conflict`].
-    pub async fn save_settings(&mut self, id: ConnectionId, record: &SettingsRecord) -> Result<(), StoreError> {
+    pub async fn save_settings(
+        &mut self,
+        id: ConnectionId,
+        record: &SettingsRecord,
+    ) -> Result<(), StoreError> {
         let row = settings::ActiveModel {
             connection_id: Set(id.0),
             offer: Set(stored::offer_to(&record.settings.offer)),
@@ -552,11 +613,17 @@ impl Tx {
             revision: Set(record.revision + 1),
         };
         if record.revision == 0 {
-            settings::Entity::insert(row).exec_without_returning(&self.txn).await.map_err(|e| unique(e, "settings"))?;
+            settings::Entity::insert(row)
+                .exec_without_returning(&self.txn)
+                .await
+                .map_err(|e| unique(e, "settings"))?;
             return Ok(());
         }
         let filter = settings::Column::Revision.eq(record.revision);
-        let saved = settings::Entity::update_many().set(row).filter(settings::Column::ConnectionId.eq(id.0)).filter(filter);
+        let saved = settings::Entity::update_many()
+            .set(row)
+            .filter(settings::Column::ConnectionId.eq(id.0))
+            .filter(filter);
         if saved.exec(&self.txn).await?.rows_affected == 0 {
             return Err(StoreError::Conflict("settings"));
         }
@@ -581,7 +648,11 @@ impl Tx {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn save_service_account(&mut self, id: ConnectionId, account: &ServiceAccount) -> Result<(), StoreError> {
+    pub async fn save_service_account(
+        &mut self,
+        id: ConnectionId,
+        account: &ServiceAccount,
+    ) -> Result<(), StoreError> {
         let filter = service_account::Column::ConnectionId.eq(id.0);
         service_account::Entity::delete_many().filter(filter).exec(&self.txn).await?;
         let row = service_account::ActiveModel {
@@ -604,7 +675,9 @@ impl Tx {
         let Some(connection) = connection else { return Ok(0) };
         Ok(attempt::Entity::find()
             .filter(attempt::Column::ConnectionId.eq(connection.0))
-            .filter(attempt::Column::State.is_in([AttemptState::Running.as_str(), AttemptState::Failed.as_str()]))
+            .filter(
+                attempt::Column::State.is_in([AttemptState::Running.as_str(), AttemptState::Failed.as_str()]),
+            )
             .order_by_asc(attempt::Column::Number)
             .count(&self.txn)
             .await?)

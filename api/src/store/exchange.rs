@@ -43,7 +43,9 @@ impl Tx {
     /// # Errors
     /// When the database does not answer.
     pub async fn handshake(&self, connection: ConnectionId) -> Result<Option<Handshake>, StoreError> {
-        let Some(row) = handshake::Entity::find_by_id(connection.0).one(&self.txn).await? else { return Ok(None) };
+        let Some(row) = handshake::Entity::find_by_id(connection.0).one(&self.txn).await? else {
+            return Ok(None);
+        };
         let wrong = |column| inconsistent("handshake", connection, column);
         Ok(Some(Handshake {
             connection,
@@ -51,7 +53,11 @@ impl Tx {
             m1_digest: bytes(Some(&row.m1_digest)).ok_or_else(|| wrong("m1_digest"))?,
             m2: row.m2,
             pending: row.pending,
-            m3_digest: row.m3_digest.as_deref().map(|d| bytes(Some(d)).ok_or_else(|| wrong("m3_digest"))).transpose()?,
+            m3_digest: row
+                .m3_digest
+                .as_deref()
+                .map(|d| bytes(Some(d)).ok_or_else(|| wrong("m3_digest")))
+                .transpose()?,
             m4: row.m4,
         }))
     }
@@ -116,7 +122,10 @@ impl Tx {
             answer: Set(answer.to_vec()),
             expires_at: Set(ms(until)),
         };
-        message::Entity::insert(row).exec_without_returning(&self.txn).await.map_err(|error| unique(error, "message"))?;
+        message::Entity::insert(row)
+            .exec_without_returning(&self.txn)
+            .await
+            .map_err(|error| unique(error, "message"))?;
         Ok(())
     }
 }

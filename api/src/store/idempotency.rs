@@ -23,7 +23,10 @@ impl Tx {
     ///
     /// # Errors
     /// `IDEMPOTENCY_CONFLICT` (inner) when the key was used with other input.
-    pub async fn answered(&self, key: &IdempotencyKey) -> Result<Result<Option<String>, Refusal>, StoreError> {
+    pub async fn answered(
+        &self,
+        key: &IdempotencyKey,
+    ) -> Result<Result<Option<String>, Refusal>, StoreError> {
         let id = (self.cause.requester.actor(), key.key.clone());
         let Some(row) = Entity::find_by_id(id).one(&self.txn).await? else { return Ok(Ok(None)) };
         if row.operation != key.operation || row.digest != key.digest {
@@ -49,7 +52,10 @@ impl Tx {
             result: Set(result),
             created_at: Set(self.now_ms()),
         };
-        Entity::insert(row).exec_without_returning(&self.txn).await.map_err(|e| unique(e, "idempotency key"))?;
+        Entity::insert(row)
+            .exec_without_returning(&self.txn)
+            .await
+            .map_err(|e| unique(e, "idempotency key"))?;
         Ok(())
     }
 }

@@ -50,10 +50,15 @@ impl Tx {
             identity_seq: Set(instance.identity_seq),
             created_at: Set(self.now_ms()),
         };
-        Entity::insert(row).exec_without_returning(&self.txn).await.map_err(|error| unique(error, "instance"))?;
+        Entity::insert(row)
+            .exec_without_returning(&self.txn)
+            .await
+            .map_err(|error| unique(error, "instance"))?;
         let sql = "insert into head (id, change_seq, audit_n, audit_hash, registration_number) values (1, 0, 0, $1, 0)";
         let start: Vec<u8> = vec![0; 32];
-        self.txn.execute_raw(Statement::from_sql_and_values(self.txn.get_database_backend(), sql, [start.into()])).await?;
+        self.txn
+            .execute_raw(Statement::from_sql_and_values(self.txn.get_database_backend(), sql, [start.into()]))
+            .await?;
         Ok(())
     }
 

@@ -162,7 +162,14 @@ impl Tx {
             .await?;
         for row in resolved {
             let body = json!({ "state": "RESOLVED", "check": code.as_str() });
-            self.changed(SubjectKind::Issue, row.id, ChangeKind::Updated, row.revision, company.map(|id| id.0), body);
+            self.changed(
+                SubjectKind::Issue,
+                row.id,
+                ChangeKind::Updated,
+                row.revision,
+                company.map(|id| id.0),
+                body,
+            );
         }
         Ok(())
     }

@@ -3,8 +3,8 @@
 use chrono::TimeDelta;
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait as _, DbBackend, EntityTrait as _, FromQueryResult as _, PaginatorTrait as _,
-    QueryFilter as _, QueryOrder as _, Set, Statement,
+    ColumnTrait as _, ConnectionTrait as _, DbBackend, EntityTrait as _, FromQueryResult as _,
+    PaginatorTrait as _, QueryFilter as _, QueryOrder as _, Set, Statement,
 };
 use uuid::Uuid;
 
@@ -88,7 +88,8 @@ impl Tx {
     /// # Errors
     /// When the database does not answer.
     pub async fn has_work(&self, work: &Work) -> Result<bool, StoreError> {
-        let mut query = Entity::find().filter(Column::Kind.eq(work.kind())).filter(Column::State.eq("PENDING"));
+        let mut query =
+            Entity::find().filter(Column::Kind.eq(work.kind())).filter(Column::State.eq("PENDING"));
         if let Some(subject) = work.subject() {
             query = query.filter(Column::SubjectId.eq(subject));
         }
@@ -125,7 +126,8 @@ impl Store {
         let row = Model::from_query_result(&row, "")?;
         Ok(Some(Job {
             id: JobId(row.id),
-            work: Work::parse(&row.kind, row.subject_id).ok_or_else(|| inconsistent("job", row.id, "kind"))?,
+            work: Work::parse(&row.kind, row.subject_id)
+                .ok_or_else(|| inconsistent("job", row.id, "kind"))?,
             trace: TraceId::parse(&row.trace).ok_or_else(|| inconsistent("job", row.id, "trace"))?,
             sealed: row.sealed,
             tries: row.tries,
@@ -146,7 +148,8 @@ impl Store {
             .exec(&self.write)
             .await?;
         if done.rows_affected == 0 {
-            self.release(job, "update job set lease_until = null where id = $1 and fence = $2", vec![]).await?;
+            self.release(job, "update job set lease_until = null where id = $1 and fence = $2", vec![])
+                .await?;
         }
         Ok(())
     }
@@ -155,7 +158,12 @@ impl Store {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn fail_job(&self, job: &Job, error: &str, run_at: Option<Timestamp>) -> Result<(), StoreError> {
+    pub async fn fail_job(
+        &self,
+        job: &Job,
+        error: &str,
+        run_at: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
         let error: String = error.chars().take(ERROR_LENGTH).collect();
         let (state, run_at) = run_at.map_or(("DEAD", 0), |at| ("PENDING", ms(at)));
         self.release(
@@ -180,7 +188,11 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn next_job_at(&self) -> Result<Option<Timestamp>, StoreError> {
-        let row = Entity::find().filter(Column::State.eq("PENDING")).order_by_asc(Column::RunAt).one(&self.read).await?;
+        let row = Entity::find()
+            .filter(Column::State.eq("PENDING"))
+            .order_by_asc(Column::RunAt)
+            .one(&self.read)
+            .await?;
         Ok(row.map(|row| at(row.lease_until.map_or(row.run_at, |lease| lease.max(row.run_at)))))
     }
 

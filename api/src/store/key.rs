@@ -35,7 +35,8 @@ fn from_row(row: Model) -> Result<SealedKey, StoreError> {
 
 fn to_row(key: &SealedKey) -> Result<ActiveModel, StoreError> {
     let id = Uuid::from_bytes(key.id);
-    let count = |value: u64, column| i64::try_from(value).map_err(|_| inconsistent("key_version", id, column));
+    let count =
+        |value: u64, column| i64::try_from(value).map_err(|_| inconsistent("key_version", id, column));
     Ok(ActiveModel {
         id: Set(id),
         module: Set(key.module.clone()),
@@ -58,7 +59,8 @@ fn to_row(key: &SealedKey) -> Result<ActiveModel, StoreError> {
 }
 
 async fn of_module(conn: &impl ConnectionTrait, module: &str) -> Result<Vec<SealedKey>, StoreError> {
-    let rows = Entity::find().filter(Column::Module.eq(module)).order_by_desc(Column::Version).all(conn).await?;
+    let rows =
+        Entity::find().filter(Column::Module.eq(module)).order_by_desc(Column::Version).all(conn).await?;
     rows.into_iter().map(from_row).collect()
 }
 
@@ -94,7 +96,10 @@ impl Tx {
     /// # Errors
     /// [`StoreError::Duplicate`] when the module has that version, or an active key already.
     pub async fn insert_key(&mut self, key: &SealedKey) -> Result<(), StoreError> {
-        Entity::insert(to_row(key)?).exec_without_returning(&self.txn).await.map_err(|error| unique(error, "key"))?;
+        Entity::insert(to_row(key)?)
+            .exec_without_returning(&self.txn)
+            .await
+            .map_err(|error| unique(error, "key"))?;
         Ok(())
     }
 

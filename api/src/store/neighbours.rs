@@ -58,14 +58,24 @@ impl Reader {
             .filter(Column::CompanyId.is_in(companies.iter().map(|id| id.0)))
             .filter(Expr::cust(format!("{newer} < {count}")));
         let Some(query) = self.scoped(query, Column::CompanyId) else { return Ok(Vec::new()) };
-        query.order_by_desc(Column::Id).all(self.conn()).await?.into_iter().map(registration::from_row).collect()
+        query
+            .order_by_desc(Column::Id)
+            .all(self.conn())
+            .await?
+            .into_iter()
+            .map(registration::from_row)
+            .collect()
     }
 
     /// The latest `count` contacts of each of these companies, the newest first.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn latest_contacts_of(&self, companies: &[CompanyId], count: u64) -> Result<Vec<Account>, StoreError> {
+    pub async fn latest_contacts_of(
+        &self,
+        companies: &[CompanyId],
+        count: u64,
+    ) -> Result<Vec<Account>, StoreError> {
         use entity::account::{Column, Entity};
         let newer = "(select count(*) from account newer \
                      where newer.company_id = account.company_id and newer.id > account.id)";

@@ -85,9 +85,11 @@ pub(super) async fn with_roles(
     let mut roles: BTreeMap<Uuid, BTreeSet<Role>> = BTreeMap::new();
     if !rows.is_empty() {
         let ids = rows.iter().map(|row| row.id);
-        let granted = account_role::Entity::find().filter(account_role::Column::AccountId.is_in(ids)).all(conn).await?;
+        let granted =
+            account_role::Entity::find().filter(account_role::Column::AccountId.is_in(ids)).all(conn).await?;
         for row in granted {
-            let role = Role::parse(&row.role).ok_or_else(|| inconsistent("account_role", row.account_id, "role"))?;
+            let role =
+                Role::parse(&row.role).ok_or_else(|| inconsistent("account_role", row.account_id, "role"))?;
             roles.entry(row.account_id).or_default().insert(role);
         }
     }
@@ -107,7 +109,10 @@ pub(super) async fn with_roles(
         .collect())
 }
 
-async fn one(conn: &impl ConnectionTrait, row: Option<account::Model>) -> Result<Option<Account>, StoreError> {
+async fn one(
+    conn: &impl ConnectionTrait,
+    row: Option<account::Model>,
+) -> Result<Option<Account>, StoreError> {
     Ok(with_roles(conn, row.into_iter().collect()).await?.pop())
 }
 
@@ -136,7 +141,11 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn account_by_email(&self, email: &str) -> Result<Option<Account>, StoreError> {
-        one(&self.read, account::Entity::find().filter(account::Column::Email.eq(email)).one(&self.read).await?).await
+        one(
+            &self.read,
+            account::Entity::find().filter(account::Column::Email.eq(email)).one(&self.read).await?,
+        )
+        .await
     }
 
     /// The session with this digest of its cookie.
@@ -144,7 +153,10 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn session(&self, digest: &[u8; 32]) -> Result<Option<Session>, StoreError> {
-        let found = session::Entity::find().filter(session::Column::Digest.eq(digest.to_vec())).one(&self.read).await?;
+        let found = session::Entity::find()
+            .filter(session::Column::Digest.eq(digest.to_vec()))
+            .one(&self.read)
+            .await?;
         Ok(found.map(session_from))
     }
 
@@ -160,7 +172,10 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn access_token_by_id(&self, id: AccessTokenId) -> Result<Option<(UserId, Timestamp)>, StoreError> {
+    pub async fn access_token_by_id(
+        &self,
+        id: AccessTokenId,
+    ) -> Result<Option<(UserId, Timestamp)>, StoreError> {
         let found = access_token::Entity::find_by_id(id.0).one(&self.read).await?;
         Ok(found.map(|row| (UserId(row.account_id), at(row.expires_at))))
     }
@@ -173,8 +188,10 @@ impl Store {
         &self,
         digest: &[u8; 32],
     ) -> Result<Option<(AccessTokenId, UserId, Timestamp)>, StoreError> {
-        let found =
-            access_token::Entity::find().filter(access_token::Column::Digest.eq(digest.to_vec())).one(&self.read).await?;
+        let found = access_token::Entity::find()
+            .filter(access_token::Column::Digest.eq(digest.to_vec()))
+            .one(&self.read)
+            .await?;
         Ok(found.map(|row| (AccessTokenId(row.id), UserId(row.account_id), at(row.expires_at))))
     }
 
@@ -213,8 +230,10 @@ impl Tx {
             created_at: Set(self.now_ms()),
             revision: Set(1),
         };
-        let row =
-            company::Entity::insert(row).exec_with_returning(&self.txn).await.map_err(|error| unique(error, "company"))?;
+        let row = company::Entity::insert(row)
+            .exec_with_returning(&self.txn)
+            .await
+            .map_err(|error| unique(error, "company"))?;
         self.changed(SubjectKind::Company, id, ChangeKind::Created, 1, Some(id), json!({ "name": name }));
         Ok(company_from(row))
     }
@@ -232,7 +251,8 @@ impl Tx {
     /// # Errors
     /// When the database does not answer.
     pub async fn account_by_email(&self, email: &str) -> Result<Option<Account>, StoreError> {
-        one(&self.txn, account::Entity::find().filter(account::Column::Email.eq(email)).one(&self.txn).await?).await
+        one(&self.txn, account::Entity::find().filter(account::Column::Email.eq(email)).one(&self.txn).await?)
+            .await
     }
 
     /// All accounts with a role, for letters to administrators.
@@ -246,7 +266,11 @@ impl Tx {
             .all(&self.txn)
             .await?;
         let ids = holders.into_iter().map(|row| row.account_id);
-        with_roles(&self.txn, account::Entity::find().filter(account::Column::Id.is_in(ids)).all(&self.txn).await?).await
+        with_roles(
+            &self.txn,
+            account::Entity::find().filter(account::Column::Id.is_in(ids)).all(&self.txn).await?,
+        )
+        .await
     }
 
     /// Makes an account.
@@ -299,7 +323,14 @@ impl Tx {
             return Err(StoreError::Conflict("account"));
         }
         let company = account.company.map(|id| id.0);
-        self.changed(SubjectKind::Account, account.id.0, ChangeKind::Updated, account.revision + 1, company, json!({}));
+        self.changed(
+            SubjectKind::Account,
+            account.id.0,
+            ChangeKind::Updated,
+            account.revision + 1,
+            company,
+            json!({}),
+        );
         Ok(())
     }
 
@@ -368,8 +399,14 @@ impl Tx {
     /// # Errors
     /// When the database refuses.
     pub async fn end_all_sessions(&mut self, account: UserId) -> Result<(), StoreError> {
-        session::Entity::delete_many().filter(session::Column::AccountId.eq(account.0)).exec(&self.txn).await?;
-        access_token::Entity::delete_many().filter(access_token::Column::AccountId.eq(account.0)).exec(&self.txn).await?;
+        session::Entity::delete_many()
+            .filter(session::Column::AccountId.eq(account.0))
+            .exec(&self.txn)
+            .await?;
+        access_token::Entity::delete_many()
+            .filter(access_token::Column::AccountId.eq(account.0))
+            .exec(&self.txn)
+            .await?;
         Ok(())
     }
 
@@ -470,7 +507,11 @@ impl Tx {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn revoke_access_token(&mut self, account: UserId, id: AccessTokenId) -> Result<bool, StoreError> {
+    pub async fn revoke_access_token(
+        &mut self,
+        account: UserId,
+        id: AccessTokenId,
+    ) -> Result<bool, StoreError> {
         let gone = access_token::Entity::delete_many()
             .filter(access_token::Column::Id.eq(id.0))
             .filter(access_token::Column::AccountId.eq(account.0))

@@ -1,8 +1,8 @@
 //! Reading within what a requester may see. What they may not see looks exactly like what does not exist.
 
 use sea_orm::{
-    ColumnTrait, Condition, DatabaseConnection, EntityTrait, PaginatorTrait as _, PrimaryKeyTrait, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _, Select,
+    ColumnTrait, Condition, DatabaseConnection, EntityTrait, PaginatorTrait as _, PrimaryKeyTrait,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _, Select,
 };
 use uuid::Uuid;
 
@@ -81,8 +81,11 @@ fn containing(text: &str) -> String {
 
 fn like<C: ColumnTrait>(column: C, text: &str) -> sea_orm::sea_query::SimpleExpr {
     use sea_orm::sea_query::{Expr, ExprTrait as _, Func, LikeExpr};
-    Expr::expr(Func::lower(Expr::col((sea_orm::EntityName::table_name(&C::EntityName::default()).to_owned(), column))))
-        .like(LikeExpr::new(containing(text)).escape('\\'))
+    Expr::expr(Func::lower(Expr::col((
+        sea_orm::EntityName::table_name(&C::EntityName::default()).to_owned(),
+        column,
+    ))))
+    .like(LikeExpr::new(containing(text)).escape('\\'))
 }
 
 impl Reader {
@@ -95,7 +98,11 @@ impl Reader {
     }
 
     /// Keeps a query within what may be seen.
-    pub(super) fn scoped<E: EntityTrait>(&self, query: Select<E>, company: impl ColumnTrait) -> Option<Select<E>> {
+    pub(super) fn scoped<E: EntityTrait>(
+        &self,
+        query: Select<E>,
+        company: impl ColumnTrait,
+    ) -> Option<Select<E>> {
         match self.scope {
             Scope::Everything => Some(query),
             Scope::Company(id) => Some(query.filter(company.eq(id.0))),
@@ -129,7 +136,10 @@ impl Reader {
     /// # Errors
     /// When the database does not answer.
     pub async fn provider_record(&self) -> Result<Option<ProviderRecord>, StoreError> {
-        Ok(entity::provider_record::Entity::find_by_id(1).one(&self.conn).await?.map(registration::provider_from))
+        Ok(entity::provider_record::Entity::find_by_id(1)
+            .one(&self.conn)
+            .await?
+            .map(registration::provider_from))
     }
 
     /// These companies, as far as they may be seen.
@@ -172,10 +182,19 @@ impl Reader {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn accounts(&self, contacts: bool, company: Option<CompanyId>, page: Page) -> Result<Slice<Account>, StoreError> {
+    pub async fn accounts(
+        &self,
+        contacts: bool,
+        company: Option<CompanyId>,
+        page: Page,
+    ) -> Result<Slice<Account>, StoreError> {
         use entity::account::{Column, Entity};
         let mut query = Entity::find();
-        query = if contacts { query.filter(Column::CompanyId.is_not_null()) } else { query.filter(Column::CompanyId.is_null()) };
+        query = if contacts {
+            query.filter(Column::CompanyId.is_not_null())
+        } else {
+            query.filter(Column::CompanyId.is_null())
+        };
         if let Some(company) = company {
             query = query.filter(Column::CompanyId.eq(company.0));
         }
@@ -200,7 +219,11 @@ impl Reader {
     ///
     /// # Errors
     /// As [`Reader::registrations_by_id`].
-    pub async fn registrations(&self, filter: &RegistrationFilter, page: Page) -> Result<Slice<Registration>, StoreError> {
+    pub async fn registrations(
+        &self,
+        filter: &RegistrationFilter,
+        page: Page,
+    ) -> Result<Slice<Registration>, StoreError> {
         use entity::registration::{Column, Entity};
         let mut query = Entity::find();
         if !filter.states.is_empty() {
@@ -231,7 +254,11 @@ impl Reader {
     ///
     /// # Errors
     /// As [`Reader::connections_by_id`].
-    pub async fn connections(&self, filter: &ConnectionFilter, page: Page) -> Result<Slice<Connection>, StoreError> {
+    pub async fn connections(
+        &self,
+        filter: &ConnectionFilter,
+        page: Page,
+    ) -> Result<Slice<Connection>, StoreError> {
         use entity::connection::{Column, Entity};
         let mut query = Entity::find();
         if !filter.states.is_empty() {
@@ -241,7 +268,8 @@ impl Reader {
             query = query.filter(Column::Part.eq(part.as_str()));
         }
         if let Some(text) = &filter.search {
-            query = query.filter(Condition::any().add(like(Column::Origin, text)).add(like(Column::PeerName, text)));
+            query = query
+                .filter(Condition::any().add(like(Column::Origin, text)).add(like(Column::PeerName, text)));
         }
         let Some(query) = self.scoped(query, Column::CompanyId) else { return Ok(page.slice(Vec::new())) };
         self.page(query, Column::Id, page, connection::from_row).await
@@ -251,7 +279,10 @@ impl Reader {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn directions(&self, of: &[ConnectionId]) -> Result<Vec<(ConnectionId, Way, Evidence)>, StoreError> {
+    pub async fn directions(
+        &self,
+        of: &[ConnectionId],
+    ) -> Result<Vec<(ConnectionId, Way, Evidence)>, StoreError> {
         let ids: Vec<Uuid> = of.iter().map(|id| id.0).collect();
         connection::directions(&self.conn, &ids).await
     }
@@ -263,18 +294,29 @@ impl Reader {
     pub async fn attempts(&self, of: &[ConnectionId]) -> Result<Vec<(Attempt, AttemptWork)>, StoreError> {
         use entity::attempt::{Column, Entity};
         let query = Entity::find().filter(Column::ConnectionId.is_in(of.iter().map(|id| id.0)));
-        query.order_by_asc(Column::Number).all(&self.conn).await?.into_iter().map(connection::attempt_from).collect()
+        query
+            .order_by_asc(Column::Number)
+            .all(&self.conn)
+            .await?
+            .into_iter()
+            .map(connection::attempt_from)
+            .collect()
     }
 
     /// The settings of these connections, which the caller has read and so may see.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn settings(&self, of: &[ConnectionId]) -> Result<Vec<(ConnectionId, SettingsRecord)>, StoreError> {
+    pub async fn settings(
+        &self,
+        of: &[ConnectionId],
+    ) -> Result<Vec<(ConnectionId, SettingsRecord)>, StoreError> {
         use entity::settings::{Column, Entity};
         let query = Entity::find().filter(Column::ConnectionId.is_in(of.iter().map(|id| id.0)));
         let rows = query.all(&self.conn).await?;
-        rows.into_iter().map(|row| Ok((ConnectionId(row.connection_id), connection::settings_from(row)?))).collect()
+        rows.into_iter()
+            .map(|row| Ok((ConnectionId(row.connection_id), connection::settings_from(row)?)))
+            .collect()
     }
 
     /// These scans; only for those who may see everything.
@@ -313,7 +355,13 @@ impl Reader {
     pub async fn results(&self, of: &[ScanId]) -> Result<Vec<ScanResult>, StoreError> {
         use entity::scan_result::{Column, Entity};
         let query = Entity::find().filter(Column::ScanId.is_in(of.iter().map(|id| id.0)));
-        query.order_by_asc(Column::Position).all(&self.conn).await?.into_iter().map(scan::result_from).collect()
+        query
+            .order_by_asc(Column::Position)
+            .all(&self.conn)
+            .await?
+            .into_iter()
+            .map(scan::result_from)
+            .collect()
     }
 
     /// These issues, as far as they may be seen.
@@ -350,7 +398,8 @@ impl Reader {
     /// When the database does not answer.
     pub async fn open_issue_count(&self, subject: Subject) -> Result<u64, StoreError> {
         use entity::issue::{Column, Entity};
-        let query = Entity::find().filter(Column::SubjectId.eq(subject.id())).filter(Column::State.eq("OPEN"));
+        let query =
+            Entity::find().filter(Column::SubjectId.eq(subject.id())).filter(Column::State.eq("OPEN"));
         let Some(query) = self.scoped(query, Column::CompanyId) else { return Ok(0) };
         Ok(query.count(&self.conn).await?)
     }

@@ -2,8 +2,8 @@
 
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
-    ColumnTrait as _, Condition, ConnectionTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _,
-    Set, Statement,
+    ColumnTrait as _, Condition, ConnectionTrait as _, EntityTrait as _, PaginatorTrait as _,
+    QueryFilter as _, QueryOrder as _, Set, Statement,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -12,7 +12,9 @@ use super::change::{ChangeKind, SubjectKind};
 use super::tx::Tx;
 use super::{StoreError, at, entity, inconsistent, ms, unique};
 use crate::domain::Timestamp;
-use crate::domain::id::{ClaimId, CompanyId, ConnectionId, InstanceId, LinkId, RegistrationId, ScanId, UserId};
+use crate::domain::id::{
+    ClaimId, CompanyId, ConnectionId, InstanceId, LinkId, RegistrationId, ScanId, UserId,
+};
 use crate::domain::link::{Delivery, Link};
 use crate::domain::origin::{Origin, OriginPolicy};
 use crate::domain::registration::{Environment, Registration, RegistrationState, State};
@@ -96,7 +98,11 @@ pub(super) fn from_row(row: registration::Model) -> Result<Registration, StoreEr
             digest: bytes(row.link_digest.as_deref()).ok_or_else(|| wrong("link_digest"))?,
             issued_at: at(row.link_issued_at.ok_or_else(|| wrong("link_issued_at"))?),
             expires_at: at(row.link_expires_at.ok_or_else(|| wrong("link_expires_at"))?),
-            delivery: row.link_delivery.as_deref().and_then(Delivery::parse).ok_or_else(|| wrong("link_delivery"))?,
+            delivery: row
+                .link_delivery
+                .as_deref()
+                .and_then(Delivery::parse)
+                .ok_or_else(|| wrong("link_delivery"))?,
             contested_at: row.link_contested_at.map(at),
         })
     };
@@ -109,8 +115,12 @@ pub(super) fn from_row(row: registration::Model) -> Result<Registration, StoreEr
             banner: row.banner.clone().ok_or_else(|| wrong("banner"))?,
         },
         RegistrationState::Open => State::Open { link: link()? },
-        RegistrationState::WorkInProgress => State::WorkInProgress { link: link()?, connection: connection()? },
-        RegistrationState::ClosedComplete => State::ClosedComplete { connection: connection()?, at: ended()? },
+        RegistrationState::WorkInProgress => {
+            State::WorkInProgress { link: link()?, connection: connection()? }
+        }
+        RegistrationState::ClosedComplete => {
+            State::ClosedComplete { connection: connection()?, at: ended()? }
+        }
         RegistrationState::ClosedIncomplete => {
             State::ClosedIncomplete { reason: row.reason.clone().ok_or_else(|| wrong("reason"))? }
         }
@@ -147,7 +157,9 @@ fn to_row(registration: &Registration, now: i64, revision: i64) -> registration:
         State::ClosedComplete { connection, at } => (Some(*connection), Some(*at), None),
         State::ClosedIncomplete { reason } => (None, None, Some(reason.clone())),
         State::Expired { at } | State::Cancelled { at } => (None, Some(*at), None),
-        State::AwaitingValidation { .. } | State::ValidationFailed { .. } | State::Open { .. } => (None, None, None),
+        State::AwaitingValidation { .. } | State::ValidationFailed { .. } | State::Open { .. } => {
+            (None, None, None)
+        }
     };
     registration::ActiveModel {
         id: Set(registration.id.0),
@@ -232,7 +244,8 @@ impl Tx {
         };
         let row = if let Some(old) = &old {
             let filter = provider_record::Column::Revision.eq(old.revision);
-            let saved = provider_record::Entity::update_many().set(row).filter(filter).exec_with_returning(&self.txn);
+            let saved =
+                provider_record::Entity::update_many().set(row).filter(filter).exec_with_returning(&self.txn);
             saved.await?.pop().ok_or(StoreError::Conflict("provider record"))?
         } else {
             let saved = provider_record::Entity::insert(row).exec_with_returning(&self.txn).await;
@@ -248,7 +261,8 @@ impl Tx {
     pub async fn next_registration_number(&mut self) -> Result<i64, StoreError> {
         let sql = "update head set registration_number = registration_number + 1 where id = 1
                    returning registration_number";
-        let row = self.txn.query_one_raw(Statement::from_string(self.txn.get_database_backend(), sql)).await?;
+        let row =
+            self.txn.query_one_raw(Statement::from_string(self.txn.get_database_backend(), sql)).await?;
         Ok(row.ok_or(StoreError::Missing("head"))?.try_get("", "registration_number")?)
     }
 
@@ -281,9 +295,11 @@ impl Tx {
         except: Option<RegistrationId>,
     ) -> Result<u64, StoreError> {
         use registration::Column;
-        let rival = Condition::any()
-            .add(Column::Origin.eq(origin.to_string()))
-            .add(Condition::all().add(Column::CompanyId.eq(company.0)).add(Column::Environment.eq(environment.as_str())));
+        let rival = Condition::any().add(Column::Origin.eq(origin.to_string())).add(
+            Condition::all()
+                .add(Column::CompanyId.eq(company.0))
+                .add(Column::Environment.eq(environment.as_str())),
+        );
         let mut query = registration::Entity::find().filter(rival).filter(Column::State.is_not_in(
             RegistrationState::ALL.iter().filter(|state| state.is_final()).map(|state| state.as_str()),
         ));
@@ -311,7 +327,10 @@ impl Tx {
     ///
     /// # Errors
     /// [`StoreError::Conflict`].
-    pub async fn save_registration(&mut self, mut registration: Registration) -> Result<Registration, StoreError> {
+    pub async fn save_registration(
+        &mut self,
+        mut registration: Registration,
+    ) -> Result<Registration, StoreError> {
         let revision = registration.revision + 1;
         let saved = registration::Entity::update_many()
             .set(to_row(&registration, self.now_ms(), revision))
@@ -368,7 +387,12 @@ impl Tx {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn spend_link(&mut self, registration: RegistrationId, link: &Link, reason: &str) -> Result<(), StoreError> {
+    pub async fn spend_link(
+        &mut self,
+        registration: RegistrationId,
+        link: &Link,
+        reason: &str,
+    ) -> Result<(), StoreError> {
         let row = spent_link::ActiveModel {
             link_id: Set(link.id.0),
             digest: Set(link.digest.to_vec()),
@@ -408,7 +432,11 @@ impl Tx {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn claims_since(&self, registration: RegistrationId, since: Timestamp) -> Result<u64, StoreError> {
+    pub async fn claims_since(
+        &self,
+        registration: RegistrationId,
+        since: Timestamp,
+    ) -> Result<u64, StoreError> {
         Ok(claim::Entity::find()
             .filter(claim::Column::RegistrationId.eq(registration.0))
             .filter(claim::Column::CreatedAt.gt(ms(since)))
@@ -435,7 +463,10 @@ impl Tx {
             reason: Set(claim.reason.clone()),
             created_at: Set(self.now_ms()),
         };
-        claim::Entity::insert(row).exec_without_returning(&self.txn).await.map_err(|error| unique(error, "claim"))?;
+        claim::Entity::insert(row)
+            .exec_without_returning(&self.txn)
+            .await
+            .map_err(|error| unique(error, "claim"))?;
         Ok(())
     }
 

@@ -33,7 +33,11 @@ pub(super) fn from_row(row: scan::Model) -> Result<Scan, StoreError> {
     Ok(Scan {
         id: ScanId(row.id),
         suite: Suite::parse(&row.suite).ok_or_else(|| wrong("suite"))?,
-        only: row.only_check.as_deref().map(|code| CheckCode::parse(code).ok_or_else(|| wrong("only_check"))).transpose()?,
+        only: row
+            .only_check
+            .as_deref()
+            .map(|code| CheckCode::parse(code).ok_or_else(|| wrong("only_check")))
+            .transpose()?,
         subject: Subject::parse(&row.subject_kind, row.subject_id).ok_or_else(|| wrong("subject_kind"))?,
         requested_by: row.requested_by.map(UserId),
         requested_by_admin: row.requested_by_admin,
@@ -142,7 +146,12 @@ impl Tx {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn save_result(&mut self, scan: &Scan, result: &ScanResult, company: Option<CompanyId>) -> Result<(), StoreError> {
+    pub async fn save_result(
+        &mut self,
+        scan: &Scan,
+        result: &ScanResult,
+        company: Option<CompanyId>,
+    ) -> Result<(), StoreError> {
         let (message, evidence, remedy, blocking) = match &result.answer {
             Answer::Pass => (None, None, None, false),
             Answer::Error(why) => (Some(why.clone()), None, None, true),
@@ -177,7 +186,13 @@ impl Tx {
         Ok(())
     }
 
-    fn scan_changed(&mut self, scan: &Scan, kind: ChangeKind, company: Option<CompanyId>, result: Option<&ScanResult>) {
+    fn scan_changed(
+        &mut self,
+        scan: &Scan,
+        kind: ChangeKind,
+        company: Option<CompanyId>,
+        result: Option<&ScanResult>,
+    ) {
         let body = json!({
             "state": scan.state.as_str(),
             "check": result.map(|result| result.code.as_str()),

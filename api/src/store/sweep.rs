@@ -20,7 +20,10 @@ impl Tx {
         let now = self.now_ms();
         let (keys, changes) = (ms(self.now() - IDEMPOTENCY_KEPT), ms(self.now() - CHANGES_KEPT));
         let txn = &self.txn;
-        entity::session::Entity::delete_many().filter(entity::session::Column::ExpiresAt.lt(now)).exec(txn).await?;
+        entity::session::Entity::delete_many()
+            .filter(entity::session::Column::ExpiresAt.lt(now))
+            .exec(txn)
+            .await?;
         entity::sign_in_code::Entity::delete_many()
             .filter(entity::sign_in_code::Column::ExpiresAt.lt(now))
             .exec(txn)
@@ -29,13 +32,22 @@ impl Tx {
             .filter(entity::access_token::Column::ExpiresAt.lt(now))
             .exec(txn)
             .await?;
-        entity::replay::Entity::delete_many().filter(entity::replay::Column::ExpiresAt.lt(now)).exec(txn).await?;
-        entity::message::Entity::delete_many().filter(entity::message::Column::ExpiresAt.lt(now)).exec(txn).await?;
+        entity::replay::Entity::delete_many()
+            .filter(entity::replay::Column::ExpiresAt.lt(now))
+            .exec(txn)
+            .await?;
+        entity::message::Entity::delete_many()
+            .filter(entity::message::Column::ExpiresAt.lt(now))
+            .exec(txn)
+            .await?;
         entity::idempotency::Entity::delete_many()
             .filter(entity::idempotency::Column::CreatedAt.lt(keys))
             .exec(txn)
             .await?;
-        entity::change::Entity::delete_many().filter(entity::change::Column::At.lt(changes)).exec(txn).await?;
+        entity::change::Entity::delete_many()
+            .filter(entity::change::Column::At.lt(changes))
+            .exec(txn)
+            .await?;
         Ok(())
     }
 }

@@ -1,6 +1,8 @@
 //! A writing transaction: the fact, its changes, its work and its audit entries, or nothing.
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, EntityTrait as _, Set, Statement, TransactionTrait as _};
+use sea_orm::{
+    ConnectionTrait, DatabaseTransaction, EntityTrait as _, Set, Statement, TransactionTrait as _,
+};
 
 use super::change::{ChangeKind, SubjectKind};
 use super::entity;
@@ -176,8 +178,11 @@ impl Tx {
     async fn notify_nodes(&self, seq: i64) -> Result<(), StoreError> {
         let backend = self.txn.get_database_backend();
         if backend == sea_orm::DbBackend::Postgres {
-            let statement =
-                Statement::from_sql_and_values(backend, "select pg_notify('linkspan', $1)", [seq.to_string().into()]);
+            let statement = Statement::from_sql_and_values(
+                backend,
+                "select pg_notify('linkspan', $1)",
+                [seq.to_string().into()],
+            );
             self.txn.query_one_raw(statement).await?;
         }
         Ok(())

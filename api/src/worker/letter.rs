@@ -4,7 +4,9 @@ use crate::actions::Failure;
 use crate::actions::letters::LetterBody;
 use crate::domain::Timestamp;
 use crate::domain::person::{EmailAddress, PersonName};
-use crate::mail::{Letter, Line, Link, OnboardingComplete, Recipient, RegistrationFailed, RegistrationLink, SignInCode};
+use crate::mail::{
+    Letter, Line, Link, OnboardingComplete, Recipient, RegistrationFailed, RegistrationLink, SignInCode,
+};
 
 use super::{Trouble, Worker};
 use crate::store::Job;
@@ -41,13 +43,15 @@ fn compose(body: LetterBody, now: Timestamp) -> Result<Letter, Trouble> {
             fingerprint: Line::from(fingerprint.as_str()),
         }
         .letter(to(&to_name, &to_address)?, now)?,
-        LetterBody::SignInCode { to_name, to_address, instance_name, instance_origin, code, minutes } => SignInCode {
-            instance_name: Line::from(instance_name.as_str()),
-            instance_origin: Line::from(instance_origin.as_str()),
-            code: code.into(),
-            minutes,
+        LetterBody::SignInCode { to_name, to_address, instance_name, instance_origin, code, minutes } => {
+            SignInCode {
+                instance_name: Line::from(instance_name.as_str()),
+                instance_origin: Line::from(instance_origin.as_str()),
+                code: code.into(),
+                minutes,
+            }
+            .letter(to(&to_name, &to_address)?, now)?
         }
-        .letter(to(&to_name, &to_address)?, now)?,
         LetterBody::RegistrationFailed {
             to_name,
             to_address,
@@ -62,7 +66,10 @@ fn compose(body: LetterBody, now: Timestamp) -> Result<Letter, Trouble> {
             registration_number: Line::from(registration_number.as_str()),
             company_name: Line::from(company_name.as_str()),
             consumer_origin: Line::from(consumer_origin.as_str()),
-            issues: issues.iter().map(|(what, how)| (Line::from(what.as_str()), Line::from(how.as_str()))).collect(),
+            issues: issues
+                .iter()
+                .map(|(what, how)| (Line::from(what.as_str()), Line::from(how.as_str())))
+                .collect(),
             registration_url: url(registration_url)?,
         }
         .letter(to(&to_name, &to_address)?, now)?,
@@ -90,7 +97,8 @@ fn compose(body: LetterBody, now: Timestamp) -> Result<Letter, Trouble> {
 /// Names and addresses were checked when they were entered; one that does not hold now is never sent to.
 fn to(name: &str, address: &str) -> Result<Recipient, Trouble> {
     let name = PersonName::parse(name).map_err(|_| Failure::Bug("a letter to a name that is none"))?;
-    let address = EmailAddress::parse(address).map_err(|_| Failure::Bug("a letter to an address that is none"))?;
+    let address =
+        EmailAddress::parse(address).map_err(|_| Failure::Bug("a letter to an address that is none"))?;
     Ok(Recipient { name, address })
 }
 

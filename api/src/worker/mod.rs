@@ -90,7 +90,13 @@ impl Worker {
     /// A worker with these hands.
     #[must_use]
     pub fn new(actions: Actions, outbound: Outbound, mailer: Mailer) -> Self {
-        Self { actions, peer: Peer::new(outbound.clone()), probe: Probe::new(outbound), mailer, busy: Arc::default() }
+        Self {
+            actions,
+            peer: Peer::new(outbound.clone()),
+            probe: Probe::new(outbound),
+            mailer,
+            busy: Arc::default(),
+        }
     }
 
     /// Works until told to stop; what is under way then is finished or left to its lease.
@@ -127,7 +133,9 @@ impl Worker {
 
     async fn nap(&self) -> Duration {
         let due = self.actions.next_job_at().await.ok().flatten();
-        due.map_or(NAP, |at| (at - self.actions.now()).to_std().unwrap_or_default().clamp(Duration::from_millis(5), NAP))
+        due.map_or(NAP, |at| {
+            (at - self.actions.now()).to_std().unwrap_or_default().clamp(Duration::from_millis(5), NAP)
+        })
     }
 
     /// How many pieces of work are being carried out just now.
@@ -182,7 +190,8 @@ impl Worker {
     /// Asks the registered origin, and nobody else, whether it holds the claiming key.
     async fn prove_claim(&self, call: &Call, id: crate::domain::id::ClaimId) -> Result<(), Trouble> {
         let Some(plan) = self.actions.proof_plan(call, id).await? else { return Ok(()) };
-        let answer = self.peer.post::<wire::Proof>(&plan.origin, wire::PROVE, None, &plan.question, call.trace).await;
+        let answer =
+            self.peer.post::<wire::Proof>(&plan.origin, wire::PROVE, None, &plan.question, call.trace).await;
         let answer = answer.map(|answer| answer.body).map_err(|error| {
             let refusal = error.refusal();
             refusal.reason.unwrap_or_else(|| refusal.code.as_str().to_owned())

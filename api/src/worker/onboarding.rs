@@ -36,7 +36,14 @@ impl Worker {
             }
             Err(Trouble::Peer(error)) => {
                 tracing::info!(%error, phase = %plan.phase, "a phase did not go on");
-                (if error.is_passing() { Outcome::Again(error.refusal()) } else { Outcome::Failed(error.refusal()) }, Learned::Nothing)
+                (
+                    if error.is_passing() {
+                        Outcome::Again(error.refusal())
+                    } else {
+                        Outcome::Failed(error.refusal())
+                    },
+                    Learned::Nothing,
+                )
             }
             Err(trouble) => return Err(trouble),
         };
@@ -67,7 +74,8 @@ impl Worker {
             PhaseName::ConfirmKeys => {
                 let (m3, token) = self.actions.confirmation(call, id).await?;
                 let origin = &connection.peer.origin;
-                let m4 = self.peer.post::<wire::M4>(origin, wire::CONFIRM, Some(&token), &m3, call.trace).await?;
+                let m4 =
+                    self.peer.post::<wire::M4>(origin, wire::CONFIRM, Some(&token), &m3, call.trace).await?;
                 self.actions.finish_exchange(call, id, &m4.body).await?;
                 Ok(Stepped::Recorded)
             }
@@ -111,16 +119,23 @@ impl Worker {
             return Err(Refusal::new(RefusalCode::PeerIdentityMismatch, message).reason("ISSUER").into());
         }
         let claim = self.actions.make_claim(call, connection.id, false).await?;
-        let answer = self.peer.post::<wire::ClaimAnswer>(origin, wire::CLAIM, None, &claim, call.trace).await?;
+        let answer =
+            self.peer.post::<wire::ClaimAnswer>(origin, wire::CLAIM, None, &claim, call.trace).await?;
         Ok(match answer.body {
-            wire::ClaimAnswer::Accepted { claim_id: Some(claim) } => Stepped::Tried(Outcome::Done, Learned::Claim(claim)),
-            wire::ClaimAnswer::Accepted { claim_id: None } => return Err(PeerError::Nonsense(Default::default()).into()),
+            wire::ClaimAnswer::Accepted { claim_id: Some(claim) } => {
+                Stepped::Tried(Outcome::Done, Learned::Claim(claim))
+            }
+            wire::ClaimAnswer::Accepted { claim_id: None } => {
+                return Err(PeerError::Nonsense(Default::default()).into());
+            }
             wire::ClaimAnswer::Proving { retry_after_ms } => {
-                let pause = TimeDelta::milliseconds(i64::try_from(retry_after_ms.clamp(20, 5_000)).unwrap_or(100));
+                let pause =
+                    TimeDelta::milliseconds(i64::try_from(retry_after_ms.clamp(20, 5_000)).unwrap_or(100));
                 Stepped::Tried(Outcome::Waiting { until: self.actions.now() + pause }, Learned::Nothing)
             }
             wire::ClaimAnswer::NotProven { reason } => {
-                let message = "The provider could not reach this instance at its base URL to prove the claim.";
+                let message =
+                    "The provider could not reach this instance at its base URL to prove the claim.";
                 let refusal = Refusal::new(RefusalCode::PeerUnreachable, message).reason(reason);
                 Stepped::Tried(Outcome::Again(refusal), Learned::Nothing)
             }
@@ -135,8 +150,10 @@ impl Worker {
             return Ok(Stepped::Tried(Outcome::Failed(denied(error)), Learned::AskAgain));
         }
         if let Some(fields) = self.actions.code_to_redeem(call, id).await? {
-            let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
-            return match self.peer.post_form::<TokenAnswer>(origin, "/oauth/token", &fields, call.trace).await {
+            let fields: Vec<(&str, &str)> =
+                fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            return match self.peer.post_form::<TokenAnswer>(origin, "/oauth/token", &fields, call.trace).await
+            {
                 Ok(answer) => Ok(Stepped::Tried(Outcome::Done, Learned::Token(answer))),
                 // A code is good for a minute and once: if that is over, the contact is asked again.
                 Err(PeerError::Refused(refused)) if refused.reason.as_deref() == Some("invalid_grant") => {
@@ -147,12 +164,15 @@ impl Worker {
         }
         let now = self.actions.now();
         let good_until = work.authorization_expires_at.filter(|_| work.authorization_url.is_some());
-        if let Some(until) = good_until.and_then(crate::domain::Timestamp::from_timestamp_millis).filter(|at| *at > now) {
+        if let Some(until) =
+            good_until.and_then(crate::domain::Timestamp::from_timestamp_millis).filter(|at| *at > now)
+        {
             return Ok(Stepped::Tried(Outcome::Waiting { until }, Learned::Nothing));
         }
         let claim = work.claim.ok_or(Failure::Bug("claim"))?;
         let push = self.actions.authorization_push(connection, claim)?;
-        let fields: Vec<(&str, &str)> = push.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let fields: Vec<(&str, &str)> =
+            push.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let answer: PushAnswer = self.peer.post_form(&push.origin, "/oauth/par", &fields, call.trace).await?;
         let query = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("client_id", &claim.to_string())
@@ -230,7 +250,9 @@ impl Worker {
     /// Tells the provider that an attempt is over; that it does not know the attempt is as good.
     pub(super) async fn abandon(&self, call: &Call, id: ConnectionId, job: &Job) -> Result<(), Trouble> {
         let sealed = job.sealed.as_deref().ok_or(Failure::Bug("abandon"))?;
-        let Some((origin, abandon)) = self.actions.abandon_plan(call, id, sealed).await? else { return Ok(()) };
+        let Some((origin, abandon)) = self.actions.abandon_plan(call, id, sealed).await? else {
+            return Ok(());
+        };
         match self.peer.post::<Value>(&origin, wire::ABANDON, None, &abandon, call.trace).await {
             Ok(_) => Ok(()),
             Err(PeerError::Refused(refused)) if refused.code == RefusalCode::LinkInvalid.as_str() => Ok(()),
@@ -239,15 +261,25 @@ impl Worker {
     }
 
     /// Says something over the sealed channel and opens the answer. Answers how long it took, in milliseconds.
-    async fn say(&self, call: &Call, id: ConnectionId, kind: &str, body: &Value) -> Result<(Value, i64), Trouble> {
+    async fn say(
+        &self,
+        call: &Call,
+        id: ConnectionId,
+        kind: &str,
+        body: &Value,
+    ) -> Result<(Value, i64), Trouble> {
         let request = self.actions.seal_request(call, id, kind, body).await?;
         let origin = request.connection.peer.origin.clone();
-        let answer =
-            self.peer.post::<wire::Envelope>(&origin, wire::MESSAGE, None, &request.envelope, call.trace).await?;
+        let answer = self
+            .peer
+            .post::<wire::Envelope>(&origin, wire::MESSAGE, None, &request.envelope, call.trace)
+            .await?;
         let value = self.actions.open_answer(call, &request, &answer.body).await?;
         if let Some(refused) = value.get("refused") {
             let refused = serde_json::from_value(refused.clone());
-            return Err(refused.map_or_else(|_| PeerError::Nonsense(Default::default()), PeerError::Refused).into());
+            return Err(refused
+                .map_or_else(|_| PeerError::Nonsense(Default::default()), PeerError::Refused)
+                .into());
         }
         Ok((value, i64::try_from(answer.took.as_millis()).unwrap_or(i64::MAX)))
     }

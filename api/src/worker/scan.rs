@@ -16,7 +16,8 @@ impl Worker {
     pub(super) async fn scan(&self, call: &Call, id: ScanId) -> Result<(), Trouble> {
         let Some(plan) = self.actions.begin_scan(call, id).await? else { return Ok(()) };
         let checks = plan.scan.checks();
-        let (remote, local): (Vec<CheckCode>, Vec<CheckCode>) = checks.into_iter().partition(|code| is_remote(*code));
+        let (remote, local): (Vec<CheckCode>, Vec<CheckCode>) =
+            checks.into_iter().partition(|code| is_remote(*code));
         let mut answers = Vec::new();
         // Our own facts answer at once; what needs the other instance follows, each when it is measured.
         let unmeasured = unmeasured(&Unmeasured::Broken { why: "not measured yet".to_owned() });
@@ -38,13 +39,17 @@ impl Worker {
     }
 
     fn judge(&self, plan: &ScanPlan, code: CheckCode, peer: &PeerFacts) -> Answer {
-        let facts =
-            Facts { local: &plan.local, peer, now: self.actions.now(), versions: PROTOCOL_VERSIONS };
+        let facts = Facts { local: &plan.local, peer, now: self.actions.now(), versions: PROTOCOL_VERSIONS };
         judge(code, &facts)
     }
 
     /// Measures what the checks need, the first thing first: where one step fails, what hangs on it is skipped.
-    async fn measure(&self, call: &Call, plan: &ScanPlan, checks: &[CheckCode]) -> Result<PeerFacts, Trouble> {
+    async fn measure(
+        &self,
+        call: &Call,
+        plan: &ScanPlan,
+        checks: &[CheckCode],
+    ) -> Result<PeerFacts, Trouble> {
         let (url_safe, dns) = self.probe.addresses(&plan.target).await;
         let mut facts = unmeasured(&Unmeasured::Blocked { by: CheckCode::PeerDns });
         facts.url_safe = url_safe;
@@ -67,9 +72,11 @@ impl Worker {
             return Ok(facts);
         }
         facts.identity = self.identity(call, plan).await;
-        let rehearse = checks.iter().any(|code| matches!(code, CheckCode::RegistrationMatches | CheckCode::CallBack));
+        let rehearse =
+            checks.iter().any(|code| matches!(code, CheckCode::RegistrationMatches | CheckCode::CallBack));
         if rehearse {
-            let trusted = facts.identity.as_ref().is_ok_and(|identity| identity.fingerprint_matches && !identity.is_us);
+            let trusted =
+                facts.identity.as_ref().is_ok_and(|identity| identity.fingerprint_matches && !identity.is_us);
             (facts.registration, facts.call_back) = if trusted {
                 self.rehearse(call, plan).await?
             } else {
@@ -107,12 +114,17 @@ impl Worker {
     /// the link from here, and reaches us at our base URL.
     async fn rehearse(&self, call: &Call, plan: &ScanPlan) -> Result<(Measured<()>, Measured<()>), Trouble> {
         let Subject::Connection(id) = plan.scan.subject else {
-            let broken = || Err(Unmeasured::Broken { why: "only a consumer has a link to rehearse".to_owned() });
+            let broken =
+                || Err(Unmeasured::Broken { why: "only a consumer has a link to rehearse".to_owned() });
             return Ok((broken(), broken()));
         };
         let claim = self.actions.make_claim(call, id, true).await?;
         for _ in 0..REHEARSAL_LOOKS {
-            match self.peer.post::<wire::ClaimAnswer>(&plan.target, wire::CLAIM, None, &claim, call.trace).await {
+            match self
+                .peer
+                .post::<wire::ClaimAnswer>(&plan.target, wire::CLAIM, None, &claim, call.trace)
+                .await
+            {
                 Ok(answer) => match answer.body {
                     wire::ClaimAnswer::Accepted { .. } => return Ok((Ok(()), Ok(()))),
                     wire::ClaimAnswer::NotProven { reason } => {

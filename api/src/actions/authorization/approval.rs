@@ -104,13 +104,20 @@ impl Actions {
     /// # Errors
     /// `NOT_FOUND` when there is no such request of this client, or it was decided, overtaken, or is too old;
     /// `RATE_LIMITED`. Never a redirect: nobody verified where to.
-    pub async fn authorization_page(&self, call: &Call, client_id: &str, request_uri: &str) -> Done<Approval> {
+    pub async fn authorization_page(
+        &self,
+        call: &Call,
+        client_id: &str,
+        request_uri: &str,
+    ) -> Done<Approval> {
         let mut tx = self.begin("authorization.page", call).await?;
         let case = self.pending(&tx, request_uri).await?;
         if case.claim.id.to_string() != client_id {
             return Err(gone().into());
         }
-        let Some(person) = call.requester.person().filter(|_| self.is_fresh(call)) else { return Ok(Approval::SignIn) };
+        let Some(person) = call.requester.person().filter(|_| self.is_fresh(call)) else {
+            return Ok(Approval::SignIn);
+        };
         self.limits.take(Limit::Approval, &person.user.to_string(), tx.now())?;
         if let Some(reason) = self.objection(&tx, person, &case).await? {
             let page = self.mismatch(&mut tx, person, &case, reason).await?;
@@ -134,7 +141,12 @@ impl Actions {
     ///
     /// # Errors
     /// As [`Actions::authorization_page`].
-    pub async fn decide_authorization(&self, call: &Call, request_uri: &str, decision: Decision) -> Done<Decided> {
+    pub async fn decide_authorization(
+        &self,
+        call: &Call,
+        request_uri: &str,
+        decision: Decision,
+    ) -> Done<Decided> {
         let mut tx = self.begin("authorization.decide", call).await?;
         let case = self.pending(&tx, request_uri).await?;
         let Some(person) = call.requester.person().filter(|_| self.is_fresh(call)) else {
@@ -189,7 +201,13 @@ impl Actions {
         Ok(not_the_contact(account.as_ref(), person.user, &case.registration))
     }
 
-    async fn mismatch(&self, tx: &mut Tx, person: &Person, case: &Case, reason: &'static str) -> Done<Mismatch> {
+    async fn mismatch(
+        &self,
+        tx: &mut Tx,
+        person: &Person,
+        case: &Case,
+        reason: &'static str,
+    ) -> Done<Mismatch> {
         let details = json!({ "reason": reason, "registration": case.registration.id.to_string() });
         let result = RefusalCode::ContactMismatch.as_str();
         tx.audit("authorization.page", "AUTHORIZATION", case.request.id, result, details);

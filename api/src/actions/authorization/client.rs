@@ -167,7 +167,11 @@ fn redirect_uri(claim: &Claim) -> String {
 }
 
 /// The client's state and challenge, if the rest is as it must be.
-fn judge<'p>(push: &'p Push, claim: &Claim, registration: &Registration) -> Result<(&'p str, &'p str), OAuthFailure> {
+fn judge<'p>(
+    push: &'p Push,
+    claim: &Claim,
+    registration: &Registration,
+) -> Result<(&'p str, &'p str), OAuthFailure> {
     let invalid = |description| OAuthFailure::new(OAuthCode::InvalidRequest, description);
     if push.request_uri.is_some() || push.request.is_some() {
         return Err(invalid("request_uri and request cannot be pushed"));
@@ -175,7 +179,9 @@ fn judge<'p>(push: &'p Push, claim: &Claim, registration: &Registration) -> Resu
     match push.response_type.as_deref() {
         Some("code") => {}
         None => return Err(invalid("response_type is missing")),
-        Some(_) => return Err(OAuthFailure::new(OAuthCode::UnsupportedResponseType, "response_type must be code")),
+        Some(_) => {
+            return Err(OAuthFailure::new(OAuthCode::UnsupportedResponseType, "response_type must be code"));
+        }
     }
     if push.redirect_uri.as_deref() != Some(redirect_uri(claim).as_str()) {
         return Err(invalid("redirect_uri must be the registered one"));
@@ -183,7 +189,8 @@ fn judge<'p>(push: &'p Push, claim: &Claim, registration: &Registration) -> Resu
     if push.scope.as_deref().is_some_and(|scope| scope != SCOPE) {
         return Err(OAuthFailure::new(OAuthCode::InvalidScope, "the only scope is link:establish"));
     }
-    let printable = |text: &&str| STATE.contains(&text.len()) && text.bytes().all(|byte| (0x20..=0x7e).contains(&byte));
+    let printable =
+        |text: &&str| STATE.contains(&text.len()) && text.bytes().all(|byte| (0x20..=0x7e).contains(&byte));
     let state = push.state.as_deref().filter(printable);
     let state = state.ok_or_else(|| invalid("state must have 16 to 512 printable characters"))?;
     if push.code_challenge_method.as_deref() != Some("S256") {
@@ -192,12 +199,16 @@ fn judge<'p>(push: &'p Push, claim: &Claim, registration: &Registration) -> Resu
     let digest = |text: &&str| BASE64URL_NOPAD.decode(text.as_bytes()).is_ok_and(|digest| digest.len() == 32);
     let challenge = push.code_challenge.as_deref().filter(digest);
     let challenge = challenge.ok_or_else(|| invalid("code_challenge must be a SHA-256 in base64url"))?;
-    let details = push.authorization_details.as_deref().and_then(|text| serde_json::from_str::<[Detail; 1]>(text).ok());
+    let details =
+        push.authorization_details.as_deref().and_then(|text| serde_json::from_str::<[Detail; 1]>(text).ok());
     let ours = |[detail]: &[Detail; 1]| {
-        detail.r#type == DETAILS_TYPE && detail.claim_id == claim.id.0 && names(detail.registration, registration)
+        detail.r#type == DETAILS_TYPE
+            && detail.claim_id == claim.id.0
+            && names(detail.registration, registration)
     };
     if !details.as_ref().is_some_and(ours) {
-        let description = "authorization_details must hold one linkspan_link with this registration and claim";
+        let description =
+            "authorization_details must hold one linkspan_link with this registration and claim";
         return Err(OAuthFailure::new(OAuthCode::InvalidAuthorizationDetails, description));
     }
     Ok((state, challenge))

@@ -12,13 +12,13 @@ pub use approval::{Approval, Consent, Decided, Decision, Mismatch};
 pub use client::{ClientCredentials, Push, Pushed};
 pub use token::{IssuedToken, Redeem};
 
+use super::token::digest_of_given;
 use super::{Actions, Done, Failure};
 use crate::domain::id::{ClaimId, UserId};
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::registration::{Registration, State};
 use crate::domain::requester::Role;
 use crate::store::{Account, AuthorizationRequest, AuthorizationState, Claim, ClaimState, StoreError, Tx};
-use super::token::digest_of_given;
 
 /// The one scope there is.
 pub const SCOPE: &str = "link:establish";
@@ -112,10 +112,13 @@ impl Actions {
 
 /// The claim behind a client id, if it is bound and its registration still waits for onboarding to end.
 async fn bound(tx: &Tx, id: ClaimId) -> Done<Option<(Claim, Registration)>> {
-    let Some(claim) = tx.claim(id).await?.filter(|claim| claim.state == ClaimState::Bound && !claim.rehearsal) else {
+    let Some(claim) =
+        tx.claim(id).await?.filter(|claim| claim.state == ClaimState::Bound && !claim.rehearsal)
+    else {
         return Ok(None);
     };
-    let registration = tx.registration(claim.registration).await?.ok_or(Failure::Bug("a claim without registration"))?;
+    let registration =
+        tx.registration(claim.registration).await?.ok_or(Failure::Bug("a claim without registration"))?;
     let waits = match &registration.state {
         State::WorkInProgress { link, .. } => link.id == claim.link && link.contested_at.is_none(),
         State::AwaitingValidation { .. }
@@ -130,7 +133,11 @@ async fn bound(tx: &Tx, id: ClaimId) -> Done<Option<(Claim, Registration)>> {
 }
 
 /// Why this account may not approve this registration, if it may not: for the audit trail only.
-fn not_the_contact(account: Option<&Account>, user: UserId, registration: &Registration) -> Option<&'static str> {
+fn not_the_contact(
+    account: Option<&Account>,
+    user: UserId,
+    registration: &Registration,
+) -> Option<&'static str> {
     let Some(account) = account else { return Some("NO_ACCOUNT") };
     if user != registration.contact {
         Some("OTHER_PERSON")

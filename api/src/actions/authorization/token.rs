@@ -59,7 +59,8 @@ impl Actions {
         redeem: &Redeem,
     ) -> Result<IssuedToken, OAuthFailure> {
         let (claim, registration) = self.authenticate_client(call, client).await?;
-        let invalid = || OAuthFailure::new(OAuthCode::InvalidGrant, "the code is wrong, used, expired or not yours");
+        let invalid =
+            || OAuthFailure::new(OAuthCode::InvalidGrant, "the code is wrong, used, expired or not yours");
         let missing = |description| OAuthFailure::new(OAuthCode::InvalidRequest, description);
         match redeem.grant_type.as_deref() {
             Some("authorization_code") => {}
@@ -97,7 +98,13 @@ impl Actions {
         if !tx.redeem_authorization(request.id, token_digest, tx.now() + TOKEN_LIFETIME).await? {
             return Err(invalid());
         }
-        tx.audit("authorization.redeem", "AUTHORIZATION", request.id, "OK", json!({ "claim": claim.id.to_string() }));
+        tx.audit(
+            "authorization.redeem",
+            "AUTHORIZATION",
+            request.id,
+            "OK",
+            json!({ "claim": claim.id.to_string() }),
+        );
         tx.commit().await?;
         Ok(IssuedToken {
             token,

@@ -13,7 +13,11 @@ fn key() -> (Ed25519KeyPair, PublicKey) {
 }
 
 fn signed(header: &str, claims: &str) -> String {
-    let input = format!("{}.{}", BASE64URL_NOPAD.encode(header.as_bytes()), BASE64URL_NOPAD.encode(claims.as_bytes()));
+    let input = format!(
+        "{}.{}",
+        BASE64URL_NOPAD.encode(header.as_bytes()),
+        BASE64URL_NOPAD.encode(claims.as_bytes())
+    );
     let signature = BASE64URL_NOPAD.encode(key().0.sign(input.as_bytes()).as_ref());
     format!("{input}.{signature}")
 }
@@ -31,7 +35,8 @@ fn an_assertion_for_us_alone_is_accepted() {
     let used = judge(&signed(HEADER, &claims(r#","iat":1000"#))).unwrap();
     assert_eq!((used.id.as_str(), used.until.timestamp()), ("a", 1051));
     judge(&signed(HEADER, &claims(""))).unwrap();
-    judge(&signed(r#"{"alg":"EdDSA","typ":"application/client-authentication+jwt","kid":"k"}"#, &claims(""))).unwrap();
+    judge(&signed(r#"{"alg":"EdDSA","typ":"application/client-authentication+jwt","kid":"k"}"#, &claims("")))
+        .unwrap();
 }
 
 #[test]
@@ -86,7 +91,10 @@ fn a_changed_or_foreign_signature_is_refused() {
     for bad in [
         format!("{input}."),
         format!("{input}.{}", BASE64URL_NOPAD.encode(&[0; 64])),
-        good.replace(&BASE64URL_NOPAD.encode(claims("").as_bytes()), &BASE64URL_NOPAD.encode(claims(",\"a\":1").as_bytes())),
+        good.replace(
+            &BASE64URL_NOPAD.encode(claims("").as_bytes()),
+            &BASE64URL_NOPAD.encode(claims(",\"a\":1").as_bytes()),
+        ),
     ] {
         assert_eq!(judge(&bad), Err(AssertionError::Signature), "{bad}");
     }

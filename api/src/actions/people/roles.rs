@@ -20,7 +20,8 @@ impl Actions {
         let mut tx = self.begin("role.grant", call).await?;
         let holder = account(&tx, user).await?;
         if holder.company.is_some() != (role == Role::ConsumerContact) {
-            let message = "The role consumer contact is for people of other companies, and the only one for them.";
+            let message =
+                "The role consumer contact is for people of other companies, and the only one for them.";
             return Err(Refusal::invalid("role", message).into());
         }
         if holder.roles.contains(&role) {
@@ -83,7 +84,8 @@ fn require_may_revoke(call: &Call, role: Role) -> Result<(), Refusal> {
     if key_admin || matches!(call.requester, Requester::System) {
         return Ok(());
     }
-    let message = "Key roles are granted and taken back by a key administrator, or on the command line of the host.";
+    let message =
+        "Key roles are granted and taken back by a key administrator, or on the command line of the host.";
     Err(Refusal::new(RefusalCode::NotAnAdministrator, message).field("role"))
 }
 
