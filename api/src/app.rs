@@ -105,7 +105,7 @@ impl App {
         let mailer = Mailer::new(&config.mail)?;
         let profile = Profile {
             instance,
-            origin: config.origin().map_err(ConfigError::from)?,
+            origin: config.origin()?,
             origin_is_set: config.origin_is_set(),
             name: config.name.clone(),
             environment: config.environment,

@@ -3,11 +3,11 @@
 
 use chrono::TimeDelta;
 use keyservice::{PublicKey, verify};
-use ring::constant_time::verify_slices_are_equal;
 use serde_json::json;
 
 use super::identity::printable;
 use super::registration::digest;
+use super::token::same;
 use super::{Actions, Call, Done, Failure};
 use crate::domain::attempt::{Attempt, Outcome, PhaseName};
 use crate::domain::connection::{Connection, Part, Peer, State as ConnectionState};
@@ -31,11 +31,11 @@ const RETRY_AFTER_MS: u64 = 100;
 
 /// What the worker needs to ask a claiming origin for its proof.
 #[derive(Clone, Debug)]
-pub struct ProofPlan {
+pub(crate) struct ProofPlan {
     /// Where to ask: the registered origin, never what the claim says.
-    pub origin: Origin,
+    pub(crate) origin: Origin,
     /// What to ask.
-    pub question: wire::Prove,
+    pub(crate) question: wire::Prove,
 }
 
 impl Actions {
@@ -97,7 +97,7 @@ impl Actions {
     /// The registration behind a claim, whatever its state, if the secret is right.
     async fn claimed_registration(&self, tx: &Tx, claim: &wire::Claim) -> Done<Registration> {
         let given = digest(&claim.t.0);
-        let matches = |kept: &[u8; 32]| verify_slices_are_equal(kept, &given).is_ok();
+        let matches = |kept: &[u8; 32]| same(kept, &given);
         if let Some(registration) = tx.registration_by_link(LinkId(claim.r)).await?
             && registration.state.link().is_some_and(|link| matches(&link.digest))
         {

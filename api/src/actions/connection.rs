@@ -5,6 +5,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
 use super::registration::digest;
+use super::token::same;
 use super::{Actions, Call, Done, Failure, answered, keep_answer};
 use crate::domain::attempt::Attempt;
 use crate::domain::check::Suite;
@@ -316,8 +317,7 @@ impl Actions {
             self.attempt_of(&tx, &connection).await.map_err(|_| unknown())?;
         let expected = work.state_digest.take().ok_or_else(unknown)?;
         let given = crate::domain::link::hex(&digest(state.as_bytes()));
-        let same = ring::constant_time::verify_slices_are_equal(expected.as_bytes(), given.as_bytes());
-        if same.is_err() || attempt.started_by != Some(user) {
+        if !same(expected.as_bytes(), given.as_bytes()) || attempt.started_by != Some(user) {
             return Err(unknown());
         }
         if iss != connection.peer.origin.as_str() {
@@ -330,7 +330,7 @@ impl Actions {
             Ok(code) => secrets.code = Some(code.expose_secret().to_owned()),
             Err(error) => {
                 work.authorization_error =
-                    Some(error.chars().filter(char::is_ascii_graphic).take(64).collect())
+                    Some(error.chars().filter(char::is_ascii_graphic).take(64).collect());
             }
         }
         let sealed = self.seal_attempt_secrets(&attempt, &secrets, tx.now())?;
@@ -352,7 +352,7 @@ impl Actions {
     /// # Errors
     /// `WRONG_STATE` unless onboarded.
     pub async fn suspend_connection(&self, call: &Call, id: ConnectionId) -> Done<Connection> {
-        self.connection_verb("connection.suspend", call, id, |connection, now| connection.suspend(now)).await
+        self.connection_verb("connection.suspend", call, id, Connection::suspend).await
     }
 
     /// Goes on after a pause.

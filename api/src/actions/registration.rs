@@ -210,7 +210,7 @@ impl Actions {
         for effect in step.effects {
             match effect {
                 Effect::ValidateRegistration(_) => {
-                    registration = self.validate(tx, call, registration).await?
+                    registration = self.validate(tx, call, registration).await?;
                 }
                 Effect::IssueLink(_) => {
                     let (opened, url) = self.issue_link(tx, registration).await?;

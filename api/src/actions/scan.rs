@@ -54,7 +54,7 @@ impl Actions {
         };
         let tx = self.begin("scan.read", call).await?;
         let scan = scan.ok_or(Failure::Bug("a scan was to begin"))?;
-        Ok(tx.scan(scan).await?.ok_or(Failure::Bug("a scan began"))?)
+        tx.scan(scan).await?.ok_or(Failure::Bug("a scan began"))
     }
 
     /// *Validate and resolve*: runs just the check that raised an issue.
@@ -194,7 +194,7 @@ impl Actions {
         loop {
             match self.try_end_scan(call, scan, answers).await {
                 Err(Failure::Refused(refusal)) if refusal.code == RefusalCode::Conflict && tries < TRIES => {
-                    tries += 1
+                    tries += 1;
                 }
                 outcome => return outcome,
             }

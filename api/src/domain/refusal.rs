@@ -82,7 +82,7 @@ pub struct Refusal {
     /// A finer, stable distinction within the code, for example `EXPIRED` or `TLS`.
     pub reason: Option<String>,
     /// What to do about it, for programs.
-    pub remedy: Option<Remedy>,
+    pub remedy: Option<Box<Remedy>>,
 }
 
 impl Refusal {
@@ -108,7 +108,7 @@ impl Refusal {
     /// Adds what to do.
     #[must_use]
     pub fn remedy(mut self, remedy: Remedy) -> Self {
-        self.remedy = Some(remedy);
+        self.remedy = Some(Box::new(remedy));
         self
     }
 

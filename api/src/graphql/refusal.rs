@@ -40,7 +40,7 @@ impl Refusal {
             message: refusal.message,
             field: refusal.field,
             reason: refusal.reason,
-            remedy: refusal.remedy.map(|remedy| Remedy::new(remedy, None)),
+            remedy: refusal.remedy.map(|remedy| Remedy::new(*remedy, None)),
             trace_id: ask.call.trace.to_string(),
         }
     }

@@ -56,7 +56,7 @@ impl State {
 
     /// A page about an expected "no".
     pub(super) fn refusal(&self, call: &Call, refusal: &Refusal) -> Response {
-        let todo = match &refusal.remedy {
+        let todo = match refusal.remedy.as_deref() {
             Some(Remedy::Human(text)) => vec![text.as_str()],
             Some(Remedy::Call { .. } | Remedy::Config { .. }) | None => Vec::new(),
         };

@@ -106,7 +106,8 @@ fn bearer(headers: &HeaderMap) -> String {
 /// Reads a JSON body of at most `limit` bytes: size first, then form.
 async fn read<T: DeserializeOwned>(request: Request, limit: usize) -> Result<T, Refusal> {
     let json = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    if !json.is_some_and(|value| value.split(';').next().is_some_and(|t| t.trim() == "application/json")) {
+    let media_type = json.and_then(|value| value.split(';').next()).map(str::trim);
+    if media_type != Some("application/json") {
         return Err(malformed("CONTENT_TYPE"));
     }
     let bytes = to_bytes(request.into_body(), limit).await.map_err(|_| malformed("SIZE"))?;

@@ -35,7 +35,7 @@ fn refusal_to(refusal: &Refusal) -> Value {
         "message": refusal.message,
         "field": refusal.field,
         "reason": refusal.reason,
-        "remedy": refusal.remedy.as_ref().map(remedy_to),
+        "remedy": refusal.remedy.as_deref().map(remedy_to),
     })
 }
 
@@ -46,7 +46,7 @@ fn refusal_from(value: &Value) -> Option<Refusal> {
         message: text("message")?,
         field: text("field"),
         reason: text("reason"),
-        remedy: value.get("remedy").and_then(remedy_from),
+        remedy: value.get("remedy").and_then(remedy_from).map(Box::new),
     })
 }
 

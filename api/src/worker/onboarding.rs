@@ -21,7 +21,11 @@ const ECHO_LENGTH: usize = 1_024;
 /// What became of a step: recorded by the action already, or to be recorded.
 enum Stepped {
     Recorded,
-    Tried(Outcome, Learned),
+    Tried(Box<(Outcome, Learned)>),
+}
+
+fn tried(outcome: Outcome, learned: Learned) -> Stepped {
+    Stepped::Tried(Box::new((outcome, learned)))
 }
 
 impl Worker {
@@ -30,7 +34,7 @@ impl Worker {
         let Some(plan) = self.actions.phase_plan(call, id).await? else { return Ok(()) };
         let (outcome, learned) = match self.step(call, id, &plan).await {
             Ok(Stepped::Recorded) => return Ok(()),
-            Ok(Stepped::Tried(outcome, learned)) => (outcome, learned),
+            Ok(Stepped::Tried(tried)) => *tried,
             Err(Trouble::Ours(Failure::Refused(refusal))) if refusal.code != RefusalCode::Conflict => {
                 (Outcome::Failed(*refusal), Learned::Nothing)
             }
@@ -83,17 +87,17 @@ impl Worker {
                 let offer = self.actions.offer_credentials(call, connection.id).await?;
                 let (answer, _) = self.say(call, connection.id, "credentials.create", &offer).await?;
                 self.actions.take_credentials(call, connection.id, &answer).await?;
-                Ok(Stepped::Tried(Outcome::Done, Learned::Nothing))
+                Ok(tried(Outcome::Done, Learned::Nothing))
             }
             PhaseName::ActivateOutbound => {
                 let (_, took) = self.say(call, connection.id, "activate", &json!({})).await?;
                 self.actions.outbound_proven(call, connection.id, took).await?;
-                Ok(Stepped::Tried(Outcome::Done, Learned::Nothing))
+                Ok(tried(Outcome::Done, Learned::Nothing))
             }
             PhaseName::ActivateInbound => self.await_ping(call, plan).await,
             PhaseName::SyncSettings => {
                 self.sync(call, connection.id).await?;
-                Ok(Stepped::Tried(Outcome::Done, Learned::Nothing))
+                Ok(tried(Outcome::Done, Learned::Nothing))
             }
             PhaseName::EchoTest => {
                 self.echo(call, connection.id, "echo").await?;
@@ -123,7 +127,7 @@ impl Worker {
             self.peer.post::<wire::ClaimAnswer>(origin, wire::CLAIM, None, &claim, call.trace).await?;
         Ok(match answer.body {
             wire::ClaimAnswer::Accepted { claim_id: Some(claim) } => {
-                Stepped::Tried(Outcome::Done, Learned::Claim(claim))
+                tried(Outcome::Done, Learned::Claim(claim))
             }
             wire::ClaimAnswer::Accepted { claim_id: None } => {
                 return Err(PeerError::Nonsense(Default::default()).into());
@@ -131,13 +135,13 @@ impl Worker {
             wire::ClaimAnswer::Proving { retry_after_ms } => {
                 let pause =
                     TimeDelta::milliseconds(i64::try_from(retry_after_ms.clamp(20, 5_000)).unwrap_or(100));
-                Stepped::Tried(Outcome::Waiting { until: self.actions.now() + pause }, Learned::Nothing)
+                tried(Outcome::Waiting { until: self.actions.now() + pause }, Learned::Nothing)
             }
             wire::ClaimAnswer::NotProven { reason } => {
                 let message =
                     "The provider could not reach this instance at its base URL to prove the claim.";
                 let refusal = Refusal::new(RefusalCode::PeerUnreachable, message).reason(reason);
-                Stepped::Tried(Outcome::Again(refusal), Learned::Nothing)
+                tried(Outcome::Again(refusal), Learned::Nothing)
             }
         })
     }
@@ -147,17 +151,17 @@ impl Worker {
         let (connection, work) = (&plan.connection, &plan.work);
         let origin = &connection.peer.origin;
         if let Some(error) = &work.authorization_error {
-            return Ok(Stepped::Tried(Outcome::Failed(denied(error)), Learned::AskAgain));
+            return Ok(tried(Outcome::Failed(denied(error)), Learned::AskAgain));
         }
         if let Some(fields) = self.actions.code_to_redeem(call, id).await? {
             let fields: Vec<(&str, &str)> =
                 fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
             return match self.peer.post_form::<TokenAnswer>(origin, "/oauth/token", &fields, call.trace).await
             {
-                Ok(answer) => Ok(Stepped::Tried(Outcome::Done, Learned::Token(answer))),
+                Ok(answer) => Ok(tried(Outcome::Done, Learned::Token(answer))),
                 // A code is good for a minute and once: if that is over, the contact is asked again.
                 Err(PeerError::Refused(refused)) if refused.reason.as_deref() == Some("invalid_grant") => {
-                    Ok(Stepped::Tried(Outcome::Failed(denied("CODE_EXPIRED")), Learned::AskAgain))
+                    Ok(tried(Outcome::Failed(denied("CODE_EXPIRED")), Learned::AskAgain))
                 }
                 Err(error) => Err(error.into()),
             };
@@ -167,7 +171,7 @@ impl Worker {
         if let Some(until) =
             good_until.and_then(crate::domain::Timestamp::from_timestamp_millis).filter(|at| *at > now)
         {
-            return Ok(Stepped::Tried(Outcome::Waiting { until }, Learned::Nothing));
+            return Ok(tried(Outcome::Waiting { until }, Learned::Nothing));
         }
         let claim = work.claim.ok_or(Failure::Bug("claim"))?;
         let push = self.actions.authorization_push(connection, claim)?;
@@ -181,18 +185,18 @@ impl Worker {
         let url = format!("{origin}/oauth/authorize?{query}");
         let until = now + TimeDelta::seconds(answer.expires_in.clamp(30, 3_600));
         let learned = Learned::Request(push, url, until.timestamp_millis());
-        Ok(Stepped::Tried(Outcome::Waiting { until }, learned))
+        Ok(tried(Outcome::Waiting { until }, learned))
     }
 
     /// Asks the peer to ping us, and looks whether it did since the phase began.
     async fn await_ping(&self, call: &Call, plan: &PhasePlan) -> Result<Stepped, Trouble> {
         let id = plan.connection.id;
         if self.actions.inbound_proven_since(call, id, plan.started_at).await? {
-            return Ok(Stepped::Tried(Outcome::Done, Learned::Nothing));
+            return Ok(tried(Outcome::Done, Learned::Nothing));
         }
         self.say(call, id, "call.back", &json!({})).await?;
         let until = self.actions.now() + LOOK_AGAIN;
-        Ok(Stepped::Tried(Outcome::Waiting { until }, Learned::Nothing))
+        Ok(tried(Outcome::Waiting { until }, Learned::Nothing))
     }
 
     /// Pings the peer, with a payload that must come back as it went.
