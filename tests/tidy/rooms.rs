@@ -12,7 +12,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     // Truth: pure.
     ("domain", &[]),
     // Memory: it answers in the types of the domain.
-    ("store", &["domain"]),
+    ("store", &["domain", "world"]),
     // The outside, as values.
     ("world", &["domain", "outbound", "mail"]),
     ("outbound", &["domain"]),
@@ -21,8 +21,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("peer", &["domain", "outbound"]),
     ("probe", &["domain", "outbound"]),
     ("mail", &["domain"]),
-    // Decisions: effects leave as jobs, never by a hand.
-    ("actions", &["domain", "store", "password", "world"]),
+    // Decisions: effects leave as jobs, never by a hand. The messages between instances are values that actions
+    // make and read; only the client that sends them is a hand.
+    ("actions", &["domain", "store", "password", "world", "peer::wire"]),
     // Doors. They read through a Reader and write through an action.
     ("auth", &["domain", "actions", "store::Reader", "world"]),
     // What a Reader takes and answers; no transaction.
@@ -55,7 +56,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("http", &["domain", "actions", "store::Reader", "auth", "world"]),
     ("http/peer", &["domain", "actions", "store::Reader", "auth", "world", "peer::wire", "peer::signature"]),
-    ("worker", &["domain", "actions", "store::job", "peer", "probe", "mail", "world"]),
+    ("worker", &["domain", "actions", "store::Job", "peer", "probe", "mail", "outbound", "world"]),
     // The binary's own rooms.
     ("config", ANY),
     ("app", ANY),
@@ -68,7 +69,8 @@ const ROOMS: &[(&str, &[&str])] = &[
 const HOMES: &[(&str, &[&str])] = &[
     ("sea_orm", &["store"]),
     ("migrations", &["store", "app", "cli"]),
-    ("keyservice", &["actions", "world", "app", "cli"]),
+    // The store carries sealed keys as values and knows only their metadata.
+    ("keyservice", &["actions", "store", "world", "app", "cli"]),
     ("async_graphql", &["graphql", "http/graphql", "app", "cli"]),
     ("apollo_compiler", &["http/graphql"]),
     ("axum", &["http", "auth", "app"]),

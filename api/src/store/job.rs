@@ -17,6 +17,18 @@ use entity::job::{Column, Entity, Model};
 
 /// How long a worker may be silent about a job before another takes it.
 const LEASE: TimeDelta = TimeDelta::seconds(60);
+const CLAIM_ALONE: &str =
+    "update job set lease_until = $1, fence = fence + 1, tries = tries + 1, woken = false
+    where id = (select id from job where state = 'PENDING' and run_at <= $2
+                and (lease_until is null or lease_until <= $2)
+                order by run_at, id limit 1)
+    returning *";
+const CLAIM_BESIDE_OTHERS: &str =
+    "update job set lease_until = $1, fence = fence + 1, tries = tries + 1, woken = false
+    where id = (select id from job where state = 'PENDING' and run_at <= $2
+                and (lease_until is null or lease_until <= $2)
+                order by run_at, id limit 1 for update skip locked)
+    returning *";
 /// The longest text of an error that is kept.
 const ERROR_LENGTH: usize = 500;
 
@@ -112,14 +124,11 @@ impl Store {
     /// # Errors
     /// When the database refuses.
     pub async fn claim_job(&self, now: Timestamp) -> Result<Option<Job>, StoreError> {
-        let lock = if self.backend() == DbBackend::Postgres { "for update skip locked" } else { "" };
-        let sql = format!(
-            "update job set lease_until = $1, fence = fence + 1, tries = tries + 1, woken = false
-             where id = (select id from job where state = 'PENDING' and run_at <= $2
-                         and (lease_until is null or lease_until <= $2)
-                         order by run_at, id limit 1 {lock})
-             returning *"
-        );
+        let sql = match self.backend() {
+            // Several nodes look at once: each takes another row, none waits.
+            DbBackend::Postgres => CLAIM_BESIDE_OTHERS,
+            _ => CLAIM_ALONE,
+        };
         let statement =
             Statement::from_sql_and_values(self.backend(), sql, [ms(now + LEASE).into(), ms(now).into()]);
         let Some(row) = self.write.query_one_raw(statement).await? else { return Ok(None) };
