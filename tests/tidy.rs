@@ -80,7 +80,7 @@ fn rooms_keep_to_their_arrows() {
             ("api/src/actions/scan.rs", "use crate::{domain::scan as s, store::{Tx, job}};"),
             ("api/src/graphql/scan.rs", "use crate::store::Reader;"),
             ("api/src/http/peer/claim.rs", "use crate::peer::{signature, wire::Claim};"),
-            ("api/src/worker/mod.rs", "use crate::store::job::Lease;"),
+            ("api/src/worker/mod.rs", "use crate::store::Job;"),
             ("api/src/http/server_tests.rs", "use crate::outbound::Outbound;"),
             ("api/src/app.rs", "use crate::{graphql, http, store::Store, worker};"),
         ],

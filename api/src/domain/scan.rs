@@ -283,17 +283,6 @@ pub fn judge(code: CheckCode, facts: &Facts<'_>) -> Answer {
 
 fn judge_local(code: CheckCode, local: &LocalFacts) -> Answer {
     use CheckCode as C;
-    let call = |mutation: &str, variables: &[(&str, String)]| Remedy::Call {
-        mutation: mutation.to_owned(),
-        variables: variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
-    };
-    let contact = |test: fn(&ContactFacts) -> bool,
-                   message: &str,
-                   remedy: &dyn Fn(&ContactFacts) -> Remedy| match &local.contact {
-        None => Answer::Error("the registration's contact could not be read".to_owned()),
-        Some(contact) if test(contact) => Answer::Pass,
-        Some(contact) => finding(message, &format!("user {}", contact.user), remedy(contact)),
-    };
     let when = |good: bool, message: &str, evidence: String, remedy: Remedy| {
         if good { Answer::Pass } else { finding(message, &evidence, remedy) }
     };
@@ -313,28 +302,8 @@ fn judge_local(code: CheckCode, local: &LocalFacts) -> Answer {
                 value: "https://your-instance.example.com".to_owned(),
             },
         ),
-        C::ContactActive => contact(|c| c.active, "The contact's account is switched off.", &|c| {
-            call("updateContact", &[("userId", c.user.to_string()), ("active", "true".to_owned())])
-        }),
-        C::ContactRole => {
-            contact(|c| c.has_role, "The contact does not hold the role consumer contact.", &|c| {
-                call("grantRole", &[("userId", c.user.to_string()), ("role", "CONSUMER_CONTACT".to_owned())])
-            })
-        }
-        C::ContactInCompany => contact(|c| c.in_company, "The contact belongs to another company.", &|_| {
-            Remedy::Human("Choose a contact of the registration's company.".to_owned())
-        }),
-        C::ContactEmail => {
-            // Only in production must the letter arrive; elsewhere the link can be shared by hand.
-            let strict = local.environment == Environment::Production;
-            match contact(
-                |c| c.email_valid,
-                "The contact's mail address is not one that letters can be sent to.",
-                &|_| Remedy::Human("Correct the contact's mail address.".to_owned()),
-            ) {
-                Answer::Finding(finding) => Answer::Finding(Finding { blocking: strict, ..finding }),
-                answer => answer,
-            }
+        C::ContactActive | C::ContactRole | C::ContactInCompany | C::ContactEmail => {
+            judge_contact(code, local)
         }
         C::MailService => warn(when(
             local.mail_on,
@@ -386,6 +355,50 @@ fn judge_local(code: CheckCode, local: &LocalFacts) -> Answer {
             call("chooseProviderCompany", &[("connectionId", local.subject.id().to_string())]),
         ),
         _ => Answer::Error("not a local check".to_owned()),
+    }
+}
+
+fn call(mutation: &str, variables: &[(&str, String)]) -> Remedy {
+    Remedy::Call {
+        mutation: mutation.to_owned(),
+        variables: variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+    }
+}
+
+fn judge_contact(code: CheckCode, local: &LocalFacts) -> Answer {
+    use CheckCode as C;
+    let contact = |test: fn(&ContactFacts) -> bool,
+                   message: &str,
+                   remedy: &dyn Fn(&ContactFacts) -> Remedy| match &local.contact {
+        None => Answer::Error("the registration's contact could not be read".to_owned()),
+        Some(contact) if test(contact) => Answer::Pass,
+        Some(contact) => finding(message, &format!("user {}", contact.user), remedy(contact)),
+    };
+    match code {
+        C::ContactActive => contact(|c| c.active, "The contact's account is switched off.", &|c| {
+            call("updateContact", &[("userId", c.user.to_string()), ("active", "true".to_owned())])
+        }),
+        C::ContactRole => {
+            contact(|c| c.has_role, "The contact does not hold the role consumer contact.", &|c| {
+                call("grantRole", &[("userId", c.user.to_string()), ("role", "CONSUMER_CONTACT".to_owned())])
+            })
+        }
+        C::ContactInCompany => contact(|c| c.in_company, "The contact belongs to another company.", &|_| {
+            Remedy::Human("Choose a contact of the registration's company.".to_owned())
+        }),
+        C::ContactEmail => {
+            // Only in production must the letter arrive; elsewhere the link can be shared by hand.
+            let strict = local.environment == Environment::Production;
+            match contact(
+                |c| c.email_valid,
+                "The contact's mail address is not one that letters can be sent to.",
+                &|_| Remedy::Human("Correct the contact's mail address.".to_owned()),
+            ) {
+                Answer::Finding(finding) => Answer::Finding(Finding { blocking: strict, ..finding }),
+                answer => answer,
+            }
+        }
+        _ => Answer::Error("not a check of the contact".to_owned()),
     }
 }
 
