@@ -49,6 +49,9 @@ pub use tx::{Cause, Tx};
 use crate::domain::Timestamp;
 use crate::world::World;
 
+/// How long to wait before listening again after it failed.
+const LISTEN_AGAIN: Duration = Duration::from_secs(5);
+
 /// Where the database is.
 #[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -228,6 +231,31 @@ impl Store {
         let seq = change::head(&self.read).await?;
         self.announce(seq);
         Ok(())
+    }
+
+    /// Announces what other nodes commit as the database tells it, on PostgreSQL; returns at once on SQLite, which has
+    /// one node. Where telling fails, [`Store::poll`] finds it out a little later.
+    pub async fn listen(&self) {
+        if self.backend() != DbBackend::Postgres {
+            return;
+        }
+        loop {
+            if let Err(error) = self.hear().await {
+                tracing::warn!(%error, "the database does not tell of commits; asking it instead");
+            }
+            tokio::time::sleep(LISTEN_AGAIN).await;
+        }
+    }
+
+    async fn hear(&self) -> Result<(), sea_orm::sqlx::Error> {
+        let pool = self.read.get_postgres_connection_pool();
+        let mut listener = sea_orm::sqlx::postgres::PgListener::connect_with(pool).await?;
+        listener.listen("linkspan").await?;
+        loop {
+            if let Ok(seq) = listener.recv().await?.payload().parse() {
+                self.announce(seq);
+            }
+        }
     }
 
     /// Counts statements, for tests that hold their number.
