@@ -2,5 +2,6 @@
 
 mod environment;
 mod harness;
+mod interruption;
 mod journey;
 mod tidy;
