@@ -4,5 +4,6 @@
 
 mod environment;
 mod harness;
+mod interruption;
 mod journey;
 mod tidy;

@@ -16,6 +16,7 @@ use linkspan::world::{Interruption, ManualClock, World};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::faults::Wire;
 use super::{Authority, Client, Scratch};
 use crate::environment;
 
@@ -44,6 +45,8 @@ pub(crate) struct Instance {
     pub(crate) config: Config,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) ca: String,
+    /// What the messages of other instances pass through, if anything.
+    pub(crate) wire: Option<Arc<Wire>>,
     listener: TcpListener,
     running: Option<Running>,
 }
@@ -96,6 +99,7 @@ impl Instance {
             config,
             clock: clock.clone(),
             ca: authority.pem.clone(),
+            wire: None,
             listener,
             running: None,
         }
@@ -110,6 +114,10 @@ impl Instance {
         let listener = tokio::net::TcpListener::from_std(self.listener.try_clone().unwrap()).unwrap();
         let server = Server::on(listener, self.config.server.clone()).unwrap();
         let router = app.router(stopped.clone()).unwrap();
+        let router = match &self.wire {
+            Some(wire) => wire.round(router),
+            None => router,
+        };
         let (worker, working) = (app.worker(), stopped.clone());
         let counted = worker.clone();
         let tasks = vec![

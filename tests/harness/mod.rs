@@ -3,6 +3,7 @@
 
 pub(crate) mod browser;
 pub(crate) mod client;
+pub(crate) mod faults;
 pub(crate) mod instance;
 pub(crate) mod pair;
 
