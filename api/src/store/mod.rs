@@ -1,10 +1,12 @@
 //! Memory: the one room that knows the database. Rows become things of the domain here or are refused as
 //! inconsistent; [`Tx`] writes, [`Reader`] reads within what a requester may see.
 
+mod attempt;
 mod audit;
 mod authorization;
 mod change;
 mod connection;
+mod direction;
 mod entity;
 mod exchange;
 mod idempotency;
@@ -19,6 +21,7 @@ mod people;
 mod reader;
 mod registration;
 mod scan;
+mod settings;
 mod sweep;
 mod tx;
 
@@ -31,9 +34,9 @@ use sea_orm_migration::MigratorTrait as _;
 use serde::{Deserialize, Serialize, Serializer};
 use tokio::sync::{Notify, watch};
 
+pub use attempt::AttemptWork;
 pub use authorization::{AuthorizationRequest, AuthorizationState};
 pub use change::{Change, ChangeKind, SubjectKind};
-pub use connection::{AttemptWork, ServiceAccount, SettingsRecord};
 pub use exchange::{Handshake, StoredMessage};
 pub use idempotency::IdempotencyKey;
 pub use instance::InstanceRecord;
@@ -44,6 +47,7 @@ pub use people::{Account, Company, Session};
 pub use reader::{ConnectionFilter, IssueFilter, Reader, RegistrationFilter};
 pub use registration::{Claim, ClaimState, ProviderRecord};
 pub use scan::ScanResult;
+pub use settings::{ServiceAccount, SettingsRecord};
 pub use tx::{Cause, Tx};
 
 use crate::domain::Timestamp;
