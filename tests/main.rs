@@ -2,7 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod clients;
 mod environment;
 mod harness;
 mod journey;
+mod schema;
+mod secrets;
+mod statements;
+mod subscriptions;
 mod tidy;
