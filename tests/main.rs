@@ -2,8 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod clients;
 mod environment;
 mod harness;
 mod interruption;
 mod journey;
+mod schema;
+mod secrets;
+mod statements;
+mod subscriptions;
 mod tidy;

@@ -6,12 +6,16 @@ use std::sync::Mutex;
 
 use serde_json::{Value, json};
 
+use super::events::Events;
+
 /// A client of one instance.
 pub(crate) struct Client {
     http: reqwest::Client,
     origin: String,
     token: Option<String>,
     pub(crate) cookies: Mutex<BTreeMap<String, String>>,
+    /// Every body that was answered, as it came.
+    pub(crate) heard: Mutex<Vec<String>>,
 }
 
 /// A page as it came.
@@ -35,7 +39,19 @@ impl Client {
             .no_proxy()
             .build()
             .unwrap();
-        Self { http, origin: origin.to_owned(), token: None, cookies: Mutex::default() }
+        Self {
+            http,
+            origin: origin.to_owned(),
+            token: None,
+            cookies: Mutex::default(),
+            heard: Mutex::default(),
+        }
+    }
+
+    /// The same client with a personal access token.
+    pub(crate) fn with_token(mut self, token: &str) -> Self {
+        self.token = Some(token.to_owned());
+        self
     }
 
     pub(crate) fn origin(&self) -> &str {
@@ -74,14 +90,26 @@ impl Client {
     }
 
     pub(crate) async fn raw(&self, query: &str, variables: Value) -> Value {
-        let body = json!({ "query": query, "variables": variables });
-        let mut request = self.http.post(format!("{}/graphql", self.origin)).json(&body);
+        let answer =
+            self.post_graphql(&json!({ "query": query, "variables": variables })).send().await.unwrap();
+        let body = answer.text().await.unwrap();
+        self.heard.lock().unwrap().push(body.clone());
+        serde_json::from_str(&body).unwrap_or_else(|_| panic!("no JSON: {body}"))
+    }
+
+    /// A request to the GraphQL endpoint with this client's credentials, not sent yet.
+    pub(crate) fn post_graphql(&self, body: &Value) -> reqwest::RequestBuilder {
+        let mut request = self.http.post(format!("{}/graphql", self.origin)).json(body);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
-        request = request.header("cookie", self.cookie()).header("origin", &self.origin);
-        let answer = request.send().await.unwrap();
-        answer.json().await.unwrap()
+        request.header("cookie", self.cookie()).header("origin", &self.origin)
+    }
+
+    /// Subscribes, by server-sent events.
+    pub(crate) async fn subscribe(&self, query: &str, variables: Value) -> Events {
+        let request = self.post_graphql(&json!({ "query": query, "variables": variables }));
+        Events::of(request.header("accept", "text/event-stream").send().await.unwrap())
     }
 
     pub(crate) async fn get(&self, path: &str) -> Page {
@@ -139,6 +167,9 @@ impl Client {
             };
         }
         let location = answer.headers().get("location").map(|value| value.to_str().unwrap().to_owned());
-        Page { status: answer.status().as_u16(), url, location, body: answer.text().await.unwrap() }
+        let status = answer.status().as_u16();
+        let body = answer.text().await.unwrap();
+        self.heard.lock().unwrap().push(body.clone());
+        Page { status, url, location, body }
     }
 }

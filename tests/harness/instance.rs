@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use keyservice::{Entropy, SystemEntropy};
 use linkspan::actions::Call;
 use linkspan::app::{self, App};
 use linkspan::config::Config;
@@ -11,6 +12,7 @@ use linkspan::domain::requester::{Requester, Role};
 use linkspan::http::server::Server;
 use linkspan::mail::TransportKind;
 use linkspan::outbound::AllowedPorts;
+use linkspan::store::Store;
 use linkspan::worker::Worker;
 use linkspan::world::{Interruption, ManualClock, World};
 use tokio::sync::watch;
@@ -47,6 +49,10 @@ pub(crate) struct Instance {
     pub(crate) ca: String,
     /// What the messages of other instances pass through, if anything.
     pub(crate) wire: Option<Arc<Wire>>,
+    /// Where its chance comes from.
+    pub(crate) entropy: Arc<dyn Entropy>,
+    /// How many statements it sent to its database.
+    pub(crate) statements: Arc<AtomicUsize>,
     listener: TcpListener,
     running: Option<Running>,
 }
@@ -100,6 +106,8 @@ impl Instance {
             clock: clock.clone(),
             ca: authority.pem.clone(),
             wire: None,
+            entropy: Arc::new(SystemEntropy),
+            statements: Arc::default(),
             listener,
             running: None,
         }
@@ -107,9 +115,14 @@ impl Instance {
 
     /// Starts it, and its worker.
     pub(crate) async fn start(&mut self, interruption: Option<Arc<dyn Interruption>>) {
-        let world = World { clock: self.clock.clone(), interruption, ..World::real() };
+        let world = World { clock: self.clock.clone(), entropy: self.entropy.clone(), interruption };
         app::migrate(&self.config, world.clone()).await.unwrap();
-        let app = App::open(&self.config, world).await.unwrap();
+        let mut store = Store::open(&self.config.database, world.clone()).await.unwrap();
+        let statements = self.statements.clone();
+        store.on_statement(move || {
+            statements.fetch_add(1, Ordering::SeqCst);
+        });
+        let app = App::over(&self.config, store, world).await.unwrap();
         let (stop, stopped) = watch::channel(false);
         let listener = tokio::net::TcpListener::from_std(self.listener.try_clone().unwrap()).unwrap();
         let server = Server::on(listener, self.config.server.clone()).unwrap();

@@ -3,6 +3,7 @@
 
 pub(crate) mod browser;
 pub(crate) mod client;
+pub(crate) mod events;
 pub(crate) mod faults;
 pub(crate) mod instance;
 pub(crate) mod pair;
@@ -14,7 +15,7 @@ pub(crate) use pair::Pair;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 /// When every test begins: 2026-01-05 09:00:00 UTC, a Monday.
 pub(crate) const START_MS: i64 = 1_767_603_600_000;
@@ -49,6 +50,7 @@ impl Authority {
     pub(crate) fn new(scratch: &Scratch) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "Authority of these tests");
         let key = KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();
         let file = scratch.0.join("ca.pem");
@@ -58,7 +60,9 @@ impl Authority {
 
     /// Certificate and key files for a host.
     pub(crate) fn issue(&self, scratch: &Scratch, host: &str) -> (std::path::PathBuf, std::path::PathBuf) {
-        let params = CertificateParams::new(vec![host.to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
+        // Another name than its issuer's, or OpenSSL takes it for self-signed.
+        params.distinguished_name.push(DnType::CommonName, host);
         let key = KeyPair::generate().unwrap();
         let (certificate, private) =
             (scratch.0.join(format!("{host}.pem")), scratch.0.join(format!("{host}.key")));

@@ -45,7 +45,8 @@ pub fn start(config: &LogConfig) {
 }
 
 /// Libraries put headers, statements and credentials into their details: those are never logged, whatever the filter.
-fn is_safe(metadata: &Metadata<'_>) -> bool {
+#[must_use]
+pub fn is_safe(metadata: &Metadata<'_>) -> bool {
     let own = ["linkspan", "keyservice", "migrations"];
     let target = metadata.target().split("::").next().unwrap_or_default();
     own.contains(&target) || *metadata.level() <= Level::INFO

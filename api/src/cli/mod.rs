@@ -1,7 +1,7 @@
 //! The command line: what it takes, and which command does it.
 
 mod check;
-mod logging;
+pub mod logging;
 mod people;
 mod print;
 mod serve;

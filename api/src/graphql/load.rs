@@ -1,11 +1,14 @@
 //! Loads what many fields ask for in one statement.
 
-use std::collections::HashMap;
+use std::any::{Any, TypeId};
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use async_graphql::dataloader::{DataLoader, Loader};
-use async_graphql::{Error, Result};
+use async_graphql::Result;
+use async_graphql::dataloader::Loader;
+use tokio::sync::OnceCell;
+use tokio::task::yield_now;
 
 use super::ask::ours;
 use crate::domain::attempt::Attempt;
@@ -16,19 +19,31 @@ use crate::domain::registration::Registration;
 use crate::domain::scan::{Scan, Subject};
 use crate::store::{Account, AttemptWork, Company, Issue, Reader, ScanResult, SettingsRecord, StoreError};
 
-/// The loaders of one request.
-pub(super) struct Loaders(DataLoader<Source>);
+/// The loaders of one request. Whoever asks for a key waits until everything that can run has asked for its own, then
+/// one of them loads for all. No time is involved, as it is in async-graphql's own loader, whose batches fall apart
+/// when a list takes longer to resolve than the loader waits.
+pub(super) struct Loaders {
+    source: Source,
+    /// For each kind of key, the [`Batch`] that still takes keys.
+    open: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
+}
+
+/// Keys that are loaded together, and what was found. Nobody but those who wait for it keeps it, so that a
+/// subscription sees each thing as it is now.
+struct Batch<K, V> {
+    keys: Mutex<HashSet<K>>,
+    found: OnceCell<Result<HashMap<K, V>, Shared>>,
+}
 
 impl Loaders {
-    /// Loads within what this reader may see. Nothing is kept from one batch to the next, so that a subscription
-    /// sees each thing as it is now.
+    /// Loads within what this reader may see.
     pub(super) fn new(reader: Reader) -> Self {
-        Self(DataLoader::new(Source(reader), tokio::spawn))
+        Self { source: Source(reader), open: Mutex::default() }
     }
 
     /// The reader itself.
-    pub(super) fn reader(&self) -> &Reader {
-        &self.0.loader().0
+    pub(super) const fn reader(&self) -> &Reader {
+        &self.source.0
     }
 
     /// The one with this key, as far as it may be seen.
@@ -37,7 +52,17 @@ impl Loaders {
         K: Send + Sync + Hash + Eq + Clone + 'static,
         Source: Loader<K, Error = Shared>,
     {
-        self.0.load_one(key).await.map_err(|Shared(problem)| -> Error { ours(&*problem) })
+        let batch = self.join(key.clone());
+        // Whatever else can ask does so before this goes on.
+        yield_now().await;
+        let found = batch.found.get_or_init(|| async {
+            let keys = self.close(&batch);
+            self.source.load(&keys).await
+        });
+        match found.await {
+            Ok(found) => Ok(found.get(&key).cloned()),
+            Err(Shared(problem)) => Err(ours(&**problem)),
+        }
     }
 
     /// As [`Loaders::one`] where there may be no key.
@@ -50,6 +75,38 @@ impl Loaders {
             Some(key) => self.one(key).await,
             None => Ok(None),
         }
+    }
+
+    /// Adds a key to the batch that takes keys of its kind.
+    fn join<K>(&self, key: K) -> Arc<Batch<K, <Source as Loader<K>>::Value>>
+    where
+        K: Send + Sync + Hash + Eq + Clone + 'static,
+        Source: Loader<K>,
+    {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let joined = open.get(&TypeId::of::<K>()).and_then(|batch| Arc::clone(batch).downcast().ok());
+        let batch: Arc<Batch<K, _>> = joined.unwrap_or_else(|| {
+            let batch = Arc::new(Batch { keys: Mutex::default(), found: OnceCell::new() });
+            open.insert(TypeId::of::<K>(), batch.clone());
+            batch
+        });
+        batch.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+        batch
+    }
+
+    /// Lets nobody join a batch any more; answers its keys. Closed twice if whoever loaded it was dropped.
+    fn close<K, V>(&self, batch: &Arc<Batch<K, V>>) -> Vec<K>
+    where
+        K: Send + Sync + Clone + 'static,
+        V: Send + Sync + 'static,
+    {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let this = Arc::as_ptr(batch).cast::<()>();
+        if open.get(&TypeId::of::<K>()).is_some_and(|open| Arc::as_ptr(open).cast::<()>() == this) {
+            open.remove(&TypeId::of::<K>());
+        }
+        let keys = batch.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.iter().cloned().collect()
     }
 }
 

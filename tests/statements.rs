@@ -1,0 +1,111 @@
+//! A list costs the same number of statements, however long it is.
+
+use std::sync::atomic::Ordering;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Client, Database, Instance, Pair};
+
+/// How long the long lists are.
+const MANY: usize = 40;
+
+/// Lists of a provider with what belongs to their items.
+const PROVIDER: [&str; 6] = [
+    "query($n: Int!) { registrations(last: $n) { edges { node { number company { name } contact { name }
+        issues { check } actions { name } connection { state outbound { status } inbound { status } } } } } }",
+    "query($n: Int!) { registrations(last: $n) { edges { node { latestScan { progress { done } results { check } }
+        connection { onboarding { phases { name } } settings { revision } company { name } } } } } }",
+    "query($n: Int!) { companies(last: $n) { edges { node { contacts(first: 1) { edges { node { name } } }
+        registrations(first: 1) { edges { node { number contact { name } } } } } } } }",
+    "query($n: Int!) { contacts(last: $n) { edges { node { name company { name } } } } }",
+    "query($n: Int!) { scans(last: $n) { edges { node { results { check } subject { __typename ... on Registration { number } } } } } }",
+    "query($n: Int!) { changes(first: $n, subjects: [REGISTRATION]) { events { node { __typename ... on Registration { number company { name } } } } } }",
+];
+
+/// Lists of a consumer.
+const CONSUMER: [&str; 2] = [
+    "query($n: Int!) { connections(last: $n) { edges { node { state company { name } outbound { status } inbound { status }
+        onboarding { state phases { name } } settings { revision } } } } }",
+    "query($n: Int!) { connections(last: $n) { edges { node { issues { check } actions { name } latestScan { state }
+        peer { name } registration { number } } } } }",
+];
+
+/// How many statements a query needs, and what it answers. The instance may do something of its own meanwhile, which
+/// only adds: the least of some tries counts.
+async fn measure(instance: &Instance, client: &Client, query: &str, n: usize) -> (usize, Value) {
+    let mut least = usize::MAX;
+    let mut answer = Value::Null;
+    for _ in 0..6 {
+        let before = instance.statements.load(Ordering::SeqCst);
+        answer = client.query(query, json!({ "n": n })).await;
+        least = least.min(instance.statements.load(Ordering::SeqCst) - before);
+    }
+    (least, answer)
+}
+
+fn items(answer: &Value) -> usize {
+    let list = answer.as_object().unwrap().values().next().unwrap();
+    list["edges"].as_array().or(list["events"].as_array()).unwrap().len()
+}
+
+async fn hold(instance: &Instance, client: &Client, query: &str) {
+    let (one, few) = measure(instance, client, query, 1).await;
+    let (many, lots) = measure(instance, client, query, MANY).await;
+    assert_eq!((items(&few), items(&lots)), (1, MANY), "{query}");
+    assert!(one > 0, "nothing was counted");
+    assert_eq!(one, many, "statements for 1 and for {MANY} of {query}");
+}
+
+/// Companies, contacts, and registrations whose checks found something.
+async fn fill_provider(pair: &Pair, admin: &Client) {
+    for n in 1..MANY {
+        let company =
+            admin.mutate("createCompany", json!({ "name": format!("Company {n}") }), "company { id }").await;
+        let company = company["company"]["id"].as_str().unwrap();
+        let contact =
+            json!({ "companyId": company, "email": format!("c{n}@example.com"), "name": "Contact" });
+        let contact = admin.mutate("createContact", contact, "contact { id }").await;
+        let input = json!({
+            "companyId": company, "contactId": contact["contact"]["id"], "environment": "NON_PRODUCTION",
+            "url": format!("https://nobody-{n}.localhost:1"),
+        });
+        admin.mutate("createRegistration", input, "registration { id }").await;
+    }
+    pair.settle().await;
+}
+
+/// Connections from links that were opened and not followed up.
+async fn fill_consumer(admin: &Client, link: &str, provider: &str) {
+    for n in 1..MANY {
+        let link = link.replace(provider, &format!("https://nobody-{n}.localhost:1"));
+        admin.mutate("openRegistrationLink", json!({ "link": link }), "connection { id }").await;
+    }
+}
+
+async fn constant(database: Database) {
+    let pair = Pair::start(database).await;
+    let (provider, consumer) = (pair.provider_admin().await, pair.consumer_admin().await);
+    let ready = pair.make_ready(&provider).await;
+    pair.register(&provider, &ready).await;
+    let link = pair.link_in_letter();
+    let connection = pair.open_link(&consumer, &link).await;
+    pair.get_started(&consumer, &connection).await;
+    let done = pair.onboard(&consumer, &connection).await;
+    assert_eq!(done["state"], "ONBOARDED", "{done:#}");
+    fill_provider(&pair, &provider).await;
+    fill_consumer(&consumer, &link, &pair.provider.origin).await;
+    pair.settle().await;
+    for query in PROVIDER {
+        hold(&pair.provider, &provider, query).await;
+    }
+    for query in CONSUMER {
+        hold(&pair.consumer, &consumer, query).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_of_forty_takes_as_many_statements_as_a_list_of_one() {
+    for database in Database::available() {
+        constant(database).await;
+    }
+}
