@@ -6,13 +6,13 @@ use uuid::Uuid;
 
 use super::{Actions, Call, Done, Failure};
 use crate::domain::check::{Answer, CheckCode, Finding, Remedy, Suite};
-use crate::domain::connection::{Connection, Part};
+use crate::domain::connection::{Connection, Part, State as ConnectionState};
 use crate::domain::effect::Work;
 use crate::domain::id::{CompanyId, IssueId, ScanId, UserId};
 use crate::domain::origin::Origin;
 use crate::domain::person::EmailAddress;
 use crate::domain::refusal::{Refusal, RefusalCode};
-use crate::domain::registration::Environment;
+use crate::domain::registration::{Environment, State as RegistrationState};
 use crate::domain::requester::Role;
 use crate::domain::scan::{ContactFacts, LocalFacts, Scan, ScanState, Subject};
 use crate::store::{NewJob, ScanResult, StoreError, Tx};
@@ -212,7 +212,13 @@ impl Actions {
                 let before = registration.clone();
                 let step = match scan.only {
                     None => registration.scanned(scan.id, if passed { Ok(()) } else { Err(banner(&blocking)) }),
-                    Some(_) if clear => registration.unblocked(),
+                    Some(_) if clear => {
+                        let all_asked = match &registration.state {
+                            RegistrationState::ValidationFailed { scan, .. } => tx.asked_everything(*scan).await?,
+                            _ => true,
+                        };
+                        registration.unblocked(all_asked)
+                    }
                     Some(_) => crate::domain::effect::Step::quiet(registration),
                 };
                 if step.next != before || !step.effects.is_empty() {
@@ -224,7 +230,7 @@ impl Actions {
                 let before = connection.clone();
                 let (next, start) = match scan.only {
                     None => connection.scanned(scan.id, passed, tx.now()),
-                    Some(_) if clear => (connection.unblocked(tx.now()), None),
+                    Some(_) if clear => (self.unblock(&mut tx, connection).await?, None),
                     Some(_) => (connection, None),
                 };
                 if next != before {
@@ -239,6 +245,27 @@ impl Actions {
         tx.audit("scan.end", "SCAN", scan.id, state.as_str(), details);
         tx.commit().await?;
         Ok(())
+    }
+
+    /// The last blocking issue of a connection was resolved. What the deciding scan skipped was never asked, so then
+    /// all checks run once more, for whoever ran them.
+    async fn unblock(&self, tx: &mut Tx, connection: Connection) -> Done<Connection> {
+        let decided = match connection.state {
+            ConnectionState::ValidationFailed { scan } if !tx.asked_everything(scan).await? => tx.scan(scan).await?,
+            _ => None,
+        };
+        let Some(decided) = decided else { return Ok(connection.unblocked(tx.now())) };
+        let again = Scan {
+            id: ScanId(tx.uuid()?),
+            requested_at: tx.now(),
+            started_at: None,
+            finished_at: None,
+            state: ScanState::Queued,
+            ..decided
+        };
+        tx.insert_scan(&again, connection.company).await?;
+        tx.enqueue(NewJob { work: Work::Scan(again.id), run_at: tx.now(), sealed: None }).await?;
+        Ok(connection.run_checks(again.id)?.next)
     }
 
     async fn registration_facts(

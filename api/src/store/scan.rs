@@ -1,7 +1,7 @@
 //! Scans and what their checks answered.
 
 use sea_orm::sea_query::{Expr, OnConflict};
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, Set};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, Set};
 use serde_json::json;
 
 use super::change::{ChangeKind, SubjectKind};
@@ -175,6 +175,18 @@ impl Tx {
         scan_result::Entity::insert(row).on_conflict(again).exec_without_returning(&self.txn).await?;
         self.scan_changed(scan, ChangeKind::Updated, company, Some(result));
         Ok(())
+    }
+
+    /// Whether a scan skipped no check.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn asked_everything(&self, scan: ScanId) -> Result<bool, StoreError> {
+        let skipped = scan_result::Entity::find()
+            .filter(scan_result::Column::ScanId.eq(scan.0))
+            .filter(scan_result::Column::Answer.eq("SKIPPED"))
+            .count(&self.txn);
+        Ok(skipped.await? == 0)
     }
 
     fn scan_changed(&mut self, scan: &Scan, kind: ChangeKind, company: Option<CompanyId>, result: Option<&ScanResult>) {
