@@ -135,10 +135,6 @@ async fn validation_that_failed_opens_once_when_all_is_resolved_at_once() {
         let twice = left.iter().chain(&left);
         join_all(twice.map(|(_, issue)| provider.mutate("validateIssue", json!({ "issueId": issue }), "scan { id }"))).await;
         pair.settle().await;
-        eprintln!("DEBUG {:?}", pair.provider.rows("job where last_error is not null").await);
-        eprintln!("DEBUG {:?}", pair.provider.rows("scan where state='QUEUED'").await);
-        eprintln!("DEBUG {:?}", pair.provider.rows("scan where state='RUNNING'").await);
-        eprintln!("DEBUG {:?}", pair.provider.rows("scan").await);
         assert_open_once(&pair, &provider, &registration).await;
     }
 }

@@ -205,13 +205,18 @@ impl Actions {
         if !tx.save_scan(&ended, company).await? {
             return Ok(());
         }
-        let clear = scan.only.is_some() && tx.blocking_issues(scan.subject).await? == 0;
+        // A suite that failed on what was resolved meanwhile has nothing to wait for: it runs again.
+        let clear = (scan.only.is_some() || !passed) && tx.blocking_issues(scan.subject).await? == 0;
         match scan.subject {
             Subject::Registration(id) => {
                 let Some(registration) = tx.registration(id).await? else { return Ok(()) };
                 let before = registration.clone();
                 let step = match scan.only {
-                    None => registration.scanned(scan.id, if passed { Ok(()) } else { Err(banner(&blocking)) }),
+                    None if passed => registration.scanned(scan.id, Ok(())),
+                    None => {
+                        let step = registration.scanned(scan.id, Err(banner(&blocking)));
+                        if clear { step.next.unblocked(false) } else { step }
+                    }
                     Some(_) if clear => {
                         let all_asked = match &registration.state {
                             RegistrationState::ValidationFailed { scan, .. } => tx.asked_everything(*scan).await?,
@@ -229,8 +234,11 @@ impl Actions {
                 let Some(connection) = tx.connection(id).await? else { return Ok(()) };
                 let before = connection.clone();
                 let (next, start) = match scan.only {
-                    None => connection.scanned(scan.id, passed, tx.now()),
-                    Some(_) if clear => (self.unblock(&mut tx, connection).await?, None),
+                    None => match connection.scanned(scan.id, passed, tx.now()) {
+                        (failed, None) if clear => (self.unblock(&mut tx, failed, false).await?, None),
+                        next => next,
+                    },
+                    Some(_) if clear => (self.unblock(&mut tx, connection, true).await?, None),
                     Some(_) => (connection, None),
                 };
                 if next != before {
@@ -248,10 +256,10 @@ impl Actions {
     }
 
     /// The last blocking issue of a connection was resolved. What the deciding scan skipped was never asked, so then
-    /// all checks run once more, for whoever ran them.
-    async fn unblock(&self, tx: &mut Tx, connection: Connection) -> Done<Connection> {
+    /// all checks run once more, for whoever ran them; so they do where its answers are not to be trusted.
+    async fn unblock(&self, tx: &mut Tx, connection: Connection, trust: bool) -> Done<Connection> {
         let decided = match connection.state {
-            ConnectionState::ValidationFailed { scan } if !tx.asked_everything(scan).await? => tx.scan(scan).await?,
+            ConnectionState::ValidationFailed { scan } if !(trust && tx.asked_everything(scan).await?) => tx.scan(scan).await?,
             _ => None,
         };
         let Some(decided) = decided else { return Ok(connection.unblocked(tx.now())) };

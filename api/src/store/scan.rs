@@ -93,13 +93,16 @@ impl Tx {
     /// # Errors
     /// When the database refuses.
     pub async fn insert_scan(&mut self, scan: &Scan, company: Option<CompanyId>) -> Result<(), StoreError> {
-        scan::Entity::update_many()
+        // A whole suite overtakes everything under way; one check only itself, or what others wait for would never end.
+        let mut overtaken = scan::Entity::update_many()
             .col_expr(scan::Column::State, Expr::value(ScanState::Cancelled.as_str()))
             .col_expr(scan::Column::FinishedAt, Expr::value(self.now_ms()))
             .filter(scan::Column::SubjectId.eq(scan.subject.id()))
-            .filter(scan::Column::State.is_in([ScanState::Queued.as_str(), ScanState::Running.as_str()]))
-            .exec(&self.txn)
-            .await?;
+            .filter(scan::Column::State.is_in([ScanState::Queued.as_str(), ScanState::Running.as_str()]));
+        if let Some(only) = scan.only {
+            overtaken = overtaken.filter(scan::Column::OnlyCheck.eq(only.as_str()));
+        }
+        overtaken.exec(&self.txn).await?;
         let row = scan::ActiveModel {
             id: Set(scan.id.0),
             suite: Set(scan.suite.as_str().to_owned()),
