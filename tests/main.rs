@@ -2,11 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod claims;
 mod clients;
+mod consent;
 mod environment;
 mod harness;
 mod interruption;
 mod journey;
+mod registration;
+mod registration;
 mod schema;
 mod secrets;
 mod statements;

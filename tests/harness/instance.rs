@@ -84,10 +84,7 @@ impl Instance {
             Config { name: name.to_owned(), base_url: Some(origin.clone()), ..Config::default() };
         config.data_dir = directory.clone();
         config.root_key_file = Some(directory.join("root.key"));
-        config.database.url = match database {
-            Database::Sqlite => format!("sqlite:{}", directory.join("linkspan.db").display()),
-            Database::Postgres => create_database(name).await,
-        };
+        config.database.url = database_url(database, name, &directory).await;
         config.database.max_connections = 8;
         config.server.tls_certificate_file = Some(certificate);
         config.server.tls_key_file = Some(key);
@@ -154,6 +151,50 @@ impl Instance {
         }
     }
 
+    /// Another instance at the same address, with a memory and keys of its own; nothing of it runs yet.
+    pub(crate) async fn stranger(&self, database: Database) -> Self {
+        let directory = self.config.data_dir.with_file_name(format!("{}-stranger", self.name));
+        std::fs::create_dir_all(&directory).unwrap();
+        let mut config = self.config.clone();
+        config.data_dir = directory.clone();
+        config.root_key_file = Some(directory.join("root.key"));
+        config.database.url = database_url(database, self.name, &directory).await;
+        config.mail.directory = directory.join("mail");
+        Self {
+            name: self.name,
+            origin: self.origin.clone(),
+            config,
+            clock: self.clock.clone(),
+            ca: self.ca.clone(),
+            wire: None,
+            entropy: Arc::new(SystemEntropy),
+            statements: Arc::default(),
+            listener: self.listener.try_clone().unwrap(),
+            running: None,
+        }
+    }
+
+    /// How many rows of its database a condition holds for.
+    pub(crate) async fn rows(&self, table_where: &str) -> i64 {
+        use sea_orm::{ConnectionTrait as _, Statement};
+        let database = sea_orm::Database::connect(&self.config.database.url).await.unwrap();
+        let sql = format!("select count(*) from {table_where}");
+        let row = database
+            .query_one_raw(Statement::from_string(database.get_database_backend(), sql))
+            .await
+            .unwrap();
+        database.close().await.unwrap();
+        row.unwrap().try_get_by_index(0).unwrap()
+    }
+
+    /// Breaks or mends its database behind its back.
+    pub(crate) async fn tamper(&self, sql: &str) {
+        use sea_orm::ConnectionTrait as _;
+        let database = sea_orm::Database::connect(&self.config.database.url).await.unwrap();
+        database.execute_unprepared(sql).await.unwrap();
+        database.close().await.unwrap();
+    }
+
     pub(crate) fn app(&self) -> &App {
         &self.running.as_ref().unwrap().app
     }
@@ -200,6 +241,13 @@ impl Drop for Instance {
                 task.abort();
             }
         }
+    }
+}
+
+async fn database_url(database: Database, name: &str, directory: &std::path::Path) -> String {
+    match database {
+        Database::Sqlite => format!("sqlite:{}", directory.join("linkspan.db").display()),
+        Database::Postgres => create_database(name).await,
     }
 }
 

@@ -7,10 +7,12 @@ pub(crate) mod events;
 pub(crate) mod faults;
 pub(crate) mod instance;
 pub(crate) mod pair;
+pub(crate) mod stage;
 
 pub(crate) use client::Client;
 pub(crate) use instance::{Database, Instance};
 pub(crate) use pair::Pair;
+pub(crate) use stage::Stage;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

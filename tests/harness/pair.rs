@@ -50,6 +50,11 @@ impl Pair {
         self.provider.start(None).await;
         self.consumer.start(None).await;
         self.provider.user("admin@provider.example.com", PASSWORD, &[Role::Admin]).await;
+        self.make_consumer_admin().await;
+    }
+
+    /// An administrator of the consumer is made on its host.
+    pub(crate) async fn make_consumer_admin(&self) {
         self.consumer.user("admin@consumer.example.com", PASSWORD, &[Role::Admin]).await;
     }
 

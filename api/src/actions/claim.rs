@@ -52,7 +52,11 @@ impl Actions {
         if let Some(answer) = latest.and_then(|latest| self.known_answer(&latest)) {
             return Ok(answer);
         }
-        registration.claimable(tx.now())?;
+        // A link that is bound is looked at once more when another key redeems it: that two instances can prove it is
+        // the alarm (KX/1 phase 0, step 4).
+        if claim.rehearsal || !registration.is_bound(tx.now()) {
+            registration.claimable(tx.now())?;
+        }
         if tx.claims_since(registration.id, tx.now() - CLAIM_WINDOW).await? >= CLAIM_LIMIT {
             return Err(Refusal::new(
                 RefusalCode::RateLimited,
@@ -265,12 +269,10 @@ impl Actions {
     }
 
     /// The consumer's claim to the link of one of its connections. A rehearsal asks only what would happen.
-    pub(crate) async fn make_claim(
-        &self,
-        call: &Call,
-        id: ConnectionId,
-        rehearsal: bool,
-    ) -> Done<wire::Claim> {
+    ///
+    /// # Errors
+    /// `NOT_FOUND` when there is no such connection.
+    pub async fn make_claim(&self, call: &Call, id: ConnectionId, rehearsal: bool) -> Done<wire::Claim> {
         let tx = self.begin("claim.make", call).await?;
         let connection = tx.connection(id).await?.ok_or_else(|| Refusal::not_found("connection"))?;
         let sealed = tx.link_secret(id).await?.ok_or(Failure::Bug("link secret"))?;

@@ -29,6 +29,19 @@ impl Actions {
         link: SecretString,
         idem: Option<IdempotencyKey>,
     ) -> Done<Connection> {
+        let done = self.try_open_registration_link(call, link, idem.as_ref()).await;
+        match self.first_answer(call, idem.as_ref(), &done).await? {
+            Some((tx, id)) => self.connection(&tx, ConnectionId(id)).await,
+            None => done,
+        }
+    }
+
+    async fn try_open_registration_link(
+        &self,
+        call: &Call,
+        link: SecretString,
+        idem: Option<&IdempotencyKey>,
+    ) -> Done<Connection> {
         call.requester.administrator()?;
         let link = OpenLink::parse(link.expose_secret(), &self.profile.policy)?;
         if link.provider == self.profile.origin {
@@ -36,7 +49,7 @@ impl Actions {
             return Err(Refusal::new(RefusalCode::LinkInvalid, message).field("link").reason("SELF").into());
         }
         let mut tx = self.begin("connection.open", call).await?;
-        if let Some(id) = answered(&tx, idem.as_ref()).await? {
+        if let Some(id) = answered(&tx, idem).await? {
             return self.connection(&tx, ConnectionId(id)).await;
         }
         let now = tx.now();
@@ -77,7 +90,7 @@ impl Actions {
             "OK",
             json!({ "link": link.id.to_string() }),
         );
-        keep_answer(&mut tx, idem.as_ref(), connection.id.0).await?;
+        keep_answer(&mut tx, idem, connection.id.0).await?;
         tx.commit().await?;
         Ok(connection)
     }

@@ -179,6 +179,28 @@ impl Actions {
         let cause = Cause { requester: call.requester.clone(), trace: call.trace, now: self.world.now() };
         Ok(self.store.begin(label, &cause).await?)
     }
+
+    /// Where a request was refused only because it came twice at once: the answer that the faster one got.
+    pub(crate) async fn first_answer<T: Sync>(
+        &self,
+        call: &Call,
+        key: Option<&IdempotencyKey>,
+        done: &Done<T>,
+    ) -> Done<Option<(Tx, uuid::Uuid)>> {
+        let Err(Failure::Refused(refusal)) = done else { return Ok(None) };
+        let twice = matches!(
+            refusal.code,
+            RefusalCode::Conflict
+                | RefusalCode::Duplicate
+                | RefusalCode::DuplicateRegistration
+                | RefusalCode::DuplicateConnection
+        );
+        if key.is_none() || !twice {
+            return Ok(None);
+        }
+        let tx = self.begin("answer.read", call).await?;
+        Ok(answered(&tx, key).await?.map(|id| (tx, id)))
+    }
 }
 
 /// The first answer under an idempotency key, if there is one.

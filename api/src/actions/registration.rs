@@ -45,10 +45,23 @@ impl Actions {
         new: NewRegistration,
         idem: Option<IdempotencyKey>,
     ) -> Done<Registration> {
+        let done = self.try_create_registration(call, new, idem.as_ref()).await;
+        match self.first_answer(call, idem.as_ref(), &done).await? {
+            Some((tx, id)) => self.registration(&tx, RegistrationId(id)).await,
+            None => done,
+        }
+    }
+
+    async fn try_create_registration(
+        &self,
+        call: &Call,
+        new: NewRegistration,
+        idem: Option<&IdempotencyKey>,
+    ) -> Done<Registration> {
         let operator = call.requester.operator()?;
         let origin = self.origin(&new.url)?;
         let mut tx = self.begin("registration.create", call).await?;
-        if let Some(id) = answered(&tx, idem.as_ref()).await? {
+        if let Some(id) = answered(&tx, idem).await? {
             return self.registration(&tx, RegistrationId(id)).await;
         }
         if tx.provider_record().await?.is_none() {
@@ -87,7 +100,7 @@ impl Actions {
         let details =
             json!({ "origin": registration.origin.to_string(), "contact": new.contact.to_string() });
         tx.audit("registration.create", "REGISTRATION", registration.id, "OK", details);
-        keep_answer(&mut tx, idem.as_ref(), registration.id.0).await?;
+        keep_answer(&mut tx, idem, registration.id.0).await?;
         tx.commit().await?;
         Ok(registration)
     }

@@ -6,13 +6,13 @@ use uuid::Uuid;
 
 use super::{Actions, Call, Done, Failure};
 use crate::domain::check::{Answer, CheckCode, Finding, Remedy, Suite};
-use crate::domain::connection::{Connection, Part};
+use crate::domain::connection::{Connection, Part, State as ConnectionState};
 use crate::domain::effect::Work;
 use crate::domain::id::{CompanyId, IssueId, ScanId, UserId};
 use crate::domain::origin::Origin;
 use crate::domain::person::EmailAddress;
 use crate::domain::refusal::{Refusal, RefusalCode};
-use crate::domain::registration::Environment;
+use crate::domain::registration::{Environment, State as RegistrationState};
 use crate::domain::requester::Role;
 use crate::domain::scan::{ContactFacts, LocalFacts, Scan, ScanState, Subject};
 use crate::store::{NewJob, ScanResult, StoreError, Tx};
@@ -219,16 +219,27 @@ impl Actions {
         if !tx.save_scan(&ended, company).await? {
             return Ok(());
         }
-        let clear = scan.only.is_some() && tx.blocking_issues(scan.subject).await? == 0;
+        // A suite that failed on what was resolved meanwhile has nothing to wait for: it runs again.
+        let clear = (scan.only.is_some() || !passed) && tx.blocking_issues(scan.subject).await? == 0;
         match scan.subject {
             Subject::Registration(id) => {
                 let Some(registration) = tx.registration(id).await? else { return Ok(()) };
                 let before = registration.clone();
                 let step = match scan.only {
+                    None if passed => registration.scanned(scan.id, Ok(())),
                     None => {
-                        registration.scanned(scan.id, if passed { Ok(()) } else { Err(banner(&blocking)) })
+                        let step = registration.scanned(scan.id, Err(banner(&blocking)));
+                        if clear { step.next.unblocked(false) } else { step }
                     }
-                    Some(_) if clear => registration.unblocked(),
+                    Some(_) if clear => {
+                        let all_asked = match &registration.state {
+                            RegistrationState::ValidationFailed { scan, .. } => {
+                                tx.asked_everything(*scan).await?
+                            }
+                            _ => true,
+                        };
+                        registration.unblocked(all_asked)
+                    }
                     Some(_) => crate::domain::effect::Step::quiet(registration),
                 };
                 if step.next != before || !step.effects.is_empty() {
@@ -239,8 +250,11 @@ impl Actions {
                 let Some(connection) = tx.connection(id).await? else { return Ok(()) };
                 let before = connection.clone();
                 let (next, start) = match scan.only {
-                    None => connection.scanned(scan.id, passed, tx.now()),
-                    Some(_) if clear => (connection.unblocked(tx.now()), None),
+                    None => match connection.scanned(scan.id, passed, tx.now()) {
+                        (failed, None) if clear => (self.unblock(&mut tx, failed, false).await?, None),
+                        next => next,
+                    },
+                    Some(_) if clear => (self.unblock(&mut tx, connection, true).await?, None),
                     Some(_) => (connection, None),
                 };
                 if next != before {
@@ -255,6 +269,29 @@ impl Actions {
         tx.audit("scan.end", "SCAN", scan.id, state.as_str(), details);
         tx.commit().await?;
         Ok(())
+    }
+
+    /// The last blocking issue of a connection was resolved. What the deciding scan skipped was never asked, so then
+    /// all checks run once more, for whoever ran them; so they do where its answers are not to be trusted.
+    async fn unblock(&self, tx: &mut Tx, connection: Connection, trust: bool) -> Done<Connection> {
+        let decided = match connection.state {
+            ConnectionState::ValidationFailed { scan } if !(trust && tx.asked_everything(scan).await?) => {
+                tx.scan(scan).await?
+            }
+            _ => None,
+        };
+        let Some(decided) = decided else { return Ok(connection.unblocked(tx.now())) };
+        let again = Scan {
+            id: ScanId(tx.uuid()?),
+            requested_at: tx.now(),
+            started_at: None,
+            finished_at: None,
+            state: ScanState::Queued,
+            ..decided
+        };
+        tx.insert_scan(&again, connection.company).await?;
+        tx.enqueue(NewJob { work: Work::Scan(again.id), run_at: tx.now(), sealed: None }).await?;
+        Ok(connection.run_checks(again.id)?.next)
     }
 
     async fn registration_facts(

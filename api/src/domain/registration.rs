@@ -216,11 +216,15 @@ impl Registration {
         }
     }
 
-    /// The last blocking issue was resolved: it goes on by itself. In any other state nothing happens, which
-    /// is what makes two resolutions at once open it only once.
+    /// The last blocking issue was resolved: it goes on by itself. What the deciding scan skipped was never asked,
+    /// so then all checks run once more. In any other state nothing happens, which is what makes two resolutions at
+    /// once open it only once.
     #[must_use]
-    pub fn unblocked(self) -> Step<Self> {
+    pub fn unblocked(self, all_asked: bool) -> Step<Self> {
         if matches!(self.state, State::ValidationFailed { .. }) {
+            if !all_asked {
+                return self.awaiting();
+            }
             let effect = Effect::IssueLink(self.id);
             return Step::with(self, effect);
         }
@@ -321,6 +325,12 @@ impl Registration {
                 refused("The provider is checking this registration; a new link follows.", "NOT_OPEN")
             }
         }
+    }
+
+    /// Whether an instance redeemed the link and onboarding is under way, while the link's time lasts.
+    #[must_use]
+    pub fn is_bound(&self, now: Timestamp) -> bool {
+        matches!(&self.state, State::WorkInProgress { link, .. } if link.is_good(now))
     }
 
     /// A second instance proved a claim with another key: nobody goes on with this link.

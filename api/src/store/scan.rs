@@ -1,7 +1,7 @@
 //! Scans and what their checks answered.
 
 use sea_orm::sea_query::{Expr, OnConflict};
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, Set};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, Set};
 use serde_json::json;
 
 use super::change::{ChangeKind, SubjectKind};
@@ -97,13 +97,16 @@ impl Tx {
     /// # Errors
     /// When the database refuses.
     pub async fn insert_scan(&mut self, scan: &Scan, company: Option<CompanyId>) -> Result<(), StoreError> {
-        scan::Entity::update_many()
+        // A whole suite overtakes everything under way; one check only itself, or what others wait for would never end.
+        let mut overtaken = scan::Entity::update_many()
             .col_expr(scan::Column::State, Expr::value(ScanState::Cancelled.as_str()))
             .col_expr(scan::Column::FinishedAt, Expr::value(self.now_ms()))
             .filter(scan::Column::SubjectId.eq(scan.subject.id()))
-            .filter(scan::Column::State.is_in([ScanState::Queued.as_str(), ScanState::Running.as_str()]))
-            .exec(&self.txn)
-            .await?;
+            .filter(scan::Column::State.is_in([ScanState::Queued.as_str(), ScanState::Running.as_str()]));
+        if let Some(only) = scan.only {
+            overtaken = overtaken.filter(scan::Column::OnlyCheck.eq(only.as_str()));
+        }
+        overtaken.exec(&self.txn).await?;
         let row = scan::ActiveModel {
             id: Set(scan.id.0),
             suite: Set(scan.suite.as_str().to_owned()),
@@ -184,6 +187,18 @@ impl Tx {
         scan_result::Entity::insert(row).on_conflict(again).exec_without_returning(&self.txn).await?;
         self.scan_changed(scan, ChangeKind::Updated, company, Some(result));
         Ok(())
+    }
+
+    /// Whether a scan skipped no check.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn asked_everything(&self, scan: ScanId) -> Result<bool, StoreError> {
+        let skipped = scan_result::Entity::find()
+            .filter(scan_result::Column::ScanId.eq(scan.0))
+            .filter(scan_result::Column::Answer.eq("SKIPPED"))
+            .count(&self.txn);
+        Ok(skipped.await? == 0)
     }
 
     fn scan_changed(

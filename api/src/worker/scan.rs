@@ -136,6 +136,12 @@ impl Worker {
                         tokio::time::sleep(pause).await;
                     }
                 },
+                // "Not now" says nothing of the link: that is no answer.
+                Err(error @ PeerError::Refused(_)) if error.is_passing() => {
+                    let why = error.refusal().message;
+                    let blocked = Err(Unmeasured::Blocked { by: CheckCode::RegistrationMatches });
+                    return Ok((Err(Unmeasured::Broken { why }), blocked));
+                }
                 Err(PeerError::Refused(refused)) => {
                     let reason = format!("{} ({})", refused.message, refused.reason.unwrap_or(refused.code));
                     let blocked = Err(Unmeasured::Blocked { by: CheckCode::RegistrationMatches });
