@@ -10,7 +10,6 @@ mod harness;
 mod interruption;
 mod journey;
 mod registration;
-mod registration;
 mod schema;
 mod secrets;
 mod statements;
