@@ -5,6 +5,7 @@
 mod clients;
 mod environment;
 mod harness;
+mod interruption;
 mod journey;
 mod schema;
 mod secrets;

@@ -120,7 +120,7 @@ impl App {
         outbound.body_limit = outbound.body_limit.max(PEER_BODY);
         let worker = Worker::new(actions.clone(), Outbound::new(outbound)?, mailer);
         actions.schedule_sweep(&Call::system(actions.fresh_trace())).await?;
-        let schema = graphql::schema(actions.clone());
+        let schema = config.graphql.apply(graphql::builder()).data(actions.clone()).finish();
         Ok(Self { actions, worker, schema, config: Arc::new(config.clone()) })
     }
 
@@ -166,9 +166,12 @@ impl App {
         let router = self.router(shutdown.clone())?;
         let worker = self.worker();
         let stop = shutdown.clone();
+        let actions = self.actions.clone();
+        let listening = tokio::spawn(async move { actions.listen().await });
         let working = tokio::spawn(async move { worker.run(stop).await });
         server.serve(router, shutdown).await;
         let _ = working.await;
+        listening.abort();
         Ok(())
     }
 }

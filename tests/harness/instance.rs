@@ -18,6 +18,7 @@ use linkspan::world::{Interruption, ManualClock, World};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::faults::Wire;
 use super::{Authority, Client, Scratch};
 use crate::environment;
 
@@ -50,6 +51,8 @@ pub(crate) struct Instance {
     pub(crate) entropy: Arc<dyn Entropy>,
     /// How many statements it sent to its database.
     pub(crate) statements: Arc<AtomicUsize>,
+    /// What the messages of other instances pass through, if anything.
+    pub(crate) wire: Option<Arc<Wire>>,
     listener: TcpListener,
     running: Option<Running>,
 }
@@ -104,6 +107,7 @@ impl Instance {
             ca: authority.pem.clone(),
             entropy: Arc::new(SystemEntropy),
             statements: Arc::default(),
+            wire: None,
             listener,
             running: None,
         }
@@ -123,6 +127,10 @@ impl Instance {
         let listener = tokio::net::TcpListener::from_std(self.listener.try_clone().unwrap()).unwrap();
         let server = Server::on(listener, self.config.server.clone()).unwrap();
         let router = app.router(stopped.clone()).unwrap();
+        let router = match &self.wire {
+            Some(wire) => wire.round(router),
+            None => router,
+        };
         let (worker, working) = (app.worker(), stopped.clone());
         let counted = worker.clone();
         let tasks = vec![

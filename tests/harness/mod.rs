@@ -4,6 +4,7 @@
 pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod events;
+pub(crate) mod faults;
 pub(crate) mod instance;
 pub(crate) mod pair;
 

@@ -51,6 +51,11 @@ impl Actions {
         Ok(self.store.poll().await?)
     }
 
+    /// Hears of what other nodes commit, for as long as it runs.
+    pub async fn listen(&self) {
+        self.store.listen().await;
+    }
+
     /// Whether the database answers.
     pub async fn ping(&self) -> Done<()> {
         Ok(self.store.ping().await?)

@@ -33,7 +33,7 @@ Examples:
   linkspan demo                                two instances on this machine that onboard each other
   linkspan config --defaults > linkspan.toml   a configuration to start from
   linkspan serve --migrate                     run, with the database brought up to date first
-  linkspan user create --email ada@example.org --name 'Ada Byron' --admin
+  linkspan user create --email admin@example.com --name 'An Administrator' --admin
   linkspan check                               what is wrong here, and what to do about it"
 )]
 struct Cli {

@@ -20,8 +20,8 @@ pub(super) enum User {
     /// Makes an account; prints a password for it if none is given.
     #[command(after_help = "\
 Examples:
-  linkspan user create --email ada@example.org --name 'Ada Byron' --admin
-  pass show linkspan | linkspan user create --email ada@example.org --name 'Ada Byron' --password-stdin")]
+  linkspan user create --email admin@example.com --name 'An Administrator' --admin
+  pass show linkspan | linkspan user create --email admin@example.com --name 'An Administrator' --password-stdin")]
     Create(Create),
     /// Lists the accounts, with their roles.
     List,

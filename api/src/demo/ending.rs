@@ -3,7 +3,7 @@
 use secrecy::ExposeSecret as _;
 
 use super::house::House;
-use super::journey::{ADA, Arrival, BEN};
+use super::journey::{Arrival, CONSUMER_ADMIN, PROVIDER_ADMIN};
 use super::memory::Memory;
 use crate::cli::{DemoOptions, out};
 
@@ -15,7 +15,7 @@ pub(super) fn print(
     options: &DemoOptions,
 ) {
     let (ours, theirs) = (provider.origin.as_str(), consumer.origin.as_str());
-    let (for_ada, for_ben) = (memory.provider_password(), memory.consumer_password());
+    let (for_provider, for_consumer) = (memory.provider_password(), memory.consumer_password());
     out(&format!(
         "
 Onboarded, and every direction is up.
@@ -28,15 +28,15 @@ letters    {:<37} {}
 database   {:<37} {}
 
 At the provider, {} signs in as the named contact, with a code from a letter.",
-        ADA.0,
-        BEN.0,
-        for_ada.expose_secret(),
-        for_ben.expose_secret(),
+        PROVIDER_ADMIN.0,
+        CONSUMER_ADMIN.0,
+        for_provider.expose_secret(),
+        for_consumer.expose_secret(),
         provider.letters().display(),
         consumer.letters().display(),
         database(provider),
         database(consumer),
-        BEN.0,
+        CONSUMER_ADMIN.0,
     ));
     if options.exit {
         let dir = options.dir.display();

@@ -71,7 +71,7 @@ impl House {
 
 /// The settings of `linkspan serve` for an instance that is reached on this machine only.
 fn configured(role: &str, directory: &Path, port: u16) -> Result<Config, Failed> {
-    let name = if role == "provider" { "Harbour" } else { "Tidewater" };
+    let name = if role == "provider" { "Example Provider" } else { "Example Consumer" };
     let variables: [(&str, String); 9] = [
         ("NAME", name.to_owned()),
         ("BASE_URL", format!("http://{role}.localhost:{port}")),

@@ -15,9 +15,9 @@ use crate::cli::{Failed, ensure_administrator};
 use crate::world::World;
 
 /// The provider's administrator.
-pub(super) const ADA: (&str, &str) = ("ada@harbour.example", "Ada Harbour");
+pub(super) const PROVIDER_ADMIN: (&str, &str) = ("admin@provider.example", "Provider Administrator");
 /// The consumer's administrator, and the provider's named contact there.
-pub(super) const BEN: (&str, &str) = ("ben@tidewater.example", "Ben Tidewater");
+pub(super) const CONSUMER_ADMIN: (&str, &str) = ("admin@consumer.example", "Consumer Administrator");
 
 /// How long we look before we look again.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -30,8 +30,8 @@ const TOKEN_DAYS: u32 = 30;
 pub(super) struct Journey<'a> {
     provider: &'a House,
     consumer: &'a House,
-    ada: Browser,
-    ben: Browser,
+    at_provider: Browser,
+    at_consumer: Browser,
     memory: &'a mut Memory,
     progress: &'a Progress,
     world: &'a World,
@@ -53,9 +53,9 @@ impl<'a> Journey<'a> {
         progress: &'a Progress,
         world: &'a World,
     ) -> Result<Self, Failed> {
-        let ada = Browser::open(&provider.config.outbound)?;
-        let ben = Browser::open(&consumer.config.outbound)?;
-        Ok(Self { provider, consumer, ada, ben, memory, progress, world })
+        let at_provider = Browser::open(&provider.config.outbound)?;
+        let at_consumer = Browser::open(&consumer.config.outbound)?;
+        Ok(Self { provider, consumer, at_provider, at_consumer, memory, progress, world })
     }
 
     pub(super) async fn run(mut self) -> Result<Arrival, Failed> {
@@ -76,18 +76,19 @@ impl<'a> Journey<'a> {
 
     async fn administrators(&self) -> Result<(), Failed> {
         let (provider, consumer) = (&self.provider.app, &self.consumer.app);
-        let (for_ada, for_ben) = (self.memory.provider_password(), self.memory.consumer_password());
-        ensure_administrator(provider, self.world, ADA.0, ADA.1, &for_ada).await?;
-        ensure_administrator(consumer, self.world, BEN.0, BEN.1, &for_ben).await
+        let (for_provider, for_consumer) = (self.memory.provider_password(), self.memory.consumer_password());
+        ensure_administrator(provider, self.world, PROVIDER_ADMIN.0, PROVIDER_ADMIN.1, &for_provider).await?;
+        ensure_administrator(consumer, self.world, CONSUMER_ADMIN.0, CONSUMER_ADMIN.1, &for_consumer).await
     }
 
     async fn sign_in(&self) -> Result<(), Failed> {
         use secrecy::ExposeSecret as _;
 
-        let (for_ada, for_ben) = (self.memory.provider_password(), self.memory.consumer_password());
-        for (browser, house, email, password) in
-            [(&self.ada, self.provider, ADA.0, for_ada), (&self.ben, self.consumer, BEN.0, for_ben)]
-        {
+        let (for_provider, for_consumer) = (self.memory.provider_password(), self.memory.consumer_password());
+        for (browser, house, email, password) in [
+            (&self.at_provider, self.provider, PROVIDER_ADMIN.0, for_provider),
+            (&self.at_consumer, self.consumer, CONSUMER_ADMIN.0, for_consumer),
+        ] {
             let page = browser.visit(house.origin.join("/sign-in?return_to=/").as_str()).await?;
             let said = page.says();
             let form = page.form("password").ok_or_else(|| Failed(format!("no form to sign in: {said}")))?;
@@ -103,12 +104,12 @@ impl<'a> Journey<'a> {
 
     /// The provider offers a service, and knows the company and its contact.
     async fn prepare(&mut self) -> Result<(), Failed> {
-        let (ada, origin) = (&self.ada, &self.provider.origin);
+        let (at_provider, origin) = (&self.at_provider, &self.provider.origin);
         let record = async {
-            let data = ada.graphql(origin, PROVIDER_RECORD, json!({})).await?;
+            let data = at_provider.graphql(origin, PROVIDER_RECORD, json!({})).await?;
             if data["providerRecord"].is_null() {
-                let input = json!({ "name": "Harbour-Services", "description": "Berths, pilots and tugs." });
-                mutate(ada, origin, "saveProviderRecord", input, "providerRecord { name }").await?;
+                let input = json!({ "name": "Example-Provider", "description": "An example service." });
+                mutate(at_provider, origin, "saveProviderRecord", input, "providerRecord { name }").await?;
             }
             Ok(())
         };
@@ -117,12 +118,12 @@ impl<'a> Journey<'a> {
             return Ok(());
         }
         let people = async {
-            let input = json!({ "name": "Tidewater Lines", "idempotencyKey": "demo-company" });
-            let made = mutate(ada, origin, "createCompany", input, "company { id }").await?;
+            let input = json!({ "name": "Example Consumer", "idempotencyKey": "demo-company" });
+            let made = mutate(at_provider, origin, "createCompany", input, "company { id }").await?;
             let company = word(&made["company"], "id").to_owned();
             let key = "demo-contact";
-            let input = json!({ "companyId": company, "email": BEN.0, "name": BEN.1, "idempotencyKey": key });
-            let made = mutate(ada, origin, "createContact", input, "contact { id }").await?;
+            let input = json!({ "companyId": company, "email": CONSUMER_ADMIN.0, "name": CONSUMER_ADMIN.1, "idempotencyKey": key });
+            let made = mutate(at_provider, origin, "createContact", input, "contact { id }").await?;
             Ok((company, word(&made["contact"], "id").to_owned()))
         };
         let (company, contact) =
@@ -133,14 +134,14 @@ impl<'a> Journey<'a> {
 
     /// The registration is saved, and its checks pass.
     async fn register(&mut self) -> Result<(), Failed> {
-        let (ada, origin) = (&self.ada, &self.provider.origin);
+        let (at_provider, origin) = (&self.at_provider, &self.provider.origin);
         if self.memory.registration.is_none() {
             let input = json!({
                 "companyId": self.memory.company, "contactId": self.memory.contact,
                 "url": self.consumer.origin.as_str(), "environment": "NON_PRODUCTION",
                 "idempotencyKey": "demo-registration",
             });
-            let made = mutate(ada, origin, "createRegistration", input, "registration { id number }");
+            let made = mutate(at_provider, origin, "createRegistration", input, "registration { id number }");
             let made = self.progress.step("Provider: register the consumer", made).await?;
             self.memory.registration = Some(word(&made["registration"], "id").to_owned());
             self.memory.save()?;
@@ -149,10 +150,11 @@ impl<'a> Journey<'a> {
         let input = json!({ "registrationId": id });
         match word(&self.registration(&id).await?, "state") {
             "EXPIRED" => {
-                mutate(ada, origin, "reissueRegistrationLink", input, "registration { state }").await?;
+                mutate(at_provider, origin, "reissueRegistrationLink", input, "registration { state }")
+                    .await?;
             }
             "CLOSED_INCOMPLETE" => {
-                mutate(ada, origin, "retryRegistration", input, "registration { state }").await?;
+                mutate(at_provider, origin, "retryRegistration", input, "registration { state }").await?;
             }
             _ => {}
         }
@@ -173,20 +175,21 @@ impl<'a> Journey<'a> {
 
     /// The contact reads the letter and opens the link on the consumer.
     async fn invite(&mut self) -> Result<(), Failed> {
-        let mailbox = Mailbox::of(&self.provider.letters(), BEN.0);
+        let mailbox = Mailbox::of(&self.provider.letters(), CONSUMER_ADMIN.0);
         let beginning = format!("{}/connect#", self.consumer.origin.as_str());
         let letter = self.until("the letter arrives", async || {
             Ok(mailbox.newest(&Default::default(), |text| letters::link(text, &beginning)))
         });
         let link = self.progress.step("Contact: read the letter", letter).await?;
-        let (ben, origin) = (&self.ben, &self.consumer.origin);
+        let (at_consumer, origin) = (&self.at_consumer, &self.consumer.origin);
         let open = async {
             // A look at the page uses nothing up; the secret is in the fragment, which is not sent.
-            let page = ben.visit(link.split('#').next().unwrap_or(&link)).await?;
+            let page = at_consumer.visit(link.split('#').next().unwrap_or(&link)).await?;
             if page.status != 200 {
                 return Err(Failed(format!("the link's page answers {}", page.says())));
             }
-            mutate(ben, origin, "openRegistrationLink", json!({ "link": link }), "connection { id }").await
+            mutate(at_consumer, origin, "openRegistrationLink", json!({ "link": link }), "connection { id }")
+                .await
         };
         let made = self.progress.step("Contact: open the link on the consumer", open).await?;
         self.memory.connection = Some(word(&made["connection"], "id").to_owned());
@@ -199,7 +202,8 @@ impl<'a> Journey<'a> {
         if self.memory.provider_company.is_none() {
             let input = json!({ "name": "Harbour Services", "idempotencyKey": "demo-provider-company" });
             let made =
-                mutate(&self.ben, &self.consumer.origin, "createCompany", input, "company { id }").await?;
+                mutate(&self.at_consumer, &self.consumer.origin, "createCompany", input, "company { id }")
+                    .await?;
             self.memory.provider_company = Some(word(&made["company"], "id").to_owned());
             self.memory.save()?;
         }
@@ -308,18 +312,18 @@ impl<'a> Journey<'a> {
 
     /// Signs in at the provider with a code from a letter, compares the fingerprint, and allows.
     async fn approve(&self, url: &str, fingerprint: &str) -> Result<(), Failed> {
-        let ben = &self.ben;
-        let mut page = ben.visit(url).await?;
+        let at_consumer = &self.at_consumer;
+        let mut page = at_consumer.visit(url).await?;
         if let Some(form) = page.form("password") {
-            let mailbox = Mailbox::of(&self.provider.letters(), BEN.0);
+            let mailbox = Mailbox::of(&self.provider.letters(), CONSUMER_ADMIN.0);
             let read = mailbox.names();
             let form = form.by("/sign-in/code");
-            page = ben.submit(&page, &form, &[("email", BEN.0), ("password", "")]).await?;
+            page = at_consumer.submit(&page, &form, &[("email", CONSUMER_ADMIN.0), ("password", "")]).await?;
             let said = page.says();
             let form = page.form("code").ok_or_else(|| Failed(format!("no form for the code: {said}")))?;
             let code =
                 self.until("the code arrives", async || Ok(mailbox.newest(&read, letters::code))).await?;
-            page = ben.submit(&page, &form, &[("code", &code), ("email", BEN.0)]).await?;
+            page = at_consumer.submit(&page, &form, &[("code", &code), ("email", CONSUMER_ADMIN.0)]).await?;
         }
         let said = page.says();
         let form = page.form("allow").ok_or_else(|| Failed(format!("nothing to approve: {said}")))?;
@@ -328,7 +332,7 @@ impl<'a> Journey<'a> {
                 "the provider's page shows another fingerprint than the consumer: not allowed",
             ));
         }
-        let page = ben.submit(&page, &form, &[("decision", "allow")]).await?;
+        let page = at_consumer.submit(&page, &form, &[("decision", "allow")]).await?;
         if page.status != 200 {
             return Err(Failed(format!("{} answers {}", page.url.path(), page.says())));
         }
@@ -353,8 +357,8 @@ impl<'a> Journey<'a> {
         for side in ["Provider", "Consumer"] {
             self.progress.line(&format!("{side}: ONBOARDED, outbound/inbound UP/UP"));
         }
-        let provider_token = self.token(&self.ada, self.provider).await?;
-        let consumer_token = self.token(&self.ben, self.consumer).await?;
+        let provider_token = self.token(&self.at_provider, self.provider).await?;
+        let consumer_token = self.token(&self.at_consumer, self.consumer).await?;
         Ok(Arrival { provider_connection, consumer_connection, provider_token, consumer_token })
     }
 
@@ -365,7 +369,7 @@ impl<'a> Journey<'a> {
     }
 
     async fn act(&self, name: &str, input: Value) -> Result<Value, Failed> {
-        mutate(&self.ben, &self.consumer.origin, name, input, "connection { state }").await
+        mutate(&self.at_consumer, &self.consumer.origin, name, input, "connection { state }").await
     }
 
     async fn state(&self, id: &str) -> Result<String, Failed> {
@@ -373,12 +377,12 @@ impl<'a> Journey<'a> {
     }
 
     async fn registration(&self, id: &str) -> Result<Value, Failed> {
-        let data = self.ada.graphql(&self.provider.origin, REGISTRATION, json!({ "id": id })).await?;
+        let data = self.at_provider.graphql(&self.provider.origin, REGISTRATION, json!({ "id": id })).await?;
         found(data, "registration")
     }
 
     async fn connection(&self, id: &str) -> Result<Value, Failed> {
-        let data = self.ben.graphql(&self.consumer.origin, CONNECTION, json!({ "id": id })).await?;
+        let data = self.at_consumer.graphql(&self.consumer.origin, CONNECTION, json!({ "id": id })).await?;
         found(data, "connection")
     }
 

@@ -27,20 +27,11 @@ mod subscription;
 mod tests;
 mod words;
 
-use async_graphql::{MergedObject, Request, SDLExportOptions, SchemaBuilder, ValidationMode};
+use async_graphql::{MergedObject, Request, SDLExportOptions, SchemaBuilder};
 
 use crate::actions::{Actions, Call};
 
 pub use subscription::Subscription;
-
-/// The deepest nesting of fields. The standard introspection query needs 15.
-const DEPTH: usize = 15;
-/// The highest complexity.
-const COMPLEXITY: usize = 1000;
-/// The deepest nesting with fragments counted as levels: above what the standard introspection query needs.
-const RECURSIVE_DEPTH: usize = 32;
-/// The most directives at one place.
-const DIRECTIVES: usize = 4;
 
 /// What can be asked. What you may not see looks exactly like what does not exist.
 #[derive(Default, MergedObject)]
@@ -80,12 +71,6 @@ const BUILT_IN: [&str; 5] = [
 /// What begins and ends a description.
 const QUOTES: &str = "\"\"\"";
 
-/// The public schema over these verbs, with its limits.
-#[must_use]
-pub fn schema(actions: Actions) -> Schema {
-    builder().data(actions).finish()
-}
-
 /// The schema as text: sorted, with one newline at its end.
 #[must_use]
 pub fn sdl() -> String {
@@ -111,15 +96,8 @@ pub fn prepare(request: Request, actions: &Actions, call: Call) -> Request {
     request.data(loaders).data(call)
 }
 
-/// The schema before it is built, for who sets other limits than [`schema`]; the verbs go in as its data.
+/// The schema before it is built: the operator's limits and the verbs, as its data, are still to be put in.
 #[must_use]
 pub fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
     async_graphql::Schema::build(Query::default(), Mutation::default(), Subscription)
-        // The transport validates in front, and more strictly.
-        .validation_mode(ValidationMode::Fast)
-        .disable_suggestions()
-        .limit_depth(DEPTH)
-        .limit_complexity(COMPLEXITY)
-        .limit_recursive_depth(RECURSIVE_DEPTH)
-        .limit_directives(DIRECTIVES)
 }

@@ -16,10 +16,10 @@ fn now() -> DateTime<Utc> {
     DateTime::from_timestamp(1_795_000_000, 0).unwrap()
 }
 
-fn ada() -> Recipient {
+fn reader() -> Recipient {
     Recipient {
-        name: PersonName::parse("Ada Lovelace").unwrap(),
-        address: EmailAddress::parse("ada@consumer.example").unwrap(),
+        name: PersonName::parse("A Person").unwrap(),
+        address: EmailAddress::parse("person@consumer.example").unwrap(),
     }
 }
 
@@ -56,7 +56,7 @@ fn letters() -> Vec<Letter> {
         consumer_origin: "https://consumer.example".into(),
         issues: vec![
             ("The other instance's name has no address.".into(), "Correct the consumer URL.".into()),
-            ("Ada is not active.".into(), "Activate the contact, or choose another.".into()),
+            ("A Person is not active.".into(), "Activate the contact, or choose another.".into()),
         ],
         registration_url: link("https://provider.example/registrations/1"),
     };
@@ -69,10 +69,10 @@ fn letters() -> Vec<Letter> {
         connection_url: link("https://provider.example/connections/1"),
     };
     vec![
-        registration_link().letter(ada(), now()).unwrap(),
-        code.letter(ada(), now()).unwrap(),
-        failed.letter(ada(), now()).unwrap(),
-        complete.letter(ada(), now()).unwrap(),
+        registration_link().letter(reader(), now()).unwrap(),
+        code.letter(reader(), now()).unwrap(),
+        failed.letter(reader(), now()).unwrap(),
+        complete.letter(reader(), now()).unwrap(),
     ]
 }
 
@@ -105,7 +105,7 @@ async fn a_letter_file_is_a_whole_message_that_only_we_can_read() {
     let directory = Directory::new("file");
     let mailer = directory.mailer();
     mailer.check().await.unwrap();
-    let letter = registration_link().letter(ada(), now()).unwrap();
+    let letter = registration_link().letter(reader(), now()).unwrap();
     mailer.send(&letter, ID).await.unwrap();
     mailer.send(&letter, ID).await.unwrap();
 
@@ -119,7 +119,7 @@ async fn a_letter_file_is_a_whole_message_that_only_we_can_read() {
         &format!("Message-ID: <{ID}@provider.example>"),
         "Date: Wed, 18 Nov 2026 11:06:40 +0000",
         "From: Linkspan <linkspan@provider.example>",
-        "To: \"Ada Lovelace\" <ada@consumer.example>",
+        "To: \"A Person\" <person@consumer.example>",
         "Subject: Connect your instance to Northwind-IT (REG-000001)",
         "Auto-Submitted: auto-generated",
     ] {
@@ -129,7 +129,7 @@ async fn a_letter_file_is_a_whole_message_that_only_we_can_read() {
 
 #[test]
 fn the_link_is_the_same_in_both_parts_and_nowhere_else() {
-    let letter = registration_link().letter(ada(), now()).unwrap();
+    let letter = registration_link().letter(reader(), now()).unwrap();
     let (text, html) = (expose(&letter.text), expose(&letter.html));
     let href = html.split("href=\"").nth(1).unwrap().split('"').next().unwrap().replace("&#38;", "&");
     assert!(href.ends_with(CANARY));
@@ -142,7 +142,7 @@ fn the_link_is_the_same_in_both_parts_and_nowhere_else() {
 fn what_people_typed_stays_text_on_one_line() {
     let mut it = registration_link();
     it.company_name = "Evil\r\nBcc: all@example.com\u{2028}<script>".into();
-    let letter = it.letter(ada(), now()).unwrap();
+    let letter = it.letter(reader(), now()).unwrap();
     assert!(expose(&letter.text).contains("invites Evil  Bcc: all@example.com <script> to connect"));
     assert!(!expose(&letter.html).contains("<script>"));
 }
@@ -173,7 +173,7 @@ fn no_secret_shows_when_printed() {
         ..MailConfig::default()
     };
     let mailer = Mailer::new(&config).unwrap();
-    let letter = it.letter(ada(), now()).unwrap();
+    let letter = it.letter(reader(), now()).unwrap();
     let printed = format!("{it:?} {letter:?} {config:?} {mailer:?}");
     assert!(!printed.contains("canary"), "{printed}");
 }
@@ -182,7 +182,7 @@ fn no_secret_shows_when_printed() {
 fn every_letter_says_who_sent_it_and_that_replies_are_not_read() {
     for letter in letters() {
         let text = expose(&letter.text);
-        assert!(text.starts_with("Hello Ada Lovelace,\n"), "{text}");
+        assert!(text.starts_with("Hello A Person,\n"), "{text}");
         assert!(text.contains("\n--\nSent automatically by "), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= 100 || line.contains("https://")), "{text}");
         assert!(expose(&letter.html).contains("<html lang=\"en\">"));
@@ -206,12 +206,17 @@ fn a_configuration_that_would_send_in_clear_is_refused() {
 
 #[test]
 fn every_name_that_we_accept_makes_a_header_in_ascii() {
-    let from = message::Sender(ada());
+    let from = message::Sender(reader());
     let long = "漢".repeat(64);
-    for name in
-        ["O’Brien, Jr.", "\"Ada\" \\ <x@y.example>", "=?utf-8?b?QQ==?=", "a;b:c@d(e)", "می\u{200c}نا", &long]
-    {
-        let to = Recipient { name: PersonName::parse(name).unwrap(), ..ada() };
+    for name in [
+        "O’Brien, Jr.",
+        "\"A Person\" \\ <x@y.example>",
+        "=?utf-8?b?QQ==?=",
+        "a;b:c@d(e)",
+        "می\u{200c}نا",
+        &long,
+    ] {
+        let to = Recipient { name: PersonName::parse(name).unwrap(), ..reader() };
         let letter = registration_link().letter(to, now()).unwrap();
         let message = from.compose(&letter, ID).unwrap();
         let head = String::from_utf8(message.bytes).unwrap().split("\r\n\r\n").next().unwrap().to_owned();
@@ -256,7 +261,7 @@ fn a_configuration_with_an_unknown_or_contradictory_field_is_refused() {
 #[tokio::test]
 async fn a_message_id_that_could_break_a_header_is_refused() {
     let directory = Directory::new("id");
-    let letter = registration_link().letter(ada(), now()).unwrap();
+    let letter = registration_link().letter(reader(), now()).unwrap();
     for id in ["", "a\r\nBcc: x@y.example", "../../etc", "a@b>"] {
         let error = directory.mailer().send(&letter, id).await.unwrap_err();
         assert_eq!(error.retry(), Retry::Never, "{id:?}");
@@ -267,7 +272,7 @@ async fn a_message_id_that_could_break_a_header_is_refused() {
 async fn without_starttls_neither_account_nor_letter_leaves() {
     let (port, said) = server("250-plain.example\r\n250 AUTH PLAIN LOGIN\r\n").await;
     let error =
-        smtp_mailer(port).send(&registration_link().letter(ada(), now()).unwrap(), ID).await.unwrap_err();
+        smtp_mailer(port).send(&registration_link().letter(reader(), now()).unwrap(), ID).await.unwrap_err();
     assert!(matches!(error, MailError::NotPrivate(_)), "{error:?}");
     assert_eq!(error.retry(), Retry::Later);
     let said = said.await.unwrap();

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait as _, DbBackend, EntityTrait as _, FromQueryResult as _,
-    PaginatorTrait as _, QueryFilter as _, QueryOrder as _, Set, Statement,
+    PaginatorTrait as _, QueryFilter as _, Set, Statement,
 };
 use uuid::Uuid;
 
@@ -197,12 +197,12 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn next_job_at(&self) -> Result<Option<Timestamp>, StoreError> {
-        let row = Entity::find()
-            .filter(Column::State.eq("PENDING"))
-            .order_by_asc(Column::RunAt)
-            .one(&self.read)
-            .await?;
-        Ok(row.map(|row| at(row.lease_until.map_or(row.run_at, |lease| lease.max(row.run_at)))))
+        // A piece of work that is held counts from the end of its lease, and must not hide one behind it.
+        let sql = "select min(case when lease_until > run_at then lease_until else run_at end) as due
+                   from job where state = 'PENDING'";
+        let row = self.read.query_one_raw(Statement::from_string(self.backend(), sql)).await?;
+        let due: Option<i64> = row.map(|row| row.try_get("", "due")).transpose()?.flatten();
+        Ok(due.map(at))
     }
 
     /// How many pieces of work wait, and how many were given up.

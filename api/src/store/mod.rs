@@ -1,10 +1,12 @@
 //! Memory: the one room that knows the database. Rows become things of the domain here or are refused as
 //! inconsistent; [`Tx`] writes, [`Reader`] reads within what a requester may see.
 
+mod attempt;
 mod audit;
 mod authorization;
 mod change;
 mod connection;
+mod direction;
 mod entity;
 mod exchange;
 mod idempotency;
@@ -19,6 +21,7 @@ mod people;
 mod reader;
 mod registration;
 mod scan;
+mod settings;
 mod sweep;
 mod tx;
 
@@ -31,9 +34,9 @@ use sea_orm_migration::MigratorTrait as _;
 use serde::{Deserialize, Serialize, Serializer};
 use tokio::sync::{Notify, watch};
 
+pub use attempt::AttemptWork;
 pub use authorization::{AuthorizationRequest, AuthorizationState};
 pub use change::{Change, ChangeKind, SubjectKind};
-pub use connection::{AttemptWork, ServiceAccount, SettingsRecord};
 pub use exchange::{Handshake, StoredMessage};
 pub use idempotency::IdempotencyKey;
 pub use instance::InstanceRecord;
@@ -44,10 +47,14 @@ pub use people::{Account, Company, Session};
 pub use reader::{ConnectionFilter, IssueFilter, Reader, RegistrationFilter};
 pub use registration::{Claim, ClaimState, ProviderRecord};
 pub use scan::ScanResult;
+pub use settings::{ServiceAccount, SettingsRecord};
 pub use tx::{Cause, Tx};
 
 use crate::domain::Timestamp;
 use crate::world::World;
+
+/// How long to wait before listening again after it failed.
+const LISTEN_AGAIN: Duration = Duration::from_secs(5);
 
 /// Where the database is.
 #[derive(Clone, Deserialize, Serialize)]
@@ -228,6 +235,31 @@ impl Store {
         let seq = change::head(&self.read).await?;
         self.announce(seq);
         Ok(())
+    }
+
+    /// Announces what other nodes commit as the database tells it, on PostgreSQL; returns at once on SQLite, which has
+    /// one node. Where telling fails, [`Store::poll`] finds it out a little later.
+    pub async fn listen(&self) {
+        if self.backend() != DbBackend::Postgres {
+            return;
+        }
+        loop {
+            if let Err(error) = self.hear().await {
+                tracing::warn!(%error, "the database does not tell of commits; asking it instead");
+            }
+            tokio::time::sleep(LISTEN_AGAIN).await;
+        }
+    }
+
+    async fn hear(&self) -> Result<(), sea_orm::sqlx::Error> {
+        let pool = self.read.get_postgres_connection_pool();
+        let mut listener = sea_orm::sqlx::postgres::PgListener::connect_with(pool).await?;
+        listener.listen("linkspan").await?;
+        loop {
+            if let Ok(seq) = listener.recv().await?.payload().parse() {
+                self.announce(seq);
+            }
+        }
     }
 
     /// Counts statements, for tests that hold their number.

@@ -6,13 +6,15 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::connection::{self, AttemptWork, SettingsRecord};
+use super::attempt::{self, AttemptWork};
 use super::issue::{self, Issue, IssueState};
 use super::page::{Page, Slice};
 use super::people::{self, Account, Company};
 use super::registration::{self, ProviderRecord};
 use super::scan::{self, ScanResult};
+use super::settings::{self, SettingsRecord};
 use super::{Store, StoreError, entity};
+use super::{connection, direction};
 use crate::domain::attempt::Attempt;
 use crate::domain::connection::{Connection, ConnectionState, Part};
 use crate::domain::direction::{Evidence, Way};
@@ -284,7 +286,7 @@ impl Reader {
         of: &[ConnectionId],
     ) -> Result<Vec<(ConnectionId, Way, Evidence)>, StoreError> {
         let ids: Vec<Uuid> = of.iter().map(|id| id.0).collect();
-        connection::directions(&self.conn, &ids).await
+        direction::of_connections(&self.conn, &ids).await
     }
 
     /// The latest attempt of each of these connections, which the caller has read and so may see.
@@ -294,13 +296,7 @@ impl Reader {
     pub async fn attempts(&self, of: &[ConnectionId]) -> Result<Vec<(Attempt, AttemptWork)>, StoreError> {
         use entity::attempt::{Column, Entity};
         let query = Entity::find().filter(Column::ConnectionId.is_in(of.iter().map(|id| id.0)));
-        query
-            .order_by_asc(Column::Number)
-            .all(&self.conn)
-            .await?
-            .into_iter()
-            .map(connection::attempt_from)
-            .collect()
+        query.order_by_asc(Column::Number).all(&self.conn).await?.into_iter().map(attempt::from_row).collect()
     }
 
     /// The settings of these connections, which the caller has read and so may see.
@@ -314,9 +310,7 @@ impl Reader {
         use entity::settings::{Column, Entity};
         let query = Entity::find().filter(Column::ConnectionId.is_in(of.iter().map(|id| id.0)));
         let rows = query.all(&self.conn).await?;
-        rows.into_iter()
-            .map(|row| Ok((ConnectionId(row.connection_id), connection::settings_from(row)?)))
-            .collect()
+        rows.into_iter().map(|row| Ok((ConnectionId(row.connection_id), settings::from_row(row)?))).collect()
     }
 
     /// These scans; only for those who may see everything.

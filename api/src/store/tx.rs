@@ -1,7 +1,8 @@
 //! A writing transaction: the fact, its changes, its work and its audit entries, or nothing.
 
 use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, EntityTrait as _, Set, Statement, TransactionTrait as _,
+    ConnectionTrait, DatabaseTransaction, EntityTrait as _, Set, SqliteTransactionMode, Statement,
+    TransactionOptions, TransactionTrait as _,
 };
 
 use super::change::{ChangeKind, SubjectKind};
@@ -62,7 +63,13 @@ impl Store {
     /// # Errors
     /// When the database gives no connection within its time-out.
     pub async fn begin(&self, label: &'static str, cause: &Cause) -> Result<Tx, StoreError> {
-        let txn = self.write.begin().await?;
+        // A reader that turns writer midway could be refused by another process that wrote meanwhile; SQLite is told
+        // at the beginning that this will write.
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..Default::default()
+        };
+        let txn = self.write.begin_with_options(options).await?;
         Ok(Tx {
             txn,
             cause: cause.clone(),

@@ -13,7 +13,7 @@ fn address(text: &str) -> EmailAddress {
 
 /// Every page, filled with text that means something to HTML.
 fn pages() -> Vec<(&'static str, String)> {
-    let (ada, bob) = (address("ada@consumer.example"), address("bob@consumer.example"));
+    let (reader, other) = (address("person@consumer.example"), address("other@consumer.example"));
     let sign_in = SignIn {
         instance: HERE,
         reason: Some("To approve the connection of Lovelace & Söhne <b>."),
@@ -25,7 +25,7 @@ fn pages() -> Vec<(&'static str, String)> {
     };
     let code = Code {
         instance: HERE,
-        email: "ada@consumer.example",
+        email: "person@consumer.example",
         minutes: 10,
         error: None,
         password_url: "/sign-in?return_to=%2F",
@@ -35,8 +35,8 @@ fn pages() -> Vec<(&'static str, String)> {
     let consent = Consent {
         instance: HERE,
         action: "/oauth/decision",
-        signed_in_name: "Ada Lovelace",
-        signed_in_email: &ada,
+        signed_in_name: "A Person",
+        signed_in_email: &reader,
         company_name: "Lovelace & Söhne <b>",
         consumer_origin: "https://consumer.example",
         provider_name: "Northwind-IT",
@@ -50,9 +50,9 @@ fn pages() -> Vec<(&'static str, String)> {
     };
     let mismatch = Mismatch {
         instance: HERE,
-        expected: ada.masked(),
+        expected: reader.masked(),
         signed_in_name: "Bob",
-        signed_in_email: &bob,
+        signed_in_email: &other,
         company_name: "Lovelace & Söhne <b>",
         provider_name: "Northwind-IT",
         registration_number: "REG-000001",
@@ -98,8 +98,8 @@ fn no_page_has_anything_inline_and_each_has_one_heading() {
 #[test]
 fn the_wrong_person_learns_no_address() {
     let (_, html) = pages().swap_remove(3);
-    assert!(html.contains("a•••@consumer.example") && html.contains("bob@consumer.example"));
-    assert!(!html.contains("ada@"));
+    assert!(html.contains("a•••@consumer.example") && html.contains("other@consumer.example"));
+    assert!(!html.contains("person@"));
 }
 
 #[tokio::test]

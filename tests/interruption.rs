@@ -1,0 +1,113 @@
+//! Whatever breaks off during onboarding, and wherever: it ends onboarded, once, and nothing is left over.
+//!
+//! Where it can break is read off an undisturbed run: each commit of either instance, right before and right after
+//! it, and each message between them. What people do is what the pages offer them: open the link again, retry,
+//! approve again.
+
+mod stage;
+
+use std::collections::BTreeSet;
+
+use crate::harness::Database;
+use crate::harness::faults::{Commit, Fault, Message};
+use stage::{Side, Stage};
+
+/// Kills one side at each of its commits that `wanted` names, one journey each.
+async fn kill_at_each(side: Side, database: Database, wanted: impl Fn(usize, usize, &Commit) -> bool) {
+    let mut stage = Stage::set(database).await;
+    let points = stage.record().await.commits(side);
+    let numbered = points.iter().enumerate();
+    let wanted: Vec<&Commit> =
+        numbered.filter(|(n, point)| wanted(*n, points.len(), point)).map(|(_, p)| p).collect();
+    assert!(wanted.len() > 5, "{wanted:?}");
+    let (mut died, mut failures) = (BTreeSet::new(), Vec::new());
+    for point in &wanted {
+        let run = stage.journey_dying(side, point).await;
+        if run.broke {
+            died.insert((point.label, point.committed));
+        }
+        failures.extend(run.problems.into_iter().map(|problem| format!("{side:?}, {point}: {problem}")));
+    }
+    println!(
+        "killed the {side:?} at {} of {} points, {} transitions",
+        stage.broken(),
+        wanted.len(),
+        died.len()
+    );
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+    let all: BTreeSet<_> = wanted.iter().map(|point| (point.label, point.committed)).collect();
+    assert_eq!(all.difference(&died).collect::<Vec<_>>(), Vec::<&(&str, bool)>::new(), "never died there");
+}
+
+/// Breaks each message that one side receives in these ways, one journey each.
+async fn break_each(side: Side, database: Database, faults: &[Fault], wanted: impl Fn(usize) -> bool) {
+    let mut stage = Stage::set(database).await;
+    let messages = stage.record().await.messages(side);
+    let wanted: Vec<&Message> =
+        messages.iter().enumerate().filter(|(n, _)| wanted(*n)).map(|(_, m)| m).collect();
+    assert!(!wanted.is_empty(), "{messages:?}");
+    let (mut broke, mut failures) = (BTreeSet::new(), Vec::new());
+    for message in &wanted {
+        for fault in faults {
+            let run = stage.journey_breaking(side, message, *fault).await;
+            if run.broke {
+                broke.insert((&message.path, *fault));
+            }
+            let place = format!("{fault:?}, message {} to {} of the {side:?}", message.nth + 1, message.path);
+            failures.extend(run.problems.into_iter().map(|problem| format!("{place}: {problem}")));
+        }
+    }
+    let paths: BTreeSet<_> = wanted.iter().map(|message| &message.path).collect();
+    println!(
+        "broke {} of {} messages to the {side:?} ({} paths, {} faults)",
+        stage.broken(),
+        wanted.len() * faults.len(),
+        paths.len(),
+        faults.len()
+    );
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+    assert_eq!(broke.len(), paths.len() * faults.len(), "some message never came");
+}
+
+macro_rules! tests {
+    ($($name:ident: $run:expr;)*) => { $(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            $run.await;
+        }
+    )* };
+}
+
+use Database::Sqlite;
+use Side::{Consumer, Provider};
+
+const LOST: &[Fault] = &[Fault::RequestLost, Fault::AnswerLost];
+const REPEATED: &[Fault] = &[Fault::Twice, Fault::AgainAfterTheNext, Fault::AgainAtTheEnd];
+const LATE: &[Fault] = &[Fault::Late];
+
+tests! {
+    a_provider_killed_before_any_of_its_commits_still_onboards: kill_at_each(Provider, Sqlite, |_, _, at| !at.committed);
+    a_provider_killed_after_any_of_its_commits_still_onboards: kill_at_each(Provider, Sqlite, |_, _, at| at.committed);
+    a_consumer_killed_before_its_earlier_commits_still_onboards:
+        kill_at_each(Consumer, Sqlite, |n, of, at| !at.committed && 2 * n < of);
+    a_consumer_killed_before_its_later_commits_still_onboards:
+        kill_at_each(Consumer, Sqlite, |n, of, at| !at.committed && 2 * n >= of);
+    a_consumer_killed_after_its_earlier_commits_still_onboards:
+        kill_at_each(Consumer, Sqlite, |n, of, at| at.committed && 2 * n < of);
+    a_consumer_killed_after_its_later_commits_still_onboards:
+        kill_at_each(Consumer, Sqlite, |n, of, at| at.committed && 2 * n >= of);
+    messages_that_are_lost_on_the_way_to_the_provider_are_made_good: break_each(Provider, Sqlite, LOST, |_| true);
+    messages_that_reach_the_provider_again_change_nothing: break_each(Provider, Sqlite, REPEATED, |_| true);
+    messages_that_reach_the_provider_late_are_waited_for: break_each(Provider, Sqlite, LATE, |_| true);
+    messages_to_the_consumer_may_be_lost_repeated_and_late: break_each(Consumer, Sqlite, &Fault::ALL, |_| true);
+}
+
+/// The same on PostgreSQL, for a sample: every ninth point, every fifth message.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_and_broken_messages_are_survived_on_postgresql_too() {
+    if Database::available().contains(&Database::Postgres) {
+        kill_at_each(Provider, Database::Postgres, |n, _, _| n % 9 == 4).await;
+        kill_at_each(Consumer, Database::Postgres, |n, _, _| n % 9 == 4).await;
+        break_each(Provider, Database::Postgres, &[Fault::AnswerLost, Fault::Twice], |n| n % 5 == 2).await;
+    }
+}

@@ -1,0 +1,375 @@
+//! Two instances with a registration whose link is out, put back to that state before each journey.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use linkspan::world::{Clock as _, Interruption};
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
+use serde_json::{Value, json};
+
+use crate::harness::browser::{Consent, authorize, decide};
+use crate::harness::faults::{Commit, Commits, Fault, Message, Wire, perhaps, rest};
+use crate::harness::pair::{CONTACT, PASSWORD};
+use crate::harness::{Client, Database, Instance, Pair};
+
+/// How many times people look, and do what is to be done.
+const LOOKS: usize = 40;
+
+/// One of the two instances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Provider,
+    Consumer,
+}
+
+/// What an undisturbed journey did.
+pub(super) struct Recorded {
+    commits: [Vec<Commit>; 2],
+    messages: [Vec<Message>; 2],
+}
+
+impl Recorded {
+    pub(super) fn commits(&self, side: Side) -> Vec<Commit> {
+        self.commits[side as usize].clone()
+    }
+
+    pub(super) fn messages(&self, side: Side) -> Vec<Message> {
+        self.messages[side as usize].clone()
+    }
+}
+
+/// How a journey went.
+pub(super) struct Run {
+    /// Whether what was to be broken came to pass.
+    pub(super) broke: bool,
+    /// What is wrong in the end.
+    pub(super) problems: Vec<String>,
+}
+
+/// The instances, and the people at their browsers.
+pub(super) struct Stage {
+    database: Database,
+    pair: Pair,
+    people: People,
+    /// The databases of both as they were when the link was out.
+    kept: Vec<PathBuf>,
+    began_ms: i64,
+    journeys: usize,
+    broken: usize,
+    /// Whether the instance that died on this journey was started again.
+    revived: bool,
+    commits: [Arc<Commits>; 2],
+    wires: [Arc<Wire>; 2],
+}
+
+struct People {
+    provider: Client,
+    consumer: Client,
+    contact: Client,
+    company: String,
+    link: String,
+    registration: String,
+}
+
+impl Stage {
+    pub(super) async fn set(database: Database) -> Self {
+        let mut pair = Pair::prepare(database).await;
+        pair.provider.config.probe_interval_seconds = 3_600;
+        pair.consumer.config.probe_interval_seconds = 3_600;
+        let wires = [Wire::breaking(&pair.clock, None), Wire::breaking(&pair.clock, None)];
+        pair.run().await;
+        let (provider, consumer) = (pair.provider_admin().await, pair.consumer_admin().await);
+        let ready = pair.make_ready(&provider).await;
+        let registration = pair.register(&provider, &ready).await;
+        let contact = pair.provider.client();
+        contact.sign_in(CONTACT, PASSWORD).await;
+        let company =
+            consumer.mutate("createCompany", json!({ "name": "Provider Inc" }), "company { id }").await;
+        let company = company["company"]["id"].as_str().unwrap().to_owned();
+        let people =
+            People { provider, consumer, contact, company, link: pair.link_in_letter(), registration };
+        let began_ms = pair.clock.now_ms();
+        let commits = [Commits::dying_at(None), Commits::dying_at(None)];
+        let (kept, journeys, broken, revived) = (Vec::new(), 0, 0, false);
+        let mut stage =
+            Self { database, pair, people, kept, began_ms, journeys, broken, revived, commits, wires };
+        if database == Database::Sqlite {
+            stage.kept = vec![keep(&stage.pair.provider).await, keep(&stage.pair.consumer).await];
+        }
+        stage
+    }
+
+    /// How many journeys were broken as they were to be.
+    pub(super) const fn broken(&self) -> usize {
+        self.broken
+    }
+
+    /// An undisturbed journey, and everything at which it could have been disturbed.
+    pub(super) async fn record(&mut self) -> Recorded {
+        let run = self.journey([None, None], [None, None]).await;
+        assert!(run.problems.is_empty(), "{:#?}", run.problems);
+        self.broken = 0;
+        let [provider, consumer] = &self.commits;
+        let [to_provider, to_consumer] = &self.wires;
+        Recorded {
+            commits: [provider.seen(), consumer.seen()],
+            messages: [to_provider.seen(), to_consumer.seen()],
+        }
+    }
+
+    pub(super) async fn journey_dying(&mut self, side: Side, point: &Commit) -> Run {
+        let mut deaths = [None, None];
+        deaths[side as usize] = Some(point.clone());
+        self.journey(deaths, [None, None]).await
+    }
+
+    pub(super) async fn journey_breaking(&mut self, side: Side, message: &Message, fault: Fault) -> Run {
+        let mut faults = [None, None];
+        faults[side as usize] = Some((message.clone(), fault));
+        self.journey([None, None], faults).await
+    }
+
+    /// From the link in the contact's hands to the end.
+    async fn journey(&mut self, deaths: [Option<Commit>; 2], faults: [Option<(Message, Fault)>; 2]) -> Run {
+        self.put_back().await;
+        self.commits = deaths.map(Commits::dying_at);
+        self.wires = faults.map(|fault| Wire::breaking(&self.pair.clock, fault));
+        self.revived = false;
+        let both = [&mut self.pair.provider, &mut self.pair.consumer].into_iter();
+        for ((instance, commits), wire) in both.zip(&self.commits).zip(&self.wires) {
+            instance.wire = Some(wire.clone());
+            instance.start(Some(commits.clone() as Arc<dyn Interruption>)).await;
+        }
+        let mut seen = Vec::new();
+        for _ in 0..LOOKS {
+            self.revive().await;
+            if self.look(&mut seen).await && !self.dead() {
+                break;
+            }
+        }
+        for wire in &self.wires {
+            wire.deliver_again().await;
+        }
+        rest(&self.pair, || false).await;
+        let broke = self.revived || self.wires.iter().any(|wire| wire.broke());
+        self.broken += usize::from(broke);
+        let mut problems = self.problems().await;
+        if !problems.is_empty() {
+            problems.push(format!("what was seen on the way: {}", seen.join("; ")));
+        }
+        Run { broke, problems }
+    }
+
+    /// Both instances as they were when the link was out; nothing runs.
+    async fn put_back(&mut self) {
+        self.journeys += 1;
+        if self.database == Database::Postgres {
+            let fresh = Self::set(self.database).await;
+            (self.pair, self.people) = (fresh.pair, fresh.people);
+        }
+        self.pair.provider.kill().await;
+        self.pair.consumer.kill().await;
+        for (instance, kept) in [&mut self.pair.provider, &mut self.pair.consumer].into_iter().zip(&self.kept)
+        {
+            let fresh = kept.with_extension(format!("{}.db", self.journeys));
+            std::fs::copy(kept, &fresh).unwrap();
+            instance.config.database.url = format!("sqlite:{}", fresh.display());
+        }
+        self.pair.clock.advance(self.began_ms - self.pair.clock.now_ms());
+    }
+
+    /// Whether an instance lies dead.
+    fn dead(&self) -> bool {
+        !self.revived && self.commits.iter().any(|commits| commits.dead())
+    }
+
+    /// Starts whoever died again, a good minute later.
+    async fn revive(&mut self) {
+        let dead: Vec<bool> = self.commits.iter().map(|commits| !self.revived && commits.dead()).collect();
+        for (instance, dead) in [&mut self.pair.provider, &mut self.pair.consumer].into_iter().zip(dead) {
+            if dead {
+                instance.kill().await;
+                self.pair.clock.advance(61_000);
+                instance.start(None).await;
+                self.revived = true;
+            }
+        }
+    }
+
+    /// People look at where things stand and do what is to be done. Answers whether they are through.
+    async fn look(&mut self, seen: &mut Vec<String>) -> bool {
+        rest(&self.pair, || self.dead()).await;
+        let Some((state, connection)) = perhaps(self.people.opened()).await else {
+            seen.push("no answer".to_owned());
+            return false;
+        };
+        let Some(now) = perhaps(self.pair.connection(&self.people.consumer, &connection)).await else {
+            return false;
+        };
+        let summary = match state.as_str() {
+            "ONBOARDING" => {
+                let onboarding = &now["onboarding"];
+                let phase =
+                    onboarding["phases"].as_array().unwrap().iter().find(|phase| phase["state"] != "DONE");
+                let phase = phase.cloned().unwrap_or(Value::Null);
+                format!("{} {} {}", phase["name"], phase["state"], phase["failure"])
+            }
+            state => state.to_owned(),
+        };
+        let again = seen.iter().filter(|before| **before == summary).count();
+        seen.push(summary);
+        if state == "ONBOARDED" {
+            let closed =
+                perhaps(self.pair.registration(&self.people.provider, &self.people.registration)).await;
+            return closed.is_some_and(|registration| registration["state"] == "CLOSED_COMPLETE");
+        }
+        let _ = perhaps(self.people.act(&state, &connection, &now, again)).await;
+        if again > 0 {
+            self.pair.clock.advance(61_000);
+        }
+        false
+    }
+
+    /// Everything that is not as it should be when all is over.
+    async fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut common = Vec::new();
+        for instance in [&self.pair.provider, &self.pair.consumer] {
+            let memory = Memory::of(instance).await;
+            for (sql, expected) in FACTS {
+                let found = memory.text(sql).await;
+                if found != *expected {
+                    problems.push(format!("{}: {sql}: {found:?} instead of {expected:?}", instance.name));
+                }
+            }
+            common.push([
+                memory.text("select module || ' ' || cast(version as text) from key_version where module like 'links/%'").await,
+                memory.text(&format!("select {} from settings", memory.hex("agreed_digest"))).await,
+            ]);
+            let _ = memory.0.close().await;
+        }
+        if common[0] != common[1] || common[0][1].is_empty() {
+            problems.push(format!("the two sides do not hold the same keys and settings: {common:?}"));
+        }
+        let registration = self.pair.registration(&self.people.provider, &self.people.registration).await;
+        if registration["state"] != "CLOSED_COMPLETE" {
+            problems.push(format!("the registration: {registration}"));
+        }
+        problems
+    }
+}
+
+/// What both databases hold in the end, whatever happened on the way.
+const FACTS: &[(&str, &str)] = &[
+    ("select state from connection", "ONBOARDED"),
+    ("select state from attempt", "DONE"),
+    ("select state from key_version where module like 'links/%'", "ACTIVE"),
+    ("select cast(count(*) as text) from service_account where peer_account_id is not null", "1"),
+    ("select cast(count(*) as text) from connection where link_secret is not null", "0"),
+    // A claim whose proof failed is kept as what it is: refused.
+    ("select state from claim where state not in ('BOUND', 'REFUSED') and not rehearsal", ""),
+    ("select state from claim where state = 'PROVING'", ""),
+    ("select kind from job where state = 'DEAD' and kind <> 'LETTER'", ""),
+    (
+        "select kind from job where state = 'PENDING' and kind not in
+            ('PROBE', 'SWEEP', 'EXPIRE_REGISTRATION', 'EXPIRE_ATTEMPT')",
+        "",
+    ),
+];
+
+impl People {
+    /// The administrator opens the link, again if need be; answers where the connection stands.
+    async fn opened(&self) -> (String, String) {
+        let input = json!({ "link": self.link });
+        let opened = self.consumer.mutate("openRegistrationLink", input, "connection { id state }").await;
+        let text = |name: &str| opened["connection"][name].as_str().unwrap().to_owned();
+        (text("state"), text("id"))
+    }
+
+    async fn act(&self, state: &str, connection: &str, now: &Value, again: usize) {
+        let id = json!({ "connectionId": connection });
+        let admin = &self.consumer;
+        match state {
+            "PENDING" | "VALIDATION_FAILED" => {
+                let input = json!({ "connectionId": connection, "companyId": self.company });
+                admin.mutate("chooseProviderCompany", input, "connection { state }").await;
+                admin.mutate("runPreOnboardingChecks", id, "connection { state }").await;
+            }
+            "VALIDATED" => {
+                admin.mutate("startOnboarding", id, "connection { state }").await;
+            }
+            "ONBOARDING" => {
+                let onboarding = &now["onboarding"];
+                let phase =
+                    onboarding["phases"].as_array().unwrap().iter().find(|phase| phase["state"] != "DONE");
+                let Some(phase) = phase else { return };
+                let failed = phase["state"] == "FAILED";
+                assert!(
+                    !failed
+                        || phase["failure"]["message"].as_str().is_some_and(|message| !message.is_empty())
+                );
+                let contact = phase["name"] == "AUTHORIZE_CONTACT";
+                match onboarding["authorizationUrl"].as_str() {
+                    Some(url) if contact && !failed => self.approve(url, connection).await,
+                    // What failed again and again is begun anew.
+                    _ if failed && again > 2 => {
+                        admin.mutate("startOver", id, "connection { state }").await;
+                    }
+                    _ if contact && failed => {
+                        admin.mutate("continueAuthorization", id, "connection { state }").await;
+                    }
+                    _ if failed => {
+                        admin.mutate("retryPhase", id, "connection { state }").await;
+                    }
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The contact approves; where the request is not good any more, the administrator asks again.
+    async fn approve(&self, url: &str, connection: &str) {
+        if let Consent::Asked(page) = authorize(&self.contact, url, CONTACT, PASSWORD).await {
+            let back = decide(&self.contact, &page, "allow").await;
+            let page = self.consumer.get(&back).await;
+            assert_eq!(page.status, 200, "{}", page.body);
+        } else {
+            let id = json!({ "connectionId": connection });
+            self.consumer.mutate("continueAuthorization", id, "connection { state }").await;
+        }
+    }
+}
+
+/// An instance's database, read from outside.
+struct Memory(DatabaseConnection);
+
+impl Memory {
+    async fn of(instance: &Instance) -> Self {
+        Self(sea_orm::Database::connect(&instance.config.database.url).await.unwrap())
+    }
+
+    /// The one text column of all rows, joined.
+    async fn text(&self, sql: &str) -> String {
+        let statement = Statement::from_string(self.0.get_database_backend(), sql);
+        let rows = self.0.query_all_raw(statement).await.unwrap();
+        let texts: Vec<Option<String>> = rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect();
+        texts.into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>().join(", ")
+    }
+
+    fn hex(&self, column: &str) -> String {
+        match self.0.get_database_backend() {
+            sea_orm::DbBackend::Postgres => format!("encode({column}, 'hex')"),
+            _ => format!("lower(hex({column}))"),
+        }
+    }
+}
+
+/// A copy of an SQLite database as it is now.
+async fn keep(instance: &Instance) -> PathBuf {
+    let path = instance.config.data_dir.join("kept");
+    let memory = Memory::of(instance).await;
+    memory.0.execute_unprepared(&format!("vacuum into '{}'", path.display())).await.unwrap();
+    memory.0.close().await.unwrap();
+    path
+}
