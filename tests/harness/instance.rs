@@ -47,12 +47,12 @@ pub(crate) struct Instance {
     pub(crate) config: Config,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) ca: String,
+    /// What the messages of other instances pass through, if anything.
+    pub(crate) wire: Option<Arc<Wire>>,
     /// Where its chance comes from.
     pub(crate) entropy: Arc<dyn Entropy>,
     /// How many statements it sent to its database.
     pub(crate) statements: Arc<AtomicUsize>,
-    /// What the messages of other instances pass through, if anything.
-    pub(crate) wire: Option<Arc<Wire>>,
     listener: TcpListener,
     running: Option<Running>,
 }
@@ -105,9 +105,9 @@ impl Instance {
             config,
             clock: clock.clone(),
             ca: authority.pem.clone(),
+            wire: None,
             entropy: Arc::new(SystemEntropy),
             statements: Arc::default(),
-            wire: None,
             listener,
             running: None,
         }

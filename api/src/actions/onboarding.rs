@@ -363,3 +363,13 @@ pub(crate) fn denied(reason: &str) -> Refusal {
     )
     .reason(reason)
 }
+
+/// The contact said yes, but that can be redeemed only once and within a minute.
+#[must_use]
+pub(crate) fn too_late() -> Refusal {
+    Refusal::new(
+        RefusalCode::AuthorizationDenied,
+        "The contact approved, but the approval could not be redeemed in time. Retry to ask again, or cancel.",
+    )
+    .reason("CODE_EXPIRED")
+}

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use super::{Trouble, Worker};
-use crate::actions::onboarding::{LOOK_AGAIN, Learned, PhasePlan, PushAnswer, TokenAnswer, denied};
+use crate::actions::onboarding::{LOOK_AGAIN, Learned, PhasePlan, PushAnswer, TokenAnswer, denied, too_late};
 use crate::actions::{Call, Failure};
 use crate::domain::attempt::{Outcome, PhaseName};
 use crate::domain::connection::{Connection, Part};
@@ -161,7 +161,7 @@ impl Worker {
                 Ok(answer) => Ok(tried(Outcome::Done, Learned::Token(answer))),
                 // A code is good for a minute and once: if that is over, the contact is asked again.
                 Err(PeerError::Refused(refused)) if refused.reason.as_deref() == Some("invalid_grant") => {
-                    Ok(tried(Outcome::Failed(denied("CODE_EXPIRED")), Learned::AskAgain))
+                    Ok(tried(Outcome::Failed(too_late()), Learned::AskAgain))
                 }
                 Err(error) => Err(error.into()),
             };

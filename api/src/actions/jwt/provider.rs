@@ -18,7 +18,7 @@ const PROVIDER: CryptoProvider = CryptoProvider {
 
 /// Makes sure that `jsonwebtoken` uses it; asked again, it changes nothing.
 pub(super) fn install() {
-    let _ = (&PROVIDER).install_default();
+    let _ = PROVIDER.install_default();
 }
 
 struct EdDsa(PublicKey);
