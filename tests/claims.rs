@@ -37,7 +37,9 @@ async fn a_link_opened_fifty_times_is_not_redeemed() {
 
 /// The consumer's claim to its connection, as it would send it.
 async fn claim_of(stage: &Stage, connection: &str) -> wire::Claim {
-    let text = String::from_utf8(BASE64URL_NOPAD.decode(connection.trim_end_matches('=').as_bytes()).unwrap()).unwrap();
+    let text =
+        String::from_utf8(BASE64URL_NOPAD.decode(connection.trim_end_matches('=').as_bytes()).unwrap())
+            .unwrap();
     let id = ConnectionId(uuid::Uuid::parse_str(text.rsplit(':').next().unwrap()).unwrap());
     let actions = stage.pair.consumer.app().actions();
     actions.make_claim(&Call::system(actions.fresh_trace()), id, false).await.unwrap()
@@ -64,7 +66,8 @@ async fn two_hundred_claims_at_once_are_one_attempt() {
         assert_eq!(status, 200, "{bound}");
         let (_, other) = redeem(&stage, &claims[199]).await;
         assert_eq!(bound, other, "all are the same claim");
-        for rows in ["connection", "attempt", "claim where state = 'BOUND'", "claim where rehearsal = false"] {
+        for rows in ["connection", "attempt", "claim where state = 'BOUND'", "claim where rehearsal = false"]
+        {
             assert_eq!(stage.pair.provider.rows(rows).await, 1, "{rows}");
         }
         stage.start(&consumer, &connection).await;
@@ -103,7 +106,14 @@ async fn a_link_that_two_instances_prove_is_contested_until_it_is_made_anew() {
         assert_eq!(frozen["state"], "OPEN");
         assert!(frozen["link"]["contestedAt"].is_string(), "{frozen:#}");
         assert!(frozen["connection"].is_null(), "nobody goes on");
-        assert_eq!(stage.pair.provider.rows("audit where operation = 'registration.contested' and result = 'ALERT'").await, 1);
+        assert_eq!(
+            stage
+                .pair
+                .provider
+                .rows("audit where operation = 'registration.contested' and result = 'ALERT'")
+                .await,
+            1
+        );
 
         // The other is refused as well.
         stage.pair.consumer.kill().await;
@@ -138,7 +148,11 @@ async fn a_cancelled_and_a_reissued_link_are_refused_with_their_reason() {
             let (consumer, connection) = stage.validated().await;
             stage.with_registration(verb).await;
             let (status, answer) = redeem(&stage, &claim_of(&stage, &connection).await).await;
-            assert_eq!((status, answer["code"].as_str()), (404, Some("NO_MATCHING_REGISTRATION")), "{answer}");
+            assert_eq!(
+                (status, answer["code"].as_str()),
+                (404, Some("NO_MATCHING_REGISTRATION")),
+                "{answer}"
+            );
             assert_eq!(answer["reason"], reason);
             let now = stage.start(&consumer, &connection).await;
             assert_eq!(failure(&now), ("NO_MATCHING_REGISTRATION".to_owned(), reason.to_owned()), "{now:#}");
@@ -159,7 +173,10 @@ async fn an_expired_link_is_refused_before_onboarding_starts_and_a_new_one_works
         assert_eq!(expired["state"], "EXPIRED", "{expired:#}");
         assert!(expired["link"].is_null());
         let (_, answer) = redeem(&stage, &claim_of(&stage, &connection).await).await;
-        assert_eq!((&answer["code"], &answer["reason"]), (&json!("NO_MATCHING_REGISTRATION"), &json!("EXPIRED")));
+        assert_eq!(
+            (&answer["code"], &answer["reason"]),
+            (&json!("NO_MATCHING_REGISTRATION"), &json!("EXPIRED"))
+        );
 
         // The checks passed too long ago: they run again, and find it.
         let now = stage.start(&consumer, &connection).await;
@@ -185,12 +202,17 @@ async fn a_new_contact_of_an_open_registration_gets_a_new_link_and_the_old_one_i
         let contact = stage.pair.make_contact(&stage.provider, &stage.ready.company, successor).await;
         let input = json!({ "registrationId": stage.registration, "contactId": contact });
         stage.pair.clock.advance(1_000);
-        let changed = stage.provider.mutate("updateRegistration", input, "registration { state contact { email } }").await;
+        let changed = stage
+            .provider
+            .mutate("updateRegistration", input, "registration { state contact { email } }")
+            .await;
         assert_eq!(changed["registration"], json!({ "state": "OPEN", "contact": { "email": successor } }));
         stage.pair.settle().await;
 
         let letters = stage.pair.provider.letters();
-        let to_successor = letters.iter().filter(|letter| letter.contains(&format!("To: {successor}")) || letter.contains(&format!("<{successor}>")));
+        let to_successor = letters.iter().filter(|letter| {
+            letter.contains(&format!("To: {successor}")) || letter.contains(&format!("<{successor}>"))
+        });
         assert_eq!(to_successor.count(), 1, "one letter to the new contact: {letters:#?}");
         let (_, answer) = redeem(&stage, &claim_of(&stage, &connection).await).await;
         assert_eq!(answer["reason"], "REISSUED", "{answer}");

@@ -71,7 +71,7 @@ async fn the_wrong_person_spoils_nothing_and_the_right_one_goes_on_with_the_same
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_contact_who_is_switched_off_is_not_asked() {
+async fn a_contact_who_lost_the_role_is_refused_when_they_decide() {
     for database in Database::available() {
         let stage = Stage::open(database).await;
         let (consumer, connection) = stage.validated().await;
@@ -119,7 +119,9 @@ async fn cancelled_on_the_consumer_nothing_is_left_and_the_same_link_succeeds() 
         let stage = Stage::open(database).await;
         let (consumer, connection) = stage.validated().await;
         stage.start(&consumer, &connection).await;
-        consumer.mutate("cancelOnboarding", json!({ "connectionId": connection }), "connection { state }").await;
+        consumer
+            .mutate("cancelOnboarding", json!({ "connectionId": connection }), "connection { state }")
+            .await;
         stage.pair.settle().await;
         let open = stage.now().await;
         assert_eq!(open["state"], "OPEN", "{open:#}");
@@ -139,7 +141,10 @@ async fn cancelled_on_the_consumer_nothing_is_left_and_the_same_link_succeeds() 
         }
         assert_eq!(stage.pair.provider.rows("claim where rehearsal = false").await, 1);
         stage.finishes(&consumer, &connection).await;
-        assert_eq!(stage.pair.provider.letters().iter().filter(|letter| letter.contains("/connect#")).count(), 1);
+        assert_eq!(
+            stage.pair.provider.letters().iter().filter(|letter| letter.contains("/connect#")).count(),
+            1
+        );
     }
 }
 
@@ -160,7 +165,9 @@ async fn cancelled_on_the_provider_the_consumer_hears_why_and_is_free_again() {
         stage.pair.settle().await;
         let over = stage.pair.connection(&consumer, &connection).await;
         assert_eq!(failure(&over), ("NO_MATCHING_REGISTRATION".to_owned(), "CANCELLED".to_owned()));
-        consumer.mutate("cancelOnboarding", json!({ "connectionId": connection }), "connection { state }").await;
+        consumer
+            .mutate("cancelOnboarding", json!({ "connectionId": connection }), "connection { state }")
+            .await;
         stage.pair.settle().await;
         leaves_nothing(&stage.pair.consumer).await;
 

@@ -37,7 +37,9 @@ impl Stage {
 
     /// Starts; the contact is asked when this returns, or something failed.
     pub(crate) async fn start(&self, consumer: &Client, connection: &str) -> Value {
-        consumer.mutate("startOnboarding", json!({ "connectionId": connection }), "connection { state }").await;
+        consumer
+            .mutate("startOnboarding", json!({ "connectionId": connection }), "connection { state }")
+            .await;
         self.pair.settle().await;
         self.pair.connection(consumer, connection).await
     }
@@ -56,7 +58,11 @@ impl Stage {
     /// Does something with the registration.
     pub(crate) async fn with_registration(&self, verb: &str) -> Value {
         let input = json!({ "registrationId": self.registration });
-        let fields = if verb == "reissueRegistrationLink" { "link registration { state }" } else { "registration { state }" };
+        let fields = if verb == "reissueRegistrationLink" {
+            "link registration { state }"
+        } else {
+            "registration { state }"
+        };
         let payload = self.provider.mutate(verb, input, fields).await;
         self.pair.settle().await;
         payload
