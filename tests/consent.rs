@@ -71,7 +71,7 @@ async fn the_wrong_person_spoils_nothing_and_the_right_one_goes_on_with_the_same
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_contact_who_is_switched_off_is_not_asked() {
+async fn a_contact_who_lost_the_role_is_refused_when_they_decide() {
     for database in Database::available() {
         let stage = Stage::open(database).await;
         let (consumer, connection) = stage.validated().await;

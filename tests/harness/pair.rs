@@ -214,12 +214,23 @@ impl Pair {
     }
 }
 
-/// A letter's text part with its quoted-printable line ends joined.
+/// A letter's text, out of its quoted-printable form (RFC 2045, 6.7) in one pass: `=3D26` is `=26`, not `&`.
 pub(crate) fn unfold(letter: &str) -> String {
-    letter
-        .replace("=\r\n", "")
-        .replace("=\n", "")
-        .replace("=3D", "=")
-        .replace("=26", "&")
-        .replace("&amp;", "&")
+    let coding = letter.split("Content-Transfer-Encoding: ").nth(1).unwrap_or_default();
+    if !coding.starts_with("quoted-printable") {
+        return letter.replace("&amp;", "&");
+    }
+    let letter = letter.replace("=\r\n", "").replace("=\n", "");
+    let mut parts = letter.split('=');
+    let mut text = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        match part.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                text.push(byte);
+                text.extend_from_slice(&part.as_bytes()[2..]);
+            }
+            None => text.extend([b"=", part.as_bytes()].concat()),
+        }
+    }
+    String::from_utf8_lossy(&text).replace("&amp;", "&")
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::registration::digest;
 use super::token::same;
-use super::{Actions, Call, Done, Failure, answered, keep_answer};
+use super::{Actions, Call, Done, Failure, SECONDS, answered, came_second, keep_answer};
 use crate::domain::attempt::Attempt;
 use crate::domain::check::Suite;
 use crate::domain::connection::{Connection, ConnectionVerb, Part, Peer, State};
@@ -29,11 +29,14 @@ impl Actions {
         link: SecretString,
         idem: Option<IdempotencyKey>,
     ) -> Done<Connection> {
-        let done = self.try_open_registration_link(call, link, idem.as_ref()).await;
-        match self.first_answer(call, idem.as_ref(), &done).await? {
-            Some((tx, id)) => self.connection(&tx, ConnectionId(id)).await,
-            None => done,
+        let mut done = self.try_open_registration_link(call, link.clone(), idem.as_ref()).await;
+        for _ in 0..SECONDS {
+            if !came_second(&done) {
+                break;
+            }
+            done = self.try_open_registration_link(call, link.clone(), idem.as_ref()).await;
         }
+        done
     }
 
     async fn try_open_registration_link(

@@ -179,28 +179,15 @@ impl Actions {
         let cause = Cause { requester: call.requester.clone(), trace: call.trace, now: self.world.now() };
         Ok(self.store.begin(label, &cause).await?)
     }
+}
 
-    /// Where a request was refused only because it came twice at once: the answer that the faster one got.
-    pub(crate) async fn first_answer<T: Sync>(
-        &self,
-        call: &Call,
-        key: Option<&IdempotencyKey>,
-        done: &Done<T>,
-    ) -> Done<Option<(Tx, uuid::Uuid)>> {
-        let Err(Failure::Refused(refusal)) = done else { return Ok(None) };
-        let twice = matches!(
-            refusal.code,
-            RefusalCode::Conflict
-                | RefusalCode::Duplicate
-                | RefusalCode::DuplicateRegistration
-                | RefusalCode::DuplicateConnection
-        );
-        if key.is_none() || !twice {
-            return Ok(None);
-        }
-        let tx = self.begin("answer.read", call).await?;
-        Ok(answered(&tx, key).await?.map(|id| (tx, id)))
-    }
+/// How often the same request may come second: once for the thing, once for its key, once more for good measure.
+pub(crate) const SECONDS: usize = 3;
+
+/// Whether somebody else was faster with the same thing: asked again, it is known.
+pub(crate) fn came_second<T>(done: &Done<T>) -> bool {
+    use RefusalCode::{Conflict, Duplicate, DuplicateRegistration};
+    matches!(done, Err(Failure::Refused(refusal)) if matches!(refusal.code, Conflict | Duplicate | DuplicateRegistration))
 }
 
 /// The first answer under an idempotency key, if there is one.
