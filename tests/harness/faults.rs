@@ -96,8 +96,14 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::RequestLost, Self::AnswerLost, Self::Twice, Self::Late, Self::AgainAfterTheNext, Self::AgainAtTheEnd];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::RequestLost,
+        Self::AnswerLost,
+        Self::Twice,
+        Self::Late,
+        Self::AgainAfterTheNext,
+        Self::AgainAtTheEnd,
+    ];
 }
 
 /// The n-th message to one path of an instance.
@@ -123,7 +129,10 @@ struct OnWire {
 
 impl Wire {
     pub(crate) fn breaking(clock: &Arc<ManualClock>, fault: Option<(Message, Fault)>) -> Arc<Self> {
-        Arc::new(Self { clock: clock.clone(), state: Mutex::new(OnWire { breaks: fault, ..OnWire::default() }) })
+        Arc::new(Self {
+            clock: clock.clone(),
+            state: Mutex::new(OnWire { breaks: fault, ..OnWire::default() }),
+        })
     }
 
     pub(crate) fn seen(&self) -> Vec<Message> {
@@ -162,7 +171,9 @@ impl Wire {
 
 /// Whether a path is one that instances use among themselves.
 fn is_message(path: &str) -> bool {
-    path.starts_with("/link/v1/") || path.starts_with("/.well-known/") || matches!(path, "/oauth/par" | "/oauth/token")
+    path.starts_with("/link/v1/")
+        || path.starts_with("/.well-known/")
+        || matches!(path, "/oauth/par" | "/oauth/token")
 }
 
 async fn carry(State(wire): State<Arc<Wire>>, request: Request, next: Next) -> Response {

@@ -200,5 +200,5 @@ impl Pair {
 
 /// A letter's text part with its quoted-printable line ends joined.
 pub(crate) fn unfold(letter: &str) -> String {
-    letter.replace("=\r\n", "").replace("=\n", "").replace("=3D", "=").replace("=26", "&").replace("&amp;", "&")
+    letter.replace("=\r\n", "").replace("=\n", "").replace("=26", "&").replace("=3D", "=").replace("&amp;", "&")
 }

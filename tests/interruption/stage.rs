@@ -83,13 +83,16 @@ impl Stage {
         let registration = pair.register(&provider, &ready).await;
         let contact = pair.provider.client();
         contact.sign_in(CONTACT, PASSWORD).await;
-        let company = consumer.mutate("createCompany", json!({ "name": "Provider Inc" }), "company { id }").await;
+        let company =
+            consumer.mutate("createCompany", json!({ "name": "Provider Inc" }), "company { id }").await;
         let company = company["company"]["id"].as_str().unwrap().to_owned();
-        let people = People { provider, consumer, contact, company, link: pair.link_in_letter(), registration };
+        let people =
+            People { provider, consumer, contact, company, link: pair.link_in_letter(), registration };
         let began_ms = pair.clock.now_ms();
         let commits = [Commits::dying_at(None), Commits::dying_at(None)];
         let (kept, journeys, broken, revived) = (Vec::new(), 0, 0, false);
-        let mut stage = Self { database, pair, people, kept, began_ms, journeys, broken, revived, commits, wires };
+        let mut stage =
+            Self { database, pair, people, kept, began_ms, journeys, broken, revived, commits, wires };
         if database == Database::Sqlite {
             stage.kept = vec![keep(&stage.pair.provider).await, keep(&stage.pair.consumer).await];
         }
@@ -162,11 +165,12 @@ impl Stage {
         self.journeys += 1;
         if self.database == Database::Postgres {
             let fresh = Self::set(self.database).await;
-            (self.pair, self.people) = (fresh.pair, fresh.people);
+            (self.pair, self.people, self.began_ms) = (fresh.pair, fresh.people, fresh.began_ms);
         }
         self.pair.provider.kill().await;
         self.pair.consumer.kill().await;
-        for (instance, kept) in [&mut self.pair.provider, &mut self.pair.consumer].into_iter().zip(&self.kept) {
+        for (instance, kept) in [&mut self.pair.provider, &mut self.pair.consumer].into_iter().zip(&self.kept)
+        {
             let fresh = kept.with_extension(format!("{}.db", self.journeys));
             std::fs::copy(kept, &fresh).unwrap();
             instance.config.database.url = format!("sqlite:{}", fresh.display());
@@ -199,11 +203,14 @@ impl Stage {
             seen.push("no answer".to_owned());
             return false;
         };
-        let Some(now) = perhaps(self.pair.connection(&self.people.consumer, &connection)).await else { return false };
+        let Some(now) = perhaps(self.pair.connection(&self.people.consumer, &connection)).await else {
+            return false;
+        };
         let summary = match state.as_str() {
             "ONBOARDING" => {
                 let onboarding = &now["onboarding"];
-                let phase = onboarding["phases"].as_array().unwrap().iter().find(|phase| phase["state"] != "DONE");
+                let phase =
+                    onboarding["phases"].as_array().unwrap().iter().find(|phase| phase["state"] != "DONE");
                 let phase = phase.cloned().unwrap_or(Value::Null);
                 format!("{} {} {}", phase["name"], phase["state"], phase["failure"])
             }
@@ -212,7 +219,8 @@ impl Stage {
         let again = seen.iter().filter(|before| **before == summary).count();
         seen.push(summary);
         if state == "ONBOARDED" {
-            let closed = perhaps(self.pair.registration(&self.people.provider, &self.people.registration)).await;
+            let closed =
+                perhaps(self.pair.registration(&self.people.provider, &self.people.registration)).await;
             return closed.is_some_and(|registration| registration["state"] == "CLOSED_COMPLETE");
         }
         if state == "VALIDATION_FAILED" {
@@ -300,7 +308,8 @@ impl People {
             }
             "ONBOARDING" => {
                 let onboarding = &now["onboarding"];
-                let phase = onboarding["phases"].as_array().unwrap().iter().find(|phase| phase["state"] != "DONE");
+                let phase =
+                    onboarding["phases"].as_array().unwrap().iter().find(|phase| phase["state"] != "DONE");
                 let Some(phase) = phase else { return false };
                 let failed = phase["state"] == "FAILED";
                 let contact = phase["name"] == "AUTHORIZE_CONTACT";
