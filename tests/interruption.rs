@@ -19,7 +19,7 @@ async fn kill_at_each(side: Side, database: Database, wanted: impl Fn(usize, usi
     let numbered = points.iter().enumerate();
     let wanted: Vec<&Commit> =
         numbered.filter(|(n, point)| wanted(*n, points.len(), point)).map(|(_, p)| p).collect();
-    assert!(wanted.len() > 5, "{wanted:?}");
+    assert!(points.len() > 30 && !wanted.is_empty(), "{points:?}");
     let (mut died, mut failures) = (BTreeSet::new(), Vec::new());
     for point in &wanted {
         let run = stage.journey_dying(side, point).await;
@@ -35,7 +35,9 @@ async fn kill_at_each(side: Side, database: Database, wanted: impl Fn(usize, usi
         died.len()
     );
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
-    let all: BTreeSet<_> = wanted.iter().map(|point| (point.label, point.committed)).collect();
+    // How often a thing is waited for differs from run to run; that it happens does not.
+    let certain = wanted.iter().filter(|point| point.nth == 0);
+    let all: BTreeSet<_> = certain.map(|point| (point.label, point.committed)).collect();
     assert_eq!(all.difference(&died).collect::<Vec<_>>(), Vec::<&(&str, bool)>::new(), "never died there");
 }
 
@@ -57,16 +59,22 @@ async fn break_each(side: Side, database: Database, faults: &[Fault], wanted: im
             failures.extend(run.problems.into_iter().map(|problem| format!("{place}: {problem}")));
         }
     }
-    let paths: BTreeSet<_> = wanted.iter().map(|message| &message.path).collect();
+    let certain = wanted.iter().filter(|message| message.nth == 0);
+    let paths: BTreeSet<_> = certain.map(|message| &message.path).collect();
     println!(
-        "broke {} of {} messages to the {side:?} ({} paths, {} faults)",
+        "broke messages to the {side:?} {} of {} times: {} messages, {} ways",
         stage.broken(),
         wanted.len() * faults.len(),
-        paths.len(),
+        wanted.len(),
         faults.len()
     );
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
-    assert_eq!(broke.len(), paths.len() * faults.len(), "some message never came");
+    for fault in faults {
+        assert!(
+            paths.iter().all(|path| broke.contains(&(*path, *fault))),
+            "{fault:?}: some message never came"
+        );
+    }
 }
 
 macro_rules! tests {
@@ -102,12 +110,12 @@ tests! {
     messages_to_the_consumer_may_be_lost_repeated_and_late: break_each(Consumer, Sqlite, &Fault::ALL, |_| true);
 }
 
-/// The same on PostgreSQL, for a sample: every ninth point, every fifth message.
+/// The same on PostgreSQL, for a sample: every seventh point, every fifth message.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kills_and_broken_messages_are_survived_on_postgresql_too() {
     if Database::available().contains(&Database::Postgres) {
-        kill_at_each(Provider, Database::Postgres, |n, _, _| n % 9 == 4).await;
-        kill_at_each(Consumer, Database::Postgres, |n, _, _| n % 9 == 4).await;
+        kill_at_each(Provider, Database::Postgres, |n, _, _| n % 7 == 4).await;
+        kill_at_each(Consumer, Database::Postgres, |n, _, _| n % 7 == 4).await;
         break_each(Provider, Database::Postgres, &[Fault::AnswerLost, Fault::Twice], |n| n % 5 == 2).await;
     }
 }

@@ -54,10 +54,6 @@ impl Client {
         self
     }
 
-    pub(crate) fn origin(&self) -> &str {
-        &self.origin
-    }
-
     /// Signs in by the form, as a person does.
     pub(crate) async fn sign_in(&self, email: &str, password: &str) {
         let page = self.get("/sign-in").await;

@@ -165,7 +165,7 @@ impl Stage {
         self.journeys += 1;
         if self.database == Database::Postgres {
             let fresh = Self::set(self.database).await;
-            (self.pair, self.people) = (fresh.pair, fresh.people);
+            (self.pair, self.people, self.began_ms) = (fresh.pair, fresh.people, fresh.began_ms);
         }
         self.pair.provider.kill().await;
         self.pair.consumer.kill().await;
