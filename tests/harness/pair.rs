@@ -18,7 +18,8 @@ pub(crate) struct Pair {
     pub(crate) provider: Instance,
     pub(crate) consumer: Instance,
     pub(crate) clock: Arc<ManualClock>,
-    _scratch: Arc<Scratch>,
+    authority: Authority,
+    scratch: Arc<Scratch>,
 }
 
 /// What a provider's administrator made ready.
@@ -36,7 +37,12 @@ impl Pair {
         let clock = Arc::new(ManualClock::at(START_MS));
         let provider = Instance::prepare("provider", database, &scratch, &authority, &clock).await;
         let consumer = Instance::prepare("consumer", database, &scratch, &authority, &clock).await;
-        Self { provider, consumer, clock, _scratch: scratch }
+        Self { provider, consumer, clock, authority, scratch }
+    }
+
+    /// Certificate and key files for another server of the test, from the same authority.
+    pub(crate) fn issue(&self, host: &str) -> (std::path::PathBuf, std::path::PathBuf) {
+        self.authority.issue(&self.scratch, host)
     }
 
     /// Both running, each with an administrator.
