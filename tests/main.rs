@@ -9,6 +9,7 @@ mod environment;
 mod harness;
 mod interruption;
 mod journey;
+mod keys;
 mod mail;
 mod registration;
 mod schema;

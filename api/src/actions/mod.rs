@@ -5,6 +5,7 @@ mod claim;
 mod connection;
 mod handshake;
 mod identity;
+mod key_health;
 mod keys;
 mod message;
 pub(crate) mod onboarding;

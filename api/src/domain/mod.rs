@@ -12,6 +12,7 @@ pub mod connection;
 pub mod direction;
 pub mod effect;
 pub mod id;
+pub mod key_health;
 pub mod link;
 pub mod origin;
 pub mod person;

@@ -11,6 +11,7 @@ mod error;
 mod id;
 mod instance;
 mod issue;
+mod key_health;
 mod load;
 mod node;
 mod onboarding;
@@ -43,6 +44,7 @@ pub struct Query(
     connection::ConnectionQuery,
     scan::ScanQuery,
     check::CheckQuery,
+    key_health::KeyHealthQuery,
     issue::IssueQuery,
     change::ChangeQuery,
 );

@@ -47,6 +47,20 @@ mirror! {
 }
 
 mirror! {
+    /// How the key service, or a part of it, is.
+    KeyHealthStatus of "crate::domain::key_health::KeyHealthStatus" {
+        /// It works.
+        Operational,
+        /// It works, but someone should act. Onboarding goes on with a warning.
+        Degraded,
+        /// It does not work. Onboarding is blocked.
+        Malfunction,
+        /// It was not checked.
+        Disabled,
+    }
+}
+
+mirror! {
     /// Where a registration stands.
     RegistrationState of "crate::domain::registration::RegistrationState" {
         /// The checks are running.

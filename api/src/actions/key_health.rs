@@ -1,0 +1,59 @@
+//! The key service's health, measured when it is asked for.
+
+use keyservice::{Component, HealthStatus};
+
+use super::{Actions, Call, Done};
+use crate::domain::key_health::{KeyHealth, KeyHealthComponent, KeyHealthStatus, sees_components};
+use crate::domain::refusal::{Refusal, RefusalCode};
+
+impl Actions {
+    /// Measures the key service. Status and reason are for everybody who operates or watches this instance; each
+    /// component is for those who look after keys.
+    ///
+    /// # Errors
+    /// `NOT_AN_ADMINISTRATOR` for other organisations' people.
+    pub fn key_health(&self, call: &Call) -> Done<KeyHealth> {
+        let ours = call.requester.person().filter(|person| person.company.is_none());
+        let person = ours.ok_or_else(|| {
+            let message = "The health of the key service is for this organisation's own people.";
+            Refusal::new(RefusalCode::NotAnAdministrator, message)
+        })?;
+        let now = self.world.now();
+        let report = self.keys.service().health(&self.keys.all(), now.timestamp_millis());
+        let worst = report.components.iter().find(|component| {
+            component.status == report.status && component.status != HealthStatus::Operational
+        });
+        let components = if sees_components(person) {
+            report.components.iter().map(component).collect()
+        } else {
+            Vec::new()
+        };
+        Ok(KeyHealth {
+            status: status(report.status),
+            reason: worst.map(|component| component.message.clone()),
+            components,
+            measured_at: now,
+        })
+    }
+}
+
+fn component(one: &Component) -> KeyHealthComponent {
+    KeyHealthComponent {
+        name: one.component.as_str(),
+        module: one.module.clone(),
+        critical: one.critical,
+        status: status(one.status),
+        code: one.code,
+        message: one.message.clone(),
+        remedy: one.remedy,
+    }
+}
+
+fn status(status: HealthStatus) -> KeyHealthStatus {
+    match status {
+        HealthStatus::Operational => KeyHealthStatus::Operational,
+        HealthStatus::Degraded => KeyHealthStatus::Degraded,
+        HealthStatus::Malfunction => KeyHealthStatus::Malfunction,
+        HealthStatus::Disabled => KeyHealthStatus::Disabled,
+    }
+}

@@ -1,0 +1,59 @@
+//! The key service's health, as its users see it.
+
+use super::Timestamp;
+use super::requester::{Person, Role};
+
+words! {
+    /// How the key service, or a part of it, is.
+    KeyHealthStatus {
+        /// It works.
+        Operational = "OPERATIONAL", "Operational";
+        /// It works, but someone should act.
+        Degraded = "DEGRADED", "Degraded";
+        /// It does not work.
+        Malfunction = "MALFUNCTION", "Malfunction";
+        /// It was not checked.
+        Disabled = "DISABLED", "Disabled";
+    }
+}
+
+/// One measurement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyHealthComponent {
+    /// What was measured, as a stable name.
+    pub name: &'static str,
+    /// The key module, for a module's self-test.
+    pub module: Option<String>,
+    /// Whether nothing works without it.
+    pub critical: bool,
+    /// How it is.
+    pub status: KeyHealthStatus,
+    /// A stable code; `OK` when nothing is wrong.
+    pub code: &'static str,
+    /// What was found.
+    pub message: String,
+    /// What to do about it.
+    pub remedy: Option<&'static str>,
+}
+
+/// All measurements at one time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyHealth {
+    /// The whole, rolled up.
+    pub status: KeyHealthStatus,
+    /// What is wrong with the worst component, for everybody who may see the status.
+    pub reason: Option<String>,
+    /// Each component, for those who look after keys.
+    pub components: Vec<KeyHealthComponent>,
+    /// When it was measured.
+    pub measured_at: Timestamp,
+}
+
+/// Whether a person sees each component, or only status and reason: being administrator of the application does
+/// not make somebody look after keys.
+#[must_use]
+pub fn sees_components(person: &Person) -> bool {
+    [Role::KeyAdmin, Role::KeyManager, Role::KeyOperator, Role::KeyAuditor]
+        .iter()
+        .any(|role| person.has(*role))
+}
