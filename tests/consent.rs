@@ -48,6 +48,7 @@ async fn the_wrong_person_spoils_nothing_and_the_right_one_goes_on_with_the_same
         let browser = stage.pair.provider.client();
         let page = refused(stage.consent(&browser, &before, colleague).await);
         assert_eq!(page.status, 403);
+        assert!(page.body.contains("CONTACT_MISMATCH"), "a program can tell why: {}", page.body);
         assert!(page.body.contains("Someone else is expected"), "{}", page.body);
         assert!(page.body.contains(colleague), "who is signed in is said");
         assert!(!page.body.contains(CONTACT), "who is expected is masked");

@@ -98,7 +98,7 @@ fn no_page_has_anything_inline_and_each_has_one_heading() {
 #[test]
 fn the_wrong_person_learns_no_address() {
     let (_, html) = pages().swap_remove(3);
-    assert!(html.contains("a•••@consumer.example") && html.contains("other@consumer.example"));
+    assert!(html.contains("p•••@consumer.example") && html.contains("other@consumer.example"));
     assert!(!html.contains("person@"));
 }
 
