@@ -129,8 +129,10 @@ impl ConnectionRecord {
     /// What can be done with it, and whether it can be done now by whoever asks.
     async fn actions(&self, ctx: &Context<'_>) -> Result<Vec<Action>> {
         let ask = Ask::anyone(ctx)?;
-        let action =
-            |verb: &ConnectionVerb| Action::new(&ask, verb.as_str(), verb.label(), self.0.allows(*verb));
+        let action = |verb: &ConnectionVerb| {
+            let may = ask.actions.may_connect(ask.call, &self.0, *verb);
+            Action::new(verb.as_str(), verb.label(), may)
+        };
         Ok(ConnectionVerb::ALL.iter().map(action).collect())
     }
 

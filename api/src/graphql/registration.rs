@@ -127,8 +127,10 @@ impl Registration {
     /// What can be done with it, and whether it can be done now by whoever asks.
     async fn actions(&self, ctx: &Context<'_>) -> Result<Vec<Action>> {
         let ask = Ask::anyone(ctx)?;
-        let action =
-            |verb: &RegistrationVerb| Action::new(&ask, verb.as_str(), verb.label(), self.0.allows(*verb));
+        let action = |verb: &RegistrationVerb| {
+            let may = ask.actions.may_register(ask.call, &self.0, *verb);
+            Action::new(verb.as_str(), verb.label(), may)
+        };
         Ok(RegistrationVerb::ALL.iter().map(action).collect())
     }
 
