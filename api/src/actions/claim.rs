@@ -6,8 +6,7 @@ use keyservice::{PublicKey, verify};
 use serde_json::json;
 
 use super::identity::printable;
-use super::registration::digest;
-use super::token::same;
+use super::token::{digest, same};
 use super::{Actions, Call, Done, Failure};
 use crate::domain::attempt::{Attempt, Outcome, PhaseName};
 use crate::domain::connection::{Connection, Part, Peer, State as ConnectionState};

@@ -4,8 +4,7 @@ use keyservice::exchange::link_module;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
-use super::registration::digest;
-use super::token::same;
+use super::token::{digest, same};
 use super::{Actions, Call, Done, Failure, SECONDS, answered, came_second, keep_answer};
 use crate::domain::attempt::Attempt;
 use crate::domain::check::Suite;

@@ -6,7 +6,7 @@ use keyservice::{
 };
 use uuid::Uuid;
 
-use super::registration::digest;
+use super::token::digest;
 use super::{Actions, Call, Done, Failure};
 use crate::domain::attempt::{Outcome, PhaseName};
 use crate::domain::connection::{Connection, State as ConnectionState};

@@ -6,7 +6,7 @@ use serde_json::json;
 use uuid::Uuid;
 use zeroize::Zeroize;
 
-use super::registration::digest;
+use super::token::digest;
 use super::{Actions, Call, Done, Failure};
 use crate::domain::Timestamp;
 use crate::domain::attempt::{Attempt, Outcome, PhaseName, PhaseState};

@@ -7,6 +7,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::letters::{self, LetterBody};
+use super::token::digest;
 use super::{Actions, Call, Done, Failure, SECONDS, answered, came_second, keep_answer};
 use crate::domain::Timestamp;
 use crate::domain::check::Suite;
@@ -410,11 +411,4 @@ fn duplicate() -> Refusal {
          cancel it first.",
     )
     .field("url")
-}
-
-/// What is kept of a secret.
-pub(super) fn digest(secret: &[u8]) -> [u8; 32] {
-    let mut digest = [0; 32];
-    digest.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, secret).as_ref());
-    digest
 }

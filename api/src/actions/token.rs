@@ -1,7 +1,7 @@
 //! Secrets that are given out once and kept as a digest: cookies, codes, tokens.
 
 use data_encoding::BASE64URL_NOPAD;
-use ring::digest::{SHA256, digest};
+use ring::digest::SHA256;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{Actions, Done};
@@ -10,10 +10,15 @@ use super::{Actions, Done};
 const MAX_LENGTH: usize = 128;
 
 /// What is kept of a secret. SHA-256 is enough for 256 unpredictable bits.
-pub(super) fn digest_of(text: &str) -> [u8; 32] {
+pub(super) fn digest(secret: &[u8]) -> [u8; 32] {
     let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
+    bytes.copy_from_slice(ring::digest::digest(&SHA256, secret).as_ref());
     bytes
+}
+
+/// As [`digest`], for a secret that is text.
+pub(super) fn digest_of(text: &str) -> [u8; 32] {
+    digest(text.as_bytes())
 }
 
 /// As [`digest_of`], for text from outside.
@@ -23,7 +28,7 @@ pub(super) fn digest_of_given(text: &str) -> Option<[u8; 32]> {
 
 /// Whether two values are the same. Their digests are compared: how long that takes tells nothing about the values.
 pub(super) fn same(one: &[u8], other: &[u8]) -> bool {
-    digest(&SHA256, one).as_ref() == digest(&SHA256, other).as_ref()
+    digest(one) == digest(other)
 }
 
 impl Actions {
