@@ -141,22 +141,6 @@ impl Tx {
             .transpose()
     }
 
-    /// The connection that came of a registration, if one stands or is being made.
-    ///
-    /// # Errors
-    /// As [`Tx::connection`].
-    pub async fn connection_of(
-        &self,
-        registration: RegistrationId,
-    ) -> Result<Option<Connection>, StoreError> {
-        connection::Entity::find()
-            .filter(connection::Column::RegistrationId.eq(registration.0))
-            .one(&self.txn)
-            .await?
-            .map(from_row)
-            .transpose()
-    }
-
     /// The connection whose sealed messages name this channel.
     ///
     /// # Errors

@@ -1,12 +1,11 @@
 //! Who this instance is.
 
-use sea_orm::sea_query::{Expr, ExprTrait as _};
-use sea_orm::{ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _, Set, Statement};
+use sea_orm::{ConnectionTrait as _, EntityTrait as _, Set, Statement};
 
 use super::tx::Tx;
 use super::{Store, StoreError, entity, unique};
 use crate::domain::id::InstanceId;
-use entity::instance::{ActiveModel, Column, Entity};
+use entity::instance::{ActiveModel, Entity};
 
 /// The instance as it is stored: one row.
 #[derive(Clone, Debug)]
@@ -58,19 +57,6 @@ impl Tx {
         let start: Vec<u8> = vec![0; 32];
         self.txn
             .execute_raw(Statement::from_sql_and_values(self.txn.get_database_backend(), sql, [start.into()]))
-            .await?;
-        Ok(())
-    }
-
-    /// The identity document changed.
-    ///
-    /// # Errors
-    /// When the database refuses.
-    pub async fn next_identity_seq(&mut self) -> Result<(), StoreError> {
-        Entity::update_many()
-            .col_expr(Column::IdentitySeq, Expr::col(Column::IdentitySeq).add(1))
-            .filter(Column::Id.eq(1))
-            .exec(&self.txn)
             .await?;
         Ok(())
     }

@@ -437,19 +437,6 @@ impl Tx {
         Ok(())
     }
 
-    /// When the account's present code was made, if it has one that is good.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn code_made_at(&self, account: UserId) -> Result<Option<Timestamp>, StoreError> {
-        let found = sign_in_code::Entity::find()
-            .filter(sign_in_code::Column::AccountId.eq(account.0))
-            .filter(sign_in_code::Column::ExpiresAt.gt(self.now_ms()))
-            .one(&self.txn)
-            .await?;
-        Ok(found.map(|row| at(row.created_at)))
-    }
-
     /// Uses a try of the account's code up, and says its digest: one statement, so that two tries at once count
     /// as two. None when there is no good code left.
     ///

@@ -1,8 +1,8 @@
 //! Reading within what a requester may see. What they may not see looks exactly like what does not exist.
 
 use sea_orm::{
-    ColumnTrait, Condition, DatabaseConnection, EntityTrait, PaginatorTrait as _, PrimaryKeyTrait,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _, Select,
+    ColumnTrait, Condition, DatabaseConnection, EntityTrait, PrimaryKeyTrait, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _, Select,
 };
 use uuid::Uuid;
 
@@ -384,17 +384,5 @@ impl Reader {
         }
         let Some(query) = self.scoped(query, Column::CompanyId) else { return Ok(page.slice(Vec::new())) };
         self.page(query, Column::Id, page, issue::from_row).await
-    }
-
-    /// How many issues are open about these subjects, and how many of them block.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn open_issue_count(&self, subject: Subject) -> Result<u64, StoreError> {
-        use entity::issue::{Column, Entity};
-        let query =
-            Entity::find().filter(Column::SubjectId.eq(subject.id())).filter(Column::State.eq("OPEN"));
-        let Some(query) = self.scoped(query, Column::CompanyId) else { return Ok(0) };
-        Ok(query.count(&self.conn).await?)
     }
 }
