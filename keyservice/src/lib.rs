@@ -12,6 +12,7 @@
 //! | [`service`] | [`KeyService`]: generate, sign, seal, open, authenticate |
 //! | [`identity`] | public identity keys and their input rules |
 //! | [`exchange`], [`envelope`] | KX/1: how two instances agree on keys, and the messages under them |
+//! | [`principal`], [`right`], [`role`], [`policy`] | who may do what with a module, and why |
 //! | [`health`] | whether all of it works, measured |
 //!
 //! ring wipes none of its own key objects; they live here only for the length of one call. Buffers of this crate are
@@ -19,6 +20,9 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+
+#[macro_use]
+mod names;
 
 mod codec;
 mod crypto;
@@ -31,7 +35,11 @@ pub mod key;
 mod keyring;
 pub mod lifecycle;
 pub mod pae;
+pub mod policy;
 pub mod ports;
+pub mod principal;
+pub mod right;
+pub mod role;
 pub mod root;
 pub mod service;
 #[cfg(test)]
@@ -45,6 +53,10 @@ pub use identity::{Kid, PublicKey, verify, verify_jws};
 pub use key::{Algorithm, KeySpec, Purpose, SealedKey};
 pub use keyring::SealedHierarchy;
 pub use lifecycle::{KeyState, LifecycleVerb, Operation, Permission};
+pub use policy::{AccessPolicy, Decision, decide};
 pub use ports::{Entropy, Millis, Stopwatch, SystemEntropy};
+pub use principal::{Principal, Service};
+pub use right::{Right, Rights};
+pub use role::{KeyRole, KeyRoles};
 pub use root::RootKey;
 pub use service::{KeyService, MacPurpose};
