@@ -17,6 +17,7 @@
 //! | `http` | everything that speaks HTTP |
 //! | `outbound` | the one client for URLs that others gave us |
 //! | `password` | hashing passwords |
+//! | `vault` | how the key service is reached |
 //! | `world` | the clock and chance, as values |
 //! | `config` | what an operator sets |
 //! | `app` | puts the house together |
@@ -40,5 +41,6 @@ pub mod password;
 pub mod peer;
 pub mod probe;
 pub mod store;
+pub mod vault;
 pub mod worker;
 pub mod world;

@@ -55,15 +55,10 @@ impl Password {
         }
     }
 
-    /// The password under the pepper: `keyed_digest` is an HMAC whose key never leaves the key service.
-    ///
-    /// # Errors
-    /// Those of `keyed_digest`.
-    pub fn peppered<E>(
-        &self,
-        keyed_digest: impl FnOnce(&[u8]) -> Result<[u8; 32], E>,
-    ) -> Result<Peppered, E> {
-        keyed_digest(self.0.expose_secret().as_bytes()).map(Peppered::new)
+    /// What the key service takes the HMAC over that [`Peppered`] wraps.
+    #[must_use]
+    pub fn for_pepper(&self) -> &[u8] {
+        self.0.expose_secret().as_bytes()
     }
 }
 
@@ -83,15 +78,10 @@ impl Candidate {
         (text.expose_secret().chars().count() <= MAX_CHARS).then_some(Self(text))
     }
 
-    /// As [`Password::peppered`].
-    ///
-    /// # Errors
-    /// Those of `keyed_digest`.
-    pub fn peppered<E>(
-        &self,
-        keyed_digest: impl FnOnce(&[u8]) -> Result<[u8; 32], E>,
-    ) -> Result<Peppered, E> {
-        keyed_digest(self.0.expose_secret().as_bytes()).map(Peppered::new)
+    /// As [`Password::for_pepper`].
+    #[must_use]
+    pub fn for_pepper(&self) -> &[u8] {
+        self.0.expose_secret().as_bytes()
     }
 }
 

@@ -17,13 +17,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("world", &["domain", "outbound", "mail"]),
     ("outbound", &["domain"]),
     ("password", &["domain"]),
+    ("vault", &[]),
     // Hands: they are told what to do and report; they know nothing of rows or of who asked.
     ("peer", &["domain", "outbound"]),
     ("probe", &["domain", "outbound"]),
     ("mail", &["domain"]),
     // Decisions: effects leave as jobs, never by a hand. The messages between instances are values that actions
     // make and read; only the client that sends them is a hand.
-    ("actions", &["domain", "store", "password", "world", "peer::wire"]),
+    ("actions", &["domain", "store", "password", "vault", "world", "peer::wire"]),
     // Doors. They read through a Reader and write through an action.
     ("auth", &["domain", "actions", "store::Reader", "world"]),
     // What a Reader takes and answers; no transaction.
@@ -70,7 +71,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("sea_orm", &["store"]),
     ("migrations", &["store", "app", "cli"]),
     // The store carries sealed keys as values and knows only their metadata.
-    ("keyservice", &["actions", "store", "world", "app", "cli"]),
+    ("keyservice", &["actions", "store", "vault", "world", "app", "cli"]),
     ("async_graphql", &["graphql", "http/graphql", "app", "cli"]),
     ("apollo_compiler", &["http/graphql"]),
     ("axum", &["http", "auth", "app"]),

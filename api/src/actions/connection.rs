@@ -80,7 +80,7 @@ impl Actions {
                     channel: None,
                     state: State::Pending,
                 };
-                let sealed = self.keys.seal("link secret", &connection.id.bytes(), &link.secret, now)?;
+                let sealed = self.keys.seal("link secret", &connection.id.bytes(), &link.secret, now).await?;
                 tx.insert_connection(&connection, Some(sealed)).await?;
                 connection
             }
@@ -126,7 +126,7 @@ impl Actions {
         connection.peer.fingerprint = link.fingerprint;
         connection.peer.public_key = None;
         connection.state = State::Pending;
-        let sealed = self.keys.seal("link secret", &connection.id.bytes(), &link.secret, tx.now())?;
+        let sealed = self.keys.seal("link secret", &connection.id.bytes(), &link.secret, tx.now()).await?;
         tx.set_link_secret(connection.id, Some(sealed)).await?;
         Ok(tx.save_connection(connection).await?)
     }
@@ -272,9 +272,9 @@ impl Actions {
             tx.delete_keys(&link_module(&channel.bytes())).await?;
         }
         if let Some(claim) = work.claim {
-            let abandon = serde_json::to_vec(&self.make_abandon(&connection, claim, tx.now())?)
+            let abandon = serde_json::to_vec(&self.make_abandon(&connection, claim, tx.now()).await?)
                 .map_err(|_| Failure::Bug("abandon"))?;
-            let sealed = self.keys.seal("abandon", &connection.id.bytes(), &abandon, tx.now())?;
+            let sealed = self.keys.seal("abandon", &connection.id.bytes(), &abandon, tx.now()).await?;
             tx.enqueue(NewJob { work: Work::Abandon(connection.id), run_at: tx.now(), sealed: Some(sealed) })
                 .await?;
         }
@@ -340,7 +340,7 @@ impl Actions {
             return Err(Refusal::new(RefusalCode::PeerIdentityMismatch, message).reason("ISSUER").into());
         }
         let (_, _, sealed, _) = self.attempt_of(&tx, &connection).await?;
-        let mut secrets = self.attempt_secrets(&attempt, sealed.as_deref(), tx.now())?;
+        let mut secrets = self.attempt_secrets(&attempt, sealed.as_deref(), tx.now()).await?;
         match outcome {
             Ok(code) => secrets.code = Some(code.expose_secret().to_owned()),
             Err(error) => {
@@ -348,7 +348,7 @@ impl Actions {
                     Some(error.chars().filter(char::is_ascii_graphic).take(64).collect());
             }
         }
-        let sealed = self.seal_attempt_secrets(&attempt, &secrets, tx.now())?;
+        let sealed = self.seal_attempt_secrets(&attempt, &secrets, tx.now()).await?;
         tx.save_attempt(&attempt, &work, Some(sealed), revision, connection.company).await?;
         tx.enqueue(NewJob { work: Work::Phase(attempt.id), run_at: tx.now(), sealed: None }).await?;
         tx.audit(

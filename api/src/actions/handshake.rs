@@ -15,6 +15,7 @@ use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::registration::Registration;
 use crate::peer::wire::{self, Bytes};
 use crate::store::{AttemptWork, AuthorizationRequest, Claim, Handshake, Tx};
+use crate::vault::VaultError;
 
 /// Handshakes of one attempt; the attempt's number is in the upper bits, so that numbers only grow.
 const HANDSHAKES_PER_ATTEMPT: i64 = 1 << 16;
@@ -31,7 +32,7 @@ impl Actions {
         let (attempt, mut work, sealed, revision) =
             tx.attempt(id).await?.ok_or_else(|| Refusal::not_found("attempt"))?;
         let connection = self.connection(&tx, attempt.connection).await?;
-        let secrets = self.attempt_secrets(&attempt, sealed.as_deref(), tx.now())?;
+        let secrets = self.attempt_secrets(&attempt, sealed.as_deref(), tx.now()).await?;
         let token = secrets.token.clone().ok_or(Failure::Bug("token"))?;
         let context = self.consumer_context(&tx, &connection, &work, &token).await?;
         let number = work.handshake.map_or(attempt.number * HANDSHAKES_PER_ATTEMPT, |number| number + 1);
@@ -39,8 +40,7 @@ impl Actions {
         tx.save_attempt(&attempt, &work, sealed, revision, connection.company).await?;
         tx.commit().await?;
         let number = u64::try_from(number).map_err(|_| Failure::Bug("handshake number"))?;
-        let now = self.world.now().timestamp_millis();
-        let (exchange, m1) = self.keys.service().initiate(self.keys.identity(), &context, number, now)?;
+        let (exchange, m1) = self.keys.initiate(&context, number, self.world.now()).await?;
         Ok((exchange, m1_to_wire(m1), token))
     }
 
@@ -56,18 +56,14 @@ impl Actions {
         let (mut attempt, mut work, sealed, revision) =
             tx.attempt(id).await?.ok_or_else(|| Refusal::not_found("attempt"))?;
         let mut connection = self.connection(&tx, attempt.connection).await?;
-        let secrets = self.attempt_secrets(&attempt, sealed.as_deref(), tx.now())?;
+        let secrets = self.attempt_secrets(&attempt, sealed.as_deref(), tx.now()).await?;
         let token = secrets.token.clone().ok_or(Failure::Bug("token"))?;
         let context = self.consumer_context(&tx, &connection, &work, &token).await?;
         let link = link_id(&context);
         let key_id = tx.uuid()?;
         let spec = LinkSpec { key_id: key_id.into_bytes(), link, epoch: m2.attempt };
-        let now = tx.now().timestamp_millis();
-        let (m3, key, pending) = self
-            .keys
-            .service()
-            .conclude(exchange, self.keys.identity(), &m2_from_wire(m2), spec, now)
-            .map_err(handshake)?;
+        let concluded = self.keys.conclude(exchange, &m2_from_wire(m2), spec, tx.now()).await;
+        let (m3, key, pending) = concluded.map_err(handshake)?;
         tx.insert_key(&key).await?;
         connection.channel = Some(ChannelId(Uuid::from_bytes(link)));
         let connection = tx.save_connection(connection).await?;
@@ -86,7 +82,7 @@ impl Actions {
         let tx = self.begin("exchange.read", call).await?;
         let (attempt, work, sealed, _) =
             tx.attempt(id).await?.ok_or_else(|| Refusal::not_found("attempt"))?;
-        let secrets = self.attempt_secrets(&attempt, sealed.as_deref(), tx.now())?;
+        let secrets = self.attempt_secrets(&attempt, sealed.as_deref(), tx.now()).await?;
         let m3 = work.m3.ok_or(Failure::Bug("M3"))?;
         let m3 = serde_json::from_value(m3).map_err(|_| Failure::Bug("M3"))?;
         Ok((m3, secrets.token.clone().ok_or(Failure::Bug("token"))?))
@@ -109,18 +105,14 @@ impl Actions {
             activated_at: m4.activated_at,
             fin: m4.fin.0,
         };
-        let now = tx.now().timestamp_millis();
-        let active = self
-            .keys
-            .service()
-            .finish(&SealedPending { bytes: pending }, &key, &m4, now)
-            .map_err(handshake)?;
+        let finished = self.keys.finish(&SealedPending { bytes: pending }, &key, &m4, tx.now()).await;
+        let active = finished.map_err(handshake)?;
         self.retire_older(&mut tx, &active.module, active.version).await?;
         tx.save_key(&active).await?;
         work.m3 = None;
-        let mut secrets = self.attempt_secrets(&attempt, sealed.as_deref(), tx.now())?;
+        let mut secrets = self.attempt_secrets(&attempt, sealed.as_deref(), tx.now()).await?;
         secrets.token = None;
-        let sealed = Some(self.seal_attempt_secrets(&attempt, &secrets, tx.now())?);
+        let sealed = Some(self.seal_attempt_secrets(&attempt, &secrets, tx.now()).await?);
         self.advance(&mut tx, &mut attempt, PhaseName::ConfirmKeys, Outcome::Done).await?;
         tx.save_attempt(&attempt, &work, sealed, revision, connection.company).await?;
         tx.audit(
@@ -151,9 +143,7 @@ impl Actions {
             return Err(uniform());
         }
         let context = self.provider_context(&authorization, &claim, &registration, token)?;
-        let now = tx.now().timestamp_millis();
-        let answered =
-            self.keys.service().respond(self.keys.identity(), &context, &m1, Floor::default(), now);
+        let answered = self.keys.respond(&context, &m1, Floor::default(), tx.now()).await;
         let (m2, pending) = answered.map_err(handshake)?;
         let attempt = m1.attempt;
         let m2 = serde_json::to_value(m2_to_wire(m2)).map_err(|_| Failure::Bug("M2"))?;
@@ -195,8 +185,7 @@ impl Actions {
         let link = link_id(&context);
         let spec = LinkSpec { key_id: tx.uuid()?.into_bytes(), link, epoch: known.attempt };
         let pending = SealedPending { bytes: known.pending.clone() };
-        let now = tx.now().timestamp_millis();
-        let confirmed = self.keys.service().confirm(&pending, &m3, known.attempt, spec, now);
+        let confirmed = self.keys.confirm(&pending, &m3, spec, tx.now()).await;
         let (m4, key) = confirmed.map_err(handshake)?;
         self.retire_older(&mut tx, &key.module, key.version).await?;
         tx.insert_key(&key).await?;
@@ -283,7 +272,7 @@ impl Actions {
     ) -> Done<RegistrationContext> {
         let bug = || Failure::Bug("the handshake began before its context was complete");
         let sealed = tx.link_secret(connection.id).await?.ok_or_else(bug)?;
-        let secret = self.keys.open("link secret", &connection.id.bytes(), &sealed, tx.now())?;
+        let secret = self.keys.open("link secret", &connection.id.bytes(), &sealed, tx.now()).await?;
         let InstanceId(provider) = connection.peer.instance.ok_or_else(bug)?;
         Ok(RegistrationContext {
             registration: connection.link.to_string(),
@@ -306,8 +295,8 @@ impl Actions {
     async fn retire_older(&self, tx: &mut Tx, module: &str, version: u64) -> Done<()> {
         for key in tx.keys(module).await? {
             if key.version < version && key.state == keyservice::KeyState::Active {
-                let now = tx.now().timestamp_millis();
-                tx.save_key(&self.keys.service().transition(&key, LifecycleVerb::Rotate, now)?).await?;
+                let rotated = self.keys.transition(&key, LifecycleVerb::Rotate, tx.now()).await?;
+                tx.save_key(&rotated).await?;
             }
         }
         Ok(())
@@ -329,11 +318,12 @@ fn uniform() -> Failure {
 }
 
 /// Errors of the exchange that are a peer's fault become the uniform refusal; the reason stays in our log.
-fn handshake(error: Error) -> Failure {
+fn handshake(error: VaultError) -> Failure {
     tracing::warn!(reason = error.code(), "key exchange refused");
     match error {
-        Error::Entropy | Error::Primitive | Error::ExchangesFull => Failure::Keys(error),
-        _ => uniform(),
+        VaultError::Refused(Error::Entropy | Error::Primitive | Error::ExchangesFull)
+        | VaultError::Unavailable(_) => error.into(),
+        VaultError::Refused(_) => uniform(),
     }
 }
 

@@ -4,8 +4,9 @@ use chrono::TimeDelta;
 use data_encoding::BASE64URL_NOPAD;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{Actions, Done};
+use super::{Actions, Done, Failure};
 use crate::domain::refusal::{Refusal, RefusalCode};
+use crate::vault::VaultError;
 
 /// What the seal is over.
 const WHAT: &str = "kept-link";
@@ -19,25 +20,27 @@ impl Actions {
     ///
     /// # Errors
     /// `LINK_INVALID` when it is too long to be one.
-    pub fn keep_link(&self, link: &SecretString) -> Done<String> {
+    pub async fn keep_link(&self, link: &SecretString) -> Done<String> {
         if link.expose_secret().len() > MAX_LENGTH {
             return Err(lost().into());
         }
         let now = self.world.now();
         let mut kept = (now + KEPT).timestamp_millis().to_be_bytes().to_vec();
         kept.extend_from_slice(link.expose_secret().as_bytes());
-        Ok(BASE64URL_NOPAD.encode(&self.keys.seal(WHAT, b"", &kept, now)?))
+        Ok(BASE64URL_NOPAD.encode(&self.keys.seal(WHAT, b"", &kept, now).await?))
     }
 
     /// The link that was kept.
     ///
     /// # Errors
     /// `LINK_INVALID` when this instance did not keep it, or too long ago.
-    pub fn kept_link(&self, kept: &str) -> Done<SecretString> {
+    pub async fn kept_link(&self, kept: &str) -> Done<SecretString> {
         let now = self.world.now();
-        let opened = BASE64URL_NOPAD.decode(kept.as_bytes()).ok();
-        let opened =
-            opened.and_then(|sealed| self.keys.open(WHAT, b"", &sealed, now).ok()).ok_or_else(lost)?;
+        let sealed = BASE64URL_NOPAD.decode(kept.as_bytes()).map_err(|_| lost())?;
+        let opened = self.keys.open(WHAT, b"", &sealed, now).await.map_err(|error| match error {
+            VaultError::Refused(_) => lost().into(),
+            VaultError::Unavailable(_) => Failure::from(error),
+        })?;
         let (until, link) = opened.split_first_chunk().ok_or_else(lost)?;
         if i64::from_be_bytes(*until) < now.timestamp_millis() {
             return Err(lost().into());

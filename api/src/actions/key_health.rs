@@ -12,14 +12,14 @@ impl Actions {
     ///
     /// # Errors
     /// `NOT_AN_ADMINISTRATOR` for other organisations' people.
-    pub fn key_health(&self, call: &Call) -> Done<KeyHealth> {
+    pub async fn key_health(&self, call: &Call) -> Done<KeyHealth> {
         let ours = call.requester.person().filter(|person| person.company.is_none());
         let person = ours.ok_or_else(|| {
             let message = "The health of the key service is for this organisation's own people.";
             Refusal::new(RefusalCode::NotAnAdministrator, message)
         })?;
         let now = self.world.now();
-        let report = self.keys.service().health(&self.keys.all(), now.timestamp_millis());
+        let report = self.keys.health(now).await?;
         let worst = report.components.iter().find(|component| {
             component.status == report.status && component.status != HealthStatus::Operational
         });

@@ -2,11 +2,23 @@
 
 use std::sync::Arc;
 
-use keyservice::{Error, KeyService, MacPurpose, PublicKey, SealedKey};
+use keyservice::{
+    Envelope, EnvelopeHeader, ExchangeId, Floor, HealthReport, KeyService, LifecycleVerb, LinkSpec, M1, M2,
+    M3, M4, MacPurpose, PublicKey, RegistrationContext, SealedKey, SealedPending,
+};
 
 use crate::domain::Timestamp;
+use crate::vault::VaultError;
 
-/// The key service with this instance's own keys.
+/// What the key service answers.
+pub(crate) type Kept<T> = Result<T, VaultError>;
+
+/// The key service with this instance's own keys: the one place that calls it.
+///
+/// A call may be one to another process. Make it before a transaction begins where that costs no contortion, because
+/// SQLite has one writer.
+///
+/// Every method fails as the function of the same name in [`KeyService`] does, and when the service does not answer.
 #[derive(Clone)]
 pub struct Keys {
     service: Arc<KeyService>,
@@ -31,27 +43,13 @@ impl Keys {
     ///
     /// # Errors
     /// When the identity key has no valid public half.
-    pub fn new(service: Arc<KeyService>, identity: SealedKey, data: SealedKey) -> Result<Self, Error> {
+    pub fn new(
+        service: Arc<KeyService>,
+        identity: SealedKey,
+        data: SealedKey,
+    ) -> Result<Self, keyservice::Error> {
         let public = identity.public_key()?;
         Ok(Self { service, identity: Arc::new(identity), data: Arc::new(data), public })
-    }
-
-    /// The key service itself.
-    #[must_use]
-    pub(crate) fn service(&self) -> &KeyService {
-        &self.service
-    }
-
-    /// The identity key, as it is stored.
-    #[must_use]
-    pub(crate) fn identity(&self) -> &SealedKey {
-        &self.identity
-    }
-
-    /// The keys whose health counts.
-    #[must_use]
-    pub(crate) fn all(&self) -> Vec<SealedKey> {
-        vec![(*self.identity).clone(), (*self.data).clone()]
     }
 
     /// The instance's Ed25519 identity key.
@@ -72,55 +70,125 @@ impl Keys {
         self.public.fingerprint_groups()
     }
 
-    /// Seals a secret for the database; `what` must be given again to open it.
-    ///
-    /// # Errors
-    /// When the key service refuses.
-    pub(crate) fn seal(
-        &self,
-        what: &str,
-        id: &[u8],
-        secret: &[u8],
-        now: Timestamp,
-    ) -> Result<Vec<u8>, Error> {
-        self.service.seal(&self.data, &[what.as_bytes(), id], secret, now.timestamp_millis())
+    /// Measures the service and this instance's own keys.
+    pub(crate) async fn health(&self, now: Timestamp) -> Kept<HealthReport> {
+        let own = [(*self.identity).clone(), (*self.data).clone()];
+        Ok(self.service.health(&own, now.timestamp_millis()))
+    }
+
+    /// Seals a secret for the database; `what` and `id` must be given again to open it.
+    pub(crate) async fn seal(&self, what: &str, id: &[u8], secret: &[u8], now: Timestamp) -> Kept<Vec<u8>> {
+        Ok(self.service.seal(&self.data, &[what.as_bytes(), id], secret, now.timestamp_millis())?)
     }
 
     /// Opens what [`Keys::seal`] sealed.
-    ///
-    /// # Errors
-    /// When it was sealed as something else, or changed.
-    pub(crate) fn open(
-        &self,
-        what: &str,
-        id: &[u8],
-        sealed: &[u8],
-        now: Timestamp,
-    ) -> Result<Vec<u8>, Error> {
-        self.service.open_sealed(&self.data, &[what.as_bytes(), id], sealed, now.timestamp_millis())
+    pub(crate) async fn open(&self, what: &str, id: &[u8], sealed: &[u8], now: Timestamp) -> Kept<Vec<u8>> {
+        Ok(self.service.open_sealed(&self.data, &[what.as_bytes(), id], sealed, now.timestamp_millis())?)
     }
 
     /// Signs with the identity key over `PAE(label, parts…)`.
-    ///
-    /// # Errors
-    /// When the key service refuses.
-    pub(crate) fn sign(&self, label: &str, parts: &[&[u8]], now: Timestamp) -> Result<Vec<u8>, Error> {
-        self.service.sign(&self.identity, label, parts, now.timestamp_millis())
+    pub(crate) async fn sign(&self, label: &str, parts: &[&[u8]], now: Timestamp) -> Kept<Vec<u8>> {
+        Ok(self.service.sign(&self.identity, label, parts, now.timestamp_millis())?)
     }
 
     /// Signs the input of a JSON Web Signature (RFC 7515, section 5.1) with the identity key.
-    ///
-    /// # Errors
-    /// When the key service refuses.
-    pub(crate) fn sign_jws(&self, input: &[u8], now: Timestamp) -> Result<Vec<u8>, Error> {
-        self.service.sign_jws(&self.identity, input, now.timestamp_millis())
+    pub(crate) async fn sign_jws(&self, input: &[u8], now: Timestamp) -> Kept<Vec<u8>> {
+        Ok(self.service.sign_jws(&self.identity, input, now.timestamp_millis())?)
     }
 
     /// A MAC under a key of this instance.
-    ///
-    /// # Errors
-    /// When the key service refuses.
-    pub(crate) fn mac(&self, purpose: MacPurpose, parts: &[&[u8]]) -> Result<[u8; 32], Error> {
-        self.service.mac(purpose, parts)
+    pub(crate) async fn mac(&self, purpose: MacPurpose, parts: &[&[u8]]) -> Kept<[u8; 32]> {
+        Ok(self.service.mac(purpose, parts)?)
+    }
+
+    /// Takes a key to another state; the caller saves it.
+    pub(crate) async fn transition(
+        &self,
+        key: &SealedKey,
+        verb: LifecycleVerb,
+        now: Timestamp,
+    ) -> Kept<SealedKey> {
+        Ok(self.service.transition(key, verb, now.timestamp_millis())?)
+    }
+
+    /// Seals a message to the peer of a link.
+    pub(crate) async fn seal_message(
+        &self,
+        key: &SealedKey,
+        header: &EnvelopeHeader,
+        plaintext: &[u8],
+        now: Timestamp,
+    ) -> Kept<Envelope> {
+        Ok(self.service.seal_message(key, header, plaintext, now.timestamp_millis())?)
+    }
+
+    /// Opens a message from the peer of a link.
+    pub(crate) async fn open_message(
+        &self,
+        key: &SealedKey,
+        envelope: &Envelope,
+        now: Timestamp,
+    ) -> Kept<Vec<u8>> {
+        Ok(self.service.open_message(key, envelope, now.timestamp_millis())?)
+    }
+
+    /// Consumer: begins an exchange.
+    pub(crate) async fn initiate(
+        &self,
+        context: &RegistrationContext,
+        attempt: u64,
+        now: Timestamp,
+    ) -> Kept<(ExchangeId, M1)> {
+        Ok(self.service.initiate(&self.identity, context, attempt, now.timestamp_millis())?)
+    }
+
+    /// Consumer: forgets an exchange.
+    pub(crate) async fn abandon(&self, exchange: ExchangeId) -> Kept<()> {
+        self.service.abandon(exchange);
+        Ok(())
+    }
+
+    /// Consumer: checks the provider's proof and makes the link's key, pre-active.
+    pub(crate) async fn conclude(
+        &self,
+        exchange: ExchangeId,
+        m2: &M2,
+        link: LinkSpec,
+        now: Timestamp,
+    ) -> Kept<(M3, SealedKey, SealedPending)> {
+        Ok(self.service.conclude(exchange, &self.identity, m2, link, now.timestamp_millis())?)
+    }
+
+    /// Consumer: checks the final confirmation and activates the link's key.
+    pub(crate) async fn finish(
+        &self,
+        pending: &SealedPending,
+        key: &SealedKey,
+        m4: &M4,
+        now: Timestamp,
+    ) -> Kept<SealedKey> {
+        Ok(self.service.finish(pending, key, m4, now.timestamp_millis())?)
+    }
+
+    /// Provider: answers an offer.
+    pub(crate) async fn respond(
+        &self,
+        context: &RegistrationContext,
+        m1: &M1,
+        floor: Floor,
+        now: Timestamp,
+    ) -> Kept<(M2, SealedPending)> {
+        Ok(self.service.respond(&self.identity, context, m1, floor, now.timestamp_millis())?)
+    }
+
+    /// Provider: checks the consumer's proof and makes the link's key, active at once.
+    pub(crate) async fn confirm(
+        &self,
+        pending: &SealedPending,
+        m3: &M3,
+        link: LinkSpec,
+        now: Timestamp,
+    ) -> Kept<(M4, SealedKey)> {
+        Ok(self.service.confirm(pending, m3, link.epoch, link, now.timestamp_millis())?)
     }
 }

@@ -16,6 +16,7 @@ use crate::domain::id::{ChannelId, ConnectionId, MessageId};
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::peer::wire::{self, Blob, Bytes, InReplyTo};
 use crate::store::{ChangeKind, NewJob, ServiceAccount, StoreError, Tx};
+use crate::vault::VaultError;
 
 /// How long a message may travel. Every attempt to say something makes a new message, so this is short.
 const MESSAGE_LASTS: TimeDelta = TimeDelta::minutes(5);
@@ -58,8 +59,8 @@ impl Actions {
         let message = tx.uuid()?;
         tx.commit().await?;
         let header = self.header(&connection, channel, &key, (message, seq), kind, None)?;
-        let now = self.world.now().timestamp_millis();
-        let sealed = self.keys.service().seal_message(&key, &header, body.to_string().as_bytes(), now)?;
+        let body = body.to_string();
+        let sealed = self.keys.seal_message(&key, &header, body.as_bytes(), self.world.now()).await?;
         let digest = sealed.ciphertext_digest();
         Ok(SealedRequest { envelope: to_wire(sealed), connection, digest })
     }
@@ -119,12 +120,7 @@ impl Actions {
         let reply = Some((request.header.message, request.ciphertext_digest()));
         let header = self.header(&connection, channel, &key, (tx.uuid()?, seq), &envelope.kind, reply)?;
         let now = tx.now();
-        let sealed = self.keys.service().seal_message(
-            &key,
-            &header,
-            answer.to_string().as_bytes(),
-            now.timestamp_millis(),
-        )?;
+        let sealed = self.keys.seal_message(&key, &header, answer.to_string().as_bytes(), now).await?;
         let bytes = serde_json::to_vec(&to_wire(sealed)).map_err(|_| Failure::Bug("envelope"))?;
         let until = now + MESSAGE_LASTS + MESSAGE_LASTS;
         match tx.keep_message(connection.id, envelope.msg_id, &bytes, until).await {
@@ -379,9 +375,12 @@ impl Actions {
         if sealed.header.route != route() || sealed.header.content_type != CONTENT_TYPE {
             return Err(undecipherable());
         }
-        self.keys.service().open_message(&key, &sealed, tx.now().timestamp_millis()).map_err(|error| {
-            tracing::warn!(reason = error.code(), "sealed message refused");
-            undecipherable()
+        self.keys.open_message(&key, &sealed, tx.now()).await.map_err(|error| match error {
+            VaultError::Refused(error) => {
+                tracing::warn!(reason = error.code(), "sealed message refused");
+                undecipherable()
+            }
+            VaultError::Unavailable(_) => error.into(),
         })
     }
 }

@@ -46,6 +46,7 @@ use crate::domain::registration::Environment;
 use crate::domain::requester::Requester;
 use crate::password::PasswordHasher;
 use crate::store::{Cause, IdempotencyKey, Store, StoreError, Tx};
+use crate::vault::VaultError;
 use crate::world::World;
 
 /// Protocol versions this instance speaks, the newest first.
@@ -113,9 +114,26 @@ pub enum Failure {
 /// What an action answers.
 pub type Done<T> = Result<T, Failure>;
 
+impl Failure {
+    /// The reason of `KEY_SERVICE_UNHEALTHY` when the key service did not answer: its component in the health report.
+    pub const KEYS_AWAY: &'static str = "PROCESS";
+}
+
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(Box::new(refusal))
+    }
+}
+
+impl From<VaultError> for Failure {
+    fn from(error: VaultError) -> Self {
+        match error {
+            VaultError::Refused(error) => Self::Keys(error),
+            VaultError::Unavailable(why) => {
+                let message = format!("{why}. It comes back by itself; try again soon.");
+                Refusal::new(RefusalCode::KeyServiceUnhealthy, message).reason(Self::KEYS_AWAY).into()
+            }
+        }
     }
 }
 

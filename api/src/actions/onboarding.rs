@@ -148,10 +148,10 @@ impl Actions {
         let mut tx = self.begin(label(phase, &outcome), call).await?;
         let Some((mut attempt, mut work, sealed, revision)) = tx.attempt(id).await? else { return Ok(()) };
         let connection = self.connection(&tx, attempt.connection).await?;
-        let mut secrets = self.attempt_secrets(&attempt, sealed.as_deref(), tx.now())?;
+        let mut secrets = self.attempt_secrets(&attempt, sealed.as_deref(), tx.now()).await?;
         learn(&mut work, &mut secrets, learned);
         self.advance(&mut tx, &mut attempt, phase, outcome).await?;
-        let sealed = self.seal_attempt_secrets(&attempt, &secrets, tx.now())?;
+        let sealed = self.seal_attempt_secrets(&attempt, &secrets, tx.now()).await?;
         tx.save_attempt(&attempt, &work, Some(sealed), revision, connection.company).await?;
         tx.commit().await?;
         Ok(())
@@ -178,33 +178,37 @@ impl Actions {
         Ok(())
     }
 
-    pub(super) fn attempt_secrets(
+    pub(super) async fn attempt_secrets(
         &self,
         attempt: &Attempt,
         sealed: Option<&[u8]>,
         now: Timestamp,
     ) -> Done<AttemptSecrets> {
         let Some(sealed) = sealed else { return Ok(AttemptSecrets::default()) };
-        let mut bytes = self.keys.open("attempt", &attempt.id.bytes(), sealed, now)?;
+        let mut bytes = self.keys.open("attempt", &attempt.id.bytes(), sealed, now).await?;
         let secrets = serde_json::from_slice(&bytes).map_err(|_| Failure::Bug("attempt secrets"));
         bytes.zeroize();
         secrets
     }
 
-    pub(super) fn seal_attempt_secrets(
+    pub(super) async fn seal_attempt_secrets(
         &self,
         attempt: &Attempt,
         secrets: &AttemptSecrets,
         now: Timestamp,
     ) -> Done<Vec<u8>> {
         let mut bytes = serde_json::to_vec(secrets).map_err(|_| Failure::Bug("attempt secrets"))?;
-        let sealed = self.keys.seal("attempt", &attempt.id.bytes(), &bytes, now);
+        let sealed = self.keys.seal("attempt", &attempt.id.bytes(), &bytes, now).await;
         bytes.zeroize();
         Ok(sealed?)
     }
 
     /// The authorization request to push for a claim (RFC 9126), with PKCE (RFC 7636) and `private_key_jwt`.
-    pub(crate) fn authorization_push(&self, connection: &Connection, claim: Uuid) -> Done<AuthorizationPush> {
+    pub(crate) async fn authorization_push(
+        &self,
+        connection: &Connection,
+        claim: Uuid,
+    ) -> Done<AuthorizationPush> {
         let encode = |bytes: &[u8]| data_encoding::BASE64URL_NOPAD.encode(bytes);
         let verifier = encode(&self.world.bytes::<32>()?);
         let state = format!("{}.{}", connection.id.0.simple(), encode(&self.world.bytes::<32>()?));
@@ -213,7 +217,7 @@ impl Actions {
         let fields = vec![
             ("client_id", claim.to_string()),
             ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer".to_owned()),
-            ("client_assertion", self.client_assertion(&connection.peer.origin, claim)?),
+            ("client_assertion", self.client_assertion(&connection.peer.origin, claim).await?),
             ("response_type", "code".to_owned()),
             ("redirect_uri", self.redirect_uri()),
             ("scope", "link:establish".to_owned()),
@@ -234,7 +238,7 @@ impl Actions {
     ) -> Done<Option<Vec<(&'static str, String)>>> {
         let tx = self.begin("phase.code", call).await?;
         let Some((attempt, work, sealed, _)) = tx.attempt(id).await? else { return Ok(None) };
-        let secrets = self.attempt_secrets(&attempt, sealed.as_deref(), tx.now())?;
+        let secrets = self.attempt_secrets(&attempt, sealed.as_deref(), tx.now()).await?;
         let (Some(code), Some(verifier), Some(claim)) = (&secrets.code, &secrets.verifier, work.claim) else {
             return Ok(None);
         };
@@ -243,7 +247,7 @@ impl Actions {
             ("grant_type", "authorization_code".to_owned()),
             ("client_id", claim.to_string()),
             ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer".to_owned()),
-            ("client_assertion", self.client_assertion(&connection.peer.origin, claim)?),
+            ("client_assertion", self.client_assertion(&connection.peer.origin, claim).await?),
             ("code", code.clone()),
             ("code_verifier", verifier.clone()),
             ("redirect_uri", self.redirect_uri()),
@@ -255,7 +259,7 @@ impl Actions {
     }
 
     /// A client assertion (RFC 7523) whose only audience is the issuer.
-    fn client_assertion(&self, issuer: &Origin, client: Uuid) -> Done<String> {
+    async fn client_assertion(&self, issuer: &Origin, client: Uuid) -> Done<String> {
         let now = self.world.now();
         let encode =
             |value: &serde_json::Value| data_encoding::BASE64URL_NOPAD.encode(value.to_string().as_bytes());
@@ -273,12 +277,12 @@ impl Actions {
             "exp": (now + ASSERTION_LASTS).timestamp(),
         });
         let input = format!("{}.{}", encode(&header), encode(&claims));
-        let signature = self.keys.sign_jws(input.as_bytes(), now)?;
+        let signature = self.keys.sign_jws(input.as_bytes(), now).await?;
         Ok(format!("{input}.{}", data_encoding::BASE64URL_NOPAD.encode(&signature)))
     }
 
     /// What tells the provider that the attempt with this claim is over.
-    pub(super) fn make_abandon(
+    pub(super) async fn make_abandon(
         &self,
         connection: &Connection,
         claim: Uuid,
@@ -286,7 +290,7 @@ impl Actions {
     ) -> Done<wire::Abandon> {
         let (r, instance_id) = (connection.link.0, self.profile.instance.0);
         let parts: [&[u8]; 3] = [r.as_bytes(), instance_id.as_bytes(), claim.as_bytes()];
-        let proof = self.keys.sign("kx1 abandon", &parts, now)?;
+        let proof = self.keys.sign("kx1 abandon", &parts, now).await?;
         let proof = Bytes(proof.try_into().map_err(|_| Failure::Bug("signature length"))?);
         Ok(wire::Abandon { r, instance_id, claim_id: claim, proof })
     }
@@ -300,7 +304,7 @@ impl Actions {
     ) -> Done<Option<(Origin, wire::Abandon)>> {
         let tx = self.begin("abandon.read", call).await?;
         let Some(connection) = tx.connection(id).await? else { return Ok(None) };
-        let bytes = self.keys.open("abandon", &id.bytes(), sealed, tx.now())?;
+        let bytes = self.keys.open("abandon", &id.bytes(), sealed, tx.now()).await?;
         let abandon = serde_json::from_slice(&bytes).map_err(|_| Failure::Bug("abandon"))?;
         Ok(Some((connection.peer.origin, abandon)))
     }

@@ -13,7 +13,7 @@ use crate::domain::id::{CompanyId, UserId};
 use crate::domain::person::{EmailAddress, PersonName, is_unprintable};
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::requester::{Requester, Role};
-use crate::password::Password;
+use crate::password::{Password, Peppered};
 use crate::store::{Account, Company, IdempotencyKey, ProviderRecord, Tx};
 
 /// The most characters of the provider's or a company's name.
@@ -231,8 +231,8 @@ impl Actions {
     async fn hash_password(&self, password: SecretString) -> Done<String> {
         let password =
             Password::parse(password).map_err(|weak| Refusal::invalid("password", format!("{weak}.")))?;
-        let peppered = password.peppered(|bytes| self.keys.mac(MacPurpose::PasswordPepper, &[bytes]))?;
-        let hash = self.passwords.hash(peppered, self.world.bytes()?).await.map_err(hashing)?;
+        let pepper = self.keys.mac(MacPurpose::PasswordPepper, &[password.for_pepper()]).await?;
+        let hash = self.passwords.hash(Peppered::new(pepper), self.world.bytes()?).await.map_err(hashing)?;
         Ok(hash.as_str().to_owned())
     }
 }

@@ -318,7 +318,7 @@ impl Actions {
             other_registrations: rivals,
             other_connections: tx.rival_connections(&registration.origin, Part::Provider, None).await?,
             stale_attempts: 0,
-            key_service: self.key_facts(),
+            key_service: self.key_facts().await,
             run_by_admin: scan.requested_by_admin,
             company_chosen: true,
             subject: scan.subject,
@@ -344,7 +344,7 @@ impl Actions {
             other_registrations: 0,
             other_connections: others,
             stale_attempts: tx.stale_attempts(Some(connection.id)).await?,
-            key_service: self.key_facts(),
+            key_service: self.key_facts().await,
             run_by_admin,
             company_chosen: connection.company.is_some(),
             subject: scan.subject,
@@ -362,8 +362,8 @@ impl Actions {
     }
 
     /// The key service's health, as far as it decides: malfunction blocks, degraded warns.
-    fn key_facts(&self) -> Result<Option<String>, String> {
-        let report = self.keys.service().health(&self.keys.all(), self.world.now().timestamp_millis());
+    async fn key_facts(&self) -> Result<Option<String>, String> {
+        let report = self.keys.health(self.world.now()).await.map_err(|error| error.to_string())?;
         let worst = |status| {
             let found = report.components.iter().find(|component| component.status == status);
             found.map_or_else(String::new, |c| format!("{}: {}", c.component.as_str(), c.message))

@@ -16,7 +16,7 @@ use crate::domain::id::SessionId;
 use crate::domain::person::EmailAddress;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::requester::{Means, Person, Requester};
-use crate::password::{Candidate, PasswordError, PasswordHash, Verification};
+use crate::password::{Candidate, PasswordError, PasswordHash, Peppered, Verification};
 use crate::store::{Account, Session, Tx};
 
 /// A session ends when it was not used for so long.
@@ -59,10 +59,11 @@ impl Actions {
         let stored =
             account.as_ref().filter(|account| account.active).and_then(|a| a.password_hash.as_deref());
         let stored = stored.map(PasswordHash::parse).transpose().map_err(hashing)?;
-        let peppered = || candidate.peppered(|bytes| self.keys.mac(MacPurpose::PasswordPepper, &[bytes]));
-        let verified = self.passwords.verify(peppered()?, stored.as_ref()).await.map_err(hashing)?;
+        let pepper = self.keys.mac(MacPurpose::PasswordPepper, &[candidate.for_pepper()]).await?;
+        let peppered = || Peppered::new(pepper);
+        let verified = self.passwords.verify(peppered(), stored.as_ref()).await.map_err(hashing)?;
         let rehashed = if verified == Verification::RightButOutdated {
-            Some(self.passwords.hash(peppered()?, self.world.bytes()?).await.map_err(hashing)?)
+            Some(self.passwords.hash(peppered(), self.world.bytes()?).await.map_err(hashing)?)
         } else {
             None
         };
@@ -107,7 +108,7 @@ impl Actions {
         let Some(account) = tx.account_by_email(&key).await?.filter(|account| account.active) else {
             return Ok(());
         };
-        let digest = self.code_digest(&account, browser, &code)?;
+        let digest = self.code_digest(&account, browser, &code).await?;
         let until = tx.now() + TimeDelta::minutes(CODE_MINUTES.into());
         tx.create_code(account.id, digest, CODE_TRIES, until).await?;
         let body = LetterBody::SignInCode {
@@ -141,7 +142,7 @@ impl Actions {
         let Some(account) = tx.account_by_email(&key).await?.filter(|account| account.active) else {
             return self.not_signed_in(tx, &key, "code").await;
         };
-        let given = self.code_digest(&account, browser, &code)?;
+        let given = self.code_digest(&account, browser, &code).await?;
         let expected = tx.try_code(account.id).await?;
         if !expected.is_some_and(|expected| same(&expected, &given)) {
             return self.not_signed_in(tx, &key, "code").await;
@@ -245,9 +246,9 @@ impl Actions {
     ///
     /// # Errors
     /// When the key service does not work.
-    pub fn form_token(&self, call: &Call) -> Done<String> {
+    pub async fn form_token(&self, call: &Call) -> Done<String> {
         let Some(id) = session_of(call) else { return Ok(String::new()) };
-        let mac = self.keys.mac(MacPurpose::Csrf, &[b"form", &id.bytes()])?;
+        let mac = self.keys.mac(MacPurpose::Csrf, &[b"form", &id.bytes()]).await?;
         Ok(data_encoding::BASE64URL_NOPAD.encode(&mac))
     }
 
@@ -255,8 +256,8 @@ impl Actions {
     ///
     /// # Errors
     /// When the key service does not work.
-    pub fn is_form_token(&self, call: &Call, token: &str) -> Done<bool> {
-        let expected = self.form_token(call)?;
+    pub async fn is_form_token(&self, call: &Call, token: &str) -> Done<bool> {
+        let expected = self.form_token(call).await?;
         Ok(!expected.is_empty() && same(expected.as_bytes(), token.as_bytes()))
     }
 
@@ -272,9 +273,9 @@ impl Actions {
         Ok(key)
     }
 
-    fn code_digest(&self, account: &Account, browser: &str, code: &str) -> Done<[u8; 32]> {
+    async fn code_digest(&self, account: &Account, browser: &str, code: &str) -> Done<[u8; 32]> {
         let parts: [&[u8]; 4] = [b"sign-in code", &account.id.bytes(), browser.as_bytes(), code.as_bytes()];
-        Ok(self.keys.mac(MacPurpose::Lookup, &parts)?)
+        Ok(self.keys.mac(MacPurpose::Lookup, &parts).await?)
     }
 
     async fn start_session(&self, mut tx: Tx, call: &Call, account: Account, means: &str) -> Done<SignedIn> {
@@ -293,7 +294,7 @@ impl Actions {
     /// Commits what was counted, and says the same in every case.
     async fn not_signed_in<T>(&self, mut tx: Tx, key: &str, means: &str) -> Done<T> {
         // Searchable for a known address, readable by nobody.
-        let mac = self.keys.mac(MacPurpose::AuditField, &[b"email", key.as_bytes()])?;
+        let mac = self.keys.mac(MacPurpose::AuditField, &[b"email", key.as_bytes()]).await?;
         let details = json!({ "means": means });
         tx.audit("session.start", "ADDRESS", crate::domain::link::hex(&mac), "CREDENTIALS_INVALID", details);
         tx.commit().await?;

@@ -91,8 +91,11 @@ impl Actions {
     }
 
     /// Gives up a handshake whose second message did not come.
-    pub(crate) fn drop_exchange(&self, exchange: keyservice::ExchangeId) {
-        self.keys.service().abandon(exchange);
+    pub(crate) async fn drop_exchange(&self, exchange: keyservice::ExchangeId) {
+        // It would be forgotten by itself: a key service that cannot be told is no trouble of the caller's.
+        if let Err(error) = self.keys.abandon(exchange).await {
+            tracing::warn!(%error, "an exchange could not be abandoned");
+        }
     }
 
     /// Reads on behalf of whoever calls.

@@ -54,7 +54,7 @@ impl KeyHealthQuery {
     /// The key service's health, measured now; `FORBIDDEN` for other organisations' people.
     async fn key_health(&self, ctx: &Context<'_>) -> Result<KeyHealth> {
         let ask = Ask::new(ctx)?;
-        let health = ask.actions.key_health(ask.call).map_err(error::failed)?;
+        let health = ask.actions.key_health(ask.call).await.map_err(error::failed)?;
         let component = |one: domain::KeyHealthComponent| KeyHealthComponent {
             name: one.name,
             module: one.module,

@@ -99,13 +99,13 @@ impl State {
     }
 
     /// Whether a form came from a page of the caller's session.
-    pub(super) fn is_session_form(
+    pub(super) async fn is_session_form(
         &self,
         headers: &HeaderMap,
         call: &Call,
         token: &str,
     ) -> Result<bool, Failure> {
-        Ok(self.is_own_form(headers) && self.actions.is_form_token(call, token)?)
+        Ok(self.is_own_form(headers) && self.actions.is_form_token(call, token).await?)
     }
 }
 

@@ -43,10 +43,10 @@ async fn form(
         Err(failure) => return broken(&state, &failure),
     };
     let kept = kept.ok().map(|Query(kept)| kept.kept).filter(|kept| !kept.is_empty());
-    let Some(kept) = kept else { return connect_page(&state, &call, StatusCode::OK, None) };
-    match state.actions.kept_link(&kept) {
-        Ok(link) => kept_page(&state, &call, &kept, &link),
-        Err(failure) => refused(&state, &call, &failure),
+    let Some(kept) = kept else { return connect_page(&state, &call, StatusCode::OK, None).await };
+    match state.actions.kept_link(&kept).await {
+        Ok(link) => kept_page(&state, &call, &kept, &link).await,
+        Err(failure) => refused(&state, &call, &failure).await,
     }
 }
 
@@ -71,34 +71,34 @@ async fn open(
     let link = if posted.kept.is_empty() {
         Ok(SecretString::from(posted.link))
     } else {
-        state.actions.kept_link(&posted.kept)
+        state.actions.kept_link(&posted.kept).await
     };
     let link = match link {
         Ok(link) => link,
-        Err(failure) => return refused(&state, &call, &failure),
+        Err(failure) => return refused(&state, &call, &failure).await,
     };
     if call.requester.person().is_none() {
         if !state.is_own_form(&headers) {
             return state.foreign();
         }
-        return match state.actions.keep_link(&link) {
+        return match state.actions.keep_link(&link).await {
             Ok(kept) => see_other(&sign_in_url(&format!("/connect?kept={kept}"))),
-            Err(failure) => refused(&state, &call, &failure),
+            Err(failure) => refused(&state, &call, &failure).await,
         };
     }
-    match state.is_session_form(&headers, &call, &posted.csrf) {
+    match state.is_session_form(&headers, &call, &posted.csrf).await {
         Ok(true) => {}
         Ok(false) => return state.foreign(),
         Err(failure) => return state.failure(&call, &failure),
     }
     match state.actions.open_registration_link(&call, link, None).await {
         Ok(connection) => see_other(&format!("/connections/{}", connection.id)),
-        Err(failure) => refused(&state, &call, &failure),
+        Err(failure) => refused(&state, &call, &failure).await,
     }
 }
 
-fn connect_page(state: &State, call: &Call, code: StatusCode, error: Option<&str>) -> Response {
-    match state.actions.form_token(call) {
+async fn connect_page(state: &State, call: &Call, code: StatusCode, error: Option<&str>) -> Response {
+    match state.actions.form_token(call).await {
         Ok(csrf) => {
             let view = Connect { instance: state.instance(), error, kept: None, provider: "", csrf: &csrf };
             page(code, &view)
@@ -108,13 +108,15 @@ fn connect_page(state: &State, call: &Call, code: StatusCode, error: Option<&str
 }
 
 /// After signing in: the link is at hand, and one press goes on.
-fn kept_page(state: &State, call: &Call, kept: &str, link: &SecretString) -> Response {
+async fn kept_page(state: &State, call: &Call, kept: &str, link: &SecretString) -> Response {
     let parsed = OpenLink::parse(link.expose_secret(), &state.actions.profile().policy);
     let provider = match parsed {
         Ok(link) => link.provider,
-        Err(refusal) => return connect_page(state, call, status(refusal.code), Some(&refusal.message)),
+        Err(refusal) => {
+            return connect_page(state, call, status(refusal.code), Some(&refusal.message)).await;
+        }
     };
-    match state.actions.form_token(call) {
+    match state.actions.form_token(call).await {
         Ok(csrf) => {
             let instance = state.instance();
             let view =
@@ -126,10 +128,10 @@ fn kept_page(state: &State, call: &Call, kept: &str, link: &SecretString) -> Res
 }
 
 /// A refusal about the link is shown where the link is entered; any other on a page of its own.
-fn refused(state: &State, call: &Call, failure: &Failure) -> Response {
+async fn refused(state: &State, call: &Call, failure: &Failure) -> Response {
     match failure {
         Failure::Refused(refusal) if refusal.code == RefusalCode::LinkInvalid => {
-            connect_page(state, call, status(refusal.code), Some(&refusal.message))
+            connect_page(state, call, status(refusal.code), Some(&refusal.message)).await
         }
         failure => state.failure(call, failure),
     }

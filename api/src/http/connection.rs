@@ -35,8 +35,12 @@ async fn start(With(state): With<State>, headers: HeaderMap) -> Response {
         Err(failure) => return broken(&state, &failure),
     };
     let Some(person) = call.requester.person() else { return see_other("/sign-in") };
-    match state.actions.overview(&call).await.and_then(|all| Ok((all, state.actions.form_token(&call)?))) {
-        Ok((all, csrf)) => {
+    let csrf = match state.actions.form_token(&call).await {
+        Ok(csrf) => csrf,
+        Err(failure) => return state.failure(&call, &failure),
+    };
+    match state.actions.overview(&call).await {
+        Ok(all) => {
             let view = pages::Start {
                 instance: state.instance(),
                 signed_in_name: &person.name,
@@ -71,7 +75,7 @@ async fn show(
 
 async fn shown(state: &State, call: &Call, id: &str) -> Done<Response> {
     let all = state.actions.connection_overview(call, connection(id)?).await?;
-    let csrf = state.actions.form_token(call)?;
+    let csrf = state.actions.form_token(call).await?;
     let moving = is_moving(&all);
     let view = pages::ConnectionPage { instance: state.instance(), all: &all, moving, csrf: &csrf };
     let mut response = page(StatusCode::OK, &view);
@@ -114,7 +118,7 @@ async fn act(
         Err(failure) => return broken(&state, &failure),
     };
     let Ok(Form(form)) = form else { return state.foreign() };
-    match state.is_session_form(&headers, &call, &form.csrf) {
+    match state.is_session_form(&headers, &call, &form.csrf).await {
         Ok(true) => {}
         Ok(false) => return state.foreign(),
         Err(failure) => return state.failure(&call, &failure),

@@ -226,10 +226,14 @@ async fn authorize(
     };
     let here = uri.path_and_query().map_or(AUTHORIZE, |uri| uri.as_str());
     let shown = state.actions.authorization_page(&call, &asked.client_id, &asked.request_uri).await;
-    match shown.and_then(|approval| Ok((approval, state.actions.form_token(&call)?))) {
-        Ok((Approval::SignIn, _)) => see_other(&sign_in_url(here)),
-        Ok((Approval::Mismatch(mismatch), csrf)) => mismatch_page(&state, &call, &mismatch, here, &csrf),
-        Ok((Approval::Consent(consent), csrf)) => {
+    let csrf = match state.actions.form_token(&call).await {
+        Ok(csrf) => csrf,
+        Err(failure) => return state.failure(&call, &failure),
+    };
+    match shown {
+        Ok(Approval::SignIn) => see_other(&sign_in_url(here)),
+        Ok(Approval::Mismatch(mismatch)) => mismatch_page(&state, &call, &mismatch, here, &csrf),
+        Ok(Approval::Consent(consent)) => {
             let view = pages::Consent {
                 instance: state.instance(),
                 action: AUTHORIZE,
@@ -273,7 +277,7 @@ async fn decide(
         Err(failure) => return broken(&state, &failure),
     };
     let Ok(Form(form)) = form else { return state.foreign() };
-    match state.is_session_form(&headers, &call, &form.csrf) {
+    match state.is_session_form(&headers, &call, &form.csrf).await {
         Ok(true) => {}
         Ok(false) => return state.foreign(),
         Err(failure) => return state.failure(&call, &failure),
@@ -286,7 +290,7 @@ async fn decide(
     match state.actions.decide_authorization(&call, &form.request, decision).await {
         Ok(Decided::Redirect(url)) => see_other(url.as_str()),
         Ok(Decided::SignIn { return_to }) => see_other(&sign_in_url(&return_to)),
-        Ok(Decided::Mismatch(mismatch)) => match state.actions.form_token(&call) {
+        Ok(Decided::Mismatch(mismatch)) => match state.actions.form_token(&call).await {
             Ok(csrf) => mismatch_page(&state, &call, &mismatch, "/", &csrf),
             Err(failure) => state.failure(&call, &failure),
         },

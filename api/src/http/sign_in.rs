@@ -151,7 +151,7 @@ async fn sign_out(With(state): With<State>, headers: HeaderMap, body: Body) -> R
         Err(failure) => return failed(&state, None, &failure),
     };
     if call.requester.person().is_some() {
-        match state.is_session_form(&headers, &call, &posted.csrf) {
+        match state.is_session_form(&headers, &call, &posted.csrf).await {
             Ok(true) => {}
             Ok(false) => return state.foreign(),
             Err(failure) => return failed(&state, Some(&call), &failure),

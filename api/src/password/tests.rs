@@ -1,4 +1,3 @@
-use std::convert::Infallible;
 use std::num::NonZeroUsize;
 
 use secrecy::SecretString;
@@ -11,13 +10,8 @@ fn hasher() -> PasswordHasher {
 
 fn peppered(text: &str, key: u8) -> Peppered {
     let candidate = Candidate::new(SecretString::from(text)).unwrap();
-    let keyed = |bytes: &[u8]| -> Result<[u8; 32], Infallible> {
-        let tag = ring::hmac::sign(&ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &[key; 32]), bytes);
-        let mut digest = [0; 32];
-        digest.copy_from_slice(tag.as_ref());
-        Ok(digest)
-    };
-    candidate.peppered(keyed).unwrap()
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &[key; 32]);
+    Peppered::new(ring::hmac::sign(&key, candidate.for_pepper()).as_ref().try_into().unwrap())
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use crate::store::Job;
 
 impl Worker {
     pub(super) async fn letter(&self, job: &Job) -> Result<(), Trouble> {
-        let letter = compose(self.actions.open_letter(job)?, self.actions.now())?;
+        let letter = compose(self.actions.open_letter(job).await?, self.actions.now())?;
         self.mailer.send(&letter, &job.id.to_string()).await?;
         Ok(())
     }

@@ -77,13 +77,20 @@ impl Trouble {
     /// Whether the same work may succeed later.
     fn is_passing(&self) -> bool {
         match self {
-            Self::Ours(Failure::Refused(refusal)) => refusal.code == RefusalCode::Conflict,
+            Self::Ours(Failure::Refused(refusal)) => {
+                refusal.code == RefusalCode::Conflict || is_keys_away(refusal)
+            }
             Self::Ours(Failure::Store(_) | Failure::Keys(_)) => true,
             Self::Ours(Failure::Bug(_)) => false,
             Self::Peer(error) => error.is_passing(),
             Self::Mail(error) => error.retry() == Retry::Later,
         }
     }
+}
+
+/// Whether the refusal says that our key service did not answer, which it will again.
+fn is_keys_away(refusal: &Refusal) -> bool {
+    refusal.code == RefusalCode::KeyServiceUnhealthy && refusal.reason.as_deref() == Some(Failure::KEYS_AWAY)
 }
 
 impl Worker {

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use super::{Trouble, Worker};
+use super::{Trouble, Worker, is_keys_away};
 use crate::actions::onboarding::{LOOK_AGAIN, Learned, PhasePlan, PushAnswer, TokenAnswer, denied, too_late};
 use crate::actions::{Call, Failure};
 use crate::domain::attempt::{Outcome, PhaseName};
@@ -35,6 +35,9 @@ impl Worker {
         let (outcome, learned) = match self.step(call, id, &plan).await {
             Ok(Stepped::Recorded) => return Ok(()),
             Ok(Stepped::Tried(tried)) => *tried,
+            Err(Trouble::Ours(Failure::Refused(refusal))) if is_keys_away(&refusal) => {
+                (Outcome::Again(*refusal), Learned::Nothing)
+            }
             Err(Trouble::Ours(Failure::Refused(refusal))) if refusal.code != RefusalCode::Conflict => {
                 (Outcome::Failed(*refusal), Learned::Nothing)
             }
@@ -68,7 +71,7 @@ impl Worker {
                 let m2 = match m2 {
                     Ok(m2) => m2.body,
                     Err(error) => {
-                        self.actions.drop_exchange(exchange);
+                        self.actions.drop_exchange(exchange).await;
                         return Err(error.into());
                     }
                 };
@@ -174,7 +177,7 @@ impl Worker {
             return Ok(tried(Outcome::Waiting { until }, Learned::Nothing));
         }
         let claim = work.claim.ok_or(Failure::Bug("claim"))?;
-        let push = self.actions.authorization_push(connection, claim)?;
+        let push = self.actions.authorization_push(connection, claim).await?;
         let fields: Vec<(&str, &str)> =
             push.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let answer: PushAnswer = self.peer.post_form(&push.origin, "/oauth/par", &fields, call.trace).await?;

@@ -19,6 +19,7 @@ use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::registration::{Registration, State};
 use crate::domain::requester::Role;
 use crate::store::{Account, AuthorizationRequest, AuthorizationState, Claim, ClaimState, StoreError, Tx};
+use crate::vault::VaultError;
 
 /// The one scope there is.
 pub const SCOPE: &str = "link:establish";
@@ -73,6 +74,12 @@ impl OAuthFailure {
 
 impl From<StoreError> for OAuthFailure {
     fn from(error: StoreError) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+impl From<VaultError> for OAuthFailure {
+    fn from(error: VaultError) -> Self {
         Self::Other(error.into())
     }
 }
