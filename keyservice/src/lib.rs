@@ -13,6 +13,8 @@
 //! | [`identity`] | public identity keys and their input rules |
 //! | [`exchange`], [`envelope`] | KX/1: how two instances agree on keys, and the messages under them |
 //! | [`principal`], [`right`], [`role`], [`policy`] | who may do what with a module, and why |
+//! | [`approval`] | what needs a second person, and their agreement |
+//! | [`audit`], [`checkpoint`] | the chain of what was done, signed and kept by others, and its verification |
 //! | [`health`] | whether all of it works, measured |
 //!
 //! ring wipes none of its own key objects; they live here only for the length of one call. Buffers of this crate are
@@ -24,6 +26,9 @@
 #[macro_use]
 mod names;
 
+pub mod approval;
+pub mod audit;
+pub mod checkpoint;
 mod codec;
 mod crypto;
 pub mod envelope;
