@@ -71,10 +71,7 @@ pub(crate) fn seal_once(
     plaintext: &[u8],
 ) -> Result<Vec<u8>, Error> {
     let (key, nonce) = one_time_key(key, label, salt)?;
-    let mut buffer = Vec::with_capacity(plaintext.len() + TAG_LEN);
-    buffer.extend_from_slice(plaintext);
-    key.seal_in_place_append_tag(nonce, Aad::from(aad), &mut buffer).map_err(|_| Error::Primitive)?;
-    Ok(buffer)
+    aes_256_gcm_seal(&key, nonce, aad, plaintext)
 }
 
 /// The plaintext of [`seal_once`].
@@ -90,23 +87,56 @@ pub(crate) fn open_once(
     what: &'static str,
 ) -> Result<Zeroizing<Vec<u8>>, Error> {
     let (key, nonce) = one_time_key(key, label, salt)?;
+    aes_256_gcm_open(&key, nonce, aad, ciphertext).map_err(|_| Error::Tampered { what })
+}
+
+/// AES-256-GCM (NIST SP 800-38D) with a 96-bit nonce: ciphertext and tag. Whoever calls it answers for the nonce.
+pub(crate) fn aes_256_gcm_seal(
+    key: &[u8; 32],
+    nonce: [u8; 12],
+    aad: &[u8],
+    plaintext: &[u8],
+) -> Result<Vec<u8>, Error> {
+    let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).map_err(|_| Error::Primitive)?);
+    let mut buffer = Vec::with_capacity(plaintext.len() + TAG_LEN);
+    buffer.extend_from_slice(plaintext);
+    key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut buffer)
+        .map_err(|_| Error::Primitive)?;
+    Ok(buffer)
+}
+
+/// The plaintext of [`aes_256_gcm_seal`]; an error for anything else, [`Error::Primitive`] without saying what.
+pub(crate) fn aes_256_gcm_open(
+    key: &[u8; 32],
+    nonce: [u8; 12],
+    aad: &[u8],
+    ciphertext: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).map_err(|_| Error::Primitive)?);
     let mut buffer = Zeroizing::new(ciphertext.to_vec());
-    let len =
-        key.open_in_place(nonce, Aad::from(aad), &mut buffer).map_err(|_| Error::Tampered { what })?.len();
+    let len = key
+        .open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut buffer)
+        .map_err(|_| Error::Primitive)?
+        .len();
     buffer.truncate(len);
     Ok(buffer)
 }
 
-fn one_time_key(key: &Secret, label: &str, salt: &[u8; SALT_LEN]) -> Result<(LessSafeKey, Nonce), Error> {
+fn one_time_key(
+    key: &Secret,
+    label: &str,
+    salt: &[u8; SALT_LEN],
+) -> Result<(Zeroizing<[u8; 32]>, [u8; 12]), Error> {
     let mut okm = Zeroizing::new([0; 44]);
     expand_raw(extract(salt, key.expose_secret()).expose_secret(), &pae(&[label.as_bytes()]), okm.as_mut())?;
-    let (key, nonce) = okm.split_at(32);
-    let key = UnboundKey::new(&AES_256_GCM, key).map_err(|_| Error::Primitive)?;
-    let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Error::Primitive)?;
-    Ok((LessSafeKey::new(key), nonce))
+    let (mut key, mut nonce) = (Zeroizing::new([0; 32]), [0; 12]);
+    key.copy_from_slice(&okm[..32]);
+    nonce.copy_from_slice(&okm[32..]);
+    Ok((key, nonce))
 }
 
-fn expand_raw(key: &[u8], info: &[u8], out: &mut [u8]) -> Result<(), Error> {
+/// HKDF-Expand (RFC 5869, 2.3) of any length up to 255 blocks.
+pub(crate) fn expand_raw(key: &[u8], info: &[u8], out: &mut [u8]) -> Result<(), Error> {
     struct Len(usize);
     impl KeyType for Len {
         fn len(&self) -> usize {

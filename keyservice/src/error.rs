@@ -2,6 +2,8 @@
 
 use crate::key::Purpose;
 use crate::lifecycle::{KeyState, Operation};
+use crate::module::ModuleState;
+use crate::policy::Decision;
 use crate::ports::Millis;
 
 /// A refusal or failure of the key service. No variant carries secret material.
@@ -76,6 +78,62 @@ pub enum Error {
         /// The operation.
         operation: Operation,
     },
+    /// An algorithm is not offered.
+    #[error("{asked:?} is refused: {why}")]
+    AlgorithmRefused {
+        /// What was asked for.
+        asked: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// A specification of a module that cannot hold.
+    #[error("the module's {what} is refused: {why}")]
+    SpecificationRefused {
+        /// The part of it.
+        what: &'static str,
+        /// Why not.
+        why: &'static str,
+    },
+    /// The state of the module does not allow it.
+    #[error("a module that is {state} does not allow to {what}")]
+    WrongModuleState {
+        /// The state.
+        state: ModuleState,
+        /// What was tried.
+        what: &'static str,
+    },
+    /// No access policy allows it.
+    #[error("access to the module {module} is denied. {}", decision.explanation())]
+    PolicyDenied {
+        /// The module.
+        module: String,
+        /// The decision, with its trace.
+        decision: Box<Decision>,
+    },
+    /// The module has no active key.
+    #[error("the module {module} has no active key")]
+    NoActiveKey {
+        /// The module.
+        module: String,
+    },
+    /// The module has no key of that version.
+    #[error("the module has no key of version {version}")]
+    UnknownKeyVersion {
+        /// The version that was asked for.
+        version: u64,
+    },
+    /// The key is of another module.
+    #[error("the key does not belong to the module {module}")]
+    OtherModule {
+        /// The module that was named.
+        module: String,
+    },
+    /// The state of the key allows it only for a stated reason.
+    #[error("a key that is {state} needs a stated reason for this")]
+    ReasonRequired {
+        /// The state.
+        state: KeyState,
+    },
     /// The key expired.
     #[error("the key expired at {at}")]
     KeyExpired {
@@ -100,6 +158,9 @@ pub enum Error {
     /// A signature does not verify.
     #[error("the signature does not verify")]
     BadSignature,
+    /// An authentication code does not belong to the message.
+    #[error("the authentication code does not verify")]
+    BadTag,
     /// The peer does not hold the key that the transcript leads to.
     #[error("the key confirmation does not verify")]
     KeyConfirmationFailed,
@@ -172,6 +233,14 @@ impl Error {
             | Self::TooLarge { .. }
             | Self::WrongState { .. }
             | Self::WrongPurpose { .. }
+            | Self::AlgorithmRefused { .. }
+            | Self::SpecificationRefused { .. }
+            | Self::WrongModuleState { .. }
+            | Self::PolicyDenied { .. }
+            | Self::NoActiveKey { .. }
+            | Self::UnknownKeyVersion { .. }
+            | Self::OtherModule { .. }
+            | Self::ReasonRequired { .. }
             | Self::KeyExpired { .. }
             | Self::OtherKeyVersion { .. }
             | Self::ReservedLabel
@@ -179,6 +248,7 @@ impl Error {
             Self::WeakKey
             | Self::WeakEphemeral
             | Self::BadSignature
+            | Self::BadTag
             | Self::KeyConfirmationFailed
             | Self::ContextMismatch { .. }
             | Self::OtherAttempt
@@ -207,12 +277,21 @@ impl Error {
             Self::KeyEncryptionKeyUnknown { .. } => "KEY_ENCRYPTION_KEY_UNKNOWN",
             Self::WrongState { .. } => "WRONG_STATE",
             Self::WrongPurpose { .. } => "WRONG_PURPOSE",
+            Self::AlgorithmRefused { .. } => "ALGORITHM_REFUSED",
+            Self::SpecificationRefused { .. } => "SPECIFICATION_REFUSED",
+            Self::WrongModuleState { .. } => "WRONG_MODULE_STATE",
+            Self::PolicyDenied { .. } => "POLICY_DENIED",
+            Self::NoActiveKey { .. } => "NO_ACTIVE_KEY",
+            Self::UnknownKeyVersion { .. } => "UNKNOWN_KEY_VERSION",
+            Self::OtherModule { .. } => "OTHER_MODULE",
+            Self::ReasonRequired { .. } => "REASON_REQUIRED",
             Self::KeyExpired { .. } => "KEY_EXPIRED",
             Self::OtherKeyVersion { .. } => "OTHER_KEY_VERSION",
             Self::ReservedLabel => "RESERVED_LABEL",
             Self::WeakKey => "WEAK_KEY",
             Self::WeakEphemeral => "WEAK_EPHEMERAL",
             Self::BadSignature => "BAD_SIGNATURE",
+            Self::BadTag => "BAD_TAG",
             Self::KeyConfirmationFailed => "KEY_CONFIRMATION_FAILED",
             Self::ContextMismatch { .. } => "CONTEXT_MISMATCH",
             Self::OtherAttempt => "OTHER_ATTEMPT",

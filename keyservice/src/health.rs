@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 
 use secrecy::ExposeSecret;
 
+use crate::algorithm::Algorithm;
 use crate::error::Error;
 use crate::exchange::LinkSecrets;
-use crate::identity::{labelled, verify_raw};
-use crate::key::{Algorithm, Purpose, SealedKey};
+use crate::identity::labelled;
+use crate::key::{Purpose, SealedKey};
 use crate::keyring::Keyring;
 use crate::lifecycle::{KeyState, Operation};
+use crate::operations::{hmac_check, hmac_tag};
 use crate::ports::{Millis, random};
 use crate::service::KeyService;
+use crate::signing;
 
 /// A key that expires sooner than this is reported, in milliseconds.
 const EXPIRY_NOTICE: Millis = 7 * 24 * 60 * 60 * 1000;
@@ -249,13 +252,14 @@ impl KeyService {
     }
 
     fn test_root_key(&self) -> Result<(), Error> {
-        Keyring::open(&self.root, *self.keyring.instance(), &self.hierarchy).map(|_| ())
+        let current = self.current();
+        Keyring::open(&current.root, *self.instance(), &current.hierarchy).map(|_| ())
     }
 
     fn test_wrap(&self) -> Result<(), Error> {
         let known = b"a known value";
-        let wrapped = self.keyring.wrap(self.entropy.as_ref(), SELF_TEST, b"", known)?;
-        let opened = self.keyring.unwrap(SELF_TEST, b"", &wrapped, "self-test")?;
+        let wrapped = self.current().keyring.wrap(self.entropy.as_ref(), SELF_TEST, b"", known)?;
+        let opened = self.current().keyring.unwrap(SELF_TEST, b"", &wrapped, "self-test")?;
         if opened.as_slice() == known { Ok(()) } else { Err(Error::Tampered { what: "self-test" }) }
     }
 
@@ -290,7 +294,7 @@ impl KeyService {
         let dates = keys.iter().flat_map(|key| {
             [Some(key.created_at), key.activated_at, key.rotated_at, key.deactivated_at, key.destroyed_at]
         });
-        let latest = dates.flatten().chain([self.keyring.created_at()]).max().unwrap_or(now);
+        let latest = dates.flatten().chain([self.current().keyring.created_at()]).max().unwrap_or(now);
         if now < latest.saturating_sub(CLOCK_TOLERANCE) {
             let behind = latest.saturating_sub(now) / 1000;
             return Finding::malfunction(
@@ -328,17 +332,25 @@ impl KeyService {
     /// Does with a key what it is for.
     fn self_test(&self, key: &SealedKey, now: Millis) -> Result<(), Error> {
         match key.algorithm {
-            Algorithm::Ed25519 => {
+            Algorithm::Ed25519 | Algorithm::EcdsaP256Sha256 => {
                 // With a label of its own: the signature says nothing to anybody.
                 let message = labelled(SELF_TEST, &[&now.to_le_bytes()]);
                 let signature = self.sign_raw(key, &message, now)?;
-                verify_raw(&key.public_key()?, &message, &signature)
+                let public = key.public.as_deref().unwrap_or_default();
+                signing::verify(key.algorithm, public, &message, &signature)
             }
             Algorithm::Aes256Gcm => {
                 let known: [u8; 16] = random(self.entropy.as_ref())?;
-                let sealed = self.seal(key, &[SELF_TEST.as_bytes()], &known, now)?;
-                let opened = self.open_sealed(key, &[SELF_TEST.as_bytes()], &sealed, now)?;
+                let material = self.material(key, Operation::Seal, now)?;
+                let sealed = self.seal_under(key, &material, &[SELF_TEST.as_bytes()], &known)?;
+                let opened = self.open_under(key, &material, &[SELF_TEST.as_bytes()], &sealed)?;
                 if opened == known { Ok(()) } else { Err(Error::Tampered { what: "self-test" }) }
+            }
+            Algorithm::HmacSha256 | Algorithm::HmacSha384 | Algorithm::HmacSha512 => {
+                let message = labelled(SELF_TEST, &[&now.to_le_bytes()]);
+                let material = self.material(key, Operation::Mac, now)?;
+                let tag = hmac_tag(key.algorithm, &material, &message)?;
+                hmac_check(key.algorithm, &material, &message, &tag)
             }
             Algorithm::Kx1Suite1 => {
                 // Only one side's keys are of use to us, so a message cannot be sealed and opened again.

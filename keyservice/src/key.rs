@@ -3,9 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::algorithm::Algorithm;
 use crate::error::Error;
 use crate::identity::PublicKey;
-use crate::lifecycle::KeyState;
+use crate::lifecycle::{KeyState, Operation};
 use crate::pae::hash;
 use crate::ports::Millis;
 
@@ -18,20 +19,29 @@ pub enum Purpose {
     AuditSigning,
     /// Tokens of our own.
     TokenSigning,
-    /// Secrets of a module at rest.
+    /// Secrets of this instance at rest.
     DataEncryption,
     /// The traffic of one link in one epoch. Made by an exchange only.
     LinkTraffic,
+    /// Seal and open, in a module that a key manager made.
+    Sealing,
+    /// Sign and verify, in a module that a key manager made.
+    Signing,
+    /// Authentication codes, in a module that a key manager made.
+    Authentication,
 }
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 8] = [
         Self::IdentitySigning,
         Self::AuditSigning,
         Self::TokenSigning,
         Self::DataEncryption,
         Self::LinkTraffic,
+        Self::Sealing,
+        Self::Signing,
+        Self::Authentication,
     ];
 
     /// The name in records, which is also authenticated.
@@ -42,15 +52,75 @@ impl Purpose {
             Self::TokenSigning => "TOKEN_SIGNING",
             Self::DataEncryption => "DATA_ENCRYPTION",
             Self::LinkTraffic => "LINK_TRAFFIC",
+            Self::Sealing => "SEALING",
+            Self::Signing => "SIGNING",
+            Self::Authentication => "AUTHENTICATION",
         }
     }
 
-    /// The one algorithm of the purpose.
-    pub fn algorithm(self) -> Algorithm {
+    /// The algorithms of the purpose; the first is the one to take without a reason for another.
+    pub fn algorithms(self) -> &'static [Algorithm] {
         match self {
-            Self::IdentitySigning | Self::AuditSigning | Self::TokenSigning => Algorithm::Ed25519,
-            Self::DataEncryption => Algorithm::Aes256Gcm,
-            Self::LinkTraffic => Algorithm::Kx1Suite1,
+            Self::IdentitySigning | Self::AuditSigning | Self::TokenSigning => &[Algorithm::Ed25519],
+            Self::DataEncryption | Self::Sealing => &[Algorithm::Aes256Gcm],
+            Self::LinkTraffic => &[Algorithm::Kx1Suite1],
+            Self::Signing => &[Algorithm::Ed25519, Algorithm::EcdsaP256Sha256],
+            Self::Authentication => &[Algorithm::HmacSha256, Algorithm::HmacSha384, Algorithm::HmacSha512],
+        }
+    }
+
+    /// The first of [`Self::algorithms`].
+    pub fn algorithm(self) -> Algorithm {
+        self.algorithms()[0]
+    }
+
+    /// What is done with material of this purpose: first what makes, then what reads.
+    pub fn operations(self) -> [Operation; 2] {
+        match self {
+            Self::IdentitySigning | Self::AuditSigning | Self::TokenSigning | Self::Signing => {
+                [Operation::Sign, Operation::Verify]
+            }
+            Self::DataEncryption | Self::LinkTraffic | Self::Sealing => [Operation::Seal, Operation::Open],
+            Self::Authentication => [Operation::Mac, Operation::VerifyMac],
+        }
+    }
+}
+
+/// A purpose whose keys may come from outside and may leave. The purposes of this instance's own keys (its identity,
+/// its links, its tokens, its audit trail, its data) have no counterpart here, and import and export take nothing else:
+/// there is no way to write down such a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PortablePurpose {
+    /// [`Purpose::Sealing`].
+    Sealing,
+    /// [`Purpose::Signing`].
+    Signing,
+    /// [`Purpose::Authentication`].
+    Authentication,
+}
+
+impl PortablePurpose {
+    /// The portable form of a purpose, for those that have one.
+    pub fn of(purpose: Purpose) -> Option<Self> {
+        match purpose {
+            Purpose::Sealing => Some(Self::Sealing),
+            Purpose::Signing => Some(Self::Signing),
+            Purpose::Authentication => Some(Self::Authentication),
+            Purpose::IdentitySigning
+            | Purpose::AuditSigning
+            | Purpose::TokenSigning
+            | Purpose::DataEncryption
+            | Purpose::LinkTraffic => None,
+        }
+    }
+}
+
+impl From<PortablePurpose> for Purpose {
+    fn from(purpose: PortablePurpose) -> Self {
+        match purpose {
+            PortablePurpose::Sealing => Self::Sealing,
+            PortablePurpose::Signing => Self::Signing,
+            PortablePurpose::Authentication => Self::Authentication,
         }
     }
 }
@@ -72,48 +142,6 @@ impl FromStr for Purpose {
     }
 }
 
-/// The algorithm of a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Algorithm {
-    /// Signatures (RFC 8032).
-    Ed25519,
-    /// Authenticated encryption, each ciphertext under a key derived from this one and a random salt.
-    Aes256Gcm,
-    /// The epoch keys of suite `0x0001` of KX/1.
-    Kx1Suite1,
-}
-
-impl Algorithm {
-    /// Every algorithm.
-    pub const ALL: [Self; 3] = [Self::Ed25519, Self::Aes256Gcm, Self::Kx1Suite1];
-
-    /// The name in records, which is also authenticated.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ed25519 => "Ed25519",
-            Self::Aes256Gcm => "A256GCM",
-            Self::Kx1Suite1 => "KX1-0001",
-        }
-    }
-}
-
-impl fmt::Display for Algorithm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Algorithm {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        Self::ALL
-            .into_iter()
-            .find(|algorithm| algorithm.as_str() == text)
-            .ok_or(Error::Malformed { what: "key algorithm" })
-    }
-}
-
 /// A wish for a new key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySpec {
@@ -123,7 +151,7 @@ pub struct KeySpec {
     pub module: String,
     /// What it is for.
     pub purpose: Purpose,
-    /// Must be the algorithm of the purpose.
+    /// One of the algorithms of the purpose.
     pub algorithm: Algorithm,
     /// Its version within the module, from 1.
     pub version: u64,

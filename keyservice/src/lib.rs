@@ -10,6 +10,8 @@
 //! | `keyring` | the hierarchy below it: root → instance root → key encryption and integrity keys |
 //! | [`key`], [`lifecycle`] | a key as others store it, and what its state allows |
 //! | [`service`] | [`KeyService`]: generate, sign, seal, open, authenticate |
+//! | [`module`], [`usage`] | a purpose with its specification and policies; one use of a key, judged in one place |
+//! | [`algorithm`] | what is made, and why anything weaker is refused |
 //! | [`identity`] | public identity keys and their input rules |
 //! | [`exchange`], [`envelope`] | KX/1: how two instances agree on keys, and the messages under them |
 //! | [`principal`], [`right`], [`role`], [`policy`] | who may do what with a module, and why |
@@ -26,6 +28,7 @@
 #[macro_use]
 mod names;
 
+pub mod algorithm;
 pub mod approval;
 pub mod audit;
 pub mod checkpoint;
@@ -39,6 +42,8 @@ pub mod identity;
 pub mod key;
 mod keyring;
 pub mod lifecycle;
+pub mod module;
+mod operations;
 pub mod pae;
 pub mod policy;
 pub mod ports;
@@ -47,17 +52,22 @@ pub mod right;
 pub mod role;
 pub mod root;
 pub mod service;
+mod signing;
 #[cfg(test)]
 mod testing;
+pub mod usage;
 
+pub use algorithm::Algorithm;
 pub use envelope::{Direction, Envelope, EnvelopeHeader};
 pub use error::{Blame, Error};
 pub use exchange::{ExchangeId, Floor, LinkSpec, M1, M2, M3, M4, RegistrationContext, SealedPending};
 pub use health::{Component, ComponentKind, HealthReport, HealthStatus, roll_up};
 pub use identity::{Kid, PublicKey, verify, verify_jws};
-pub use key::{Algorithm, KeySpec, Purpose, SealedKey};
+pub use key::{KeySpec, PortablePurpose, Purpose, SealedKey};
 pub use keyring::SealedHierarchy;
 pub use lifecycle::{KeyState, LifecycleVerb, Operation, Permission};
+pub use module::{BuiltIn, ModuleChange, ModuleSpec, ModuleState, SealedModule, Specification};
+pub use operations::{Signature, Tag};
 pub use policy::{AccessPolicy, Decision, decide};
 pub use ports::{Entropy, Millis, Stopwatch, SystemEntropy};
 pub use principal::{Principal, Service};
@@ -65,3 +75,4 @@ pub use right::{Right, Rights};
 pub use role::{KeyRole, KeyRoles};
 pub use root::RootKey;
 pub use service::{KeyService, MacPurpose};
+pub use usage::{Use, UseRecord, Used};

@@ -1,28 +1,32 @@
 //! The key service: every operation with a key goes through it.
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use ring::signature::{Ed25519KeyPair, KeyPair};
-use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
+use crate::algorithm::Algorithm;
 use crate::codec::Reader;
-use crate::crypto::{random_secret, secret_from};
+use crate::crypto::secret_from;
 use crate::error::Error;
 use crate::exchange::Exchanges;
-use crate::identity::{PublicKey, labelled, require_signing_input};
-use crate::key::{Algorithm, KeySpec, Purpose, SealedKey};
+use crate::identity::{labelled, require_signing_input};
+use crate::key::{KeySpec, Purpose, SealedKey};
 use crate::keyring::{Keyring, SealedHierarchy, open_blob, seal_blob};
 use crate::lifecycle::{KeyState, LifecycleVerb, Operation, Permission};
 use crate::pae::pae;
 use crate::ports::{Entropy, Millis, Stopwatch};
 use crate::root::RootKey;
+use crate::signing;
+use crate::usage::require_unexpired;
 
 /// The largest plaintext that is sealed at once, in bytes.
 pub const MAX_PLAINTEXT: usize = 512 * 1024;
 /// What a ciphertext adds to its plaintext at most, in bytes.
 pub(crate) const MAX_OVERHEAD: usize = 256;
+
+/// A secret as it is wrapped, and the public half of a pair.
+pub(crate) type Material = (Zeroizing<Vec<u8>>, Option<Vec<u8>>);
 
 const KEY: &str = "key";
 const CIPHERTEXT: &str = "ciphertext";
@@ -61,11 +65,18 @@ impl MacPurpose {
 ///
 /// It remembers the hierarchy and the exchanges in progress, nothing else: keys come in sealed with each call.
 pub struct KeyService {
-    pub(crate) keyring: Keyring,
+    instance: [u8; 16],
+    /// Exchanged as a whole when a key of the hierarchy is rotated; a call keeps the one that it began with.
+    current: RwLock<Arc<Opened>>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) exchanges: Mutex<Exchanges>,
     pub(crate) stopwatch: Stopwatch,
-    /// Kept so that the health report can measure the two rather than claim them.
+}
+
+/// The hierarchy in both forms, and what opens it.
+pub(crate) struct Opened {
+    pub(crate) keyring: Keyring,
+    /// Kept so that the health report can measure the two rather than claim them, and for the rotation.
     pub(crate) root: RootKey,
     pub(crate) hierarchy: SealedHierarchy,
 }
@@ -120,22 +131,12 @@ impl KeyService {
     pub fn generate(&self, spec: &KeySpec, now: Millis) -> Result<SealedKey, Error> {
         let named =
             (1..=128).contains(&spec.module.len()) && spec.module.bytes().all(|byte| byte.is_ascii_graphic());
-        if !named || spec.version == 0 || spec.algorithm != spec.purpose.algorithm() {
+        let fits = spec.purpose.algorithms().contains(&spec.algorithm);
+        if !named || spec.version == 0 || !fits || spec.purpose == Purpose::LinkTraffic {
             return Err(Error::Malformed { what: "key specification" });
         }
-        let material = random_secret(self.entropy.as_ref())?;
-        let public = match spec.algorithm {
-            Algorithm::Ed25519 => Some(
-                Ed25519KeyPair::from_seed_unchecked(material.expose_secret())
-                    .map_err(|_| Error::Primitive)?
-                    .public_key()
-                    .as_ref()
-                    .to_vec(),
-            ),
-            Algorithm::Aes256Gcm => None,
-            Algorithm::Kx1Suite1 => return Err(Error::Malformed { what: "key specification" }),
-        };
-        self.seal_key(spec, public, material.expose_secret(), now)
+        let (material, public) = self.fresh(spec.algorithm)?;
+        self.seal_key(spec, public, &material, now)
     }
 
     /// Takes a key to the state that the verb leads to, with the date of it.
@@ -149,7 +150,7 @@ impl KeyService {
         next.state_seq += 1;
         match verb {
             LifecycleVerb::Activate => next.activated_at = Some(now),
-            LifecycleVerb::Suspend | LifecycleVerb::Resume => {}
+            LifecycleVerb::Suspend | LifecycleVerb::Resume | LifecycleVerb::Renew => {}
             LifecycleVerb::Rotate => {
                 next.rotated_at = Some(now);
                 next.deactivated_at = Some(now);
@@ -172,9 +173,7 @@ impl KeyService {
     /// [`Error::ReservedLabel`] for the labels of the exchange; [`Error::WrongPurpose`], [`Error::WrongState`],
     /// [`Error::KeyExpired`], [`Error::Tampered`].
     pub fn sign(&self, key: &SealedKey, label: &str, parts: &[&[u8]], now: Millis) -> Result<Vec<u8>, Error> {
-        if RESERVED_LABELS.contains(&label) {
-            return Err(Error::ReservedLabel);
-        }
+        require_label(label)?;
         self.require_purpose(key, Operation::Sign, &[Purpose::IdentitySigning, Purpose::AuditSigning])?;
         self.sign_raw(key, &labelled(label, parts), now)
     }
@@ -206,10 +205,22 @@ impl KeyService {
             return Err(Error::TooLarge { what: "plaintext" });
         }
         self.require_purpose(key, Operation::Seal, &[Purpose::DataEncryption])?;
-        let material = secret_from(&self.material(key, Operation::Seal, now)?, KEY)?;
+        let material = self.material(key, Operation::Seal, now)?;
+        self.seal_under(key, &material, aad, plaintext)
+    }
+
+    /// `format | LE64(version) | salt | ciphertext | tag`.
+    pub(crate) fn seal_under(
+        &self,
+        key: &SealedKey,
+        material: &[u8],
+        aad: &[&[u8]],
+        plaintext: &[u8],
+    ) -> Result<Vec<u8>, Error> {
         let mut out = vec![SEAL_FORMAT];
         out.extend_from_slice(&key.version.to_le_bytes());
         let aad = self.seal_context(key, aad);
+        let material = secret_from(material, KEY)?;
         out.extend(seal_blob(&material, self.entropy.as_ref(), "ks1 seal", &aad, plaintext)?);
         Ok(out)
     }
@@ -239,15 +250,27 @@ impl KeyService {
         ciphertext: &[u8],
         now: Millis,
     ) -> Result<Vec<u8>, Error> {
-        if ciphertext.len() > MAX_PLAINTEXT + MAX_OVERHEAD {
-            return Err(Error::TooLarge { what: CIPHERTEXT });
-        }
         self.require_purpose(key, Operation::Open, &[Purpose::DataEncryption])?;
         let version = Self::sealed_version(ciphertext)?;
         if version != key.version {
             return Err(Error::OtherKeyVersion { version });
         }
-        let material = secret_from(&self.material(key, Operation::Open, now)?, KEY)?;
+        let material = self.material(key, Operation::Open, now)?;
+        self.open_under(key, &material, aad, ciphertext)
+    }
+
+    /// The plaintext of [`Self::seal_under`].
+    pub(crate) fn open_under(
+        &self,
+        key: &SealedKey,
+        material: &[u8],
+        aad: &[&[u8]],
+        ciphertext: &[u8],
+    ) -> Result<Vec<u8>, Error> {
+        if ciphertext.len() > MAX_PLAINTEXT + MAX_OVERHEAD {
+            return Err(Error::TooLarge { what: CIPHERTEXT });
+        }
+        let material = secret_from(material, KEY)?;
         let aad = self.seal_context(key, aad);
         let mut plaintext = open_blob(&material, "ks1 seal", &aad, &ciphertext[9..], CIPHERTEXT)?;
         Ok(std::mem::take(&mut *plaintext))
@@ -258,7 +281,7 @@ impl KeyService {
     /// # Errors
     /// [`Error::Primitive`], which would be a defect.
     pub fn mac(&self, purpose: MacPurpose, parts: &[&[u8]]) -> Result<[u8; 32], Error> {
-        self.keyring.mac(purpose.label(), parts)
+        self.current().keyring.mac(purpose.label(), parts)
     }
 
     fn around(
@@ -267,13 +290,41 @@ impl KeyService {
         hierarchy: SealedHierarchy,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
+        let instance = *keyring.instance();
+        let opened = Opened { keyring, root: root.duplicate(), hierarchy };
         Self {
-            keyring,
+            instance,
+            current: RwLock::new(Arc::new(opened)),
             entropy,
             exchanges: Mutex::new(Exchanges::default()),
             stopwatch: Arc::new(|| 0),
-            root: root.duplicate(),
-            hierarchy,
+        }
+    }
+
+    /// The instance that this is the key service of.
+    pub(crate) fn instance(&self) -> &[u8; 16] {
+        &self.instance
+    }
+
+    /// The hierarchy as it is now.
+    pub(crate) fn current(&self) -> Arc<Opened> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Fresh material, and its public half if it has one.
+    pub(crate) fn fresh(&self, algorithm: Algorithm) -> Result<Material, Error> {
+        let entropy = self.entropy.as_ref();
+        match (algorithm, algorithm.secret_length()) {
+            (Algorithm::Ed25519 | Algorithm::EcdsaP256Sha256, _) => {
+                let pair = signing::generate(algorithm, entropy)?;
+                Ok((pair.secret, Some(pair.public)))
+            }
+            (_, Some(length)) => {
+                let mut secret = Zeroizing::new(vec![0; length]);
+                entropy.fill(&mut secret)?;
+                Ok((secret, None))
+            }
+            (_, None) => Err(Error::Malformed { what: "key specification" }),
         }
     }
 
@@ -304,8 +355,8 @@ impl KeyService {
             wrapped: Vec::new(),
             row_seal: [0; 32],
         };
-        let context = key.wrap_context(self.keyring.instance());
-        key.wrapped = self.keyring.wrap(self.entropy.as_ref(), "ks1 wrap", &context, material)?;
+        let context = key.wrap_context(self.instance());
+        key.wrapped = self.current().keyring.wrap(self.entropy.as_ref(), "ks1 wrap", &context, material)?;
         key.row_seal = self.row_seal(&key)?;
         Ok(key)
     }
@@ -325,15 +376,14 @@ impl KeyService {
                 return Err(Error::WrongState { state: key.state, operation });
             }
         }
-        let makes = matches!(operation, Operation::Seal | Operation::Sign);
-        if let Some(at) = key.expires_at.filter(|at| makes && *at <= now) {
-            return Err(Error::KeyExpired { at });
+        if operation.makes() {
+            require_unexpired(key, now)?;
         }
         self.material_unchecked(key)
     }
 
     pub(crate) fn material_unchecked(&self, key: &SealedKey) -> Result<Zeroizing<Vec<u8>>, Error> {
-        self.keyring.unwrap("ks1 wrap", &key.wrap_context(self.keyring.instance()), &key.wrapped, KEY)
+        self.current().keyring.unwrap("ks1 wrap", &key.wrap_context(self.instance()), &key.wrapped, KEY)
     }
 
     /// That the row is as this service wrote it, and the key is for one of these purposes.
@@ -352,8 +402,8 @@ impl KeyService {
 
     /// That the row is as this service wrote it.
     pub(crate) fn check_row(&self, key: &SealedKey) -> Result<(), Error> {
-        let context = key.row_context(self.keyring.instance());
-        if self.keyring.mac_matches("row seal", &[&context], &key.row_seal)? {
+        let context = key.row_context(self.instance());
+        if self.current().keyring.mac_matches("row seal", &[&context], &key.row_seal)? {
             Ok(())
         } else {
             Err(Error::Tampered { what: KEY })
@@ -363,27 +413,29 @@ impl KeyService {
     /// A signature over bytes whose purpose is already told apart.
     pub(crate) fn sign_raw(&self, key: &SealedKey, message: &[u8], now: Millis) -> Result<Vec<u8>, Error> {
         let seed = self.material(key, Operation::Sign, now)?;
-        let public: PublicKey = key.public_key()?;
-        let pair = Ed25519KeyPair::from_seed_and_public_key(&seed, public.as_bytes())
-            .map_err(|_| Error::Tampered { what: KEY })?;
-        Ok(pair.sign(message).as_ref().to_vec())
+        signing::sign(key.algorithm, &seed, key.public.as_deref().unwrap_or_default(), message)
     }
 
-    fn row_seal(&self, key: &SealedKey) -> Result<[u8; 32], Error> {
-        self.keyring.mac("row seal", &[&key.row_context(self.keyring.instance())])
+    pub(crate) fn row_seal(&self, key: &SealedKey) -> Result<[u8; 32], Error> {
+        self.current().keyring.mac("row seal", &[&key.row_context(self.instance())])
     }
 
     fn seal_context(&self, key: &SealedKey, aad: &[&[u8]]) -> Vec<u8> {
         pae(&[
             b"ks1 seal",
             &[SEAL_FORMAT],
-            self.keyring.instance(),
+            self.instance(),
             &key.id,
             key.module.as_bytes(),
             &key.version.to_le_bytes(),
             &pae(aad),
         ])
     }
+}
+
+/// That a label is not one of those that only the exchange signs.
+pub(crate) fn require_label(label: &str) -> Result<(), Error> {
+    if RESERVED_LABELS.contains(&label) { Err(Error::ReservedLabel) } else { Ok(()) }
 }
 
 #[cfg(test)]

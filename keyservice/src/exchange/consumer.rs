@@ -44,7 +44,7 @@ impl KeyService {
         self.require_purpose(identity, Operation::Sign, &[Purpose::IdentitySigning])?;
         let own = identity.public_key()?;
         require(own == context.consumer_key, "consumer key")?;
-        require(*self.keyring.instance() == context.consumer_instance, "consumer instance")?;
+        require(*self.instance() == context.consumer_instance, "consumer instance")?;
         let (ephemeral, public_ephemeral) = ephemeral_key()?;
         let m1 = M1 {
             attempt,
@@ -52,7 +52,7 @@ impl KeyService {
             offer_suites: suites.to_vec(),
             kid: own.kid().0,
             public_key: *own.as_bytes(),
-            instance: *self.keyring.instance(),
+            instance: *self.instance(),
             origin: context.consumer_origin.clone(),
             ephemeral: public_ephemeral,
             nonce: random(self.entropy.as_ref())?,

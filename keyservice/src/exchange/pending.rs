@@ -146,8 +146,8 @@ impl KeyService {
         module: &str,
         plain: &[u8],
     ) -> Result<SealedPending, Error> {
-        let context = pending_context(self.keyring.instance(), role, module);
-        let bytes = self.keyring.wrap(self.entropy.as_ref(), "ks1 pending", &context, plain)?;
+        let context = pending_context(self.instance(), role, module);
+        let bytes = self.current().keyring.wrap(self.entropy.as_ref(), "ks1 pending", &context, plain)?;
         Ok(SealedPending { bytes })
     }
 
@@ -157,7 +157,7 @@ impl KeyService {
         module: &str,
         pending: &SealedPending,
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let context = pending_context(self.keyring.instance(), role, module);
-        self.keyring.unwrap("ks1 pending", &context, &pending.bytes, PENDING)
+        let context = pending_context(self.instance(), role, module);
+        self.current().keyring.unwrap("ks1 pending", &context, &pending.bytes, PENDING)
     }
 }

@@ -43,7 +43,7 @@ impl KeyService {
         require(m1.origin == context.consumer_origin, "consumer origin")?;
         let own = identity.public_key()?;
         require(own == context.provider_key, "provider key")?;
-        require(*self.keyring.instance() == context.provider_instance, "provider instance")?;
+        require(*self.instance() == context.provider_instance, "provider instance")?;
 
         let (ephemeral, public_ephemeral) = ephemeral_key()?;
         let mut m2 = M2 {
@@ -52,7 +52,7 @@ impl KeyService {
             suite: choose(&m1.offer_suites, SUITE_1, floor.suite).ok_or(Error::SuiteUnsupported)?,
             kid: own.kid().0,
             public_key: *own.as_bytes(),
-            instance: *self.keyring.instance(),
+            instance: *self.instance(),
             origin: context.provider_origin.clone(),
             ephemeral: public_ephemeral,
             nonce: random(self.entropy.as_ref())?,

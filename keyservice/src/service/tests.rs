@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::identity::{verify, verify_jws};
+use crate::identity::{PublicKey, verify, verify_jws};
 use crate::ports::SystemEntropy;
 use crate::testing::{NOW, Seeded, flips, key, service};
 
@@ -204,7 +204,10 @@ fn a_key_is_used_for_its_purpose_only() {
             Purpose::AuditSigning => [true, false, false],
             Purpose::TokenSigning => [false, true, false],
             Purpose::DataEncryption => [false, false, true],
-            Purpose::LinkTraffic => [false, false, false],
+            // The keys of a manager's modules are used through their modules only.
+            Purpose::LinkTraffic | Purpose::Sealing | Purpose::Signing | Purpose::Authentication => {
+                [false, false, false]
+            }
         };
         assert_eq!(allowed, expected, "{purpose}");
     }
@@ -300,7 +303,7 @@ proptest! {
     }
 
     #[test]
-    fn a_life_is_dated_counted_and_final(verbs in proptest::collection::vec(0..8usize, 0..12)) {
+    fn a_life_is_dated_counted_and_final(verbs in proptest::collection::vec(0..LifecycleVerb::ALL.len(), 0..12)) {
         let service = service(1);
         let spec = KeySpec {
             id: [1; 16],
