@@ -14,6 +14,7 @@ mod mail;
 mod registration;
 mod schema;
 mod secrets;
+mod settings;
 mod statements;
 mod subscriptions;
 mod tidy;

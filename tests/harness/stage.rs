@@ -18,12 +18,36 @@ pub(crate) struct Stage {
 impl Stage {
     /// The registration is open and its letter arrived.
     pub(crate) async fn open(database: Database) -> Self {
-        let pair = Pair::start(database).await;
+        Self::open_over(Pair::start(database).await).await
+    }
+
+    /// The same over instances that run already.
+    pub(crate) async fn open_over(pair: Pair) -> Self {
         let provider = pair.provider_admin().await;
         let ready = pair.make_ready(&provider).await;
         let registration = pair.register(&provider, &ready).await;
         let link = pair.link_in_letter();
         Self { pair, provider, ready, registration, link }
+    }
+
+    /// Both sides stand: the consumer's administrator, and the connection there.
+    pub(crate) async fn onboarded(database: Database) -> (Self, Client, String) {
+        let stage = Self::open(database).await;
+        let (consumer, connection) = stage.onboard().await;
+        (stage, consumer, connection)
+    }
+
+    /// From the letter to both sides standing: the consumer's administrator, and the connection there.
+    pub(crate) async fn onboard(&self) -> (Client, String) {
+        let (consumer, connection) = self.validated().await;
+        self.start(&consumer, &connection).await;
+        self.finishes(&consumer, &connection).await;
+        (consumer, connection)
+    }
+
+    /// The connection as the provider knows it.
+    pub(crate) async fn providers_connection(&self) -> String {
+        self.now().await["connection"]["id"].as_str().unwrap().to_owned()
     }
 
     /// The link is opened on the consumer and its checks passed: its administrator, and the connection.

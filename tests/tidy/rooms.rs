@@ -46,6 +46,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "store::IssueState",
             "store::Page",
             "store::ProviderRecord",
+            "store::PublishedDefinition",
             "store::Reader",
             "store::RegistrationFilter",
             "store::ScanResult",

@@ -4,6 +4,7 @@ use keyservice::exchange::link_module;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
+use super::settings::sync_soon;
 use super::token::{digest, same};
 use super::{Actions, Call, Done, Failure, SECONDS, answered, came_second, keep_answer};
 use crate::domain::attempt::Attempt;
@@ -121,6 +122,10 @@ impl Actions {
                 );
                 return Err(Refusal::new(RefusalCode::DuplicateConnection, message).into());
             }
+        }
+        if connection.peer.fingerprint != link.fingerprint {
+            // Another provider at the same address: what the former offered is nothing to this one.
+            tx.forget_settings(connection.id).await?;
         }
         connection.link = link.id;
         connection.peer.fingerprint = link.fingerprint;
@@ -392,6 +397,8 @@ impl Actions {
         let connection = tx.save_connection(next).await?;
         if matches!(connection.state, State::Onboarded { .. }) {
             tx.enqueue(NewJob { work: Work::Probe(id), run_at: tx.now(), sealed: None }).await?;
+            // What either side changed in the meantime.
+            sync_soon(&mut tx, &connection).await?;
         }
         tx.audit(operation, "CONNECTION", id, "OK", json!({}));
         tx.commit().await?;

@@ -1,8 +1,10 @@
 //! The verbs: one file per noun, one function per verb. An action loads, asks the domain, and saves the fact with
 //! its work, its audit entry and its change in one transaction. No action touches the network.
 
+mod catalogue;
 mod claim;
 mod connection;
+mod field_schema;
 mod handshake;
 mod identity;
 mod key_health;
@@ -30,12 +32,13 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 
+pub use catalogue::DefinitionDraft;
 pub use identity::VerifiedIdentity;
 pub use keys::Keys;
 use limits::Limits;
 pub use registration::NewRegistration;
 pub use scan::ScanPlan;
-pub use settings::SettingsChange;
+pub use settings::{Active, SettingsChange, is_agreed, settings_digest};
 pub use work::input_digest;
 
 use crate::domain::direction::Measure;

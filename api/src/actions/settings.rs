@@ -4,38 +4,50 @@ use keyservice::pae;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Actions, Call, Done, Failure};
-use crate::domain::connection::{Connection, Part, State};
+use super::{Actions, Call, Done, Failure, field_schema};
+use crate::domain::connection::{Connection, Part};
+use crate::domain::effect::Work;
 use crate::domain::id::ConnectionId;
 use crate::domain::refusal::{Refusal, RefusalCode};
-use crate::domain::settings::{Choice, Definition, MAX_DEFINITIONS, Offer, SCHEMA, Settings};
-use crate::store::{ChangeKind, SettingsRecord, Tx};
+use crate::domain::settings::{Choice, Definition, DefinitionKind, Difference, Offer, SCHEMA, Settings};
+use crate::store::{ChangeKind, NewJob, SettingsRecord, Tx};
 
-/// The longest name or description of a definition, in characters.
-const TEXT_LIMIT: usize = 200;
-
-/// What somebody wants changed; absent parts stay.
+/// What the consumer wants changed; absent parts stay.
 #[derive(Clone, Debug, Default)]
 pub struct SettingsChange {
-    /// Consumer: whether new record producers become active by themselves.
+    /// Whether new record producers become active by themselves.
     pub auto_activate_record_producers: Option<bool>,
-    /// Consumer: whether new task definitions become active by themselves.
+    /// Whether new task definitions become active by themselves.
     pub auto_activate_task_definitions: Option<bool>,
-    /// Consumer: names of the active record producers.
+    /// Names of all active record producers.
     pub active_record_producers: Option<Vec<String>>,
-    /// Consumer: names of the active task definitions.
+    /// Names of all active task definitions.
     pub active_task_definitions: Option<Vec<String>>,
-    /// Provider: what consumers can send records with.
-    pub record_producers: Option<Vec<Definition>>,
-    /// Provider: what tasks can be exchanged.
-    pub task_definitions: Option<Vec<Definition>>,
+    /// One definition to switch on or off; the others of its kind stay.
+    pub one: Option<(DefinitionKind, String, Active)>,
 }
 
-/// The consumer's half on the wire.
+/// Whether something is to be active.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Active {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
+}
+
+/// The consumer's half on the wire: its choice, and which offer it holds.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SyncRequest {
     schema: u16,
+    offer_revision: u64,
+    choice: WireChoice,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireChoice {
     revision: u64,
     active_record_producers: Vec<String>,
     active_task_definitions: Vec<String>,
@@ -43,15 +55,24 @@ struct SyncRequest {
     auto_activate_task_definitions: bool,
 }
 
-/// The provider's half on the wire, with the digest over both.
+/// The provider's half on the wire: its offer where the consumer holds another one, which choice it holds, and the
+/// digest over both.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SyncAnswer {
     schema: u16,
-    revision: u64,
+    choice_revision: u64,
+    offer_revision: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    offer: Option<WireOffer>,
+    digest: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireOffer {
     record_producers: Vec<WireDefinition>,
     task_definitions: Vec<WireDefinition>,
-    digest: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -60,13 +81,14 @@ struct WireDefinition {
     name: String,
     description: String,
     version: u32,
+    fields: Value,
 }
 
 impl Actions {
-    /// Changes our part of a connection's settings.
+    /// Changes what the consumer takes.
     ///
     /// # Errors
-    /// `INVALID_INPUT` for a field that is the peer's, or too much of something; `CONFLICT`.
+    /// `INVALID_INPUT` for something that is not offered, or on the provider; `CONFLICT`; `NOT_AN_ADMINISTRATOR`.
     pub async fn update_settings(
         &self,
         call: &Call,
@@ -76,21 +98,89 @@ impl Actions {
     ) -> Done<SettingsRecord> {
         call.requester.operator()?;
         let mut tx = self.begin("settings.update", call).await?;
-        let connection = self.connection(&tx, id).await?;
-        let mut record = tx.settings(id).await?;
-        if expected.is_some_and(|expected| expected != record.revision) {
-            return Err(Refusal::conflict("settings").into());
+        let (connection, mut record, after) = self.changed_settings(&tx, id, change, expected).await?;
+        let differences = record.settings.differences(&after);
+        if differences.is_empty() {
+            return Ok(record);
         }
-        apply(&mut record.settings, connection.part, change)?;
+        record.settings = after;
+        record.settings.choice.revision += 1;
         record.agreed_digest = None;
         tx.save_settings(id, &record).await?;
         record.revision += 1;
         tx.connection_changed(&connection, ChangeKind::Updated, connection.revision);
-        tx.audit("settings.update", "CONNECTION", id, "OK", json!({ "revision": record.revision }));
-        if let State::Onboarded { .. } = connection.state {
-            let work = crate::domain::effect::Work::SyncSettings(id);
-            tx.enqueue(crate::store::NewJob { work, run_at: tx.now(), sealed: None }).await?;
+        let fields: Vec<_> = differences.into_iter().map(|one| one.field).take(50).collect();
+        let details = json!({ "revision": record.settings.choice.revision, "changed": fields });
+        tx.audit("settings.update", "CONNECTION", id, "OK", details);
+        sync_soon(&mut tx, &connection).await?;
+        tx.commit().await?;
+        Ok(record)
+    }
+
+    /// What [`Actions::update_settings`] would change; nothing is stored.
+    ///
+    /// # Errors
+    /// As [`Actions::update_settings`].
+    pub async fn preview_settings(
+        &self,
+        call: &Call,
+        id: ConnectionId,
+        change: SettingsChange,
+        expected: Option<i64>,
+    ) -> Done<Vec<Difference>> {
+        call.requester.operator()?;
+        let tx = self.begin("settings.preview", call).await?;
+        let (_, record, after) = self.changed_settings(&tx, id, change, expected).await?;
+        Ok(record.settings.differences(&after))
+    }
+
+    async fn changed_settings(
+        &self,
+        tx: &Tx,
+        id: ConnectionId,
+        change: SettingsChange,
+        expected: Option<i64>,
+    ) -> Done<(Connection, SettingsRecord, Settings)> {
+        let connection = self.connection(tx, id).await?;
+        if connection.part == Part::Provider {
+            let message = "The consumer chooses what it takes, on its own instance. Publish or withdraw \
+                           definitions to change what is offered.";
+            return Err(Refusal::invalid("connectionId", message).reason("PROVIDER").into());
         }
+        let record = tx.settings(id).await?;
+        let revision =
+            i64::try_from(record.settings.choice.revision).map_err(|_| Failure::Bug("revision"))?;
+        if expected.is_some_and(|expected| expected != revision) {
+            return Err(Refusal::conflict("settings").into());
+        }
+        let mut after = record.settings.clone();
+        apply(&mut after, change)?;
+        Ok((connection, record, after))
+    }
+
+    /// Agrees on the settings with the peer again: a person asks for it where the two sides differ. On the consumer
+    /// the choice gets a new revision, so that it counts even where the provider holds another one.
+    ///
+    /// # Errors
+    /// `WRONG_STATE` before keys were exchanged; `NOT_AN_ADMINISTRATOR`.
+    pub async fn sync_connection_settings(&self, call: &Call, id: ConnectionId) -> Done<SettingsRecord> {
+        call.requester.operator()?;
+        let mut tx = self.begin("settings.sync", call).await?;
+        let connection = self.connection(&tx, id).await?;
+        if connection.channel.is_none() {
+            let allowed = ["one with keys"];
+            return Err(Refusal::wrong_state("connection", connection.state.name().label(), &allowed).into());
+        }
+        let mut record = tx.settings(id).await?;
+        record.agreed_digest = None;
+        if connection.part == Part::Consumer {
+            record.settings.choice.revision += 1;
+        }
+        tx.save_settings(id, &record).await?;
+        record.revision += 1;
+        tx.connection_changed(&connection, ChangeKind::Updated, connection.revision);
+        tx.audit("settings.sync", "CONNECTION", id, "OK", json!({}));
+        sync_soon(&mut tx, &connection).await?;
         tx.commit().await?;
         Ok(record)
     }
@@ -98,21 +188,9 @@ impl Actions {
     /// What the consumer says in a sync.
     pub(crate) async fn settings_request(&self, call: &Call, id: ConnectionId) -> Done<Value> {
         let tx = self.begin("settings.read", call).await?;
-        let Choice {
-            revision,
-            active_record_producers,
-            active_task_definitions,
-            auto_activate_record_producers,
-            auto_activate_task_definitions,
-        } = tx.settings(id).await?.settings.choice;
-        let request = SyncRequest {
-            schema: SCHEMA,
-            revision,
-            active_record_producers,
-            active_task_definitions,
-            auto_activate_record_producers,
-            auto_activate_task_definitions,
-        };
+        let Settings { offer, choice } = tx.settings(id).await?.settings;
+        let request =
+            SyncRequest { schema: SCHEMA, offer_revision: offer.revision, choice: choice_to_wire(choice) };
         serde_json::to_value(request).map_err(|_| Failure::Bug("settings"))
     }
 
@@ -125,8 +203,8 @@ impl Actions {
     ) -> Done<Value> {
         if connection.part != Part::Provider {
             // On the consumer this is the provider's nudge that its offer changed.
-            let work = crate::domain::effect::Work::SyncSettings(connection.id);
-            tx.enqueue(crate::store::NewJob { work, run_at: tx.now(), sealed: None }).await?;
+            let work = Work::SyncSettings(connection.id);
+            tx.enqueue(NewJob { work, run_at: tx.now(), sealed: None }).await?;
             return Ok(json!({}));
         }
         let request: SyncRequest = serde_json::from_value(body).map_err(|_| malformed())?;
@@ -136,170 +214,234 @@ impl Actions {
             return Err(Refusal::new(RefusalCode::VersionUnsupported, message).into());
         }
         let mut record = tx.settings(connection.id).await?;
-        // An older choice is late news: rolling back is the consumer's decision, with a new revision.
-        if request.revision >= record.settings.choice.revision {
-            record.settings.choice = Choice {
-                revision: request.revision,
-                active_record_producers: names(request.active_record_producers)?,
-                active_task_definitions: names(request.active_task_definitions)?,
-                auto_activate_record_producers: request.auto_activate_record_producers,
-                auto_activate_task_definitions: request.auto_activate_task_definitions,
-            };
+        let before = record.clone();
+        let choice = choice_from_wire(request.choice)?;
+        // Only a newer choice takes the place of the one we hold. What is older, or different under the same
+        // revision, is late news or a restored backup: the consumer learns which revision we hold, and decides.
+        if choice.revision > record.settings.choice.revision {
+            record.settings.choice = choice.clone();
         }
-        let digest = settings_digest(&record.settings);
-        record.agreed_digest = Some(digest);
-        record.synced_at = Some(tx.now());
-        tx.save_settings(connection.id, &record).await?;
-        let Offer { revision, record_producers, task_definitions } = record.settings.offer;
+        let agrees = record.settings.choice == choice;
+        let held = Settings { offer: tx.offer().await?, choice: record.settings.choice.clone() };
+        let digest = settings_digest(&held);
+        record.agreed_digest = agrees.then_some(digest);
+        record.failure = None;
+        if record != before {
+            record.synced_at = if agrees { Some(tx.now()) } else { record.synced_at };
+            tx.save_settings(connection.id, &record).await?;
+            tx.connection_changed(connection, ChangeKind::Updated, connection.revision);
+        }
         let answer = SyncAnswer {
             schema: SCHEMA,
-            revision,
-            record_producers: to_wire(record_producers),
-            task_definitions: to_wire(task_definitions),
+            choice_revision: held.choice.revision,
+            offer_revision: held.offer.revision,
             digest: data_encoding::BASE64URL_NOPAD.encode(&digest),
+            offer: (held.offer.revision != request.offer_revision)
+                .then(|| offer_to_wire(held.offer))
+                .transpose()?,
         };
         serde_json::to_value(answer).map_err(|_| Failure::Bug("settings"))
     }
 
     /// What the consumer does with the answer. Answers whether both sides agree, or it must be said again because
     /// auto-activation changed our choice.
+    ///
+    /// # Errors
+    /// `CONFLICT` with the reason `ROLLBACK` when a side holds something newer than the other sends, or `DIGEST`
+    /// when both hold something else under the same revisions; `INVALID_INPUT` for an offer beyond its limits.
     pub(crate) async fn take_settings(&self, call: &Call, id: ConnectionId, answer: Value) -> Done<bool> {
         let answer: SyncAnswer = serde_json::from_value(answer).map_err(|_| malformed())?;
         let mut tx = self.begin("settings.take", call).await?;
         let connection = self.connection(&tx, id).await?;
         let mut record = tx.settings(id).await?;
-        if answer.revision < record.settings.offer.revision {
+        let before = record.clone();
+        let held = before.settings.offer.revision;
+        if answer.offer_revision < held
+            || (answer.offer.is_some() && answer.offer_revision == held && held > 0)
+        {
             let message = "The provider sent older settings than it sent before.";
             return Err(Refusal::new(RefusalCode::Conflict, message).reason("ROLLBACK").into());
         }
-        record.settings.offer = Offer {
-            revision: answer.revision,
-            record_producers: from_wire(answer.record_producers)?,
-            task_definitions: from_wire(answer.task_definitions)?,
-        };
-        let agrees =
-            data_encoding::BASE64URL_NOPAD.encode(&settings_digest(&record.settings)) == answer.digest;
-        let before = record.settings.choice.clone();
-        record.settings.auto_activate();
-        let settled = record.settings.choice == before;
-        if !settled {
-            record.settings.choice.revision += 1;
+        if answer.choice_revision > record.settings.choice.revision {
+            // We were set back. What we hold does not count until a person saves it again, beyond that revision.
+            record.settings.choice.revision = answer.choice_revision;
+            record.agreed_digest = None;
+            tx.save_settings(id, &record).await?;
+            tx.audit("settings.take", "CONNECTION", id, "ROLLBACK", json!({}));
+            tx.commit().await?;
+            let message =
+                "The provider holds newer settings of ours than we do. Look through them, then save.";
+            return Err(Refusal::new(RefusalCode::Conflict, message).reason("ROLLBACK").into());
         }
-        record.agreed_digest = (agrees && settled).then(|| settings_digest(&record.settings));
-        record.synced_at = Some(tx.now());
-        tx.save_settings(id, &record).await?;
-        tx.connection_changed(&connection, ChangeKind::Updated, connection.revision);
-        tx.commit().await?;
-        if settled && !agrees {
-            let message = "The two sides hold different settings after syncing them.";
+        let mut both = record.settings.clone();
+        match answer.offer {
+            Some(offer) => {
+                let offer = offer_from_wire(answer.offer_revision, offer)?;
+                both.offer = offer.clone();
+                record.settings.take_offer(offer);
+            }
+            None if answer.offer_revision != held => return Err(malformed().into()),
+            None => {}
+        }
+        let digest = settings_digest(&both);
+        let agrees = data_encoding::BASE64URL_NOPAD.encode(&digest) == answer.digest;
+        let settled = record.settings.choice == both.choice;
+        record.agreed_digest = (agrees && settled).then_some(digest);
+        if record.agreed_digest.is_some() {
+            record.failure = None;
+        }
+        if record != before {
+            record.synced_at = if record.agreed_digest.is_some() { Some(tx.now()) } else { record.synced_at };
+            tx.save_settings(id, &record).await?;
+            tx.connection_changed(&connection, ChangeKind::Updated, connection.revision);
+            tx.commit().await?;
+        }
+        if !agrees {
+            let message = "The two sides hold different settings under the same revisions. Look through them, then sync them again.";
             return Err(Refusal::new(RefusalCode::Conflict, message).reason("DIGEST").into());
         }
         Ok(settled)
     }
+
+    /// A sync did not succeed: the reason is shown with the settings until one does.
+    pub(crate) async fn sync_failed(&self, call: &Call, id: ConnectionId, refusal: Refusal) -> Done<()> {
+        let mut tx = self.begin("settings.failed", call).await?;
+        let Some(connection) = tx.connection(id).await? else { return Ok(()) };
+        let mut record = tx.settings(id).await?;
+        if record.failure.as_ref() == Some(&refusal) {
+            return Ok(());
+        }
+        record.failure = Some(refusal);
+        tx.save_settings(id, &record).await?;
+        tx.connection_changed(&connection, ChangeKind::Updated, connection.revision);
+        tx.commit().await?;
+        Ok(())
+    }
 }
 
-fn apply(settings: &mut Settings, part: Part, change: SettingsChange) -> Result<(), Refusal> {
-    let theirs =
-        |field: &str| Refusal::invalid(field, "This part of the settings belongs to the other side.");
-    let SettingsChange {
-        auto_activate_record_producers,
-        auto_activate_task_definitions,
-        active_record_producers,
-        active_task_definitions,
-        record_producers,
-        task_definitions,
-    } = change;
-    match part {
-        Part::Consumer => {
-            if record_producers.is_some() || task_definitions.is_some() {
-                return Err(theirs("recordProducers"));
-            }
-            let choice = &mut settings.choice;
-            choice.auto_activate_record_producers =
-                auto_activate_record_producers.unwrap_or(choice.auto_activate_record_producers);
-            choice.auto_activate_task_definitions =
-                auto_activate_task_definitions.unwrap_or(choice.auto_activate_task_definitions);
-            if let Some(active) = active_record_producers {
-                choice.active_record_producers = offered(active, &settings.offer.record_producers)?;
-            }
-            if let Some(active) = active_task_definitions {
-                choice.active_task_definitions = offered(active, &settings.offer.task_definitions)?;
-            }
-            settings.choice.revision += 1;
-            settings.auto_activate();
+/// Whether both sides last agreed on just what is held now.
+#[must_use]
+pub fn is_agreed(record: &SettingsRecord) -> bool {
+    record.agreed_digest.is_some_and(|agreed| agreed == settings_digest(&record.settings))
+}
+
+/// The digest that both sides compare: it is the same exactly when they hold the same settings.
+#[must_use]
+pub fn settings_digest(settings: &Settings) -> [u8; 32] {
+    let parts = settings.parts();
+    let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+    pae::hash(&parts)
+}
+
+/// Writes the work of agreeing with the peer, once there is a way to speak to it.
+pub(super) async fn sync_soon(tx: &mut Tx, connection: &Connection) -> Done<()> {
+    use crate::domain::connection::State;
+    if connection.channel.is_some()
+        && matches!(connection.state, State::Onboarding { .. } | State::Onboarded { .. })
+    {
+        let work = Work::SyncSettings(connection.id);
+        tx.enqueue(NewJob { work, run_at: tx.now(), sealed: None }).await?;
+    }
+    Ok(())
+}
+
+fn apply(settings: &mut Settings, change: SettingsChange) -> Result<(), Refusal> {
+    let Settings { offer, choice } = settings;
+    let auto = &mut choice.auto_activate_record_producers;
+    *auto = change.auto_activate_record_producers.unwrap_or(*auto);
+    let auto = &mut choice.auto_activate_task_definitions;
+    *auto = change.auto_activate_task_definitions.unwrap_or(*auto);
+    let offered = |kind: DefinitionKind, field: &str, name: &str| {
+        if offer.of(kind).iter().any(|definition| definition.name == name) {
+            return Ok(());
         }
-        Part::Provider => {
-            let consumers = auto_activate_record_producers.is_some()
-                || auto_activate_task_definitions.is_some()
-                || active_record_producers.is_some()
-                || active_task_definitions.is_some();
-            if consumers {
-                return Err(theirs("activeRecordProducers"));
-            }
-            if let Some(definitions) = record_producers {
-                settings.offer.record_producers = checked(definitions)?;
-            }
-            if let Some(definitions) = task_definitions {
-                settings.offer.task_definitions = checked(definitions)?;
-            }
-            settings.offer.revision += 1;
+        let message = format!("The provider offers no {} of the name {name:?}.", kind.label().to_lowercase());
+        Err(Refusal::invalid(field, message).reason("NOT_OFFERED"))
+    };
+    for (kind, field, names) in [
+        (DefinitionKind::RecordProducer, "activeRecordProducers", change.active_record_producers),
+        (DefinitionKind::TaskDefinition, "activeTaskDefinitions", change.active_task_definitions),
+    ] {
+        let Some(mut names) = names else { continue };
+        names.iter().try_for_each(|name| offered(kind, field, name))?;
+        names.sort_unstable();
+        names.dedup();
+        let active = choice.active_mut(kind);
+        // The same names in another order are no change.
+        active.sort_unstable();
+        *active = names;
+    }
+    if let Some((kind, name, wanted)) = change.one {
+        offered(kind, "name", &name)?;
+        let active = choice.active_mut(kind);
+        match wanted {
+            Active::On if !active.contains(&name) => active.push(name),
+            Active::On => {}
+            Active::Off => active.retain(|one| *one != name),
         }
     }
     Ok(())
 }
 
-fn offered(names: Vec<String>, definitions: &[Definition]) -> Result<Vec<String>, Refusal> {
-    match names.iter().find(|name| !definitions.iter().any(|definition| definition.name == **name)) {
-        Some(name) => Err(Refusal::invalid("active", format!("The provider offers nothing named “{name}”."))),
-        None => Ok(names),
+fn choice_to_wire(choice: Choice) -> WireChoice {
+    let Choice {
+        revision,
+        active_record_producers,
+        active_task_definitions,
+        auto_activate_record_producers,
+        auto_activate_task_definitions,
+    } = choice;
+    WireChoice {
+        revision,
+        active_record_producers,
+        active_task_definitions,
+        auto_activate_record_producers,
+        auto_activate_task_definitions,
     }
 }
 
-fn checked(definitions: Vec<Definition>) -> Result<Vec<Definition>, Refusal> {
-    let invalid = |message: &str| Refusal::invalid("definitions", message);
-    if definitions.len() > MAX_DEFINITIONS {
-        return Err(invalid("At most 500 definitions of a kind."));
-    }
-    let mut seen = std::collections::BTreeSet::new();
-    for definition in &definitions {
-        let length = definition.name.chars().count();
-        if length == 0 || length > TEXT_LIMIT || definition.description.chars().count() > TEXT_LIMIT {
-            return Err(invalid("Names have 1 to 200 characters, descriptions at most 200."));
-        }
-        if !seen.insert(&definition.name) {
-            return Err(invalid("Names are unique."));
-        }
-    }
-    Ok(definitions)
+fn choice_from_wire(choice: WireChoice) -> Result<Choice, Refusal> {
+    let choice = Choice {
+        revision: choice.revision,
+        active_record_producers: choice.active_record_producers,
+        active_task_definitions: choice.active_task_definitions,
+        auto_activate_record_producers: choice.auto_activate_record_producers,
+        auto_activate_task_definitions: choice.auto_activate_task_definitions,
+    };
+    choice.check()?;
+    Ok(choice)
 }
 
-fn names(names: Vec<String>) -> Result<Vec<String>, Refusal> {
-    if names.len() > MAX_DEFINITIONS || names.iter().any(|name| name.chars().count() > TEXT_LIMIT) {
-        return Err(Refusal::invalid("active", "Too many or too long names."));
-    }
-    Ok(names)
+fn offer_to_wire(offer: Offer) -> Done<WireOffer> {
+    let all = |definitions: Vec<Definition>| -> Done<Vec<WireDefinition>> {
+        let definition = |one: Definition| {
+            let fields = serde_json::from_str(one.fields.as_str()).map_err(|_| Failure::Bug("fields"))?;
+            Ok(WireDefinition { name: one.name, description: one.description, version: one.version, fields })
+        };
+        definitions.into_iter().map(definition).collect()
+    };
+    Ok(WireOffer {
+        record_producers: all(offer.record_producers)?,
+        task_definitions: all(offer.task_definitions)?,
+    })
 }
 
-fn to_wire(definitions: Vec<Definition>) -> Vec<WireDefinition> {
-    definitions
-        .into_iter()
-        .map(|d| WireDefinition { name: d.name, description: d.description, version: d.version })
-        .collect()
-}
-
-fn from_wire(definitions: Vec<WireDefinition>) -> Result<Vec<Definition>, Refusal> {
-    checked(
-        definitions
-            .into_iter()
-            .map(|d| Definition { name: d.name, description: d.description, version: d.version })
-            .collect(),
-    )
-}
-
-fn settings_digest(settings: &Settings) -> [u8; 32] {
-    let parts = settings.parts();
-    let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
-    pae::hash(&parts)
+/// What another organisation offers is looked at as what somebody types here.
+fn offer_from_wire(revision: u64, offer: WireOffer) -> Result<Offer, Refusal> {
+    let all = |definitions: Vec<WireDefinition>| -> Result<Vec<Definition>, Refusal> {
+        let definition = |one: WireDefinition| {
+            let fields = field_schema::check(&one.fields)?;
+            Ok(Definition { name: one.name, description: one.description, version: one.version, fields })
+        };
+        definitions.into_iter().map(definition).collect()
+    };
+    let offer = Offer {
+        revision,
+        record_producers: all(offer.record_producers)?,
+        task_definitions: all(offer.task_definitions)?,
+    };
+    offer.check()?;
+    Ok(offer)
 }
 
 fn malformed() -> Refusal {

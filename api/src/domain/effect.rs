@@ -55,6 +55,8 @@ pub enum Work {
     Abandon(ConnectionId),
     /// Agree on the settings with the peer again.
     SyncSettings(ConnectionId),
+    /// Tell all consumers that what we publish changed.
+    Publish,
     /// Expire a registration whose link's time is over.
     ExpireRegistration(RegistrationId),
     /// Give up an attempt that is past its deadline on the provider.
@@ -76,6 +78,7 @@ impl Work {
             Self::Probe(_) => "PROBE",
             Self::Abandon(_) => "ABANDON",
             Self::SyncSettings(_) => "SYNC_SETTINGS",
+            Self::Publish => "PUBLISH",
             Self::ExpireRegistration(_) => "EXPIRE_REGISTRATION",
             Self::ExpireAttempt(_) => "EXPIRE_ATTEMPT",
             Self::Sweep => "SWEEP",
@@ -91,7 +94,7 @@ impl Work {
             Self::Phase(id) | Self::ExpireAttempt(id) => Some(id.0),
             Self::Ping(id) | Self::Probe(id) | Self::Abandon(id) | Self::SyncSettings(id) => Some(id.0),
             Self::ExpireRegistration(id) => Some(id.0),
-            Self::Letter | Self::Sweep => None,
+            Self::Letter | Self::Publish | Self::Sweep => None,
         }
     }
 
@@ -109,6 +112,7 @@ impl Work {
             ("SYNC_SETTINGS", Some(id)) => Self::SyncSettings(ConnectionId(id)),
             ("EXPIRE_REGISTRATION", Some(id)) => Self::ExpireRegistration(RegistrationId(id)),
             ("EXPIRE_ATTEMPT", Some(id)) => Self::ExpireAttempt(AttemptId(id)),
+            ("PUBLISH", None) => Self::Publish,
             ("SWEEP", None) => Self::Sweep,
             _ => return None,
         })

@@ -53,6 +53,8 @@ ids! {
     ScanId;
     /// An open matter that findings raised.
     IssueId;
+    /// Something that we publish as a provider.
+    DefinitionId;
     /// A version of a key.
     KeyId;
     /// A signed-in browser.

@@ -273,6 +273,7 @@ const fn kind_of(subject: SubjectKind) -> Option<Kind> {
         SubjectKind::Scan => Some(Kind::Scan),
         SubjectKind::Issue => Some(Kind::Issue),
         SubjectKind::Company => Some(Kind::Company),
+        SubjectKind::Definition => Some(Kind::Definition),
         SubjectKind::Account => None,
     }
 }

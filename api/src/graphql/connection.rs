@@ -5,7 +5,7 @@ use async_graphql::{Context, ID, InputObject, Object, Result, SimpleObject};
 use super::ask::{Ask, ours};
 use super::id::Kind;
 use super::issue::Issue;
-use super::load::{Directions, LatestAttempt, LatestScans, OpenIssues, Settings};
+use super::load::{Directions, LatestAttempt, LatestScans, OpenIssues};
 use super::onboarding::OnboardingAttempt;
 use super::page::{self, List, Window, cost, items_cost, list};
 use super::people::Company;
@@ -99,7 +99,7 @@ impl ConnectionRecord {
 
     /// What the two sides agreed to exchange.
     async fn settings(&self, ctx: &Context<'_>) -> Result<ConnectionSettings> {
-        Ok(ConnectionSettings(Ask::anyone(ctx)?.load.one(Settings(self.0.id)).await?.unwrap_or_default()))
+        ConnectionSettings::load(&Ask::anyone(ctx)?, &self.0).await
     }
 
     /// Its latest scans, the newest first; empty for those who may not see everything of this instance.

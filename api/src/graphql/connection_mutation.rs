@@ -6,7 +6,6 @@ use secrecy::SecretString;
 use super::ask::{Ask, check, named};
 use super::connection::ConnectionRecord;
 use super::id::Kind;
-use super::settings::{ConnectionSettings, SettingsPayload, UpdateSettingsInput};
 use crate::domain::id::{CompanyId, ConnectionId};
 
 input! {
@@ -223,21 +222,5 @@ impl ConnectionMutation {
             ask.actions.resume_connection(ask.call, id).await
         };
         Ok(ConnectionPayload::new(ask.settle(done.await)?, ConnectionRecord))
-    }
-
-    /// Changes our part of a connection's settings: what the provider offers, or what the consumer takes.
-    async fn update_settings(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "What to change.")] input: UpdateSettingsInput,
-    ) -> Result<SettingsPayload> {
-        let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
-            let id = named(Kind::Connection, "connectionId", &input.connection_id)?;
-            let (change, expected) = input.change();
-            ask.actions.update_settings(ask.call, id, change, expected).await
-        };
-        Ok(SettingsPayload::new(ask.settle(done.await)?, ConnectionSettings))
     }
 }

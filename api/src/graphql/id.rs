@@ -26,11 +26,13 @@ pub(super) enum Kind {
     User,
     /// A personal access token.
     AccessToken,
+    /// A definition that we publish.
+    Definition,
 }
 
 impl Kind {
     /// Every kind.
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Registration,
         Self::Connection,
         Self::Scan,
@@ -39,6 +41,7 @@ impl Kind {
         Self::Contact,
         Self::User,
         Self::AccessToken,
+        Self::Definition,
     ];
 
     /// The name of the type in the schema.
@@ -52,6 +55,7 @@ impl Kind {
             Self::Contact => "Contact",
             Self::User => "User",
             Self::AccessToken => "AccessToken",
+            Self::Definition => "PublishedDefinition",
         }
     }
 
@@ -66,6 +70,7 @@ impl Kind {
             Self::Contact => "contact",
             Self::User => "user",
             Self::AccessToken => "access token",
+            Self::Definition => "definition",
         }
     }
 

@@ -14,10 +14,13 @@ use super::ask::ours;
 use crate::domain::attempt::Attempt;
 use crate::domain::connection::Connection;
 use crate::domain::direction::{Evidence, Way};
-use crate::domain::id::{CompanyId, ConnectionId, IssueId, RegistrationId, ScanId, UserId};
+use crate::domain::id::{CompanyId, ConnectionId, DefinitionId, IssueId, RegistrationId, ScanId, UserId};
 use crate::domain::registration::Registration;
 use crate::domain::scan::{Scan, Subject};
-use crate::store::{Account, AttemptWork, Company, Issue, Reader, ScanResult, SettingsRecord, StoreError};
+use crate::domain::settings::Offer;
+use crate::store::{
+    Account, AttemptWork, Company, Issue, PublishedDefinition, Reader, ScanResult, SettingsRecord, StoreError,
+};
 
 /// The loaders of one request. Whoever asks for a key waits until everything that can run has asked for its own, then
 /// one of them loads for all. No time is involved, as it is in async-graphql's own loader, whose batches fall apart
@@ -135,6 +138,10 @@ pub(super) struct LatestAttempt(pub(super) ConnectionId);
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Settings(pub(super) ConnectionId);
 
+/// Key: everything that this instance publishes as a provider.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct PublishedOffer;
+
 /// Key: what a scan's checks answered.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Results(pub(super) ScanId);
@@ -215,6 +222,7 @@ by_id! {
     UserId => Account by accounts_by_id;
     ScanId => Scan by scans_by_id;
     IssueId => Issue by issues_by_id;
+    DefinitionId => PublishedDefinition by definitions_by_id;
 }
 
 /// Puts what was found under its keys, in the order in which it was found.
@@ -256,6 +264,15 @@ impl Loader<Settings> for Source {
     async fn load(&self, keys: &[Settings]) -> Result<HashMap<Settings, SettingsRecord>, Shared> {
         let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
         Ok(self.0.settings(&ids).await?.into_iter().map(|(id, record)| (Settings(id), record)).collect())
+    }
+}
+
+impl Loader<PublishedOffer> for Source {
+    type Value = Offer;
+    type Error = Shared;
+
+    async fn load(&self, _: &[PublishedOffer]) -> Result<HashMap<PublishedOffer, Offer>, Shared> {
+        Ok(HashMap::from([(PublishedOffer, self.0.offer().await?)]))
     }
 }
 

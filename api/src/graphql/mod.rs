@@ -7,6 +7,7 @@ mod change;
 mod check;
 mod connection;
 mod connection_mutation;
+mod definition;
 mod error;
 mod id;
 mod instance;
@@ -47,6 +48,8 @@ pub struct Query(
     key_health::KeyHealthQuery,
     issue::IssueQuery,
     change::ChangeQuery,
+    definition::DefinitionQuery,
+    settings::SettingsQuery,
 );
 
 /// What can be done. Each mutation takes one `input` and answers a payload with the thing or a `refusal`.
@@ -57,6 +60,8 @@ pub struct Mutation(
     registration_mutation::RegistrationMutation,
     connection_mutation::ConnectionMutation,
     scan::ScanMutation,
+    definition::DefinitionMutation,
+    settings::SettingsMutation,
 );
 
 /// The public schema.

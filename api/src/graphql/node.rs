@@ -4,6 +4,7 @@ use async_graphql::{Context, ID, Interface, Object, Result};
 
 use super::ask::Ask;
 use super::connection::ConnectionRecord;
+use super::definition::PublishedDefinition;
 use super::error;
 use super::id::{Kind, decode};
 use super::issue::Issue;
@@ -11,7 +12,7 @@ use super::page::items_cost;
 use super::people::{Company, Contact, User};
 use super::registration::Registration;
 use super::scan::Scan;
-use crate::domain::id::{CompanyId, ConnectionId, IssueId, RegistrationId, ScanId, UserId};
+use crate::domain::id::{CompanyId, ConnectionId, DefinitionId, IssueId, RegistrationId, ScanId, UserId};
 use crate::store::Account;
 
 /// The most ids that `nodes` takes.
@@ -28,6 +29,7 @@ pub(super) enum Node {
     Company(Company),
     Contact(Contact),
     User(User),
+    Definition(PublishedDefinition),
 }
 
 impl Node {
@@ -46,6 +48,9 @@ impl Node {
             Kind::Company => load.one(CompanyId(id)).await?.map(|it| Self::Company(Company(it))),
             Kind::Contact => Self::account(ask, id).await?.filter(|node| matches!(node, Self::Contact(_))),
             Kind::User => Self::account(ask, id).await?.filter(|node| matches!(node, Self::User(_))),
+            Kind::Definition => {
+                load.one(DefinitionId(id)).await?.map(|it| Self::Definition(PublishedDefinition(it)))
+            }
             Kind::AccessToken => None,
         })
     }

@@ -1,59 +1,100 @@
 //! A connection's settings: what the provider offers and what the consumer takes.
 
-use async_graphql::{ID, InputObject, Object, SimpleObject};
+use async_graphql::{Context, ID, Object, Result, SimpleObject};
 
-use crate::actions::SettingsChange;
+use super::ask::{Ask, check, named};
+use super::id::Kind;
+use super::load::{PublishedOffer, Settings};
+use super::refusal::Refusal;
+use super::words::DefinitionKind;
+use crate::actions::{Active, SettingsChange, is_agreed};
 use crate::domain::Timestamp;
+use crate::domain::connection::{Connection, Part};
+use crate::domain::id::ConnectionId;
 use crate::domain::settings as domain;
 use crate::store::SettingsRecord;
 
 /// What the two sides agreed to exchange. The provider owns what it offers, the consumer what it takes.
-pub(super) struct ConnectionSettings(pub(super) SettingsRecord);
+pub(super) struct ConnectionSettings {
+    /// Both parts; on the provider, what is published now.
+    record: SettingsRecord,
+}
+
+impl ConnectionSettings {
+    /// The settings of a connection that the caller may see.
+    pub(super) async fn load(ask: &Ask<'_>, connection: &Connection) -> Result<Self> {
+        let record = ask.load.one(Settings(connection.id)).await?.unwrap_or_default();
+        Self::complete(ask, connection.part, record).await
+    }
+
+    async fn complete(ask: &Ask<'_>, part: Part, mut record: SettingsRecord) -> Result<Self> {
+        if part == Part::Provider {
+            record.settings.offer = ask.load.one(PublishedOffer).await?.unwrap_or_default();
+        }
+        Ok(Self { record })
+    }
+
+    fn definitions(&self, kind: domain::DefinitionKind) -> Vec<Definition> {
+        let domain::Settings { offer, choice } = &self.record.settings;
+        let definition = |definition: &domain::Definition| Definition {
+            name: definition.name.clone(),
+            description: definition.description.clone(),
+            version: definition.version,
+            field_schema: definition.fields.as_str().to_owned(),
+            active: choice.active(kind).contains(&definition.name),
+        };
+        offer.of(kind).iter().map(definition).collect()
+    }
+}
 
 /// What the two sides agreed to exchange. The provider owns what it offers, the consumer what it takes.
 #[Object]
 impl ConnectionSettings {
-    /// What the consumer can send records with.
+    /// What the consumer can send records with, by name.
     async fn record_producers(&self) -> Vec<Definition> {
-        let settings = &self.0.settings;
-        Definition::all(&settings.offer.record_producers, &settings.choice.active_record_producers)
+        self.definitions(domain::DefinitionKind::RecordProducer)
     }
 
-    /// What tasks can be exchanged.
+    /// What tasks can be exchanged, by name.
     async fn task_definitions(&self) -> Vec<Definition> {
-        let settings = &self.0.settings;
-        Definition::all(&settings.offer.task_definitions, &settings.choice.active_task_definitions)
+        self.definitions(domain::DefinitionKind::TaskDefinition)
     }
 
-    /// Whether new record producers become active by themselves.
+    /// Whether record producers that the provider adds become active by themselves.
     async fn auto_activate_record_producers(&self) -> bool {
-        self.0.settings.choice.auto_activate_record_producers
+        self.record.settings.choice.auto_activate_record_producers
     }
 
-    /// Whether new task definitions become active by themselves.
+    /// Whether task definitions that the provider adds become active by themselves.
     async fn auto_activate_task_definitions(&self) -> bool {
-        self.0.settings.choice.auto_activate_task_definitions
+        self.record.settings.choice.auto_activate_task_definitions
     }
 
-    /// Revision of the provider's part; grows by one with every change of it.
+    /// Revision of the provider's part; grows by one with every change of what it publishes.
     async fn offer_revision(&self) -> u64 {
-        self.0.settings.offer.revision
+        self.record.settings.offer.revision
     }
 
-    /// Revision of the consumer's part; grows by one with every change of it.
-    async fn choice_revision(&self) -> u64 {
-        self.0.settings.choice.revision
+    /// Revision of the consumer's part; grows by one with every change of it. Give it as `expectedRevision` when you
+    /// edit.
+    async fn revision(&self) -> u64 {
+        self.record.settings.choice.revision
+    }
+
+    /// Whether both sides last agreed on just these settings.
+    async fn agreed(&self) -> bool {
+        is_agreed(&self.record)
     }
 
     /// When both sides last agreed on the same settings; null before they did.
     async fn synced_at(&self) -> Option<Timestamp> {
-        self.0.synced_at
+        self.record.synced_at
     }
 
-    /// Revision of both parts as they are stored here; give it as `expectedRevision` when you edit. 0 when nothing is
-    /// stored yet.
-    async fn revision(&self) -> i64 {
-        self.0.revision
+    /// Why the last sync did not succeed; null when it did. It is tried again by itself for a while.
+    async fn sync_failure(&self, ctx: &Context<'_>) -> Result<Option<Refusal>> {
+        let ask = Ask::anyone(ctx)?;
+        Ok(self.record.failure.clone().map(|refusal| Refusal::new(&ask, refusal)))
     }
 }
 
@@ -64,79 +105,110 @@ pub(super) struct Definition {
     name: String,
     /// What it is, for people.
     description: String,
-    /// Grows with every change of meaning.
+    /// Grows by one with every change of its fields.
     version: u32,
+    /// Its fields: JSON Schema (draft 2020-12) as JSON text.
+    field_schema: String,
     /// Whether the consumer takes it.
     active: bool,
 }
 
-impl Definition {
-    fn all(offered: &[domain::Definition], active: &[String]) -> Vec<Self> {
-        let definition = |definition: &domain::Definition| Self {
-            name: definition.name.clone(),
-            description: definition.description.clone(),
-            version: definition.version,
-            active: active.contains(&definition.name),
-        };
-        offered.iter().map(definition).collect()
+/// One field that saving would change.
+#[derive(SimpleObject)]
+pub(super) struct Difference {
+    /// The field, as the input calls it; one of a list has its name in brackets.
+    field: String,
+    /// What it holds now; null where there is nothing yet.
+    before: Option<String>,
+    /// What it would hold; null where nothing would be left.
+    after: Option<String>,
+}
+
+impl Difference {
+    pub(super) fn all(differences: Vec<domain::Difference>) -> Vec<Self> {
+        let one = |one: domain::Difference| Self { field: one.field, before: one.before, after: one.after };
+        differences.into_iter().map(one).collect()
     }
 }
 
-/// Something to offer.
-#[derive(InputObject)]
-pub(super) struct DefinitionInput {
-    /// Unique among its kind.
-    name: String,
-    /// What it is, for people.
-    description: String,
-    /// Grows with every change of meaning.
-    version: u32,
+/// What saving would change.
+#[derive(SimpleObject)]
+pub(super) struct DifferencePreview {
+    /// The fields that would change; empty when saving would change nothing, null when it would be refused.
+    differences: Option<Vec<Difference>>,
+    /// Why saving would be refused; null when it would not.
+    refusal: Option<Refusal>,
 }
 
-fn offered(definitions: Vec<DefinitionInput>) -> Vec<domain::Definition> {
-    let definition = |input: DefinitionInput| domain::Definition {
-        name: input.name,
-        description: input.description,
-        version: input.version,
-    };
-    definitions.into_iter().map(definition).collect()
+impl DifferencePreview {
+    pub(super) fn new((differences, refusal): (Option<Vec<domain::Difference>>, Option<Refusal>)) -> Self {
+        Self { differences: differences.map(Difference::all), refusal }
+    }
 }
 
 input! {
-    /// What to change of a connection's settings; what is left out stays. The provider can change what it offers, the
-    /// consumer what it takes.
+    /// What to change of the settings that the consumer chooses; what is left out stays.
     UpdateSettingsInput {
         /// The connection.
-        pub(super) connection_id: ID,
-        /// Consumer: whether new record producers become active by themselves.
+        connection_id: ID,
+        /// Whether record producers that the provider adds become active by themselves.
         auto_activate_record_producers: Option<bool>,
-        /// Consumer: whether new task definitions become active by themselves.
+        /// Whether task definitions that the provider adds become active by themselves.
         auto_activate_task_definitions: Option<bool>,
-        /// Consumer: names of all record producers that are to be active.
+        /// Names of all record producers that are to be active.
         active_record_producers: Option<Vec<String>>,
-        /// Consumer: names of all task definitions that are to be active.
+        /// Names of all task definitions that are to be active.
         active_task_definitions: Option<Vec<String>>,
-        /// Provider: all record producers to offer, 500 at most.
-        record_producers: Option<Vec<DefinitionInput>>,
-        /// Provider: all task definitions to offer, 500 at most.
-        task_definitions: Option<Vec<DefinitionInput>>,
-        /// The revision you read; another one in the meantime is refused with `CONFLICT`.
+        /// The `revision` you read; another one in the meantime is refused with `CONFLICT`.
         expected_revision: Option<i64>,
     }
 }
 
 impl UpdateSettingsInput {
-    /// The change, and the revision it is meant for.
-    pub(super) fn change(self) -> (SettingsChange, Option<i64>) {
-        let change = SettingsChange {
+    fn change(self) -> SettingsChange {
+        SettingsChange {
             auto_activate_record_producers: self.auto_activate_record_producers,
             auto_activate_task_definitions: self.auto_activate_task_definitions,
             active_record_producers: self.active_record_producers,
             active_task_definitions: self.active_task_definitions,
-            record_producers: self.record_producers.map(offered),
-            task_definitions: self.task_definitions.map(offered),
-        };
-        (change, self.expected_revision)
+            one: None,
+        }
+    }
+}
+
+input! {
+    /// Which definition to take.
+    ActivateDefinitionInput {
+        /// The connection.
+        connection_id: ID,
+        /// What it defines.
+        kind: DefinitionKind,
+        /// Its name.
+        name: String,
+        /// The `revision` of the settings you read; another one in the meantime is refused with `CONFLICT`.
+        expected_revision: Option<i64>,
+    }
+}
+
+input! {
+    /// Which definition not to take any more.
+    DeactivateDefinitionInput {
+        /// The connection.
+        connection_id: ID,
+        /// What it defines.
+        kind: DefinitionKind,
+        /// Its name.
+        name: String,
+        /// The `revision` of the settings you read; another one in the meantime is refused with `CONFLICT`.
+        expected_revision: Option<i64>,
+    }
+}
+
+input! {
+    /// The connection whose two sides are to agree again.
+    SyncConnectionSettingsInput {
+        /// The connection.
+        connection_id: ID,
     }
 }
 
@@ -145,5 +217,124 @@ payload! {
     SettingsPayload {
         /// The settings afterwards; null when it was refused.
         settings: ConnectionSettings
+    }
+}
+
+/// Queries of settings.
+#[derive(Default)]
+pub(super) struct SettingsQuery;
+
+#[Object]
+impl SettingsQuery {
+    /// What `updateSettings` would change with this input; nothing is stored.
+    #[graphql(complexity = "20 + child_complexity")]
+    async fn settings_preview(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is to be changed.")] input: UpdateSettingsInput,
+    ) -> Result<DifferencePreview> {
+        let ask = Ask::new(ctx)?;
+        let done = async {
+            let id = named(Kind::Connection, "connectionId", &input.connection_id)?;
+            let expected = input.expected_revision;
+            ask.actions.preview_settings(ask.call, id, input.change(), expected).await
+        };
+        Ok(DifferencePreview::new(ask.settle(done.await)?))
+    }
+}
+
+/// Mutations of settings.
+#[derive(Default)]
+pub(super) struct SettingsMutation;
+
+impl SettingsMutation {
+    async fn switch(
+        ask: &Ask<'_>,
+        connection: &ID,
+        (kind, name, active): (DefinitionKind, String, Active),
+        expected: Option<i64>,
+    ) -> Result<SettingsPayload> {
+        let done = async {
+            let id = named(Kind::Connection, "connectionId", connection)?;
+            let one = Some((kind.into(), name, active));
+            let change = SettingsChange { one, ..SettingsChange::default() };
+            ask.actions.update_settings(ask.call, id, change, expected).await
+        };
+        Ok(SettingsPayload::new(ask.settle(done.await)?, |record| ConnectionSettings { record }))
+    }
+}
+
+#[Object]
+impl SettingsMutation {
+    /// Changes what the consumer takes, on the consumer's instance. The provider is told by itself.
+    async fn update_settings(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What to change.")] input: UpdateSettingsInput,
+    ) -> Result<SettingsPayload> {
+        let ask = Ask::new(ctx)?;
+        let done = async {
+            check(&input)?;
+            let id = named(Kind::Connection, "connectionId", &input.connection_id)?;
+            let expected = input.expected_revision;
+            ask.actions.update_settings(ask.call, id, input.change(), expected).await
+        };
+        Ok(SettingsPayload::new(ask.settle(done.await)?, |record| ConnectionSettings { record }))
+    }
+
+    /// Takes one definition that the provider offers, on the consumer's instance.
+    async fn activate_definition(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which one.")] input: ActivateDefinitionInput,
+    ) -> Result<SettingsPayload> {
+        let ask = Ask::new(ctx)?;
+        if let Err(failure) = check(&input) {
+            return Ok(SettingsPayload::new(ask.settle(Err(failure))?, |record| ConnectionSettings {
+                record,
+            }));
+        }
+        let one = (input.kind, input.name, Active::On);
+        Self::switch(&ask, &input.connection_id, one, input.expected_revision).await
+    }
+
+    /// Takes one definition no more, on the consumer's instance.
+    async fn deactivate_definition(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which one.")] input: DeactivateDefinitionInput,
+    ) -> Result<SettingsPayload> {
+        let ask = Ask::new(ctx)?;
+        if let Err(failure) = check(&input) {
+            return Ok(SettingsPayload::new(ask.settle(Err(failure))?, |record| ConnectionSettings {
+                record,
+            }));
+        }
+        let one = (input.kind, input.name, Active::Off);
+        Self::switch(&ask, &input.connection_id, one, input.expected_revision).await
+    }
+
+    /// Lets both sides agree on the settings again, on either instance. On the consumer's, what it holds counts.
+    async fn sync_connection_settings(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Of which connection.")] input: SyncConnectionSettingsInput,
+    ) -> Result<SettingsPayload> {
+        let ask = Ask::new(ctx)?;
+        let done = async {
+            check(&input)?;
+            let id: ConnectionId = named(Kind::Connection, "connectionId", &input.connection_id)?;
+            let record = ask.actions.sync_connection_settings(ask.call, id).await?;
+            Ok((id, record))
+        };
+        let (done, refusal) = ask.settle(done.await)?;
+        let settings = match done {
+            Some((id, record)) => {
+                let part = ask.load.one(id).await?.map_or(Part::Consumer, |connection| connection.part);
+                Some(ConnectionSettings::complete(&ask, part, record).await?)
+            }
+            None => None,
+        };
+        Ok(SettingsPayload { settings, refusal })
     }
 }

@@ -127,6 +127,16 @@ mirror! {
 }
 
 mirror! {
+    /// What a definition defines.
+    DefinitionKind of "crate::domain::settings::DefinitionKind" {
+        /// What consumers can send records with.
+        RecordProducer,
+        /// What tasks can be exchanged.
+        TaskDefinition,
+    }
+}
+
+mirror! {
     /// Which way messages go.
     DirectionWay of "crate::domain::direction::Way" {
         /// We to them.
@@ -327,6 +337,8 @@ mirror! {
         Company,
         /// A contact's or user's account.
         Account,
+        /// A definition that this instance publishes as a provider.
+        Definition,
     }
 }
 

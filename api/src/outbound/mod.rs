@@ -141,7 +141,7 @@ impl Outbound {
         path: &str,
         headers: HeaderMap,
     ) -> Result<Response, OutboundError> {
-        self.send(Method::GET, origin, path, headers, Bytes::new()).await
+        self.send(Method::GET, origin, path, headers, Bytes::new(), self.config.body_limit).await
     }
 
     /// Sends `POST path` with a JSON body to `origin` and reads the whole response.
@@ -156,8 +156,26 @@ impl Outbound {
         headers: HeaderMap,
         body: &T,
     ) -> Result<Response, OutboundError> {
+        self.post_json_within(origin, path, headers, body, self.config.body_limit).await
+    }
+
+    /// Like [`Self::post_json`], for an answer of at most `limit` bytes: for the few that may be larger than what a
+    /// stranger may send.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::post_json`].
+    pub async fn post_json_within<T: Serialize + Sync + ?Sized>(
+        &self,
+        origin: &Origin,
+        path: &str,
+        mut headers: HeaderMap,
+        body: &T,
+        limit: usize,
+    ) -> Result<Response, OutboundError> {
         let body = serde_json::to_vec(body).map_err(|error| malformed(&error))?;
-        self.post(origin, path, headers, HeaderValue::from_static("application/json"), body.into()).await
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        self.send(Method::POST, origin, path, headers, body.into(), limit).await
     }
 
     /// Sends `POST path` with a body of the given type to `origin` and reads the whole response.
@@ -174,7 +192,7 @@ impl Outbound {
         body: Bytes,
     ) -> Result<Response, OutboundError> {
         headers.insert(header::CONTENT_TYPE, content_type);
-        self.send(Method::POST, origin, path, headers, body).await
+        self.send(Method::POST, origin, path, headers, body, self.config.body_limit).await
     }
 
     /// Resolves `origin` and judges its addresses, without connecting.
@@ -206,6 +224,7 @@ impl Outbound {
         path: &str,
         mut headers: HeaderMap,
         body: Bytes,
+        limit: usize,
     ) -> Result<Response, OutboundError> {
         let deadline = Instant::now() + self.config.total_timeout();
         let _turn = self.turn(origin, deadline).await?;
@@ -220,19 +239,19 @@ impl Outbound {
         let connection = capture_connection(&mut request);
         // How long a peer takes is a measurement, not a decision: the monotonic clock, whatever time our records use.
         let start = Instant::now();
-        let response = timeout_at(deadline, self.exchange(request)).await.map_err(|_| {
+        let response = timeout_at(deadline, self.exchange(request, limit)).await.map_err(|_| {
             let connected = connection.connection_metadata().is_some();
             OutboundError::timeout(if connected { Step::Http } else { Step::Tcp })
         })??;
         Ok(Response { elapsed: start.elapsed(), ..response })
     }
 
-    async fn exchange(&self, request: Request<Whole>) -> Result<Response, OutboundError> {
+    async fn exchange(&self, request: Request<Whole>, limit: usize) -> Result<Response, OutboundError> {
         let (head, body) = self.client.request(request).await.map_err(|error| failure(&error))?.into_parts();
         if head.headers.get_all(header::CONTENT_ENCODING).iter().any(|coding| coding != "identity") {
             return Err(OutboundError::http(HttpProblem::Encoding, "the response is compressed"));
         }
-        let body = response::read(body, self.config.body_limit).await?;
+        let body = response::read(body, limit).await?;
         Ok(Response { status: head.status, headers: head.headers, body, elapsed: Duration::ZERO })
     }
 

@@ -145,6 +145,20 @@ impl Peer {
         self.read(self.outbound.post_json(origin, path, headers(trace, token), body).await?)
     }
 
+    /// Sends a sealed message and reads its sealed answer, which may be as large as a message.
+    ///
+    /// # Errors
+    /// [`PeerError`].
+    pub async fn message(
+        &self,
+        origin: &Origin,
+        envelope: &wire::Envelope,
+        trace: TraceId,
+    ) -> Result<Answer<wire::Envelope>, PeerError> {
+        let (headers, limit) = (headers(trace, None), wire::MESSAGE_LIMIT);
+        self.read(self.outbound.post_json_within(origin, wire::MESSAGE, headers, envelope, limit).await?)
+    }
+
     /// Sends a form to the authorization server and reads its answer (RFC 6749, appendix B).
     ///
     /// # Errors

@@ -28,6 +28,8 @@ words! {
         Company = "COMPANY", "Company";
         /// An account.
         Account = "ACCOUNT", "Account";
+        /// A definition that we publish.
+        Definition = "DEFINITION", "Definition";
     }
 }
 

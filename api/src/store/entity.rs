@@ -234,6 +234,18 @@ tables! {
         choice: Json,
         agreed_digest: Option<Vec<u8>>,
         synced_at: Option<i64>,
+        failure: Option<Json>,
+        revision: i64,
+    }
+    definition = "definition" {
+        #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
+        kind: String,
+        name: String,
+        description: String,
+        version: i64,
+        fields: String,
+        created_at: i64,
+        updated_at: i64,
         revision: i64,
     }
     service_account = "service_account" {

@@ -68,7 +68,11 @@ impl Tx {
     pub async fn enqueue(&mut self, job: NewJob) -> Result<JobId, StoreError> {
         let id = self.uuid()?;
         let dedupe = job.work.subject().map(|subject| format!("{}:{subject}", job.work.kind()));
-        let dedupe = if job.work == Work::Sweep { Some("SWEEP".to_owned()) } else { dedupe };
+        let dedupe = match job.work {
+            // There is one of each, whatever asks for it.
+            Work::Sweep | Work::Publish => Some(job.work.kind().to_owned()),
+            _ => dedupe,
+        };
         let row = entity::job::ActiveModel {
             id: Set(id),
             kind: Set(job.work.kind().to_owned()),

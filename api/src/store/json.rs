@@ -7,7 +7,7 @@ use super::{at, ms};
 use crate::domain::attempt::{Phase, PhaseName, PhaseState};
 use crate::domain::check::Remedy;
 use crate::domain::refusal::{Refusal, RefusalCode};
-use crate::domain::settings::{Choice, Definition, Offer};
+use crate::domain::settings::{Choice, Definition, FieldSchema, Offer};
 
 pub(super) fn remedy_to(remedy: &Remedy) -> Value {
     match remedy {
@@ -29,7 +29,7 @@ pub(super) fn remedy_from(value: &Value) -> Option<Remedy> {
     Some(Remedy::Human(text("human")?))
 }
 
-fn refusal_to(refusal: &Refusal) -> Value {
+pub(super) fn refusal_to(refusal: &Refusal) -> Value {
     json!({
         "code": refusal.code.as_str(),
         "message": refusal.message,
@@ -39,7 +39,7 @@ fn refusal_to(refusal: &Refusal) -> Value {
     })
 }
 
-fn refusal_from(value: &Value) -> Option<Refusal> {
+pub(super) fn refusal_from(value: &Value) -> Option<Refusal> {
     let text = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
     Some(Refusal {
         code: RefusalCode::parse(value.get("code")?.as_str()?)?,
@@ -94,6 +94,7 @@ struct DefinitionJson {
     name: String,
     description: String,
     version: u32,
+    fields: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -118,7 +119,10 @@ pub(super) fn offer_to(offer: &Offer) -> Value {
     let all = |definitions: &[Definition]| -> Value {
         definitions
             .iter()
-            .map(|d| json!({ "name": d.name, "description": d.description, "version": d.version }))
+            .map(|d| {
+                let fields = d.fields.as_str();
+                json!({ "name": d.name, "description": d.description, "version": d.version, "fields": fields })
+            })
             .collect()
     };
     json!({
@@ -133,7 +137,12 @@ pub(super) fn offer_from(value: Value) -> Option<Offer> {
     let all = |definitions: Vec<DefinitionJson>| {
         definitions
             .into_iter()
-            .map(|d| Definition { name: d.name, description: d.description, version: d.version })
+            .map(|d| Definition {
+                name: d.name,
+                description: d.description,
+                version: d.version,
+                fields: FieldSchema::checked(d.fields),
+            })
             .collect()
     };
     Some(Offer {

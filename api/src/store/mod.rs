@@ -4,6 +4,7 @@
 mod attempt;
 mod audit;
 mod authorization;
+mod catalogue;
 mod change;
 mod connection;
 mod direction;
@@ -36,6 +37,7 @@ use tokio::sync::{Notify, watch};
 
 pub use attempt::AttemptWork;
 pub use authorization::{AuthorizationRequest, AuthorizationState};
+pub use catalogue::PublishedDefinition;
 pub use change::{Change, ChangeKind, SubjectKind};
 pub use exchange::{Handshake, StoredMessage};
 pub use idempotency::IdempotencyKey;

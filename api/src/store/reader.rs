@@ -112,7 +112,7 @@ impl Reader {
         }
     }
 
-    async fn page<E, T>(
+    pub(super) async fn page<E, T>(
         &self,
         query: Select<E>,
         id: impl ColumnTrait,

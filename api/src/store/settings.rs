@@ -8,6 +8,7 @@ use super::tx::Tx;
 use super::{StoreError, at, entity, inconsistent, json as stored, ms, unique};
 use crate::domain::Timestamp;
 use crate::domain::id::ConnectionId;
+use crate::domain::refusal::Refusal;
 use crate::domain::settings::Settings;
 use entity::{service_account, settings};
 
@@ -20,7 +21,9 @@ pub struct SettingsRecord {
     pub agreed_digest: Option<[u8; 32]>,
     /// When they did.
     pub synced_at: Option<Timestamp>,
-    /// Grows by one with every change; 0 when nothing is stored yet.
+    /// Why the last sync did not succeed; none when it did.
+    pub failure: Option<Refusal>,
+    /// Grows by one with every change of the row; 0 when nothing is stored yet.
     pub revision: i64,
 }
 
@@ -50,6 +53,11 @@ pub(super) fn from_row(row: settings::Model) -> Result<SettingsRecord, StoreErro
             .map(|d| bytes(Some(d)).ok_or_else(|| wrong("agreed_digest")))
             .transpose()?,
         synced_at: row.synced_at.map(at),
+        failure: row
+            .failure
+            .as_ref()
+            .map(|failure| stored::refusal_from(failure).ok_or_else(|| wrong("failure")))
+            .transpose()?,
         revision: row.revision,
     })
 }
@@ -79,6 +87,7 @@ impl Tx {
             choice: Set(stored::choice_to(&record.settings.choice)),
             agreed_digest: Set(record.agreed_digest.map(|digest| digest.to_vec())),
             synced_at: Set(record.synced_at.map(ms)),
+            failure: Set(record.failure.as_ref().map(stored::refusal_to)),
             revision: Set(record.revision + 1),
         };
         if record.revision == 0 {
@@ -96,6 +105,15 @@ impl Tx {
         if saved.exec(&self.txn).await?.rows_affected == 0 {
             return Err(StoreError::Conflict("settings"));
         }
+        Ok(())
+    }
+
+    /// Forgets a connection's settings.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn forget_settings(&mut self, id: ConnectionId) -> Result<(), StoreError> {
+        settings::Entity::delete_by_id(id.0).exec(&self.txn).await?;
         Ok(())
     }
 

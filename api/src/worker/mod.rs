@@ -188,6 +188,7 @@ impl Worker {
             Work::Probe(id) => self.probe(&call, id).await,
             Work::Abandon(id) => self.abandon(&call, id, job).await,
             Work::SyncSettings(id) => self.sync_settings(&call, id).await,
+            Work::Publish => Ok(self.actions.publish(&call).await?),
             Work::ExpireRegistration(id) => Ok(self.actions.expire_registration(&call, id).await?),
             Work::ExpireAttempt(id) => Ok(self.actions.expire_attempt(&call, id).await?),
             Work::Sweep => Ok(self.actions.sweep(&call).await?),

@@ -232,11 +232,18 @@ impl Worker {
 
     /// Agrees on settings again after they changed: the consumer leads, the provider nudges.
     pub(super) async fn sync_settings(&self, call: &Call, id: ConnectionId) -> Result<(), Trouble> {
-        match self.actions.part(call, id).await? {
+        let done = match self.actions.part(call, id).await? {
             Some(Part::Consumer) => self.sync(call, id).await,
             Some(Part::Provider) => self.say(call, id, "settings.sync", &json!({})).await.map(|_| ()),
-            None => Ok(()),
-        }
+            None => return Ok(()),
+        };
+        let failure = match &done {
+            Err(Trouble::Ours(Failure::Refused(refusal))) => (**refusal).clone(),
+            Err(Trouble::Peer(error)) => error.refusal(),
+            Err(Trouble::Ours(_) | Trouble::Mail(_)) | Ok(()) => return done,
+        };
+        self.actions.sync_failed(call, id, failure).await?;
+        done
     }
 
     /// Probes the outbound direction. A miss is an outcome, not a failure of the work.
@@ -277,10 +284,7 @@ impl Worker {
     ) -> Result<(Value, i64), Trouble> {
         let request = self.actions.seal_request(call, id, kind, body).await?;
         let origin = request.connection.peer.origin.clone();
-        let answer = self
-            .peer
-            .post::<wire::Envelope>(&origin, wire::MESSAGE, None, &request.envelope, call.trace)
-            .await?;
+        let answer = self.peer.message(&origin, &request.envelope, call.trace).await?;
         let value = self.actions.open_answer(call, &request, &answer.body).await?;
         if let Some(refused) = value.get("refused") {
             let refused = serde_json::from_value(refused.clone());
