@@ -100,3 +100,9 @@ impl<'a> Reader<'a> {
         if self.rest.is_empty() { Ok(()) } else { Err(Error::Malformed { what: self.what }) }
     }
 }
+
+/// An id in the text form of a UUID (RFC 9562, section 4).
+pub(crate) fn uuid_text(id: &[u8; 16]) -> String {
+    let hex = data_encoding::HEXLOWER.encode(id);
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}

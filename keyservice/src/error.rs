@@ -5,6 +5,7 @@ use crate::lifecycle::{KeyState, Operation};
 use crate::module::ModuleState;
 use crate::policy::Decision;
 use crate::ports::Millis;
+use crate::right::Right;
 
 /// A refusal or failure of the key service. No variant carries secret material.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,9 +18,9 @@ pub enum Error {
     #[error("a cryptographic primitive refused its input")]
     Primitive,
     /// The root key could not be read or created.
-    #[error("root key file {path}: {reason}")]
+    #[error("root key {path}: {reason}")]
     RootKeyUnavailable {
-        /// The file.
+        /// The file, or what stands for one.
         path: String,
         /// What the operating system said.
         reason: String,
@@ -127,6 +128,48 @@ pub enum Error {
     OtherModule {
         /// The module that was named.
         module: String,
+    },
+    /// Another version is active, and a module has one active key at most.
+    #[error("version {version} is active already")]
+    AnotherIsActive {
+        /// The other version.
+        version: u64,
+    },
+    /// No second person agreed to exactly this.
+    #[error("{right} needs the agreement of a second person to exactly this")]
+    ApprovalMismatch {
+        /// What needs it.
+        right: Right,
+    },
+    /// The keys of the module never leave.
+    #[error("the keys of the module {module} never leave")]
+    NotExportable {
+        /// The module.
+        module: String,
+    },
+    /// The keys of the module come from here alone.
+    #[error("the keys of the module {module} are made here alone")]
+    NotImportable {
+        /// The module.
+        module: String,
+    },
+    /// Key material from elsewhere is not good enough.
+    #[error("the key is refused: {why}")]
+    KeyRefused {
+        /// Why.
+        why: &'static str,
+    },
+    /// The root key to rotate to is the one in use.
+    #[error("the root key is the one in use")]
+    RootKeyUnchanged,
+    /// The last rotation of the key encryption key is not over.
+    #[error("a rotation of the key encryption key is in progress")]
+    RotationInProgress,
+    /// Keys are still wrapped under an older key encryption key.
+    #[error("{count} keys are still wrapped under an older key encryption key")]
+    StillWrapped {
+        /// How many.
+        count: u64,
     },
     /// The state of the key allows it only for a stated reason.
     #[error("a key that is {state} needs a stated reason for this")]
@@ -241,6 +284,14 @@ impl Error {
             | Self::UnknownKeyVersion { .. }
             | Self::OtherModule { .. }
             | Self::ReasonRequired { .. }
+            | Self::AnotherIsActive { .. }
+            | Self::ApprovalMismatch { .. }
+            | Self::NotExportable { .. }
+            | Self::NotImportable { .. }
+            | Self::KeyRefused { .. }
+            | Self::RootKeyUnchanged
+            | Self::RotationInProgress
+            | Self::StillWrapped { .. }
             | Self::KeyExpired { .. }
             | Self::OtherKeyVersion { .. }
             | Self::ReservedLabel
@@ -285,6 +336,14 @@ impl Error {
             Self::UnknownKeyVersion { .. } => "UNKNOWN_KEY_VERSION",
             Self::OtherModule { .. } => "OTHER_MODULE",
             Self::ReasonRequired { .. } => "REASON_REQUIRED",
+            Self::AnotherIsActive { .. } => "ANOTHER_IS_ACTIVE",
+            Self::ApprovalMismatch { .. } => "APPROVAL_MISMATCH",
+            Self::NotExportable { .. } => "NOT_EXPORTABLE",
+            Self::NotImportable { .. } => "NOT_IMPORTABLE",
+            Self::KeyRefused { .. } => "KEY_REFUSED",
+            Self::RootKeyUnchanged => "ROOT_KEY_UNCHANGED",
+            Self::RotationInProgress => "ROTATION_IN_PROGRESS",
+            Self::StillWrapped { .. } => "STILL_WRAPPED",
             Self::KeyExpired { .. } => "KEY_EXPIRED",
             Self::OtherKeyVersion { .. } => "OTHER_KEY_VERSION",
             Self::ReservedLabel => "RESERVED_LABEL",

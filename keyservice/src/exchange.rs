@@ -29,4 +29,5 @@ pub use message::{M1, M2, M3, M4, SUITE_1, VERSION_1};
 pub use pending::{ExchangeId, SealedPending};
 
 pub(crate) use pending::Exchanges;
+pub(crate) use provider::ephemeral_key;
 pub(crate) use schedule::{LinkRole, LinkSecrets};

@@ -192,6 +192,8 @@ pub struct SealedKey {
     pub destroyed_at: Option<Millis>,
     /// Whether the material may ever leave the service.
     pub exportable: bool,
+    /// Why it was suspended, revoked or marked as compromised.
+    pub reason: Option<String>,
     /// The public half, of signing keys.
     pub public: Option<Vec<u8>>,
     /// The material, wrapped under a key encryption key; empty once destroyed.
@@ -226,20 +228,17 @@ impl SealedKey {
 
     /// What the row seal authenticates: everything but itself.
     pub(crate) fn row_context(&self, instance: &[u8; 16]) -> [u8; 32] {
-        hash(&[
-            b"ks1 row",
-            &self.wrap_context(instance),
-            self.state.as_str().as_bytes(),
-            &self.state_seq.to_le_bytes(),
-            &optional(self.activated_at),
-            &optional(self.rotated_at),
-            &optional(self.deactivated_at),
-            &optional(self.expires_at),
-            &optional(self.destroyed_at),
-            &[u8::from(self.public.is_some())],
-            self.public.as_deref().unwrap_or_default(),
-            &self.wrapped,
-        ])
+        let (context, state_seq) = (self.wrap_context(instance), self.state_seq.to_le_bytes());
+        let dates =
+            [self.activated_at, self.rotated_at, self.deactivated_at, self.expires_at, self.destroyed_at]
+                .map(optional);
+        let mut parts: Vec<&[u8]> = vec![b"ks1 row", &context, self.state.as_str().as_bytes(), &state_seq];
+        parts.extend(dates.iter().map(Vec::as_slice));
+        let has_public = [u8::from(self.public.is_some())];
+        parts.extend([&has_public[..], self.public.as_deref().unwrap_or_default(), &self.wrapped]);
+        // No part at all where there is no reason, so that rows keep the seal from before there were reasons.
+        parts.extend(self.reason.as_deref().map(str::as_bytes));
+        hash(&parts)
     }
 }
 

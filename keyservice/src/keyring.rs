@@ -54,6 +54,15 @@ impl Keyring {
 
     /// The hierarchy that was sealed under `root` for `instance`.
     pub(crate) fn open(root: &RootKey, instance: [u8; 16], sealed: &SealedHierarchy) -> Result<Self, Error> {
+        Self::unseal(root, instance, sealed).map(|(keyring, _)| keyring)
+    }
+
+    /// The hierarchy, and the instance root key, which is needed only to seal it again.
+    pub(crate) fn unseal(
+        root: &RootKey,
+        instance: [u8; 16],
+        sealed: &SealedHierarchy,
+    ) -> Result<(Self, Secret), Error> {
         let mut reader = Reader::new(&sealed.bytes, HIERARCHY);
         if reader.u8()? != FORMAT {
             return Err(Error::Malformed { what: HIERARCHY });
@@ -87,7 +96,34 @@ impl Keyring {
         if !authentic || keyring.key_encryption.is_empty() {
             return Err(Error::Tampered { what: HIERARCHY });
         }
-        Ok(keyring)
+        Ok((keyring, instance_root))
+    }
+
+    /// Adds a key encryption key, which wraps from now on.
+    pub(crate) fn add_key_encryption_key(&mut self, entropy: &dyn Entropy) -> Result<(), Error> {
+        let newest = self.key_encryption.last_key_value().map_or(0, |(version, _)| *version);
+        let version = newest.checked_add(1).ok_or(Error::TooLarge { what: HIERARCHY })?;
+        self.key_encryption.insert(version, random_secret(entropy)?);
+        Ok(())
+    }
+
+    /// Forgets all key encryption keys but the newest.
+    pub(crate) fn retire_key_encryption_keys(&mut self) {
+        while self.key_encryption.len() > 1 {
+            self.key_encryption.pop_first();
+        }
+    }
+
+    /// The versions of the key encryption keys, oldest first.
+    pub(crate) fn key_encryption_keys(&self) -> Vec<u32> {
+        self.key_encryption.keys().copied().collect()
+    }
+
+    /// Whether this is a later state of the same hierarchy: the same integrity key, and no older key encryption key.
+    pub(crate) fn succeeds(&self, earlier: &Self) -> Result<bool, Error> {
+        let proof = earlier.mac("hierarchy succession", &[])?;
+        let newest = |keyring: &Self| keyring.key_encryption.last_key_value().map(|(version, _)| *version);
+        Ok(self.mac_matches("hierarchy succession", &[], &proof)? && newest(self) >= newest(earlier))
     }
 
     pub(crate) fn instance(&self) -> &[u8; 16] {
@@ -154,7 +190,8 @@ impl Keyring {
         Ok(mac_matches(&self.derived(label)?, &all, tag))
     }
 
-    fn seal_hierarchy(
+    /// The sealed form, under a root key.
+    pub(crate) fn seal_hierarchy(
         &self,
         root: &RootKey,
         instance_root: &Secret,
@@ -183,6 +220,12 @@ impl Keyring {
 
 fn level_context(instance: &[u8; 16], name: &str, version: u32) -> Vec<u8> {
     pae(&[b"ks1 hierarchy", instance, name.as_bytes(), &version.to_le_bytes()])
+}
+
+/// The version of the key encryption key that a wrap names. Not authenticated: for counting.
+pub(crate) fn wrapping_version(wrapped: &[u8]) -> Option<u32> {
+    let mut reader = Reader::new(wrapped, "wrap");
+    (reader.u8().ok()? == FORMAT).then(|| reader.u32().ok())?
 }
 
 /// `salt | ciphertext | tag`.

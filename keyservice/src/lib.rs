@@ -11,6 +11,9 @@
 //! | [`key`], [`lifecycle`] | a key as others store it, and what its state allows |
 //! | [`service`] | [`KeyService`]: generate, sign, seal, open, authenticate |
 //! | [`module`], [`usage`] | a purpose with its specification and policies; one use of a key, judged in one place |
+//! | [`versions`], [`transfer`] | the life of a module's key; keys that come from outside and that leave |
+//! | [`integrity`] | rows against the audit trail |
+//! | [`hierarchy`] | rotation of the keys above all others |
 //! | [`algorithm`] | what is made, and why anything weaker is refused |
 //! | [`identity`] | public identity keys and their input rules |
 //! | [`exchange`], [`envelope`] | KX/1: how two instances agree on keys, and the messages under them |
@@ -38,7 +41,9 @@ pub mod envelope;
 pub mod error;
 pub mod exchange;
 pub mod health;
+pub mod hierarchy;
 pub mod identity;
+pub mod integrity;
 pub mod key;
 mod keyring;
 pub mod lifecycle;
@@ -55,14 +60,18 @@ pub mod service;
 mod signing;
 #[cfg(test)]
 mod testing;
+pub mod transfer;
 pub mod usage;
+pub mod versions;
 
 pub use algorithm::Algorithm;
 pub use envelope::{Direction, Envelope, EnvelopeHeader};
 pub use error::{Blame, Error};
 pub use exchange::{ExchangeId, Floor, LinkSpec, M1, M2, M3, M4, RegistrationContext, SealedPending};
 pub use health::{Component, ComponentKind, HealthReport, HealthStatus, roll_up};
+pub use hierarchy::RewrapProgress;
 pub use identity::{Kid, PublicKey, verify, verify_jws};
+pub use integrity::{FaultyRow, LastEntry, RowFault};
 pub use key::{KeySpec, PortablePurpose, Purpose, SealedKey};
 pub use keyring::SealedHierarchy;
 pub use lifecycle::{KeyState, LifecycleVerb, Operation, Permission};
@@ -73,6 +82,8 @@ pub use ports::{Entropy, Millis, Stopwatch, SystemEntropy};
 pub use principal::{Principal, Service};
 pub use right::{Right, Rights};
 pub use role::{KeyRole, KeyRoles};
-pub use root::RootKey;
+pub use root::{RootKey, RootProvider, RootSource};
 pub use service::{KeyService, MacPurpose};
+pub use transfer::{Arrival, ImportOffer, Recipient};
 pub use usage::{Use, UseRecord, Used};
+pub use versions::{DueRotation, KeyChange, Rotation, due_rotations};

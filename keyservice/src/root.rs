@@ -1,5 +1,9 @@
 //! The root key: the one secret that is never in a database, and opens everything that is.
 
+mod source;
+
+pub use source::{RootProvider, RootSource};
+
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::Path;
@@ -56,11 +60,14 @@ impl RootKey {
     /// [`Error::RootKeyUnavailable`], [`Error::RootKeyExposed`] when group or others have any access to it,
     /// [`Error::RootKeyMalformed`] as for [`Self::parse`].
     pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
-        let path = path.as_ref();
+        Self::read_guarded(path.as_ref(), Exposure::Owner)
+    }
+
+    fn read_guarded(path: &Path, exposure: Exposure) -> Result<Self, Error> {
         let unavailable = |error| unavailable(path, &error);
         // The permissions are those of the opened file, so that it cannot be exchanged between check and use.
         let file = File::open(path).map_err(unavailable)?;
-        refuse_exposed(path, &file)?;
+        refuse_exposed(path, &file, exposure)?;
         // Longer than any valid file, so that a longer one is noticed, and never reallocated while it holds the key.
         let mut text = Zeroizing::new(Vec::with_capacity(128));
         file.take(100).read_to_end(&mut text).map_err(unavailable)?;
@@ -104,16 +111,29 @@ impl RootKey {
     }
 }
 
+/// Who may read a file with a root key.
+#[derive(Clone, Copy)]
+enum Exposure {
+    /// Its owner alone.
+    Owner,
+    /// Its group as well.
+    Group,
+}
+
 fn unavailable(path: &Path, error: &std::io::Error) -> Error {
     Error::RootKeyUnavailable { path: path.display().to_string(), reason: error.to_string() }
 }
 
 #[cfg(unix)]
-fn refuse_exposed(path: &Path, file: &File) -> Result<(), Error> {
+fn refuse_exposed(path: &Path, file: &File, exposure: Exposure) -> Result<(), Error> {
     use std::os::unix::fs::MetadataExt;
 
     let mode = file.metadata().map_err(|error| unavailable(path, &error))?.mode() & 0o777;
-    if mode & 0o077 == 0 {
+    let refused = match exposure {
+        Exposure::Owner => 0o077,
+        Exposure::Group => 0o037,
+    };
+    if mode & refused == 0 {
         Ok(())
     } else {
         Err(Error::RootKeyExposed { path: path.display().to_string(), mode })
@@ -121,7 +141,7 @@ fn refuse_exposed(path: &Path, file: &File) -> Result<(), Error> {
 }
 
 #[cfg(not(unix))]
-fn refuse_exposed(_path: &Path, _file: &File) -> Result<(), Error> {
+fn refuse_exposed(_path: &Path, _file: &File, _exposure: Exposure) -> Result<(), Error> {
     Ok(())
 }
 
@@ -135,7 +155,7 @@ mod tests {
     use crate::ports::SystemEntropy;
 
     /// A directory of the test's own, removed when it passes.
-    fn in_directory(name: &str, test: impl FnOnce(PathBuf)) {
+    pub(super) fn in_directory(name: &str, test: impl FnOnce(PathBuf)) {
         let directory = std::env::temp_dir().join(format!("keyservice-{name}-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
         test(directory.clone());

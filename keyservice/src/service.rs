@@ -18,6 +18,7 @@ use crate::pae::pae;
 use crate::ports::{Entropy, Millis, Stopwatch};
 use crate::root::RootKey;
 use crate::signing;
+use crate::transfer::Imports;
 use crate::usage::require_unexpired;
 
 /// The largest plaintext that is sealed at once, in bytes.
@@ -70,6 +71,7 @@ pub struct KeyService {
     current: RwLock<Arc<Opened>>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) exchanges: Mutex<Exchanges>,
+    pub(crate) imports: Mutex<Imports>,
     pub(crate) stopwatch: Stopwatch,
 }
 
@@ -297,6 +299,7 @@ impl KeyService {
             current: RwLock::new(Arc::new(opened)),
             entropy,
             exchanges: Mutex::new(Exchanges::default()),
+            imports: Mutex::new(Imports::default()),
             stopwatch: Arc::new(|| 0),
         }
     }
@@ -328,6 +331,11 @@ impl KeyService {
         }
     }
 
+    /// Works with another hierarchy from now on.
+    pub(crate) fn exchange_hierarchy(&self, opened: Opened) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(opened);
+    }
+
     /// Wraps material and seals the row around it.
     pub(crate) fn seal_key(
         &self,
@@ -351,6 +359,7 @@ impl KeyService {
             expires_at: spec.expires_at,
             destroyed_at: None,
             exportable: false,
+            reason: None,
             public,
             wrapped: Vec::new(),
             row_seal: [0; 32],

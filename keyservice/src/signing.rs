@@ -44,6 +44,18 @@ pub(crate) fn generate(algorithm: Algorithm, entropy: &dyn Entropy) -> Result<Pa
     }
 }
 
+/// The pair with this secret, made elsewhere.
+///
+/// # Errors
+/// [`Error::WeakKey`] when it is not a secret of the algorithm, or its public half breaks the input rules.
+pub(crate) fn take_in(algorithm: Algorithm, secret: &[u8]) -> Result<Pair, Error> {
+    match algorithm {
+        Algorithm::Ed25519 => ed25519(secret),
+        Algorithm::EcdsaP256Sha256 => ecdsa(secret),
+        _ => Err(Error::Malformed { what: "signing algorithm" }),
+    }
+}
+
 fn ed25519(seed: &[u8]) -> Result<Pair, Error> {
     let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| Error::WeakKey)?;
     let public = PublicKey::parse(pair.public_key().as_ref())?;

@@ -2,9 +2,12 @@
 
 use std::sync::{Arc, Mutex};
 
+use crate::algorithm::Algorithm;
+use crate::approval::{Agreed, Approval, Subject};
 use crate::error::Error;
 use crate::exchange::{Floor, LinkSpec, M1, M2, M3, M4, RegistrationContext, SealedPending, link_id};
-use crate::key::{KeySpec, Purpose, SealedKey};
+use crate::key::{KeySpec, PortablePurpose, Purpose, SealedKey};
+use crate::module::{ModuleChange, ModuleSpec, SealedModule, Specification};
 use crate::pae::hash;
 use crate::ports::{Entropy, Millis};
 use crate::root::RootKey;
@@ -46,6 +49,17 @@ fn service_as(byte: u8, instance: u8) -> KeyService {
     KeyService::initialise(&root, [instance; 16], Arc::new(Seeded::new(byte)), NOW).unwrap().0
 }
 
+/// The encodings of points of low order (and their non-canonical twins) that Curve25519 implementations must survive.
+pub(crate) const LOW_ORDER_X25519: [&str; 7] = [
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+    "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+];
+
 /// An active key.
 pub(crate) fn key(service: &KeyService, purpose: Purpose) -> SealedKey {
     let spec = KeySpec {
@@ -58,6 +72,25 @@ pub(crate) fn key(service: &KeyService, purpose: Purpose) -> SealedKey {
         activate: true,
     };
     service.generate(&spec, NOW).unwrap()
+}
+
+/// Proof that a second person agreed.
+pub(crate) fn agreed(subject: Subject) -> Agreed {
+    let asked = Approval::ask([60; 16], subject.clone(), "It is needed.", [61; 16], NOW).unwrap();
+    let usable_from = asked.usable_from();
+    asked.approve([62; 16], NOW).unwrap().spend(&subject, [61; 16], usable_from).unwrap().1
+}
+
+/// A published module of a manager's making.
+pub(crate) fn module(
+    service: &KeyService,
+    purpose: PortablePurpose,
+    algorithm: Algorithm,
+    specification: Specification,
+) -> SealedModule {
+    let spec = ModuleSpec { id: [30; 16], name: "room".to_owned(), purpose, algorithm, specification };
+    let draft = service.create_module(&spec, NOW).unwrap();
+    service.change_module(&draft, ModuleChange::Publish, NOW).unwrap()
 }
 
 /// An instance with its identity.

@@ -2,6 +2,8 @@
 
 use zeroize::Zeroizing;
 
+use crate::approval::{Agreed, Subject};
+use crate::codec::uuid_text;
 use crate::error::Error;
 use crate::key::SealedKey;
 use crate::lifecycle::{KeyState, Operation, Permission};
@@ -11,6 +13,7 @@ use crate::ports::{Millis, random};
 use crate::principal::Principal;
 use crate::right::Right;
 use crate::service::KeyService;
+use crate::versions::require_agreed;
 
 /// The longest reason, in characters.
 pub const MAX_REASON: usize = 500;
@@ -28,6 +31,8 @@ pub struct Use<'a> {
     pub context: &'a Context,
     /// Why a key that is compromised must be used all the same, 1 to [`MAX_REASON`] characters.
     pub reason: Option<&'a str>,
+    /// That a second person agreed to it: to [`compromised_subject`].
+    pub agreed: Option<&'a Agreed>,
     /// When.
     pub now: Millis,
 }
@@ -87,7 +92,8 @@ impl KeyService {
     /// # Errors
     /// In this order: [`Error::Tampered`] (the module), [`Error::WrongModuleState`], [`Error::WrongPurpose`],
     /// [`Error::PolicyDenied`], [`Error::NoActiveKey`] or [`Error::UnknownKeyVersion`], [`Error::OtherModule`],
-    /// [`Error::Tampered`] (the key), [`Error::WrongState`], [`Error::ReasonRequired`], [`Error::KeyExpired`].
+    /// [`Error::Tampered`] (the key), [`Error::WrongState`], [`Error::ReasonRequired`], [`Error::KeyExpired`],
+    /// [`Error::ApprovalMismatch`].
     pub fn authorise(
         &self,
         using: &Use<'_>,
@@ -121,7 +127,12 @@ impl KeyService {
         }
         let decision = match permission {
             // A right of its own, which a service never has by the policies for opening.
-            Permission::WithReason => self.require_access(using, Right::OpenCompromised)?,
+            Permission::WithReason => {
+                let subject = compromised_subject(module, key);
+                let agreed = using.agreed.ok_or(Error::ApprovalMismatch { right: subject.right })?;
+                require_agreed(agreed, &subject)?;
+                self.require_access(using, Right::OpenCompromised)?
+            }
             _ => decision,
         };
         let reason = using.reason.filter(|_| permission == Permission::WithReason).map(str::to_owned);
@@ -159,6 +170,11 @@ impl KeyService {
             Err(Error::PolicyDenied { module: module.name.clone(), decision: Box::new(decision) })
         }
     }
+}
+
+/// What a second person is asked to agree to before a key that is compromised is read with.
+pub fn compromised_subject(module: &SealedModule, key: &SealedKey) -> Subject {
+    Subject { right: Right::OpenCompromised, module: module.name.clone(), object: uuid_text(&key.id) }
 }
 
 /// The active version for what makes, the named one for what reads.

@@ -37,6 +37,7 @@ steps! {
     m0007_keys,
     m0008_authorization,
     m0009_messages,
+    m0012_key_reason,
     m0022_definition,
 }
 

@@ -313,6 +313,7 @@ tables! {
         expires_at: Option<i64>,
         destroyed_at: Option<i64>,
         exportable: bool,
+        reason: Option<String>,
         public_key: Option<Vec<u8>>,
         wrapped: Vec<u8>,
         row_seal: Vec<u8>,

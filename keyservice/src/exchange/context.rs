@@ -1,5 +1,6 @@
 //! What an exchange is bound to.
 
+use crate::codec::uuid_text;
 use crate::error::Error;
 use crate::exchange::message::{SUITE_1, VERSION_1};
 use crate::identity::PublicKey;
@@ -66,8 +67,7 @@ pub fn link_id(context: &RegistrationContext) -> [u8; 16] {
 
 /// The key module of a link: `links/` and the id in the form of a UUID.
 pub fn link_module(link: &[u8; 16]) -> String {
-    let hex = data_encoding::HEXLOWER.encode(link);
-    format!("links/{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    format!("links/{}", uuid_text(link))
 }
 
 /// The key to be made for a link.

@@ -11,17 +11,6 @@ use crate::exchange::{Floor, LinkSpec, M1, M2, RegistrationContext, SUITE_1, VER
 use crate::lifecycle::{KeyState, LifecycleVerb};
 use crate::testing::{NOW, Pair, Run, Side};
 
-/// The encodings of points of low order (and their non-canonical twins) that Curve25519 implementations must survive.
-const LOW_ORDER: [&str; 7] = [
-    "0000000000000000000000000000000000000000000000000000000000000000",
-    "0100000000000000000000000000000000000000000000000000000000000000",
-    "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
-    "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
-    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-];
-
 #[test]
 fn both_sides_end_with_the_same_keys_and_every_run_with_others() {
     let pair = Pair::new();
@@ -181,7 +170,7 @@ fn a_link_refuses_less_than_its_floor() {
 fn an_ephemeral_key_of_low_order_is_refused_in_both_directions() {
     let pair = Pair::new();
     let consumer = &pair.consumer;
-    for point in LOW_ORDER {
+    for point in crate::testing::LOW_ORDER_X25519 {
         let point: [u8; 32] = HEXLOWER.decode(point.as_bytes()).unwrap().try_into().unwrap();
         for point in [point, with_high_bit(point)] {
             let (id, m1) = consumer.service.initiate(&consumer.identity, &pair.context, 1, NOW).unwrap();

@@ -84,8 +84,13 @@ impl Room {
             versions: &self.keys,
             context: &self.context,
             reason: None,
+            agreed: None,
             now: NOW,
         }
+    }
+
+    fn agreed(&self) -> crate::approval::Agreed {
+        crate::testing::agreed(crate::usage::compromised_subject(&self.module, &self.keys[0]))
     }
 }
 
@@ -211,6 +216,13 @@ fn each_state_of_a_key_allows_what_its_table_says_and_no_more() {
         let made = room.service.module_seal(&room.using(), &[], b"x").map(|_| ());
         let read = room.service.module_open(&room.using(), &[], &sealed);
         let reasoned = Use { reason: Some("Restoring what it protected."), ..room.using() };
+        let alone = room.service.module_open(&reasoned, &[], &sealed).map(|_| ());
+        if verb == Compromise {
+            let right = Right::OpenCompromised;
+            assert_eq!(alone, Err(Error::ApprovalMismatch { right }), "nobody reads under it alone");
+        }
+        let agreed = room.agreed();
+        let reasoned = Use { agreed: Some(&agreed), ..reasoned };
         let told = room.service.module_open(&reasoned, &[], &sealed);
         (made, read.map(|used| used.record.permission), told.map(|used| used.record))
     };

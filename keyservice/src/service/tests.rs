@@ -43,7 +43,7 @@ fn the_keys_of_one_instance_are_useless_in_another() {
 
 /// A row with one field changed, for each field that a writer of the database could change.
 fn changed_rows(key: &SealedKey) -> Vec<SealedKey> {
-    let changes: [fn(&mut SealedKey); 15] = [
+    let changes: [fn(&mut SealedKey); 16] = [
         |key| key.id[0] ^= 1,
         |key| key.module.push('x'),
         |key| key.purpose = Purpose::LinkTraffic,
@@ -58,6 +58,7 @@ fn changed_rows(key: &SealedKey) -> Vec<SealedKey> {
         |key| key.expires_at = Some(NOW * 2),
         |key| key.destroyed_at = Some(NOW),
         |key| key.exportable = true,
+        |key| key.reason = Some(String::new()),
         |key| key.public = Some(Vec::new()),
     ];
     let mut rows: Vec<SealedKey> = changes

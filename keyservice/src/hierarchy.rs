@@ -1,0 +1,189 @@
+//! Rotation of the keys above all others: the root key, and the key encryption keys.
+//!
+//! Each step takes what is stored and gives what is to be stored, and the next step is seen from what is stored: who is
+//! killed between two of them goes on where the records say. Store first, adopt after.
+//!
+//! | rotation | steps |
+//! |---|---|
+//! | root key | [`KeyService::rotate_root`] → store the hierarchy → [`KeyService::adopt_under`] → put the new root key in the old one's place. In between, either root key may be the right one: [`KeyService::open_with_either`] |
+//! | key encryption key | [`KeyService::add_key_encryption_key`] → store → [`KeyService::adopt`] → [`KeyService::rewrap`] batch by batch, stored, until [`RewrapProgress`] counts none left → [`KeyService::retire_key_encryption_keys`] → store → adopt |
+//!
+//! More than one key encryption key in a hierarchy is a rotation in progress. The older ones only unwrap.
+
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::exchange::{LinkRole, SealedPending};
+use crate::key::SealedKey;
+use crate::keyring::{Keyring, SealedHierarchy, wrapping_version};
+use crate::ports::Entropy;
+use crate::root::RootKey;
+use crate::service::{KeyService, Opened};
+
+/// How far a rotation of the key encryption key is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RewrapProgress {
+    /// The version of the key encryption key that wraps.
+    pub newest: u32,
+    /// How many wraps there are.
+    pub total: u64,
+    /// How many of them an older version opens.
+    pub remaining: u64,
+}
+
+impl KeyService {
+    /// Opens the hierarchy with whichever of two root keys it was sealed under: the state in which an interrupted
+    /// rotation of the root key leaves an instance. Tells which one it was.
+    ///
+    /// # Errors
+    /// [`Error::RootKeyMismatch`] when it is neither; otherwise as [`Self::open`].
+    pub fn open_with_either(
+        roots: [&RootKey; 2],
+        instance: [u8; 16],
+        hierarchy: &SealedHierarchy,
+        entropy: &Arc<dyn Entropy>,
+    ) -> Result<(Self, usize), Error> {
+        let [first, second] = roots;
+        match Self::open(first, instance, hierarchy, entropy.clone()) {
+            Err(Error::RootKeyMismatch) => {
+                Self::open(second, instance, hierarchy, entropy.clone()).map(|service| (service, 1))
+            }
+            opened => opened.map(|service| (service, 0)),
+        }
+    }
+
+    /// The hierarchy under another root key. The instance root key and everything below keep their values, so nothing
+    /// else needs to be stored again.
+    ///
+    /// # Errors
+    /// [`Error::RootKeyUnchanged`] when it is the root key in use; [`Error::Entropy`].
+    pub fn rotate_root(&self, next: &RootKey) -> Result<SealedHierarchy, Error> {
+        let current = self.current();
+        if next.recognition(self.instance())? == current.root.recognition(self.instance())? {
+            return Err(Error::RootKeyUnchanged);
+        }
+        let (keyring, instance_root) = Keyring::unseal(&current.root, *self.instance(), &current.hierarchy)?;
+        keyring.seal_hierarchy(next, &instance_root, self.entropy.as_ref())
+    }
+
+    /// The hierarchy with one more key encryption key, which wraps from its adoption on.
+    ///
+    /// # Errors
+    /// [`Error::RotationInProgress`] when an older one was not retired yet; [`Error::Entropy`].
+    pub fn add_key_encryption_key(&self) -> Result<SealedHierarchy, Error> {
+        if self.key_encryption_keys().len() > 1 {
+            return Err(Error::RotationInProgress);
+        }
+        self.with_keyring(|keyring, entropy| keyring.add_key_encryption_key(entropy))
+    }
+
+    /// The hierarchy without the key encryption keys that nothing is wrapped under any more.
+    ///
+    /// # Errors
+    /// [`Error::StillWrapped`] when the progress says otherwise; [`Error::KeyEncryptionKeyUnknown`] when it was counted
+    /// against another version than the newest; [`Error::Entropy`].
+    pub fn retire_key_encryption_keys(&self, progress: RewrapProgress) -> Result<SealedHierarchy, Error> {
+        if progress.newest != self.newest_key_encryption_key() {
+            return Err(Error::KeyEncryptionKeyUnknown { version: progress.newest });
+        }
+        if progress.remaining > 0 {
+            return Err(Error::StillWrapped { count: progress.remaining });
+        }
+        self.with_keyring(|keyring, _| {
+            keyring.retire_key_encryption_keys();
+            Ok(())
+        })
+    }
+
+    /// Works with a stored hierarchy from now on, under the same root key. Exchanges in progress go on.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; [`Error::Tampered`] when it is not a successor of the hierarchy in use.
+    pub fn adopt(&self, hierarchy: &SealedHierarchy) -> Result<(), Error> {
+        self.adopt_under(&self.current().root, hierarchy)
+    }
+
+    /// Works with a stored hierarchy under another root key from now on.
+    ///
+    /// # Errors
+    /// As [`Self::adopt`].
+    pub fn adopt_under(&self, root: &RootKey, hierarchy: &SealedHierarchy) -> Result<(), Error> {
+        let keyring = Keyring::open(root, *self.instance(), hierarchy)?;
+        if !keyring.succeeds(&self.current().keyring)? {
+            return Err(Error::Tampered { what: "key hierarchy" });
+        }
+        self.exchange_hierarchy(Opened { keyring, root: root.duplicate(), hierarchy: hierarchy.clone() });
+        Ok(())
+    }
+
+    /// The versions of the key encryption keys, oldest first; the last one wraps.
+    pub fn key_encryption_keys(&self) -> Vec<u32> {
+        self.current().keyring.key_encryption_keys()
+    }
+
+    /// How many of these wraps ([`SealedKey::wrapped`], [`SealedPending::bytes`]) are still under an older key.
+    /// Destroyed keys have none.
+    pub fn rewrap_progress<'a>(&self, wraps: impl IntoIterator<Item = &'a [u8]>) -> RewrapProgress {
+        let newest = self.newest_key_encryption_key();
+        let mut progress = RewrapProgress { newest, total: 0, remaining: 0 };
+        for wrapped in wraps.into_iter().filter(|wrapped| !wrapped.is_empty()) {
+            progress.total += 1;
+            progress.remaining += u64::from(wrapping_version(wrapped) != Some(newest));
+        }
+        progress
+    }
+
+    /// The keys among these that change by being wrapped under the newest key encryption key. Their state and its
+    /// count stay; store each only if the row is still the one that went in.
+    ///
+    /// # Errors
+    /// [`Error::Tampered`], [`Error::KeyEncryptionKeyUnknown`], [`Error::Entropy`].
+    pub fn rewrap(&self, keys: &[SealedKey]) -> Result<Vec<SealedKey>, Error> {
+        let newest = self.newest_key_encryption_key();
+        keys.iter()
+            .filter(|key| !key.wrapped.is_empty() && wrapping_version(&key.wrapped) != Some(newest))
+            .map(|key| self.rewrap_one(key))
+            .collect()
+    }
+
+    fn rewrap_one(&self, key: &SealedKey) -> Result<SealedKey, Error> {
+        self.check_row(key)?;
+        let material = self.material_unchecked(key)?;
+        let mut next = key.clone();
+        let context = key.wrap_context(self.instance());
+        next.wrapped = self.current().keyring.wrap(self.entropy.as_ref(), "ks1 wrap", &context, &material)?;
+        next.row_seal = self.row_seal(&next)?;
+        Ok(next)
+    }
+
+    /// A pending attempt of a link's module, wrapped under the newest key encryption key.
+    ///
+    /// # Errors
+    /// As [`Self::rewrap`].
+    pub fn rewrap_pending(&self, module: &str, pending: &SealedPending) -> Result<SealedPending, Error> {
+        let provider = self.open_pending(LinkRole::Provider, module, pending);
+        let (role, plain) = match provider {
+            Ok(plain) => (LinkRole::Provider, plain),
+            Err(_) => (LinkRole::Consumer, self.open_pending(LinkRole::Consumer, module, pending)?),
+        };
+        self.seal_pending(role, module, &plain)
+    }
+
+    fn newest_key_encryption_key(&self) -> u32 {
+        self.key_encryption_keys().last().copied().unwrap_or_default()
+    }
+
+    fn with_keyring(
+        &self,
+        change: impl FnOnce(&mut Keyring, &dyn Entropy) -> Result<(), Error>,
+    ) -> Result<SealedHierarchy, Error> {
+        let current = self.current();
+        let (mut keyring, instance_root) =
+            Keyring::unseal(&current.root, *self.instance(), &current.hierarchy)?;
+        change(&mut keyring, self.entropy.as_ref())?;
+        keyring.seal_hierarchy(&current.root, &instance_root, self.entropy.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+use super::*;
+use crate::key::Purpose;
+use crate::lifecycle::LifecycleVerb;
+use crate::ports::SystemEntropy;
+use crate::testing::{NOW, Pair, Seeded, key};
+
+fn root(byte: u8) -> RootKey {
+    RootKey::from_bytes([byte; 32])
+}
+
+/// What an instance has on its disk.
+struct Disk {
+    hierarchy: SealedHierarchy,
+    keys: Vec<SealedKey>,
+    ciphertexts: Vec<Vec<u8>>,
+}
+
+fn instance() -> (KeyService, Disk) {
+    let entropy = Arc::new(Seeded::new(1));
+    let (service, hierarchy) = KeyService::initialise(&root(1), [1; 16], entropy, NOW).unwrap();
+    let mut keys = Vec::new();
+    let mut ciphertexts = Vec::new();
+    for index in 0..5 {
+        let mut data = key(&service, Purpose::DataEncryption);
+        ciphertexts.push(service.seal(&data, &[], &[index], NOW).unwrap());
+        if index == 4 {
+            for verb in [LifecycleVerb::Deactivate, LifecycleVerb::Destroy] {
+                data = service.transition(&data, verb, NOW).unwrap();
+            }
+        }
+        keys.push(data);
+    }
+    (service, Disk { hierarchy, keys, ciphertexts })
+}
+
+/// After a restart with whichever of the root keys is there.
+fn restart(disk: &Disk, roots: [u8; 2]) -> (KeyService, usize) {
+    let [first, second] = roots.map(root);
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    KeyService::open_with_either([&first, &second], [1; 16], &disk.hierarchy, &entropy).unwrap()
+}
+
+fn everything_opens(service: &KeyService, disk: &Disk) {
+    for (index, (key, ciphertext)) in disk.keys.iter().zip(&disk.ciphertexts).take(4).enumerate() {
+        let plain = service.open_sealed(key, &[], ciphertext, NOW).unwrap();
+        assert_eq!(plain, [u8::try_from(index).unwrap()]);
+    }
+    assert!(disk.keys.iter().all(|key| service.check_row(key).is_ok()));
+}
+
+#[test]
+fn a_root_rotation_killed_at_each_step_loses_nothing() {
+    let (service, mut disk) = instance();
+    let rotated = service.rotate_root(&root(2)).unwrap();
+    // Killed before it is stored: the old root key is right.
+    assert_eq!(restart(&disk, [1, 2]).1, 0);
+    everything_opens(&restart(&disk, [1, 2]).0, &disk);
+
+    disk.hierarchy = rotated;
+    // Killed after it is stored: the new one is, wherever it lies.
+    assert_eq!(restart(&disk, [1, 2]).1, 1);
+    everything_opens(&restart(&disk, [1, 2]).0, &disk);
+
+    service.adopt_under(&root(2), &disk.hierarchy).unwrap();
+    everything_opens(&service, &disk);
+    let entropy = Arc::new(SystemEntropy);
+    let old = KeyService::open(&root(1), [1; 16], &disk.hierarchy, entropy).err();
+    assert_eq!(old, Some(Error::RootKeyMismatch), "nothing is left under the old root key");
+    assert_eq!(service.rotate_root(&root(2)).err(), Some(Error::RootKeyUnchanged));
+}
+
+#[test]
+fn a_rotation_of_the_key_encryption_key_killed_at_each_step_loses_nothing_and_leaves_nothing() {
+    let (_, mut disk) = instance();
+    let wraps = |disk: &Disk| disk.keys.iter().map(|key| key.wrapped.clone()).collect::<Vec<_>>();
+    let progress =
+        |service: &KeyService, disk: &Disk| service.rewrap_progress(wraps(disk).iter().map(Vec::as_slice));
+    // Each turn is another process: it sees from the disk what comes next, does that one step, and is killed.
+    for step in 0..20 {
+        let (service, _) = restart(&disk, [1, 1]);
+        everything_opens(&service, &disk);
+        let now = progress(&service, &disk);
+        match service.key_encryption_keys().as_slice() {
+            [1] => disk.hierarchy = service.add_key_encryption_key().unwrap(),
+            [1, 2] if now.remaining > 0 => {
+                assert_eq!(
+                    service.retire_key_encryption_keys(now).err(),
+                    Some(Error::StillWrapped { count: now.remaining })
+                );
+                assert_eq!(service.add_key_encryption_key().err(), Some(Error::RotationInProgress));
+                let next = disk.keys.iter_mut().find_map(|key| {
+                    let changed = service.rewrap(std::slice::from_ref(key)).unwrap().pop();
+                    changed.map(|changed| (key, changed))
+                });
+                let (row, changed) = next.expect("some are left");
+                assert_eq!((row.state, row.state_seq), (changed.state, changed.state_seq));
+                *row = changed;
+                assert_eq!(progress(&service, &disk).remaining, now.remaining - 1);
+            }
+            [1, 2] => disk.hierarchy = service.retire_key_encryption_keys(now).unwrap(),
+            [2] => {
+                // One for adding, four for the keys with material, one for retiring.
+                assert_eq!(step, 6);
+                assert_eq!(now, RewrapProgress { newest: 2, total: 4, remaining: 0 });
+                return;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("the rotation never ended");
+}
+
+#[test]
+fn a_rotation_goes_on_while_the_service_works() {
+    let (service, mut disk) = instance();
+    disk.hierarchy = service.add_key_encryption_key().unwrap();
+    service.adopt(&disk.hierarchy).unwrap();
+    let young = key(&service, Purpose::DataEncryption);
+    assert_eq!(wrapping_version(&young.wrapped), Some(2));
+    everything_opens(&service, &disk);
+    for changed in service.rewrap(&disk.keys.clone()).unwrap() {
+        let row = disk.keys.iter_mut().find(|key| key.wrapped != changed.wrapped && key.id == changed.id);
+        assert!(row.is_some());
+    }
+    let keys: Vec<SealedKey> = disk
+        .keys
+        .iter()
+        .map(|key| service.rewrap(std::slice::from_ref(key)).unwrap().pop().unwrap_or_else(|| key.clone()))
+        .collect();
+    disk.keys = keys;
+    let progress = service.rewrap_progress(disk.keys.iter().map(|key| key.wrapped.as_slice()));
+    disk.hierarchy = service.retire_key_encryption_keys(progress).unwrap();
+    service.adopt(&disk.hierarchy).unwrap();
+    everything_opens(&service, &disk);
+    assert_eq!(service.key_encryption_keys(), [2]);
+}
+
+#[test]
+fn a_pending_attempt_survives_a_rotation_of_the_key_encryption_key() {
+    let pair = Pair::new();
+    let (provider, consumer) = (&pair.provider.service, &pair.consumer.service);
+    let run = pair.run(1);
+    for (service, pending) in [(provider, &run.provider_pending), (consumer, &run.consumer_pending)] {
+        service.adopt(&service.add_key_encryption_key().unwrap()).unwrap();
+        let rewrapped = service.rewrap_pending(&pair.link(1).module(), pending).unwrap();
+        assert_eq!(service.rewrap_progress([rewrapped.bytes.as_slice()]).remaining, 0);
+        let elsewhere = service.rewrap_pending("links/other", pending);
+        assert_eq!(elsewhere.err(), Some(Error::Tampered { what: "pending attempt" }));
+    }
+    let pending = provider.rewrap_pending(&pair.link(1).module(), &run.provider_pending).unwrap();
+    assert!(pair.confirm(&pending, &run.m3).is_ok());
+}
+
+#[test]
+fn a_hierarchy_of_another_making_is_not_adopted() {
+    let (service, _) = instance();
+    let entropy = Arc::new(Seeded::new(9));
+    let (_, foreign) = KeyService::initialise(&root(1), [1; 16], entropy, NOW).unwrap();
+    assert_eq!(service.adopt(&foreign), Err(Error::Tampered { what: "key hierarchy" }));
+}
+
+#[test]
+fn a_changed_key_is_not_rewrapped() {
+    let (service, disk) = instance();
+    service.adopt(&service.add_key_encryption_key().unwrap()).unwrap();
+    let mut key = disk.keys[0].clone();
+    key.state_seq += 1;
+    assert_eq!(service.rewrap(&[key]), Err(Error::Tampered { what: "key" }));
+}
