@@ -1,6 +1,7 @@
 //! The primitives, each in one place and over one encoding: HMAC-SHA256, HKDF-SHA256, AES-256-GCM under one-time keys.
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use ring::agreement::{EphemeralPrivateKey, UnparsedPublicKey, X25519, agree_ephemeral};
 use ring::hkdf::{HKDF_SHA256, KeyType, Prk};
 use ring::hmac::{self, HMAC_SHA256};
 use secrecy::{ExposeSecret, SecretBox};
@@ -120,6 +121,18 @@ pub(crate) fn aes_256_gcm_open(
         .len();
     buffer.truncate(len);
     Ok(buffer)
+}
+
+/// Agrees on a secret (RFC 7748, 6.1), which exists only while `derive` runs.
+///
+/// # Errors
+/// [`Error::WeakEphemeral`] when the peer's point is of low order: the agreement would be known to everybody.
+pub(crate) fn x25519<T>(
+    own: EphemeralPrivateKey,
+    peer: &[u8; 32],
+    derive: impl FnOnce(&[u8]) -> Result<T, Error>,
+) -> Result<T, Error> {
+    agree_ephemeral(own, &UnparsedPublicKey::new(&X25519, peer), derive).map_err(|_| Error::WeakEphemeral)?
 }
 
 fn one_time_key(

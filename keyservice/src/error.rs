@@ -17,6 +17,12 @@ pub enum Error {
     /// A cryptographic primitive refused input that this crate believed valid.
     #[error("a cryptographic primitive refused its input")]
     Primitive,
+    /// A primitive does not give its published answer: the machine or the program computes wrongly.
+    #[error("{primitive} does not give its known answer")]
+    KnownAnswer {
+        /// The primitive.
+        primitive: &'static str,
+    },
     /// The root key could not be read or created.
     #[error("root key {path}: {reason}")]
     RootKeyUnavailable {
@@ -265,6 +271,7 @@ impl Error {
         match self {
             Self::Entropy
             | Self::Primitive
+            | Self::KnownAnswer { .. }
             | Self::RootKeyUnavailable { .. }
             | Self::RootKeyExposed { .. }
             | Self::RootKeyMalformed
@@ -318,6 +325,7 @@ impl Error {
         match self {
             Self::Entropy => "ENTROPY",
             Self::Primitive => "PRIMITIVE",
+            Self::KnownAnswer { .. } => "KNOWN_ANSWER",
             Self::RootKeyUnavailable { .. } => "ROOT_KEY_UNAVAILABLE",
             Self::RootKeyExposed { .. } => "ROOT_KEY_EXPOSED",
             Self::RootKeyMalformed => "ROOT_KEY_MALFORMED",

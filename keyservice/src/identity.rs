@@ -169,20 +169,9 @@ mod tests {
 
     use super::*;
 
-    /// Every encoding of a point of small order, canonical or not; the sign bit is set as well by the test.
-    const WEAK: [&str; 7] = [
-        "0000000000000000000000000000000000000000000000000000000000000000",
-        "0100000000000000000000000000000000000000000000000000000000000000",
-        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
-        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
-        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-    ];
-
     #[test]
     fn weak_keys_are_refused_in_every_encoding() {
-        for text in WEAK {
+        for text in crate::testing::SMALL_ORDER_ED25519 {
             let mut key = HEXLOWER.decode(text.as_bytes()).unwrap();
             assert_eq!(PublicKey::parse(&key), Err(Error::WeakKey), "{text}");
             key[31] |= 0x80;

@@ -46,6 +46,7 @@ pub mod identity;
 pub mod integrity;
 pub mod key;
 mod keyring;
+mod known_answers;
 pub mod lifecycle;
 pub mod module;
 mod operations;
@@ -53,6 +54,8 @@ pub mod pae;
 pub mod policy;
 pub mod ports;
 pub mod principal;
+#[cfg(test)]
+mod properties;
 pub mod right;
 pub mod role;
 pub mod root;
@@ -62,13 +65,15 @@ mod signing;
 mod testing;
 pub mod transfer;
 pub mod usage;
+#[cfg(test)]
+mod vectors;
 pub mod versions;
 
 pub use algorithm::Algorithm;
 pub use envelope::{Direction, Envelope, EnvelopeHeader};
 pub use error::{Blame, Error};
 pub use exchange::{ExchangeId, Floor, LinkSpec, M1, M2, M3, M4, RegistrationContext, SealedPending};
-pub use health::{Component, ComponentKind, HealthReport, HealthStatus, roll_up};
+pub use health::{AuditMeasure, Component, ComponentKind, HealthReport, HealthStatus, Records, roll_up};
 pub use hierarchy::RewrapProgress;
 pub use identity::{Kid, PublicKey, verify, verify_jws};
 pub use integrity::{FaultyRow, LastEntry, RowFault};

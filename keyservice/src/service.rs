@@ -13,6 +13,7 @@ use crate::exchange::Exchanges;
 use crate::identity::{labelled, require_signing_input};
 use crate::key::{KeySpec, Purpose, SealedKey};
 use crate::keyring::{Keyring, SealedHierarchy, open_blob, seal_blob};
+use crate::known_answers;
 use crate::lifecycle::{KeyState, LifecycleVerb, Operation, Permission};
 use crate::pae::pae;
 use crate::ports::{Entropy, Millis, Stopwatch};
@@ -73,6 +74,8 @@ pub struct KeyService {
     pub(crate) exchanges: Mutex<Exchanges>,
     pub(crate) imports: Mutex<Imports>,
     pub(crate) stopwatch: Stopwatch,
+    /// When the known answers were last right.
+    answered_at: Mutex<Option<Millis>>,
 }
 
 /// The hierarchy in both forms, and what opens it.
@@ -93,13 +96,14 @@ impl KeyService {
     /// Makes the hierarchy of a new instance; the caller stores the sealed form.
     ///
     /// # Errors
-    /// [`Error::Entropy`].
+    /// [`Error::Entropy`]; [`Error::KnownAnswer`] when a primitive does not give its published value.
     pub fn initialise(
         root: &RootKey,
         instance: [u8; 16],
         entropy: Arc<dyn Entropy>,
         now: Millis,
     ) -> Result<(Self, SealedHierarchy), Error> {
+        known_answers::check()?;
         let (keyring, sealed) = Keyring::create(root, instance, entropy.as_ref(), now)?;
         Ok((Self::around(keyring, root, sealed.clone(), entropy), sealed))
     }
@@ -108,13 +112,14 @@ impl KeyService {
     ///
     /// # Errors
     /// [`Error::RootKeyMismatch`] for another root key or instance, [`Error::Tampered`] or [`Error::Malformed`] for a
-    /// damaged hierarchy.
+    /// damaged hierarchy; [`Error::KnownAnswer`] as for [`Self::initialise`].
     pub fn open(
         root: &RootKey,
         instance: [u8; 16],
         hierarchy: &SealedHierarchy,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, Error> {
+        known_answers::check()?;
         Ok(Self::around(Keyring::open(root, instance, hierarchy)?, root, hierarchy.clone(), entropy))
     }
 
@@ -301,7 +306,19 @@ impl KeyService {
             exchanges: Mutex::new(Exchanges::default()),
             imports: Mutex::new(Imports::default()),
             stopwatch: Arc::new(|| 0),
+            answered_at: Mutex::new(None),
         }
+    }
+
+    /// Whether the known answers were asked for too long ago, or never.
+    pub(crate) fn known_answers_are_due(&self, now: Millis) -> bool {
+        let answered_at = *self.answered_at.lock().unwrap_or_else(PoisonError::into_inner);
+        !answered_at.is_some_and(|at| (at..at.saturating_add(known_answers::BELIEVED)).contains(&now))
+    }
+
+    /// The known answers were right.
+    pub(crate) fn note_known_answers(&self, now: Millis) {
+        *self.answered_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
     }
 
     /// The instance that this is the key service of.

@@ -60,6 +60,17 @@ pub(crate) const LOW_ORDER_X25519: [&str; 7] = [
     "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
 ];
 
+/// Every encoding of a point of small order of Ed25519, canonical or not; the sign bit is to be set as well.
+pub(crate) const SMALL_ORDER_ED25519: [&str; 7] = [
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+];
+
 /// An active key.
 pub(crate) fn key(service: &KeyService, purpose: Purpose) -> SealedKey {
     let spec = KeySpec {

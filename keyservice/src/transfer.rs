@@ -19,14 +19,14 @@
 use std::collections::HashMap;
 use std::sync::PoisonError;
 
-use ring::agreement::{EphemeralPrivateKey, UnparsedPublicKey, X25519, agree_ephemeral};
+use ring::agreement::EphemeralPrivateKey;
 use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
 use crate::algorithm::Algorithm;
 use crate::approval::{Agreed, Subject};
 use crate::codec::{Reader, uuid_text};
-use crate::crypto::{aes_256_gcm_open, aes_256_gcm_seal, expand_raw, extract};
+use crate::crypto::{aes_256_gcm_open, aes_256_gcm_seal, expand_raw, extract, x25519};
 use crate::error::Error;
 use crate::exchange::ephemeral_key;
 use crate::key::{PortablePurpose, SealedKey};
@@ -280,7 +280,7 @@ fn agree(
     ephemeral: &[u8; 32],
 ) -> Result<KeyAndNonce, Error> {
     let salt = hash(&[b"ks1 transfer", recipient, ephemeral]);
-    agree_ephemeral(private, &UnparsedPublicKey::new(&X25519, peer), |shared| {
+    x25519(private, peer, |shared| {
         let mut okm = Zeroizing::new([0; 44]);
         let info = pae(&[b"ks1 transfer key"]);
         expand_raw(extract(&salt, shared).expose_secret(), &info, okm.as_mut())?;
@@ -289,7 +289,6 @@ fn agree(
         nonce.copy_from_slice(&okm[32..]);
         Ok((key, nonce))
     })
-    .map_err(|_| Error::WeakEphemeral)?
 }
 
 /// Material from outside, by the rules of its algorithm.

@@ -1,8 +1,9 @@
 //! The provider's half: answers M1 with M2, and M3 with M4.
 
-use ring::agreement::{EphemeralPrivateKey, UnparsedPublicKey, X25519, agree_ephemeral};
+use ring::agreement::{EphemeralPrivateKey, X25519};
 use ring::rand::SystemRandom;
 
+use crate::crypto::x25519;
 use crate::error::Error;
 use crate::exchange::context::{Floor, LinkSpec, RegistrationContext, link_id, link_module};
 use crate::exchange::message::{M1, M2, M3, M4, SUITE_1, VERSION_1};
@@ -155,8 +156,7 @@ pub(crate) fn ephemeral_key() -> Result<(EphemeralPrivateKey, [u8; 32]), Error> 
 
 /// Agrees with a peer; ring refuses peers whose key gives the all-zero secret.
 pub(crate) fn agree_with(own: EphemeralPrivateKey, peer: &[u8; 32], th2: &[u8; 32]) -> Result<Agreed, Error> {
-    agree_ephemeral(own, &UnparsedPublicKey::new(&X25519, peer), |shared| agree(th2, shared))
-        .map_err(|_| Error::WeakEphemeral)?
+    x25519(own, peer, |shared| agree(th2, shared))
 }
 
 pub(crate) fn require(holds: bool, what: &'static str) -> Result<(), Error> {

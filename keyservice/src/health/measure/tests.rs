@@ -2,11 +2,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
-use crate::key::KeySpec;
+use crate::health::AuditMeasure;
+use crate::key::{KeySpec, PortablePurpose};
 use crate::lifecycle::LifecycleVerb;
+use crate::module::{SealedModule, Specification};
 use crate::ports::Entropy;
 use crate::root::RootKey;
-use crate::testing::{NOW, Pair, key, service};
+use crate::testing::{NOW, Pair, key, module, service};
 
 fn component(critical: bool, status: HealthStatus) -> Component {
     Component {
@@ -61,7 +63,11 @@ fn a_whole_instance_is_operational() {
             "INTEGRITY_KEY",
             "IDENTITY_SIGNING_KEY",
             "ENTROPY",
+            "KNOWN_ANSWERS",
             "CLOCK",
+            "POLICY_ENGINE",
+            "AUDIT_CHAIN",
+            "ROTATION_SCHEDULE",
             "links/e9fafd44-2e96-6a5e-c28a-b8904e4dce6e",
             "tests/DATA_ENCRYPTION",
             "tests/IDENTITY_SIGNING"
@@ -131,4 +137,85 @@ fn a_stuck_source_of_randomness_is_found() {
     let root = RootKey::from_bytes([1; 32]);
     let (service, _) = KeyService::initialise(&root, [1; 16], Arc::new(Stuck), NOW).unwrap();
     assert_eq!(code(&service, &[], NOW, ComponentKind::Entropy), "ENTROPY");
+}
+
+/// The report of an instance with an identity, over modules and what is known of the audit trail.
+fn report(
+    modules: &[SealedModule],
+    keys: &[SealedKey],
+    audit: Option<&AuditMeasure>,
+    now: Millis,
+) -> HealthReport {
+    let service = service(1);
+    let mut all = vec![key(&service, Purpose::IdentitySigning)];
+    all.extend_from_slice(keys);
+    service.health_of(&Records { modules, keys: &all, audit }, now)
+}
+
+fn part(report: &HealthReport, kind: ComponentKind) -> (HealthStatus, &'static str) {
+    let part = report.components.iter().find(|part| part.component == kind).unwrap();
+    (part.status, part.code)
+}
+
+#[test]
+fn a_broken_or_unsigned_audit_trail_is_reported() {
+    let of =
+        |audit: Option<AuditMeasure>| part(&report(&[], &[], audit.as_ref(), NOW), ComponentKind::AuditChain);
+    let whole = AuditMeasure { entries: 9, fault: None, unsigned: false };
+    assert_eq!(of(None), (HealthStatus::Disabled, "NOT_MEASURED"));
+    assert_eq!(of(Some(whole.clone())), (HealthStatus::Operational, "OK"));
+    let unsigned = AuditMeasure { unsigned: true, ..whole.clone() };
+    assert_eq!(of(Some(unsigned)), (HealthStatus::Degraded, "CHECKPOINT_OVERDUE"));
+    let broken = AuditMeasure { fault: Some("Entry 7 was changed.".to_owned()), ..whole };
+    assert_eq!(of(Some(broken)), (HealthStatus::Malfunction, "AUDIT_CHAIN_BROKEN"));
+}
+
+#[test]
+fn every_published_module_is_tested_by_its_name_whatever_its_algorithm() {
+    let service = service(1);
+    for (purpose, algorithm) in [
+        (PortablePurpose::Sealing, Algorithm::Aes256Gcm),
+        (PortablePurpose::Signing, Algorithm::EcdsaP256Sha256),
+        (PortablePurpose::Authentication, Algorithm::HmacSha384),
+    ] {
+        let module = module(&service, purpose, algorithm, Specification::STRICT);
+        let none = report(std::slice::from_ref(&module), &[], None, NOW);
+        assert_eq!(part(&none, ComponentKind::ModuleSelfTest).1, "NO_ACTIVE_KEY");
+
+        let active = service.rotate(&module, &[], [1; 16], NOW).unwrap().made;
+        let modules = [module];
+        let whole = report(&modules, std::slice::from_ref(&active), None, NOW);
+        let tested: Vec<_> = whole.components.iter().filter_map(|part| part.module.as_deref()).collect();
+        assert_eq!(tested, ["room", "tests/IDENTITY_SIGNING"]);
+        assert_eq!(whole.status, HealthStatus::Operational, "{whole:#?}");
+
+        let mut spoilt = active;
+        spoilt.wrapped[60] ^= 1;
+        let broken = report(&modules, &[spoilt], None, NOW);
+        assert_eq!(part(&broken, ComponentKind::IntegrityKey), (HealthStatus::Malfunction, "TAMPERED"));
+        assert_eq!(part(&broken, ComponentKind::ModuleSelfTest), (HealthStatus::Malfunction, "TAMPERED"));
+    }
+}
+
+#[test]
+fn an_overdue_rotation_degrades_once_the_schedule_had_its_time() {
+    let service = service(1);
+    let hour = crate::module::SHORTEST_PERIOD;
+    let specification = Specification { rotation_period: Some(hour), ..Specification::STRICT };
+    let module = module(&service, PortablePurpose::Sealing, Algorithm::Aes256Gcm, specification);
+    let keys = [service.rotate(&module, &[], [1; 16], NOW).unwrap().made];
+    let modules = [module];
+    let at = |now| part(&report(&modules, &keys, None, now), ComponentKind::RotationSchedule);
+    assert_eq!(at(NOW + 2 * hour - 1), (HealthStatus::Operational, "OK"));
+    assert_eq!(at(NOW + 2 * hour), (HealthStatus::Degraded, "ROTATION_OVERDUE"));
+}
+
+#[test]
+fn a_module_whose_policies_were_changed_is_found() {
+    let service = service(1);
+    let mut module = module(&service, PortablePurpose::Sealing, Algorithm::Aes256Gcm, Specification::STRICT);
+    module.specification.default_decision = DefaultDecision::Track;
+    let report = report(&[module], &[], None, NOW);
+    assert_eq!(part(&report, ComponentKind::IntegrityKey), (HealthStatus::Malfunction, "TAMPERED"));
+    assert_eq!(report.status, HealthStatus::Malfunction);
 }

@@ -1,0 +1,354 @@
+//! The measurements themselves.
+
+use std::collections::BTreeMap;
+
+use secrecy::ExposeSecret;
+
+use super::{Component, ComponentKind, Finding, HealthReport, HealthStatus, Records, roll_up};
+use crate::algorithm::Algorithm;
+use crate::error::Error;
+use crate::exchange::LinkSecrets;
+use crate::identity::labelled;
+use crate::key::{Purpose, SealedKey};
+use crate::keyring::Keyring;
+use crate::known_answers;
+use crate::lifecycle::{KeyState, Operation};
+use crate::module::ModuleState;
+use crate::operations::{hmac_check, hmac_tag};
+use crate::policy::{AccessPolicy, Context, DefaultDecision, Effect, Matcher, decide};
+use crate::ports::{Millis, random};
+use crate::principal::{Principal, Service};
+use crate::right::{Right, Rights};
+use crate::service::KeyService;
+use crate::signing;
+use crate::versions::due_rotations;
+
+/// A key that expires sooner than this is reported, in milliseconds.
+const EXPIRY_NOTICE: Millis = 7 * 24 * 60 * 60 * 1000;
+/// How far the clock may be behind a date that it gave earlier, in milliseconds.
+const CLOCK_TOLERANCE: Millis = 5 * 60 * 1000;
+/// How long after it is due a rotation is reported, in milliseconds.
+const ROTATION_TOLERANCE: Millis = 60 * 60 * 1000;
+/// How many keys of one module are used in one report; each report takes others, until all had their turn.
+const KEYS_AT_ONCE: usize = 64;
+/// How often reports are made, in milliseconds; decides whose turn it is.
+const REPORT_PERIOD: Millis = 15_000;
+const SELF_TEST: &str = "ks1 self-test";
+
+impl KeyService {
+    /// Measures the service over the keys on record, without modules and without the audit trail.
+    pub fn health(&self, keys: &[SealedKey], now: Millis) -> HealthReport {
+        self.health_of(&Records { modules: &[], keys, audit: None }, now)
+    }
+
+    /// Measures everything. Each published module is tested with its active keys; keys of no module are tested by the
+    /// name that they carry.
+    pub fn health_of(&self, records: &Records<'_>, now: Millis) -> HealthReport {
+        let keys = records.keys;
+        let mut components = vec![
+            self.measure(ComponentKind::RootKey, None, now, || {
+                Finding::of(
+                    self.test_root_key(),
+                    "The root key opens the hierarchy.",
+                    "Give the service the root key that the hierarchy was made with.",
+                )
+            }),
+            self.measure(ComponentKind::KeyEncryptionKey, None, now, || {
+                Finding::of(
+                    self.test_wrap(),
+                    "Material can be wrapped and unwrapped.",
+                    "Restore the key hierarchy from a backup.",
+                )
+            }),
+            self.measure(ComponentKind::IntegrityKey, None, now, || {
+                Finding::of(
+                    self.test_rows(records),
+                    "Every module and key on record is as this service wrote it.",
+                    "Somebody changed a row on record: restore it from a backup, and find out who.",
+                )
+            }),
+            self.measure(ComponentKind::IdentitySigningKey, None, now, || self.test_identity(keys, now)),
+            self.measure(ComponentKind::Entropy, None, now, || {
+                Finding::of(
+                    self.test_entropy(),
+                    "The source of randomness delivers.",
+                    "Repair the random number source of the host.",
+                )
+            }),
+            self.measure(ComponentKind::KnownAnswers, None, now, || {
+                Finding::of(
+                    self.test_known_answers(now),
+                    "Every primitive gives its known answer.",
+                    "The processor or the program computes wrongly: move the instance to another host.",
+                )
+            }),
+            self.measure(ComponentKind::Clock, None, now, || self.test_clock(keys, now)),
+            self.measure(ComponentKind::PolicyEngine, None, now, || {
+                Finding::of(
+                    self.test_policy_engine(records),
+                    "Access policies decide as they should.",
+                    "Restore the access policies of the module, or the program.",
+                )
+            }),
+            self.measure(ComponentKind::AuditChain, None, now, || test_audit_chain(records)),
+            self.measure(ComponentKind::RotationSchedule, None, now, || test_schedule(records, now)),
+        ];
+        for (module, keys) in by_module(records) {
+            components.push(
+                self.measure(ComponentKind::ModuleSelfTest, Some(module), now, || {
+                    self.test_module(&keys, now)
+                }),
+            );
+        }
+        HealthReport { status: roll_up(&components), components, measured_at: now }
+    }
+
+    fn measure(
+        &self,
+        component: ComponentKind,
+        module: Option<&str>,
+        now: Millis,
+        test: impl FnOnce() -> Finding,
+    ) -> Component {
+        let begun = (self.stopwatch)();
+        let Finding { status, code, message, remedy } = test();
+        Component {
+            component,
+            module: module.map(str::to_owned),
+            critical: component.is_critical(),
+            status,
+            code,
+            message,
+            remedy,
+            measured_at: now,
+            took_micros: (self.stopwatch)().saturating_sub(begun),
+        }
+    }
+
+    fn test_root_key(&self) -> Result<(), Error> {
+        let current = self.current();
+        Keyring::open(&current.root, *self.instance(), &current.hierarchy).map(|_| ())
+    }
+
+    fn test_wrap(&self) -> Result<(), Error> {
+        let known = b"a known value";
+        let keyring = &self.current().keyring;
+        let wrapped = keyring.wrap(self.entropy.as_ref(), SELF_TEST, b"", known)?;
+        let opened = keyring.unwrap(SELF_TEST, b"", &wrapped, "self-test")?;
+        if opened.as_slice() == known { Ok(()) } else { Err(Error::Tampered { what: "self-test" }) }
+    }
+
+    fn test_rows(&self, records: &Records<'_>) -> Result<(), Error> {
+        records.modules.iter().try_for_each(|module| self.check_module(module))?;
+        records.keys.iter().try_for_each(|key| self.check_row(key))
+    }
+
+    fn test_identity(&self, keys: &[SealedKey], now: Millis) -> Finding {
+        let remedy = "Rotate the identity key.";
+        let active =
+            keys.iter().find(|key| key.purpose == Purpose::IdentitySigning && key.state == KeyState::Active);
+        match active {
+            None => Finding::malfunction(
+                "IDENTITY_KEY_MISSING",
+                "There is no active identity key.".to_owned(),
+                "Generate an identity key, or resume the suspended one.",
+            ),
+            Some(key) => match self.self_test(key, now) {
+                Ok(()) => expiry(key, now).unwrap_or_else(|| Finding::fine("The identity key signs.")),
+                Err(error) => Finding::malfunction(error.code(), error.to_string(), remedy),
+            },
+        }
+    }
+
+    fn test_entropy(&self) -> Result<(), Error> {
+        let first: [u8; 32] = random(self.entropy.as_ref())?;
+        let second: [u8; 32] = random(self.entropy.as_ref())?;
+        if first == second || first == [0; 32] || second == [0; 32] { Err(Error::Entropy) } else { Ok(()) }
+    }
+
+    /// Once an hour; a wrong answer is asked for again each time.
+    fn test_known_answers(&self, now: Millis) -> Result<(), Error> {
+        if self.known_answers_are_due(now) {
+            known_answers::check()?;
+            self.note_known_answers(now);
+        }
+        Ok(())
+    }
+
+    fn test_clock(&self, keys: &[SealedKey], now: Millis) -> Finding {
+        let dates = keys.iter().flat_map(|key| {
+            [Some(key.created_at), key.activated_at, key.rotated_at, key.deactivated_at, key.destroyed_at]
+        });
+        let latest = dates.flatten().chain([self.current().keyring.created_at()]).max().unwrap_or(now);
+        if now < latest.saturating_sub(CLOCK_TOLERANCE) {
+            let behind = latest.saturating_sub(now) / 1000;
+            return Finding::malfunction(
+                "CLOCK_BEHIND",
+                format!("The clock is {behind} s behind a date that it gave earlier."),
+                "Synchronise the clock of the host.",
+            );
+        }
+        Finding::fine("The clock is not behind its own past.")
+    }
+
+    /// That the policies on record can be, and that known questions get their known answers.
+    fn test_policy_engine(&self, records: &Records<'_>) -> Result<(), Error> {
+        records.modules.iter().flat_map(|module| &module.policies).try_for_each(AccessPolicy::check)?;
+        let policy = |effect| AccessPolicy {
+            id: [0; 16],
+            effect,
+            matcher: Matcher::Service(Service::Health),
+            rights: Rights::of(&[Right::Seal]),
+            condition: None,
+            note: String::new(),
+        };
+        let health = Principal::Service(Service::Health);
+        let (strict, track, reject) =
+            (policy(Effect::StrictReject), policy(Effect::Track), policy(Effect::Reject));
+        for (policies, right, allowed) in [
+            (vec![], Right::Seal, false),
+            (vec![reject.clone()], Right::Seal, false),
+            (vec![reject.clone(), track.clone()], Right::Seal, true),
+            (vec![track.clone()], Right::Open, false),
+            (vec![track, reject, strict], Right::Seal, false),
+        ] {
+            let decided =
+                decide([0; 16], &policies, DefaultDecision::Reject, &health, right, &Context::nothing());
+            if decided.allowed != allowed {
+                return Err(Error::KnownAnswer { primitive: "access policy" });
+            }
+        }
+        Ok(())
+    }
+
+    fn test_module(&self, keys: &[&SealedKey], now: Millis) -> Finding {
+        let active: Vec<&SealedKey> =
+            keys.iter().copied().filter(|key| key.state == KeyState::Active).collect();
+        if active.is_empty() {
+            return Finding {
+                status: HealthStatus::Disabled,
+                code: "NO_ACTIVE_KEY",
+                message: "The module has no active key.".to_owned(),
+                remedy: None,
+            };
+        }
+        let mut names: Vec<&str> = active.iter().map(|key| key.module.as_str()).collect();
+        names.sort_unstable();
+        if names.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Finding::malfunction(
+                "TWO_ACTIVE_KEYS",
+                "The module has more than one active key.".to_owned(),
+                "Deactivate all but the newest.",
+            );
+        }
+        let turn = usize::try_from(now / REPORT_PERIOD).unwrap_or_default().wrapping_mul(KEYS_AT_ONCE);
+        let begin = if active.len() > KEYS_AT_ONCE { turn % active.len() } else { 0 };
+        for key in active.iter().cycle().skip(begin).take(active.len().min(KEYS_AT_ONCE)) {
+            if let Err(error) = self.self_test(key, now) {
+                let message = format!("Version {} of {}: {error}.", key.version, key.module);
+                return Finding::malfunction(error.code(), message, "Rotate the key, or restore it.");
+            }
+        }
+        let expiring = active.iter().find_map(|key| expiry(key, now));
+        expiring.unwrap_or_else(|| Finding::fine("The active key works."))
+    }
+
+    /// Does with a key what it is for.
+    fn self_test(&self, key: &SealedKey, now: Millis) -> Result<(), Error> {
+        match key.algorithm {
+            Algorithm::Ed25519 | Algorithm::EcdsaP256Sha256 => {
+                // With a label of its own: the signature says nothing to anybody.
+                let message = labelled(SELF_TEST, &[&now.to_le_bytes()]);
+                let signature = self.sign_raw(key, &message, now)?;
+                let public = key.public.as_deref().unwrap_or_default();
+                signing::verify(key.algorithm, public, &message, &signature)
+            }
+            Algorithm::Aes256Gcm => {
+                let known: [u8; 16] = random(self.entropy.as_ref())?;
+                let material = self.material(key, Operation::Seal, now)?;
+                let sealed = self.seal_under(key, &material, &[SELF_TEST.as_bytes()], &known)?;
+                let opened = self.open_under(key, &material, &[SELF_TEST.as_bytes()], &sealed)?;
+                if opened == known { Ok(()) } else { Err(Error::Tampered { what: "self-test" }) }
+            }
+            Algorithm::HmacSha256 | Algorithm::HmacSha384 | Algorithm::HmacSha512 => {
+                let message = labelled(SELF_TEST, &[&now.to_le_bytes()]);
+                let material = self.material(key, Operation::Mac, now)?;
+                let tag = hmac_tag(key.algorithm, &material, &message)?;
+                hmac_check(key.algorithm, &material, &message, &tag)
+            }
+            Algorithm::Kx1Suite1 => {
+                // Only one side's keys are of use to us, so a message cannot be sealed and opened again.
+                let secrets = LinkSecrets::decode(&self.material(key, Operation::Seal, now)?)?;
+                let distinct = secrets.consumer_to_provider.expose_secret()
+                    != secrets.provider_to_consumer.expose_secret();
+                if distinct { Ok(()) } else { Err(Error::Tampered { what: "link key" }) }
+            }
+        }
+    }
+}
+
+/// The keys to test under each name, by name: published modules with theirs, and what is left by the name it carries.
+fn by_module<'a>(records: &Records<'a>) -> BTreeMap<&'a str, Vec<&'a SealedKey>> {
+    let mut modules: BTreeMap<&str, Vec<&SealedKey>> = BTreeMap::new();
+    for module in records.modules.iter().filter(|module| module.state == ModuleState::Published) {
+        modules.entry(&module.name).or_default();
+    }
+    for key in records.keys {
+        let owner = records.modules.iter().find(|module| module.owns(key));
+        modules.entry(owner.map_or(&key.module, |module| &module.name)).or_default().push(key);
+    }
+    modules
+}
+
+/// What the gateway measured of the audit trail.
+fn test_audit_chain(records: &Records<'_>) -> Finding {
+    let Some(audit) = records.audit else {
+        return Finding {
+            status: HealthStatus::Disabled,
+            code: "NOT_MEASURED",
+            message: "The audit trail was not measured.".to_owned(),
+            remedy: None,
+        };
+    };
+    match (&audit.fault, audit.unsigned) {
+        (Some(fault), _) => Finding::malfunction(
+            "AUDIT_CHAIN_BROKEN",
+            fault.clone(),
+            "Export the trail, verify it against the checkpoints that the peers hold, and find out who changed it.",
+        ),
+        (None, true) => Finding::degraded(
+            "CHECKPOINT_OVERDUE",
+            format!("The last of {} entries are under no checkpoint.", audit.entries),
+            "See that the worker runs and that the audit key can sign.",
+        ),
+        (None, false) => Finding::fine("The audit trail is whole, and signed."),
+    }
+}
+
+fn test_schedule(records: &Records<'_>, now: Millis) -> Finding {
+    let late = now.saturating_sub(ROTATION_TOLERANCE);
+    let due = due_rotations(records.modules, records.keys, late);
+    let Some(first) = due.first() else { return Finding::fine("No rotation is overdue.") };
+    let module = records.modules.iter().find(|module| module.id == first.module);
+    let name = module.map_or("a module", |module| module.name.as_str());
+    let hours = now.saturating_sub(first.due_at) / 3_600_000;
+    Finding::degraded(
+        "ROTATION_OVERDUE",
+        format!("{} rotations are overdue; that of {name} by {hours} h.", due.len()),
+        "See that the worker runs, or rotate the key.",
+    )
+}
+
+fn expiry(key: &SealedKey, now: Millis) -> Option<Finding> {
+    let left = key.expires_at?.saturating_sub(now);
+    (left < EXPIRY_NOTICE).then(|| {
+        Finding::degraded(
+            "KEY_EXPIRES_SOON",
+            format!("Version {} of {} expires in {} h.", key.version, key.module, left / 3_600_000),
+            "Rotate the key.",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests;
