@@ -33,3 +33,34 @@ async fn everybody_of_ours_sees_that_the_keys_work_and_only_key_roles_see_each_p
         assert_eq!(answer["errors"][0]["extensions"]["code"], "FORBIDDEN", "{answer}");
     }
 }
+
+const MODULES: &str = "{ keyModules { name purpose algorithm builtIn state exportable \
+    versions { version state stateLabel reason publicKey } } }";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_instance_has_the_built_in_modules_for_those_who_look_after_keys() {
+    for database in Database::available() {
+        let pair = Pair::start(database).await;
+        pair.provider.user("auditor@provider.example.com", PASSWORD, &[Role::KeyAuditor]).await;
+        let auditor = pair.provider.client();
+        auditor.sign_in("auditor@provider.example.com", PASSWORD).await;
+        let modules = auditor.query(MODULES, json!({})).await["keyModules"].clone();
+        let modules = modules.as_array().unwrap();
+        let names: Vec<_> = modules.iter().map(|module| module["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["audit", "data", "identity", "links", "tokens"]);
+        for module in modules {
+            assert_eq!(module["state"], "PUBLISHED", "{module}");
+            assert_eq!(module["builtIn"], true, "{module}");
+            assert_eq!(module["exportable"], false, "{module}");
+        }
+        let identity = &modules[2]["versions"];
+        assert_eq!(identity[0]["state"], "ACTIVE", "{identity}");
+        assert_eq!(identity[0]["publicKey"].as_str().unwrap().len(), 43, "{identity}");
+
+        pair.provider.user("granter@provider.example.com", PASSWORD, &[Role::KeyAdmin, Role::Admin]).await;
+        let granter = pair.provider.client();
+        granter.sign_in("granter@provider.example.com", PASSWORD).await;
+        let answer = granter.raw(MODULES, json!({})).await;
+        assert_eq!(answer["errors"][0]["extensions"]["code"], "FORBIDDEN", "{answer}");
+    }
+}

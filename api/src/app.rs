@@ -1,6 +1,7 @@
 //! Puts the house together: the only file that knows everyone.
 
 mod door;
+mod modules;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -189,6 +190,7 @@ async fn open_keys(config: &Config, store: &Store, world: &World) -> Result<(Ins
     let root = RootKey::read(&path)?;
     let hierarchy = SealedHierarchy { bytes: record.hierarchy };
     let service = keyservice::KeyService::open(&root, record.id.bytes(), &hierarchy, world.entropy.clone())?;
+    modules::ensure(&service, store, world).await?;
     let identity = active(store, Keys::IDENTITY).await?;
     let data = active(store, Keys::DATA).await?;
     Ok((record.id, Keys::new(Arc::new(service), identity, data)?))

@@ -38,6 +38,7 @@ steps! {
     m0008_authorization,
     m0009_messages,
     m0012_key_reason,
+    m0013_key_module,
     m0022_definition,
 }
 

@@ -8,6 +8,7 @@ mod field_schema;
 mod handshake;
 mod identity;
 mod key_health;
+mod key_module;
 mod keys;
 mod message;
 pub(crate) mod onboarding;

@@ -13,6 +13,7 @@ pub mod direction;
 pub mod effect;
 pub mod id;
 pub mod key_health;
+pub mod key_module;
 pub mod link;
 pub mod origin;
 pub mod person;

@@ -27,7 +27,7 @@ pub(super) struct KeyHealth {
 #[derive(SimpleObject)]
 pub(super) struct KeyHealthComponent {
     /// What was measured: `ROOT_KEY`, `KEY_ENCRYPTION_KEY`, `INTEGRITY_KEY`, `IDENTITY_SIGNING_KEY`, `ENTROPY`,
-    /// `CLOCK`, or `MODULE_SELF_TEST`.
+    /// `KNOWN_ANSWERS`, `CLOCK`, `POLICY_ENGINE`, `AUDIT_CHAIN`, `ROTATION_SCHEDULE`, or `MODULE_SELF_TEST`.
     name: &'static str,
     /// The key module, for a module's self-test.
     module: Option<String>,

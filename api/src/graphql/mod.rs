@@ -13,6 +13,7 @@ mod id;
 mod instance;
 mod issue;
 mod key_health;
+mod key_module;
 mod load;
 mod node;
 mod onboarding;
@@ -46,6 +47,7 @@ pub struct Query(
     scan::ScanQuery,
     check::CheckQuery,
     key_health::KeyHealthQuery,
+    key_module::KeyModuleQuery,
     issue::IssueQuery,
     change::ChangeQuery,
     definition::DefinitionQuery,

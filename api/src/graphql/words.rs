@@ -47,6 +47,36 @@ mirror! {
 }
 
 mirror! {
+    /// Where a key module is in its life.
+    KeyModuleState of "crate::domain::key_module::KeyModuleState" {
+        /// Its specification can change; it has no keys.
+        Draft,
+        /// Its keys can be made and used; its specification is fixed.
+        Published,
+    }
+}
+
+mirror! {
+    /// Where a key is in its life.
+    KeyState of "crate::domain::key_module::KeyState" {
+        /// Made, not yet in use.
+        PreActive,
+        /// In use.
+        Active,
+        /// Out of use for a while.
+        Suspended,
+        /// Replaced; it still opens and verifies what it made.
+        Deactivated,
+        /// Withdrawn for a reason; what it made can still be read, and each reading is recorded.
+        Revoked,
+        /// Believed known to others; read with only for a stated reason and with a second person's agreement.
+        Compromised,
+        /// The material is gone; the metadata stays.
+        Destroyed,
+    }
+}
+
+mirror! {
     /// How the key service, or a part of it, is.
     KeyHealthStatus of "crate::domain::key_health::KeyHealthStatus" {
         /// It works.

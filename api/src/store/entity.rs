@@ -318,6 +318,22 @@ tables! {
         wrapped: Vec<u8>,
         row_seal: Vec<u8>,
     }
+    key_module = "key_module" {
+        #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
+        name: String,
+        purpose: String,
+        algorithm: String,
+        exportable: bool,
+        rotation_period: Option<i64>,
+        key_lifetime: Option<i64>,
+        default_decision: String,
+        state: String,
+        state_seq: i64,
+        created_at: i64,
+        published_at: Option<i64>,
+        policies: Json,
+        row_seal: Vec<u8>,
+    }
     authorization_request = "authorization_request" {
         #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
         claim_id: Uuid,

@@ -74,6 +74,16 @@ impl Store {
     pub async fn keys(&self, module: &str) -> Result<Vec<SealedKey>, StoreError> {
         of_module(&self.read, module).await
     }
+
+    /// All versions of the keys of these modules, the newest of each first.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn keys_of(&self, modules: &[&str]) -> Result<Vec<SealedKey>, StoreError> {
+        let named = Column::Module.is_in(modules.iter().copied());
+        let rows = Entity::find().filter(named).order_by_desc(Column::Version).all(&self.read).await?;
+        rows.into_iter().map(from_row).collect()
+    }
 }
 
 impl Tx {

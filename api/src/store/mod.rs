@@ -16,6 +16,7 @@ mod issue;
 mod job;
 mod json;
 mod key;
+mod module;
 mod neighbours;
 mod page;
 mod people;

@@ -1,0 +1,76 @@
+//! The key modules that every instance has, made where they are missing, with the access policies that let the parts of
+//! the program do what they are there for and nothing else.
+
+use keyservice::module::BuiltIn;
+use keyservice::policy::{Effect, Matcher};
+use keyservice::{AccessPolicy, KeyService, Right, Rights, Service};
+use uuid::Uuid;
+
+use super::StartError;
+use crate::domain::requester::Requester;
+use crate::store::{Cause, Store, StoreError};
+use crate::world::World;
+
+/// Who needs a module at first, and what for. From then on the policies on record count.
+const fn needed(module: BuiltIn) -> &'static [(Service, &'static [Right])] {
+    use Right::{Agree, Open, Seal, Sign, Verify};
+    match module {
+        BuiltIn::Identity => &[
+            (Service::Onboarding, &[Agree, Sign, Verify]),
+            (Service::Peer, &[Sign, Verify]),
+            (Service::Authorization, &[Sign, Verify]),
+            (Service::Audit, &[Sign]),
+        ],
+        BuiltIn::Tokens => &[(Service::Authorization, &[Sign, Verify])],
+        BuiltIn::Audit => &[(Service::Audit, &[Sign, Verify])],
+        BuiltIn::Links => &[(Service::Onboarding, &[Agree, Seal, Open]), (Service::Peer, &[Seal, Open])],
+        BuiltIn::Data => &[
+            (Service::Onboarding, &[Seal, Open]),
+            (Service::Peer, &[Seal, Open]),
+            (Service::Letters, &[Seal, Open]),
+            (Service::SignIn, &[Seal, Open]),
+            (Service::Authorization, &[Seal, Open]),
+            (Service::Settings, &[Seal, Open]),
+        ],
+    }
+}
+
+/// Makes the built-in modules that are missing: all on first start, those that a newer program brings later.
+pub(super) async fn ensure(service: &KeyService, store: &Store, world: &World) -> Result<(), StartError> {
+    let present = store.modules().await?;
+    let is_missing = |module: &&BuiltIn| !present.iter().any(|known| known.name == module.as_str());
+    let missing: Vec<BuiltIn> = BuiltIn::ALL.iter().filter(is_missing).copied().collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let now = world.now();
+    let cause = Cause { requester: Requester::System, trace: world.trace()?, now };
+    let mut tx = store.begin("key_module.create", &cause).await?;
+    for built_in in missing {
+        let id = world.uuid()?;
+        let policies = policies(built_in, world)?;
+        let module = service.built_in_module(built_in, id.into_bytes(), policies, now.timestamp_millis())?;
+        match tx.insert_module(&module).await {
+            // Another process was first: its modules count.
+            Err(StoreError::Duplicate(_)) => return Ok(()),
+            done => done?,
+        }
+        tx.audit("key_module.create", "KEY_MODULE", id, "OK", serde_json::json!({ "module": module.name }));
+    }
+    Ok(tx.commit().await?)
+}
+
+fn policies(module: BuiltIn, world: &World) -> Result<Vec<AccessPolicy>, StartError> {
+    let policy = |(service, rights): &(Service, &[Right])| {
+        let id: Uuid = world.uuid()?;
+        Ok(AccessPolicy {
+            id: id.into_bytes(),
+            effect: Effect::Track,
+            matcher: Matcher::Service(*service),
+            rights: Rights::of(rights),
+            condition: None,
+            note: "Needed for what this part of the program does.".to_owned(),
+        })
+    };
+    needed(module).iter().map(policy).collect()
+}

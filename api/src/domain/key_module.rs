@@ -1,0 +1,94 @@
+//! Key modules and the versions of their keys, as those who look after keys see them.
+
+use super::Timestamp;
+use super::requester::{Person, Role};
+
+words! {
+    /// Where a key module is in its life.
+    KeyModuleState {
+        /// Its specification can change; it has no keys.
+        Draft = "DRAFT", "Draft";
+        /// Its keys can be made and used; its specification is fixed.
+        Published = "PUBLISHED", "Published";
+    }
+}
+
+words! {
+    /// Where a key is in its life.
+    KeyState {
+        /// Made, not yet in use.
+        PreActive = "PRE_ACTIVE", "Pre-active";
+        /// In use.
+        Active = "ACTIVE", "Active";
+        /// Out of use for a while.
+        Suspended = "SUSPENDED", "Suspended";
+        /// Replaced; it still opens and verifies what it made.
+        Deactivated = "DEACTIVATED", "Deactivated";
+        /// Withdrawn for a reason; what it made can still be read, and each reading is recorded.
+        Revoked = "REVOKED", "Revoked";
+        /// Believed known to others; read with only for a stated reason and with a second person's agreement.
+        Compromised = "COMPROMISED", "Compromised";
+        /// The material is gone; the metadata stays.
+        Destroyed = "DESTROYED", "Destroyed";
+    }
+}
+
+/// A key module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyModule {
+    /// Its name, unique in the instance.
+    pub name: String,
+    /// What its keys are for, as a stable name.
+    pub purpose: &'static str,
+    /// The algorithm of its keys, as a stable name.
+    pub algorithm: &'static str,
+    /// Whether every instance has it.
+    pub built_in: bool,
+    /// Where it is in its life.
+    pub state: KeyModuleState,
+    /// Whether its keys may leave, wrapped, when a second person agrees.
+    pub exportable: bool,
+    /// How long after its activation a key is due for rotation, in seconds.
+    pub rotation_period: Option<i64>,
+    /// How long after it was made a key stops sealing and signing, in seconds.
+    pub key_lifetime: Option<i64>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was published.
+    pub published_at: Option<Timestamp>,
+    /// The versions of its key, the newest first.
+    pub versions: Vec<KeyVersion>,
+}
+
+/// One version of a module's key. Never its material.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyVersion {
+    /// Its number, from 1.
+    pub version: u64,
+    /// Where it is in its life.
+    pub state: KeyState,
+    /// Why it was suspended, revoked or marked as compromised.
+    pub reason: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was first put into use.
+    pub activated_at: Option<Timestamp>,
+    /// When a newer version took its place.
+    pub rotated_at: Option<Timestamp>,
+    /// When it went out of use for good.
+    pub deactivated_at: Option<Timestamp>,
+    /// When it stops sealing and signing by itself.
+    pub expires_at: Option<Timestamp>,
+    /// When its material was erased.
+    pub destroyed_at: Option<Timestamp>,
+    /// The public half, for keys that sign.
+    pub public_key: Option<Vec<u8>>,
+}
+
+/// Whether a person may read the metadata of modules and keys.
+#[must_use]
+pub fn reads_metadata(person: &Person) -> bool {
+    [Role::KeyManager, Role::KeyOperator, Role::KeyAuditor, Role::KeyIntegrator]
+        .iter()
+        .any(|role| person.has(*role))
+}

@@ -1,0 +1,157 @@
+//! Key modules as the key service sealed them, with their access policies.
+
+use data_encoding::HEXLOWER;
+use keyservice::module::Specification;
+use keyservice::policy::Condition;
+use keyservice::{AccessPolicy, Right, Rights, SealedModule};
+use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _, Set};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::registration::bytes;
+use super::tx::Tx;
+use super::{Store, StoreError, entity, inconsistent, unique};
+use entity::key_module::{ActiveModel, Column, Entity, Model};
+
+fn policy_to(policy: &AccessPolicy) -> Value {
+    let condition = policy.condition.as_ref();
+    json!({
+        "id": HEXLOWER.encode(&policy.id),
+        "effect": policy.effect.as_str(),
+        "matcher": policy.matcher.to_string(),
+        "rights": policy.rights.iter().map(Right::as_str).collect::<Vec<_>>(),
+        "condition": condition.map(|condition| json!({ "name": condition.name, "value": condition.value })),
+        "note": policy.note,
+    })
+}
+
+fn policy_from(value: &Value) -> Option<AccessPolicy> {
+    let text = |name: &str| value.get(name)?.as_str();
+    let condition = match value.get("condition")? {
+        Value::Null => None,
+        condition => Some(Condition {
+            name: condition.get("name")?.as_str()?.to_owned(),
+            value: condition.get("value")?.as_str()?.to_owned(),
+        }),
+    };
+    let rights = value.get("rights")?.as_array()?;
+    let rights: Option<Rights> = rights.iter().map(|right| right.as_str()?.parse::<Right>().ok()).collect();
+    Some(AccessPolicy {
+        id: HEXLOWER.decode(text("id")?.as_bytes()).ok()?.try_into().ok()?,
+        effect: text("effect")?.parse().ok()?,
+        matcher: text("matcher")?.parse().ok()?,
+        rights: rights?,
+        condition,
+        note: text("note")?.to_owned(),
+    })
+}
+
+fn from_row(row: Model) -> Result<SealedModule, StoreError> {
+    let wrong = |column| inconsistent("key_module", row.id, column);
+    let policies: Option<Vec<AccessPolicy>> =
+        row.policies.as_array().and_then(|all| all.iter().map(policy_from).collect());
+    Ok(SealedModule {
+        id: row.id.into_bytes(),
+        purpose: row.purpose.parse().map_err(|_| wrong("purpose"))?,
+        algorithm: row.algorithm.parse().map_err(|_| wrong("algorithm"))?,
+        specification: Specification {
+            exportable: row.exportable,
+            rotation_period: row.rotation_period,
+            key_lifetime: row.key_lifetime,
+            default_decision: row.default_decision.parse().map_err(|_| wrong("default_decision"))?,
+        },
+        state: row.state.parse().map_err(|_| wrong("state"))?,
+        state_seq: u64::try_from(row.state_seq).map_err(|_| wrong("state_seq"))?,
+        created_at: row.created_at,
+        published_at: row.published_at,
+        policies: policies.ok_or_else(|| wrong("policies"))?,
+        row_seal: bytes(Some(&row.row_seal)).ok_or_else(|| wrong("row_seal"))?,
+        name: row.name,
+    })
+}
+
+fn to_row(module: &SealedModule) -> Result<ActiveModel, StoreError> {
+    let id = Uuid::from_bytes(module.id);
+    let state_seq =
+        i64::try_from(module.state_seq).map_err(|_| inconsistent("key_module", id, "state_seq"))?;
+    Ok(ActiveModel {
+        id: Set(id),
+        name: Set(module.name.clone()),
+        purpose: Set(module.purpose.to_string()),
+        algorithm: Set(module.algorithm.to_string()),
+        exportable: Set(module.specification.exportable),
+        rotation_period: Set(module.specification.rotation_period),
+        key_lifetime: Set(module.specification.key_lifetime),
+        default_decision: Set(module.specification.default_decision.to_string()),
+        state: Set(module.state.to_string()),
+        state_seq: Set(state_seq),
+        created_at: Set(module.created_at),
+        published_at: Set(module.published_at),
+        policies: Set(module.policies.iter().map(policy_to).collect()),
+        row_seal: Set(module.row_seal.to_vec()),
+    })
+}
+
+async fn all(conn: &impl ConnectionTrait) -> Result<Vec<SealedModule>, StoreError> {
+    let rows = Entity::find().order_by_asc(Column::Name).all(conn).await?;
+    rows.into_iter().map(from_row).collect()
+}
+
+impl Store {
+    /// All key modules, by name.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn modules(&self) -> Result<Vec<SealedModule>, StoreError> {
+        all(&self.read).await
+    }
+}
+
+impl Tx {
+    /// All key modules, by name.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn modules(&self) -> Result<Vec<SealedModule>, StoreError> {
+        all(&self.txn).await
+    }
+
+    /// The key module of this name.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn module(&self, name: &str) -> Result<Option<SealedModule>, StoreError> {
+        let row = Entity::find().filter(Column::Name.eq(name)).one(&self.txn).await?;
+        row.map(from_row).transpose()
+    }
+
+    /// Adds a key module.
+    ///
+    /// # Errors
+    /// [`StoreError::Duplicate`] when the name is taken.
+    pub async fn insert_module(&mut self, module: &SealedModule) -> Result<(), StoreError> {
+        Entity::insert(to_row(module)?)
+            .exec_without_returning(&self.txn)
+            .await
+            .map_err(|error| unique(error, "key module"))?;
+        Ok(())
+    }
+
+    /// Saves a key module that was changed once.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when somebody else changed it meanwhile.
+    pub async fn save_module(&mut self, module: &SealedModule) -> Result<(), StoreError> {
+        let before = i64::try_from(module.state_seq).unwrap_or(i64::MAX) - 1;
+        let saved = Entity::update_many()
+            .set(to_row(module)?)
+            .filter(Column::Id.eq(Uuid::from_bytes(module.id)))
+            .filter(Column::StateSeq.eq(before))
+            .exec(&self.txn)
+            .await?;
+        if saved.rows_affected == 0 {
+            return Err(StoreError::Conflict("key module"));
+        }
+        Ok(())
+    }
+}
