@@ -15,6 +15,11 @@ pub(crate) fn node() -> bool {
     env::var_os("LINKSPAN_TEST_NODE").is_some()
 }
 
+/// Where Chromium is, if there is one and the packages of `tests/node` are installed.
+pub(crate) fn chromium() -> Option<std::ffi::OsString> {
+    env::var_os("LINKSPAN_TEST_CHROMIUM").filter(|_| node())
+}
+
 #[test]
 fn everything_is_run_or_named_as_left_out() {
     let has_clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("node/package.json").exists();
@@ -24,6 +29,9 @@ fn everything_is_run_or_named_as_left_out() {
     }
     if has_clients && !node() {
         left_out.push("the clients from npm (LINKSPAN_TEST_NODE is not set)");
+    }
+    if has_clients && chromium().is_none() {
+        left_out.push("the console in a browser (LINKSPAN_TEST_CHROMIUM is not set)");
     }
     if left_out.is_empty() {
         return;

@@ -5,6 +5,7 @@
 mod claims;
 mod clients;
 mod consent;
+mod console;
 mod environment;
 mod harness;
 mod interruption;

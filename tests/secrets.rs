@@ -263,7 +263,7 @@ async fn journey(pair: &Pair, clients: &[&Client; 3]) -> Found {
     let url = now["onboarding"]["authorizationUrl"].as_str().unwrap();
     let Consent::Asked(page) = authorize(contact, url, CONTACT, PASSWORD).await else { panic!("not asked") };
     let back = decide(contact, &page, "allow").await;
-    assert_eq!(consumer.get(&back).await.status, 200);
+    assert_eq!(consumer.get(&back).await.status, 303);
     // Back again, as with the browser's button: the code is spent.
     consumer.get(&back).await;
     pair.settle().await;

@@ -17,6 +17,7 @@ use crate::config::{Config, ConfigError};
 use crate::domain::id::InstanceId;
 use crate::domain::requester::Requester;
 use crate::graphql::{self, Schema};
+use crate::http::console::Console;
 use crate::http::graphql::{Endpoint, SchemaError};
 use crate::http::server::Server;
 use crate::http::{self, headers};
@@ -142,7 +143,7 @@ impl App {
     /// # Errors
     /// When the schema does not hold.
     pub fn router(&self, shutdown: watch::Receiver<bool>) -> Result<Router, StartError> {
-        let state = http::State::new(self.actions.clone());
+        let state = http::State::new(self.actions.clone(), self.console());
         let backend = door::Door::new(self.actions.clone(), state.auth.clone());
         let graphql = Endpoint::new(
             self.schema.clone(),
@@ -157,6 +158,10 @@ impl App {
             .merge(http::health::router(self.actions.clone()))
             .merge(http::pages_router(state));
         Ok(headers::secured(router, self.actions.profile().origin.scheme()))
+    }
+
+    fn console(&self) -> Arc<Console> {
+        Console::new(self.config.console_folder.clone(), graphql::connection_id)
     }
 
     /// Serves and works until told to stop.

@@ -54,6 +54,8 @@ pub struct Config {
     pub probe_interval_seconds: u32,
     /// From which round trip on a direction is *Slow*, in milliseconds.
     pub slow_ms: u32,
+    /// Where the web console's files are, if not in the binary.
+    pub console_folder: Option<PathBuf>,
     /// What is logged, and how.
     pub log: LogConfig,
     /// Where we listen.
@@ -140,6 +142,7 @@ impl Default for Config {
             link_lifetime_days: 7,
             probe_interval_seconds: 5,
             slow_ms: 2_000,
+            console_folder: None,
             log: LogConfig::default(),
             server: ServerConfig::default(),
             database: store::Config::default(),
@@ -285,6 +288,7 @@ impl Config {
         let under = |base: &Path, path: &mut PathBuf| *path = base.join(&*path);
         under(&base, &mut self.data_dir);
         for path in [
+            &mut self.console_folder,
             &mut self.server.tls_certificate_file,
             &mut self.server.tls_key_file,
             &mut self.database.password_file,

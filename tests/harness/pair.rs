@@ -22,6 +22,15 @@ pub(crate) struct Pair {
     scratch: Arc<Scratch>,
 }
 
+/// Time that runs; it stops with this.
+pub(crate) struct RunningTime(tokio::task::JoinHandle<()>);
+
+impl Drop for RunningTime {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// What a provider's administrator made ready.
 #[derive(Clone, Debug)]
 pub(crate) struct Ready {
@@ -80,6 +89,25 @@ impl Pair {
     /// clock to where they end.
     pub(crate) async fn settle(&self) {
         self.settle_within(2_000).await;
+    }
+
+    /// Sets the clock to the time that it is.
+    pub(crate) fn set_to_now(&self) {
+        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis() as i64;
+        self.clock.advance(now - linkspan::world::Clock::now_ms(self.clock.as_ref()));
+    }
+
+    /// Lets the clock run as the world's does, until the guard is dropped: for people at browsers.
+    pub(crate) fn let_time_run(&self) -> RunningTime {
+        const TICK_MS: u64 = 20;
+        let clock = self.clock.clone();
+        RunningTime(tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(Duration::from_millis(TICK_MS));
+            loop {
+                ticks.tick().await;
+                clock.advance(TICK_MS as i64);
+            }
+        }))
     }
 
     async fn settle_within(&self, patience_ms: i64) {
@@ -215,7 +243,7 @@ impl Pair {
         };
         let back = decide(&browser, &page, "allow").await;
         let page = admin.get(&back).await;
-        assert_eq!(page.status, 200, "{}", page.body);
+        assert_eq!(page.status, 303, "{}", page.body);
         self.settle().await;
     }
 }

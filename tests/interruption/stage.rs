@@ -331,7 +331,7 @@ impl People {
         if let Consent::Asked(page) = authorize(&self.contact, url, CONTACT, PASSWORD).await {
             let back = decide(&self.contact, &page, "allow").await;
             let page = self.consumer.get(&back).await;
-            assert_eq!(page.status, 200, "{}", page.body);
+            assert_eq!(page.status, 303, "{}", page.body);
         } else {
             let id = json!({ "connectionId": connection });
             self.consumer.mutate("continueAuthorization", id, "connection { state }").await;

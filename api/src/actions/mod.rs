@@ -23,7 +23,6 @@ pub mod jwt;
 pub mod kept;
 pub mod letters;
 mod limits;
-pub mod overview;
 pub mod people;
 pub mod session;
 mod token;

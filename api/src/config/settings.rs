@@ -26,6 +26,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting { path: "link_lifetime_days", about: "How long a registration link is good, in days; 1 to 90.", unset: None },
     Setting { path: "probe_interval_seconds", about: "The time between two probes of a connection, in seconds. Two misses make a direction Down.", unset: None },
     Setting { path: "slow_ms", about: "From which round trip on a direction is Slow, in milliseconds.", unset: None },
+    Setting { path: "console_folder", about: "Serve the web console from the files in this folder instead of those in the binary: for whoever works on it.", unset: Some("\"api/console\"") },
     Setting { path: "log.format", about: "`human` lines, `json` lines, or `auto`: human on a terminal, JSON otherwise.", unset: None },
     Setting { path: "log.filter", about: "Which events are logged, such as `info` or `info,linkspan::worker=debug`. The variable `RUST_LOG` wins.", unset: None },
     Setting { path: "server.listen", about: "The address and port to listen on; port 0 takes a free one. `0.0.0.0:8080` listens on every network.", unset: None },

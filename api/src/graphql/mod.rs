@@ -33,6 +33,7 @@ mod words;
 use async_graphql::{MergedObject, Request, SDLExportOptions, SchemaBuilder};
 
 use crate::actions::{Actions, Call};
+use crate::domain::id::ConnectionId;
 
 pub use subscription::Subscription;
 
@@ -96,6 +97,12 @@ pub fn sdl() -> String {
         }
     }
     format!("{}\n", lines.join("\n").trim_end())
+}
+
+/// A connection's global id, for those who lead browsers to its page.
+#[must_use]
+pub fn connection_id(id: ConnectionId) -> String {
+    id::Kind::Connection.id(id.0).to_string()
 }
 
 /// Puts in what the resolvers need: who asks, and what loads on their behalf.

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::State;
 use super::browser::{FORM_LIMIT, see_other, sign_in_url, status};
-use super::pages::{Connect, Message, page};
+use super::pages::{Connect, page};
 use crate::actions::authorization::CALLBACK_PATH;
 use crate::actions::{Call, Failure};
 use crate::domain::link::OpenLink;
@@ -92,7 +92,7 @@ async fn open(
         Err(failure) => return state.failure(&call, &failure),
     }
     match state.actions.open_registration_link(&call, link, None).await {
-        Ok(connection) => see_other(&format!("/connections/{}", connection.id)),
+        Ok(connection) => see_other(&state.console.wizard_path(connection.id)),
         Err(failure) => refused(&state, &call, &failure).await,
     }
 }
@@ -167,26 +167,9 @@ async fn callback(
         (None, Some(error)) => Err(error),
         (Some(_), Some(_)) | (None, None) => return state.foreign(),
     };
-    let denied = outcome.is_err();
     match state.actions.authorization_returned(&call, &returned.state, outcome, &returned.iss).await {
-        Ok(connection) => {
-            let path = format!("/connections/{connection}");
-            let (title, happened): (&str, &str) = if denied {
-                ("Not approved", "The contact did not approve the connection. Nothing was exchanged.")
-            } else {
-                ("Approved", "You can close this page: the connection is being set up by itself.")
-            };
-            let view = Message {
-                instance: state.instance(),
-                title,
-                happened,
-                why: None,
-                what_to_do: &[],
-                go_on: Some(("See how far it is", &path)),
-                reference: None,
-            };
-            page(StatusCode::OK, &view)
-        }
+        // Approved or not, the wizard says so, and what comes next.
+        Ok(connection) => see_other(&state.console.wizard_path(connection)),
         Err(failure) => state.failure(&call, &failure),
     }
 }

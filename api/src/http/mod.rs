@@ -2,7 +2,7 @@
 
 mod browser;
 pub mod connect;
-pub mod connection;
+pub mod console;
 pub mod docs;
 pub mod graphql;
 pub mod headers;
@@ -18,9 +18,11 @@ pub mod sign_in;
 use axum::Router;
 use axum::http::HeaderMap;
 use axum::routing::get;
+use std::sync::Arc;
 
 use crate::actions::Actions;
 use crate::auth::Auth;
+use console::Console;
 
 /// What every handler works with.
 #[derive(Clone, Debug)]
@@ -29,13 +31,15 @@ pub struct State {
     pub actions: Actions,
     /// Who asks.
     pub auth: Auth,
+    /// What browsers get besides plain pages.
+    pub console: Arc<Console>,
 }
 
 impl State {
     /// The handlers' share of one instance.
     #[must_use]
-    pub fn new(actions: Actions) -> Self {
-        Self { auth: Auth::new(actions.clone()), actions }
+    pub fn new(actions: Actions, console: Arc<Console>) -> Self {
+        Self { auth: Auth::new(actions.clone()), actions, console }
     }
 }
 
@@ -48,6 +52,6 @@ pub fn pages_router(state: State) -> Router {
         .merge(sign_in::router(state.clone()))
         .merge(oauth::router(state.clone()))
         .merge(connect::router(state.clone()))
-        .merge(connection::router(state.clone()))
+        .merge(console::router(state.clone()))
         .merge(docs::router(state))
 }

@@ -40,13 +40,11 @@ impl Asset {
     pub fn response(&self, request: &HeaderMap) -> Response {
         let digest = digest::digest(&digest::SHA256, self.body.as_bytes());
         let tag = format!("\"{}\"", BASE64URL_NOPAD.encode(&digest.as_ref()[..12]));
-        let known = request.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-        let fresh = known.flat_map(|tags| tags.split(',')).any(|known| {
-            let known = known.trim();
-            known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag
-        });
-        let mut response =
-            if fresh { StatusCode::NOT_MODIFIED.into_response() } else { self.body.into_response() };
+        let mut response = if matches_tag(request, &tag) {
+            StatusCode::NOT_MODIFIED.into_response()
+        } else {
+            self.body.into_response()
+        };
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -57,4 +55,14 @@ impl Asset {
         }
         response
     }
+}
+
+/// Whether the browser says that it has the version with this entity tag (RFC 9110, 13.1.2).
+#[must_use]
+pub fn matches_tag(request: &HeaderMap, tag: &str) -> bool {
+    let known = request.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    known.flat_map(|tags| tags.split(',')).any(|known| {
+        let known = known.trim();
+        known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag
+    })
 }

@@ -4,14 +4,12 @@
 //! the design language of the whole product.
 
 mod assets;
-mod overview;
 mod response;
 mod views;
 
-pub use assets::{ASSETS, Asset, STYLE};
-pub use overview::{ConnectionPage, Start};
+pub use assets::{ASSETS, Asset, STYLE, matches_tag};
 pub use response::{content_security_policy, page, page_with_form_target};
-pub use views::{Code, Connect, Consent, Instance, Message, Mismatch, SignIn, SignedOut};
+pub use views::{Code, Connect, Consent, Instance, Message, Mismatch, Shell, SignIn, SignedOut};
 
 #[cfg(test)]
 mod tests;

@@ -164,3 +164,19 @@ pub struct SignedOut<'a> {
     /// The sign-in page's path.
     pub sign_in_url: &'a str,
 }
+
+/// The page that the console runs in, for whoever is signed in.
+#[derive(Template)]
+#[template(path = "console.html")]
+pub struct Shell<'a> {
+    /// The instance.
+    pub instance: Instance<'a>,
+    /// What the instance is for.
+    pub environment: &'a str,
+    /// The name of the person who is signed in.
+    pub signed_in_name: &'a str,
+    /// Where the console's files are.
+    pub base: &'a str,
+    /// The token against cross-site posts.
+    pub csrf: &'a str,
+}

@@ -1,0 +1,219 @@
+// The frame: who is here, where they are, and what changes. Pages are modules of their own, loaded when they are needed.
+import { follow, gql, onSignedOut, request } from './lib/api.js';
+import { announce, ask } from './lib/say.js';
+import { failed, head, loading, notice, signInPath } from './lib/ui.js';
+import { html, render } from './lib/view.js';
+import { role } from './lib/words.js';
+
+const ME = gql`query Me {
+  viewer { id name email roles canAdminister canOperate company { id name } }
+  instance { name origin environment environmentLabel fingerprintText mailOn version }
+}`;
+
+/** Paths and their pages. `:name` is a part of the path that the page is given. */
+const ROUTES = [
+  ['/', () => import('./pages/start.js')],
+  ['/connections', () => import('./pages/connections.js')],
+  ['/connections/:id', () => import('./pages/connection.js')],
+  ['/connections/:id/wizard', () => import('./pages/wizard.js')],
+  ['/connections/:id/form', () => import('./pages/form.js')],
+  ['/connections/:id/settings', () => import('./pages/settings.js')],
+  ['/provider', () => import('./pages/provider.js')],
+  ['/registrations/new', () => import('./pages/register.js')],
+  ['/registrations/:id', () => import('./pages/registration.js')],
+  ['/companies', () => import('./pages/companies.js')],
+  ['/companies/:id', () => import('./pages/company.js')],
+  ['/health', () => import('./pages/health.js')],
+  ['/keys', () => import('./pages/keys.js')],
+  ['/playground', () => import('./pages/playground.js')],
+  ['/design', () => import('./pages/design.js')],
+];
+
+const NAVIGATION = [
+  ['Start', '/'],
+  ['Connections', '/connections'],
+  ['Provider centre', '/provider'],
+  ['Companies', '/companies'],
+  ['Health', '/health'],
+  ['Keys', '/keys'],
+  ['API playground', '/playground'],
+];
+
+const main = document.getElementById('content');
+const context = { viewer: null, instance: null, navigate, refreshViewer };
+let page = null;
+let visit = 0;
+let scheduled = false;
+
+function match(path) {
+  const parts = path.split('/').filter(Boolean);
+  for (const [pattern, load] of ROUTES) {
+    const wanted = pattern.split('/').filter(Boolean);
+    const params = {};
+    const fits = wanted.length === parts.length && wanted.every((part, at) => {
+      if (!part.startsWith(':')) return part === parts[at];
+      params[part.slice(1)] = decodeURIComponent(parts[at]);
+      return true;
+    });
+    if (fits) return { load, params };
+  }
+  return null;
+}
+
+/** Draws the page soon, once, however often it is asked for. */
+function update() {
+  if (scheduled) return;
+  scheduled = true;
+  queueMicrotask(() => {
+    scheduled = false;
+    draw();
+  });
+}
+
+function draw() {
+  if (!page) return;
+  render(page.view(), main);
+  const title = page.title();
+  document.title = `${title} – ${context.instance?.name ?? 'Linkspan'} – Linkspan`;
+}
+
+function show(body, title) {
+  page = { title: () => title, view: () => body };
+  draw();
+}
+
+/** Shows what the address asks for. `moved`: the person went there, so the focus goes along. */
+async function open(moved) {
+  const mine = ++visit;
+  page?.leave?.();
+  page = null;
+  drawNavigation();
+  const found = match(location.pathname);
+  if (!found) {
+    show(html`${head('No such page')}${notice('warn', 'There is nothing under this address.', html`<p>It may have been mistyped, or be from another version. <a href="/">Go to the start</a>.</p>`)}`, 'No such page');
+    if (moved) arrive();
+    return;
+  }
+  const slow = setTimeout(() => mine === visit && !page && render(loading(), main), 150);
+  try {
+    const module = await found.load();
+    if (mine !== visit) return;
+    const shown = module.default({ ...context, params: found.params, query: new URLSearchParams(location.search), update: () => mine === visit && update() });
+    await Promise.race([shown.ready ?? null, new Promise((done) => setTimeout(done, 400))]);
+    if (mine !== visit) {
+      shown.leave?.();
+      return;
+    }
+    page = shown;
+    draw();
+  } catch (error) {
+    if (mine !== visit) return;
+    console.warn(error);
+    show(html`${head('This page cannot be shown')}${notice('bad', 'Its program could not be loaded.', html`<p>Either this instance cannot be reached, or it was updated since you opened the console.</p><p><button type="button" @click=${() => location.reload()}>Load the console again</button></p>`, true)}`, 'Not loaded');
+  } finally {
+    clearTimeout(slow);
+  }
+  if (moved && mine === visit) arrive();
+}
+
+/** A person who moved starts at the heading of where they are. */
+function arrive() {
+  const heading = main.querySelector('h1');
+  heading?.setAttribute('tabindex', '-1');
+  heading?.focus({ preventScroll: true });
+  scrollTo(0, 0);
+  document.querySelector('.nav details')?.removeAttribute('open');
+}
+
+function navigate(path, { replace = false } = {}) {
+  history[replace ? 'replaceState' : 'pushState'](null, '', path);
+  return open(true);
+}
+
+function drawNavigation() {
+  const path = location.pathname;
+  const current = (href) => (href === '/' ? path === '/' : path === href || path.startsWith(`${href}/`) || (href === '/provider' && path.startsWith('/registrations')));
+  const list = html`<ul>${NAVIGATION.map(([label, href]) => html`<li><a href=${href} aria-current=${current(href) ? 'page' : 'false'}>${label}</a></li>`)}</ul>`;
+  const here = NAVIGATION.find(([, href]) => current(href))?.[0] ?? 'Menu';
+  render(html`<details class="narrow"><summary>${here}</summary>${list}</details><div class="wide">${list}</div>`, document.getElementById('nav'));
+}
+
+async function refreshViewer() {
+  const data = await request(ME);
+  Object.assign(context, data);
+  const { viewer } = data;
+  const roles = viewer.roles.map(role).join(', ') || 'no roles';
+  render(html`${viewer.email}<br>${roles}`, document.getElementById('viewer'));
+}
+
+function links() {
+  document.addEventListener('click', (event) => {
+    const link = event.target.closest?.('a[href]');
+    const plain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
+    if (!link || !plain || event.defaultPrevented || link.target || link.hasAttribute('download')) return;
+    const url = new URL(link.href);
+    if (url.origin !== location.origin || !match(url.pathname) || (url.hash && url.pathname === location.pathname)) return;
+    event.preventDefault();
+    navigate(url.pathname + url.search);
+  });
+  addEventListener('popstate', () => open(true));
+  document.addEventListener('click', (event) => {
+    const menu = document.querySelector('.menu[open]');
+    if (menu && !menu.contains(event.target)) menu.removeAttribute('open');
+  });
+  document.addEventListener('keydown', (event) => {
+    const menu = event.key === 'Escape' && document.querySelector('.menu[open]');
+    if (menu) {
+      menu.removeAttribute('open');
+      menu.querySelector('summary').focus();
+    }
+  });
+}
+
+let waiting = false;
+/** Says when the screen may be out of date, and when it is live again. */
+function connection(state) {
+  const lost = state === 'waiting';
+  if (lost === waiting) return;
+  waiting = lost;
+  const region = document.getElementById('live');
+  region.hidden = !lost;
+  render(lost ? html`<span class="badge warn">Not live: reconnecting …</span>` : html``, region);
+  announce(lost ? 'The connection to this instance was lost. What you see may be out of date.' : 'Connected again. What you see is up to date.');
+}
+
+let asked = false;
+async function sessionEnded() {
+  if (asked) return;
+  asked = true;
+  const again = await ask({
+    title: 'You are signed out',
+    body: html`<p>Your session has ended. What was running goes on. Sign in again, and you are back on this page.</p>`,
+    confirm: 'Sign in',
+    cancel: 'Stay here',
+  });
+  if (again) location.assign(signInPath());
+}
+
+async function boot() {
+  main.replaceChildren();
+  drawNavigation();
+  links();
+  onSignedOut(sessionEnded);
+  try {
+    await refreshViewer();
+  } catch (error) {
+    show(html`${head('The console cannot start')}${failed(error, () => location.reload())}`, 'Not started');
+    return;
+  }
+  await open(false);
+  follow({
+    onChange: (event) => {
+      if (!page?.subjects || page.subjects.includes(event.subject)) page?.changed?.(event);
+    },
+    onFresh: () => page?.refresh?.(),
+    onState: connection,
+  });
+}
+
+boot();

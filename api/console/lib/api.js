@@ -1,0 +1,208 @@
+// The public GraphQL API as this console uses it: operations, what goes wrong, and the stream of changes.
+
+/**
+ * An operation or a fragment. Fragments are put in with `${…}` and travel along, each once.
+ * A test validates every one of them against the schema.
+ */
+export function gql(strings, ...fragments) {
+  return { source: strings.join(''), fragments };
+}
+
+const texts = new WeakMap();
+
+function text(operation) {
+  let known = texts.get(operation);
+  if (!known) {
+    const parts = new Set();
+    const collect = (part) => {
+      if (!parts.has(part)) {
+        parts.add(part);
+        part.fragments.forEach(collect);
+      }
+    };
+    collect(operation);
+    known = [...parts].map((part) => part.source).join('\n');
+    texts.set(operation, known);
+  }
+  return known;
+}
+
+/** What a request can fail of. `kind` is one of OFFLINE, UNAUTHENTICATED, FORBIDDEN, LIMIT_EXCEEDED, UNAVAILABLE, … */
+export class ApiError extends Error {
+  constructor(kind, message, traceId) {
+    super(message);
+    this.kind = kind;
+    this.traceId = traceId;
+  }
+}
+
+async function post(operation, variables, accept, signal) {
+  try {
+    return await fetch('/graphql', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', accept },
+      body: JSON.stringify({ query: text(operation), variables }),
+      credentials: 'same-origin',
+      signal,
+    });
+  } catch (error) {
+    if (error.name === 'AbortError') throw error;
+    throw new ApiError('OFFLINE', 'This instance cannot be reached.');
+  }
+}
+
+function failure(errors) {
+  const { message, extensions = {} } = errors[0];
+  const error = new ApiError(extensions.code ?? 'INTERNAL', message, extensions.traceId);
+  error.reason = extensions.reason;
+  return error;
+}
+
+const signedOut = new EventTarget();
+/** Calls back when the session has ended. */
+export const onSignedOut = (listener) => signedOut.addEventListener('out', listener);
+
+function thrown(error) {
+  if (error.kind === 'UNAUTHENTICATED') signedOut.dispatchEvent(new Event('out'));
+  return error;
+}
+
+/** Carries out a query or mutation; answers its data. Throws ApiError. */
+export async function request(operation, variables = {}, signal = undefined) {
+  const response = await post(operation, variables, 'application/json', signal);
+  let answer;
+  try {
+    answer = await response.json();
+  } catch {
+    throw new ApiError(response.status >= 500 ? 'UNAVAILABLE' : 'INTERNAL', `The answer (${response.status}) cannot be read.`);
+  }
+  if (answer.errors?.length) throw thrown(failure(answer.errors));
+  return answer.data;
+}
+
+/**
+ * Carries out a mutation with its one input; answers its payload, `{ <noun>, refusal }`.
+ * The key makes it safe to repeat what may not have arrived: a second try with the same key is the same request.
+ */
+export async function mutate(operation, input, key = crypto.randomUUID()) {
+  const data = await again(() => request(operation, { input: { ...input, idempotencyKey: key } }));
+  return Object.values(data)[0];
+}
+
+/** Once more after a moment, for what may not have arrived. */
+async function again(attempt) {
+  try {
+    return await attempt();
+  } catch (error) {
+    if (error.kind !== 'OFFLINE') throw error;
+    await new Promise((done) => setTimeout(done, 700));
+    return attempt();
+  }
+}
+
+const CHANGES = gql`subscription Changes($after: String) {
+  changes(after: $after) { cursor kind subject subjectId state }
+}`;
+
+/**
+ * The stream of everything that changes and that the viewer may see, as server-sent events. It resumes behind the
+ * last event after a break, and pauses while nobody looks at the page.
+ *
+ * `onChange(event)` gets each change; `onFresh()` is called when changes may have been missed, so that all is loaded
+ * again; `onState('live' | 'waiting')` says how it goes.
+ */
+export function follow({ onChange, onFresh, onState }) {
+  let cursor = null;
+  let stop = null;
+  let tries = 0;
+  let lost = false;
+
+  async function run(signal) {
+    while (!signal.aborted) {
+      try {
+        const response = await post(CHANGES, { after: cursor }, 'text/event-stream', signal);
+        if (!response.ok) throw new ApiError('UNAVAILABLE', `The stream answers ${response.status}.`);
+        for await (const result of events(response.body)) {
+          if (result.errors?.length) throw failure(result.errors);
+          const event = result.data.changes;
+          tries = 0;
+          onState('live');
+          // The present is told when nothing was resumed: at the start, and after a gap.
+          const fresh = event.kind === 'PRESENT' && lost;
+          lost = false;
+          cursor = event.cursor;
+          if (fresh) onFresh();
+          if (event.kind !== 'PRESENT') onChange(event);
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        if (error.reason === 'CURSOR_EXPIRED') {
+          cursor = null;
+          lost = true;
+          continue;
+        }
+        if (error.kind === 'UNAUTHENTICATED') {
+          thrown(error);
+          return;
+        }
+      }
+      if (signal.aborted) return;
+      tries += 1;
+      if (tries > 1) onState('waiting');
+      await pause(Math.min(15_000, 250 * 2 ** tries) * (0.75 + Math.random() / 2), signal);
+    }
+  }
+
+  function start() {
+    if (stop) return;
+    stop = new AbortController();
+    run(stop.signal);
+  }
+
+  function end() {
+    stop?.abort();
+    stop = null;
+  }
+
+  document.addEventListener('visibilitychange', () => (document.hidden ? end() : start()));
+  addEventListener('online', () => {
+    end();
+    start();
+  });
+  addEventListener('pagehide', end);
+  addEventListener('pageshow', () => document.hidden || start());
+  start();
+}
+
+function pause(ms, signal) {
+  return new Promise((done) => {
+    const timer = setTimeout(done, ms);
+    signal.addEventListener('abort', () => {
+      clearTimeout(timer);
+      done();
+    }, { once: true });
+  });
+}
+
+/** The results in a body of server-sent events (the distinct connections mode of graphql-sse). */
+async function* events(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let buffer = '';
+  try {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      buffer += value;
+      const blocks = buffer.split('\n\n');
+      buffer = blocks.pop();
+      for (const block of blocks) {
+        const lines = block.split('\n');
+        if (lines.includes('event: complete')) return;
+        const data = lines.filter((line) => line.startsWith('data: ')).map((line) => line.slice(6)).join('\n');
+        if (data) yield JSON.parse(data);
+      }
+    }
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}

@@ -1,0 +1,97 @@
+// Checks and issues, wherever they are shown: what was asked, what came out, what to do.
+import { gql, mutate } from './api.js';
+import { REFUSAL } from './fragments.js';
+import { remedy } from './remedies.js';
+import { announce } from './say.js';
+import { badge, button, mark, outcome, spinner, when } from './ui.js';
+import { command } from './resource.js';
+import { html, nothing, repeat } from './view.js';
+import { count, tone } from './words.js';
+
+const VALIDATE = gql`mutation ValidateIssue($input: ValidateIssueInput!) {
+  validateIssue(input: $input) { scan { id state } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+
+/** How a check's answer is coloured: a finding that does not block is a warning. */
+const answerTone = (result) => (result.answer === 'FINDING' ? (result.blocking ? 'bad' : 'warn') : tone(result.answer));
+
+/** Every check of the suite, in order, answered or not yet. */
+export function checklist(scan, suite) {
+  const answers = new Map(scan.results.map((result) => [result.check, result]));
+  const checks = scan.only ? suite.checks.filter((check) => check.code === scan.only) : suite.checks;
+  const running = scan.state === 'RUNNING' || scan.state === 'QUEUED';
+  const next = checks.find((check) => !answers.has(check.code))?.code;
+  return html`<ol class="checks">${checks.map((check) => {
+    const result = answers.get(check.code);
+    const state = result ? answerTone(result) : 'quiet';
+    return html`<li class=${result ? state : 'waiting'}>
+      ${!result && running && check.code === next ? spinner() : mark(state)}
+      <span class="check-name">${check.label}</span>
+      <span class="check-answer">${result ? result.answerLabel : running ? 'Not yet' : 'Not asked'}</span>
+      <span class="check-asks small">${result && result.answer !== 'PASS' && result.message ? result.message : check.asks}</span>
+    </li>`;
+  })}</ol>`;
+}
+
+/** How far a scan is, for eyes and ears. */
+export const progress = (scan) => html`<div class="progress"><progress max=${scan.progress.total} value=${scan.progress.done} aria-label="Checks that answered"></progress>
+  <span class="small">${scan.progress.done} of ${count(scan.progress.total, 'check')}</span></div>`;
+
+/** Findings and broken checks of a scan that raised no issue: warnings, errors. */
+export const warnings = (scan) => scan.results.filter((result) => (result.answer === 'FINDING' && !result.blocking) || result.answer === 'ERROR');
+
+/** Open issues with what is wrong, what to do, and *Validate and resolve*. */
+export function issueList(update, refresh) {
+  const commands = new Map();
+  const commandOf = (id) => {
+    if (!commands.has(id)) commands.set(id, { validate: command(update), remedy: command(update), asked: null });
+    return commands.get(id);
+  };
+
+  async function validate(issue) {
+    const own = commandOf(issue.id);
+    const payload = await own.validate.run(() => mutate(VALIDATE, { issueId: issue.id }));
+    if (!payload) return;
+    own.asked = { id: payload.scan.id, seen: issue.lastSeenAt };
+    announce(`Looking again: ${issue.checkLabel}.`);
+    await refresh();
+  }
+
+  return function view(issues, { latest = null } = {}) {
+    for (const issue of issues) {
+      const own = commandOf(issue.id);
+      const over = own.asked && (own.asked.seen !== issue.lastSeenAt || (latest?.id === own.asked.id && latest.finishedAt));
+      if (over) {
+        own.asked = null;
+        own.still = true;
+        announce(`Still so: ${issue.message}`);
+      }
+    }
+    return html`<ul class="issues">${repeat(issues, (issue) => issue.id, (issue) => {
+      const own = commandOf(issue.id);
+      const looking = own.validate.busy || own.asked !== null;
+      return html`<li class="issue ${issue.blocking ? 'bad' : 'warn'}">
+        <div class="issue-head">
+          <h3>${issue.checkLabel}</h3>
+          ${badge(issue.severity, issue.severityLabel, issue.blocking ? 'bad' : 'warn')}
+          ${issue.blocking ? nothing : html`<span class="small">does not block</span>`}
+        </div>
+        <p>${issue.message}</p>
+        ${issue.evidence ? html`<p class="small">Seen: <code>${issue.evidence}</code></p>` : nothing}
+        <div class="remedy"><h4>What to do</h4>${remedy(issue.remedy, own.remedy, () => validate(issue))}${outcome(own.remedy)}</div>
+        ${outcome(own.validate)}
+        <div class="issue-foot">
+          ${button(looking ? 'Looking again' : 'Validate and resolve', () => validate(issue), { busy: looking, kind: 'secondary' })}
+          <p class="small">${own.still && !looking ? html`<strong>Looked again: still so.</strong> ` : nothing}Seen ${issue.count === 1 ? 'once' : `${issue.count} times`}, last ${when(issue.lastSeenAt)} · <a href=${issue.docsUrl}>About this check</a></p>
+        </div>
+      </li>`;
+    })}</ul>`;
+  };
+}
+
+/** Warnings of a scan: worth reading, nothing stops. */
+export const warningList = (results) => html`<ul class="issues">${results.map((result) => html`<li class="issue warn">
+  <div class="issue-head"><h3>${result.checkLabel}</h3>${badge(result.answer, result.answer === 'ERROR' ? 'The check broke' : 'Warning', 'warn')}</div>
+  <p>${result.message}</p>${result.remedy?.text ? html`<p class="small">${result.remedy.text}</p>` : nothing}
+  <p class="small"><a href=${result.docsUrl}>About this check</a></p></li>`)}</ul>`;

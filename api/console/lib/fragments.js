@@ -1,0 +1,37 @@
+// What several pages ask for of the same things.
+import { gql } from './api.js';
+
+export const REFUSAL = gql`fragment RefusalParts on Refusal {
+  code codeLabel message field reason docsUrl traceId
+  remedy { kind text setting value mutation variables { name value } }
+}`;
+
+export const ISSUE = gql`fragment IssueParts on Issue {
+  id check checkLabel message evidence blocking severity severityLabel state stateLabel count
+  firstSeenAt lastSeenAt resolvedAt docsUrl
+  remedy { kind text setting value mutation variables { name value } }
+}`;
+
+export const SCAN = gql`fragment ScanParts on Scan {
+  id suite suiteLabel state stateLabel only requestedAt finishedAt
+  progress { done total }
+  results {
+    check checkLabel answer answerLabel message evidence blocking severity severityLabel docsUrl
+    remedy { kind text setting value mutation variables { name value } }
+  }
+}`;
+
+export const DIRECTION = gql`fragment DirectionParts on Direction {
+  way status statusLabel lastProofAt roundTripMs misses peerView peerViewLabel lastFailure activatedAt
+}`;
+
+export const ONBOARDING = gql`fragment OnboardingParts on OnboardingAttempt {
+  number state stateLabel startedAt authorizationUrl authorizationExpiresAt
+  phases {
+    name label message state stateLabel startedAt finishedAt deadline tries nextTryAt
+    failure { ...RefusalParts }
+  }
+}
+${REFUSAL}`;
+
+export const SUITES = gql`query Suites { suites { code label checks { code label asks blocking severity severityLabel } } }`;

@@ -1,0 +1,77 @@
+// A list of any length: searched and filtered by the instance, a page at a time, its place kept in the address.
+import { resource } from './resource.js';
+import { button, failed, spinner } from './ui.js';
+import { html, nothing, repeat } from './view.js';
+
+const SIZE = 50;
+const TYPING_MS = 200;
+
+/**
+ * `operation` takes `first, after, last, before, filter` (and `search` where it is an argument of its own);
+ * `of(data)` finds the Relay connection in its answer; `filters` are `{ name, label, choices, put(filter, value) }`.
+ */
+export function list({ operation, of, filters = [], search, row, columns, caption, none, update, key = ({ id }) => id, fixed = {} }) {
+  const query = new URLSearchParams(location.search);
+  const place = { after: query.get('after'), before: query.get('before') };
+  const values = Object.fromEntries([...filters.map(({ name }) => name), 'search'].map((name) => [name, query.get(name) ?? '']));
+  const items = resource(operation, variables, update);
+  let timer = null;
+
+  function variables() {
+    const filter = {};
+    for (const one of filters) if (values[one.name]) one.put(filter, values[one.name]);
+    const page = place.before ? { last: SIZE, before: place.before } : { first: SIZE, after: place.after };
+    const asked = values.search.trim() || null;
+    return { ...fixed, ...page, ...(search?.argument ? { search: asked } : { filter: { ...fixed.filter, ...filter, ...(search && asked ? { search: asked } : {}) } }) };
+  }
+
+  function go(to) {
+    Object.assign(place, { after: null, before: null }, to);
+    const next = new URLSearchParams();
+    for (const [name, value] of Object.entries({ ...values, ...place })) if (value) next.set(name, value);
+    history.replaceState(null, '', next.size ? `?${next}` : location.pathname);
+    return items.refresh();
+  }
+
+  function change(name, value, pause = 0) {
+    values[name] = value;
+    clearTimeout(timer);
+    timer = setTimeout(() => go({}), pause);
+    update();
+  }
+
+  const filtered = () => Object.values(values).some((value) => value);
+
+  const bar = () => html`<form class="filters" role="search" @submit=${(event) => { event.preventDefault(); change('search', values.search); }}>
+    ${search ? html`<div class="field"><label for="list-search">${search.label}</label><input id="list-search" type="search" autocomplete="off" spellcheck="false" .value=${values.search} placeholder=${search.placeholder ?? ''} @input=${(event) => change('search', event.target.value, TYPING_MS)}></div>` : nothing}
+    ${filters.map((one) => html`<div class="field"><label for="filter-${one.name}">${one.label}</label><select id="filter-${one.name}" @change=${(event) => change(one.name, event.target.value)}>
+      <option value="">All</option>${one.choices.map(([value, label]) => html`<option value=${value} ?selected=${values[one.name] === value}>${label}</option>`)}</select></div>`)}
+  </form>`;
+
+  function pages(info) {
+    if (!info.hasNextPage && !info.hasPreviousPage && !place.after && !place.before) return nothing;
+    return html`<nav class="buttons" aria-label="Pages of the list">
+      ${button('Previous', () => go({ before: info.startCursor }), { kind: 'secondary', disabled: !info.hasPreviousPage })}
+      ${button('Next', () => go({ after: info.endCursor }), { kind: 'secondary', disabled: !info.hasNextPage })}
+      ${place.after || place.before ? button('To the start', () => go({}), { kind: 'text' }) : nothing}
+    </nav>`;
+  }
+
+  function view() {
+    if (!items.data) return html`${bar()}${items.error ? failed(items.error, items.refresh) : html`<p class="loading">${spinner()} Loading …</p>`}`;
+    const { edges, pageInfo } = of(items.data);
+    const rows = edges.map(({ node }) => node);
+    if (!rows.length && !filtered() && !place.after) return none;
+    return html`${bar()}
+      ${rows.length
+        ? html`<div class="table-wrap"><table class="rows"><caption class="unseen">${caption}</caption><thead><tr>${columns.map((column) => html`<th scope="col">${column}</th>`)}</tr></thead>
+          <tbody>${repeat(rows, key, (item) => html`<tr>${row(item)}</tr>`)}</tbody></table></div>${pages(pageInfo)}`
+        : html`<div class="empty"><p><strong>Nothing fits.</strong></p><p>Nothing in this list has what you search for.</p>${button('Show all', () => { for (const name of Object.keys(values)) values[name] = ''; go({}); }, { kind: 'secondary' })}</div>`}
+      <p class="unseen" role="status">${filtered() ? `${rows.length}${pageInfo.hasNextPage ? ' or more' : ''} found` : ''}</p>`;
+  }
+
+  return { view, refresh: items.refresh, data: () => items.data, leave: () => clearTimeout(timer) };
+}
+
+/** A cell; its label is shown where a table becomes cards. */
+export const cell = (label, content) => html`<td data-label=${label}>${content}</td>`;

@@ -1,0 +1,44 @@
+// How states, times and numbers are said and coloured. The labels themselves come from the API.
+
+const GOOD = new Set(['ONBOARDED', 'UP', 'DONE', 'PASSED', 'PASS', 'OPERATIONAL', 'CLOSED_COMPLETE', 'VALIDATED', 'RESOLVED', 'ACTIVE', 'COMPLETED']);
+const BAD = new Set(['VALIDATION_FAILED', 'DOWN', 'FAILED', 'ERROR', 'MALFUNCTION', 'CRITICAL', 'COMPROMISED', 'REVOKED']);
+const WARN = new Set(['SLOW', 'DISPUTED', 'SUSPENDED', 'DEGRADED', 'FINDING', 'HIGH', 'MODERATE', 'EXPIRED', 'CLOSED_INCOMPLETE', 'DEACTIVATED', 'ABANDONED']);
+const CALM = new Set(['ONBOARDING', 'AWAITING_VALIDATION', 'RUNNING', 'OPEN', 'WORK_IN_PROGRESS', 'QUEUED', 'AVAILABLE', 'IN_PROGRESS', 'PRE_ACTIVE']);
+
+/** The colour of a state: good, bad, warn, calm, or quiet for what asks for nothing. */
+export function tone(state) {
+  if (GOOD.has(state)) return 'good';
+  if (BAD.has(state)) return 'bad';
+  if (WARN.has(state)) return 'warn';
+  return CALM.has(state) ? 'calm' : 'quiet';
+}
+
+const full = new Intl.DateTimeFormat('en-GB', { dateStyle: 'long', timeStyle: 'short' });
+const precise = new Intl.DateTimeFormat('en-GB', { dateStyle: 'full', timeStyle: 'long' });
+const relative = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
+
+/** `20 November 2026 at 14:03`. */
+export const dateTime = (iso) => full.format(new Date(iso));
+/** With weekday, seconds and zone. */
+export const dateTimeExact = (iso) => precise.format(new Date(iso));
+
+const UNITS = [['year', 31_536_000], ['month', 2_592_000], ['day', 86_400], ['hour', 3_600], ['minute', 60]];
+
+/** `3 minutes ago`, `in 2 days`. */
+export function ago(iso, now = Date.now()) {
+  const seconds = Math.round((new Date(iso) - now) / 1000);
+  for (const [unit, size] of UNITS) {
+    if (Math.abs(seconds) >= size) return relative.format(Math.trunc(seconds / size), unit);
+  }
+  return Math.abs(seconds) < 10 ? 'just now' : relative.format(seconds, 'second');
+}
+
+/** `1 check`, `3 checks`. */
+export const count = (number, one, many = `${one}s`) => `${number} ${number === 1 ? one : many}`;
+
+/** The host of an origin, for headings. */
+export const host = (origin) => origin.replace(/^https?:\/\//, '');
+
+const KINDS = { ADMIN: 'administrator', OPERATOR: 'operator', VIEWER: 'viewer', CONSUMER_CONTACT: 'consumer contact', KEY_ADMIN: 'key admin', KEY_MANAGER: 'key manager', KEY_OPERATOR: 'key operator', KEY_AUDITOR: 'key auditor', KEY_INTEGRATOR: 'key integrator' };
+/** A role in words. */
+export const role = (name) => KINDS[name] ?? name.toLowerCase().replaceAll('_', ' ');

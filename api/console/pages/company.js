@@ -1,0 +1,101 @@
+// One other organisation: its people, and what was registered for it.
+import { gql, mutate } from '../lib/api.js';
+import { REFUSAL } from '../lib/fragments.js';
+import { command, resource } from '../lib/resource.js';
+import { ask, toast } from '../lib/say.js';
+import { badge, button, empty, head, input, notice, outcome, section, submit, when } from '../lib/ui.js';
+import { html, nothing, repeat } from '../lib/view.js';
+import { host, role } from '../lib/words.js';
+
+const COMPANY = gql`query Company($id: ID!) {
+  node(id: $id) { ... on Company {
+    id name createdAt
+    contacts(first: 100) { edges { node { id name email active roles revision } } }
+    registrations(first: 50) { edges { node { id number state stateLabel url updatedAt } } }
+  } }
+}`;
+
+const CREATE = gql`mutation CreateContact($input: CreateContactInput!) {
+  createContact(input: $input) { contact { id name } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+const SWITCH = gql`mutation SwitchContact($input: UpdateContactInput!) {
+  updateContact(input: $input) { contact { id active } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+
+export default function company({ params, update, viewer }) {
+  const { id } = params;
+  const all = resource(COMPANY, { id }, update);
+  const add = command(update);
+  const act = command(update);
+  let draft = { name: '', email: '' };
+  let problems = {};
+
+  async function create(event) {
+    event.preventDefault();
+    problems = { name: draft.name.trim() ? null : 'Enter the person’s name.', email: /.@.+\../.test(draft.email.trim()) ? null : 'Enter a mail address, such as name@consumer.example.' };
+    update();
+    const first = ['name', 'email'].find((name) => problems[name]);
+    if (first) {
+      document.getElementById(first).focus();
+      return;
+    }
+    const payload = await add.run(() => mutate(CREATE, { companyId: id, name: draft.name.trim(), email: draft.email.trim() }));
+    if (!payload) return;
+    toast(`${payload.contact.name} was added.`);
+    draft = { name: '', email: '' };
+    await all.refresh();
+  }
+
+  async function toggle(contact) {
+    if (contact.active) {
+      const sure = await ask({ title: `Switch ${contact.name} off?`, body: html`<p>They cannot sign in here any more, and cannot approve. Nothing else changes; you can switch them on again.</p>`, confirm: 'Switch off' });
+      if (!sure) return;
+    }
+    if (await act.run(() => mutate(SWITCH, { userId: contact.id, active: !contact.active, expectedRevision: contact.revision }))) toast(contact.active ? 'Switched off.' : 'Switched on.');
+    await all.refresh();
+  }
+
+  const set = (name, value) => {
+    draft[name] = value;
+    if (problems[name] || add.refusal) {
+      problems[name] = null;
+      add.clear();
+      update();
+    }
+  };
+  const problem = (name) => problems[name] ?? (add.refusal?.field === name ? add.refusal.message : null);
+
+  function view() {
+    return all.view((data) => {
+      const now = data.node;
+      if (!now?.id) return html`${head('No such company')}${notice('warn', 'There is no company under this address, or it is not yours to see.', html`<p><a href="/companies">See the companies</a></p>`)}`;
+      const contacts = now.contacts.edges.map(({ node }) => node);
+      const registrations = now.registrations.edges.map(({ node }) => node);
+      return html`
+        ${head(now.name, { crumbs: [['Companies', '/companies']], actions: viewer.canOperate && contacts.length ? html`<a class="button" href="/registrations/new?company=${id}">Register a consumer</a>` : nothing })}
+        ${outcome(act)}
+        <div class="columns"><div class="column-main">
+        ${section('contacts', 'Contacts', contacts.length ? html`<ul class="log">${repeat(contacts, (one) => one.id, (one) => html`<li>
+            <strong>${one.name}</strong> <span>${one.email}</span> ${one.active ? nothing : badge('SUSPENDED', 'Switched off')} <span class="small">${one.roles.map(role).join(', ') || 'no roles'}</span>
+            ${viewer.canOperate ? button(html`${one.active ? 'Switch off' : 'Switch on'}<span class="unseen"> ${one.name}</span>`, () => toggle(one), { kind: 'text' }) : nothing}</li>`)}</ul>`
+          : empty('Nobody is known at this company yet.', 'Add the person who will connect their instance: an administrator there. They sign in here with a code by mail, once, to approve.'))}
+        ${section('registrations', 'Registrations', registrations.length ? html`<ul class="log">${registrations.map((one) => html`<li><a href="/registrations/${one.id}">${one.number}</a> ${host(one.url)} ${badge(one.state, one.stateLabel)} <span class="small">${when(one.updatedAt)}</span></li>`)}</ul>` : html`<p>None yet.</p>`)}
+        </div><div class="column-side">${viewer.canOperate ? section('add', 'Add a contact', html`<form novalidate @submit=${create}>
+          ${input({ id: 'name', label: 'Name', value: draft.name, maxlength: 64, required: true, error: problem('name'), change: (text) => set('name', text) })}
+          ${input({ id: 'email', label: 'Mail address', type: 'email', value: draft.email, maxlength: 254, required: true, error: problem('email'), change: (text) => set('email', text) })}
+          ${add.refusal?.field ? nothing : outcome(add)}
+          <div class="buttons">${submit('Add', { busy: add.busy, kind: 'secondary' })}</div></form>`) : nothing}</div></div>`;
+    });
+  }
+
+  return {
+    title: () => all.data?.node?.name ?? 'Company',
+    view,
+    ready: all.refresh(),
+    refresh: all.refresh,
+    subjects: ['COMPANY', 'ACCOUNT', 'REGISTRATION'],
+    changed: all.refresh,
+  };
+}

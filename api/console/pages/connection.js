@@ -1,0 +1,162 @@
+// One connection: both directions with their evidence, how it came about, its settings, and what can be done with it.
+import { gql, mutate } from '../lib/api.js';
+import { checklist, issueList, progress } from '../lib/checks.js';
+import { DIRECTION, ISSUE, ONBOARDING, REFUSAL, SCAN } from '../lib/fragments.js';
+import { phaseList } from '../lib/phases.js';
+import { command, resource } from '../lib/resource.js';
+import { ask, toast } from '../lib/say.js';
+import { badge, button, directionBadge, facts, fingerprint, head, notice, on, outcome, section, when } from '../lib/ui.js';
+import { html, nothing } from '../lib/view.js';
+import { count, host } from '../lib/words.js';
+
+const CONNECTION = gql`query Connection($id: ID!) {
+  connection(id: $id) {
+    id role roleLabel state stateLabel createdAt updatedAt onboardedAt suspendedAt
+    company { id name }
+    registration { id number }
+    peer { name origin fingerprintText version }
+    actions { name label allowed reason }
+    latestScan { ...ScanParts }
+    issues { ...IssueParts }
+    onboarding { ...OnboardingParts }
+    outbound { ...DirectionParts }
+    inbound { ...DirectionParts }
+    settings { revision syncedAt autoActivateRecordProducers autoActivateTaskDefinitions
+      recordProducers { name active } taskDefinitions { name active } }
+  }
+  suites { code label checks { code label asks } }
+}
+${SCAN} ${ISSUE} ${ONBOARDING} ${DIRECTION}`;
+
+const SUSPEND = gql`mutation Suspend($input: SuspendConnectionInput!) {
+  suspendConnection(input: $input) { connection { id state } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+const RESUME = gql`mutation Resume($input: ResumeConnectionInput!) {
+  resumeConnection(input: $input) { connection { id state } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+const SCAN_IT = gql`mutation RunScan($input: RunScanInput!) {
+  runScan(input: $input) { scan { id state } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+
+const UNFINISHED = new Set(['PENDING', 'AWAITING_VALIDATION', 'VALIDATED', 'VALIDATION_FAILED', 'ONBOARDING']);
+const WAYS = { OUTBOUND: ['Outbound', 'From us to them'], INBOUND: ['Inbound', 'From them to us'] };
+
+export default function connection({ params, update, query, viewer }) {
+  const { id } = params;
+  const all = resource(CONNECTION, { id }, update);
+  const act = command(update);
+  const issues = issueList(update, () => all.refresh());
+  const settled = query.get('from') === 'settings';
+
+  async function run(operation, input, words) {
+    if (await act.run(() => mutate(operation, input))) toast(words);
+    await all.refresh();
+  }
+
+  async function suspend(now) {
+    const sure = await ask({
+      title: `Suspend the connection with ${now.peer.name ?? host(now.peer.origin)}?`,
+      body: html`<p>Messages stop in both directions, and the other side is told. Keys and settings stay; you can resume at any time.</p>`,
+      confirm: 'Suspend',
+    });
+    if (sure) await run(SUSPEND, { connectionId: id }, 'Suspended.');
+  }
+
+  function direction(now) {
+    const [name, words] = WAYS[now.way];
+    const disputed = now.status === 'DISPUTED' || (now.peerView && now.status && now.peerView !== now.status);
+    return section(name.toLowerCase(), `${name} status`, html`
+      <p class="small">${words}. Computed from signed answers over the real path.</p>
+      ${facts([
+        ['Last proof', when(now.lastProofAt, 'None yet')],
+        now.way === 'OUTBOUND' && ['Round trip', now.roundTripMs === null ? '–' : `${now.roundTripMs} ms`],
+        ['Missed in a row', String(now.misses)],
+        ['They see', now.peerViewLabel ?? '–'],
+        ['Activated', on(now.activatedAt)],
+      ])}
+      ${disputed ? notice('warn', 'The two sides do not agree.', html`<p>We see ${now.statusLabel}, they see ${now.peerViewLabel}. It settles with the next probes, or one side cannot hear the other.</p>`) : nothing}
+      ${now.lastFailure ? notice('bad', 'Why it is not up', html`<p>The last probe failed: <code>${now.lastFailure}</code>. It is tried again by itself. If it stays so, ask the operators of both instances to look at the way between them.</p>`) : nothing}`, { aside: directionBadge(now) });
+  }
+
+  const definitions = (label, items) => [label, items.length ? html`${count(items.filter((item) => item.active).length, 'active', 'active')} of ${items.length}` : 'None offered'];
+
+  function settings(now) {
+    const own = now.settings;
+    return section('settings', 'Settings', html`
+      ${facts([
+        definitions('Remote record producers', own.recordProducers),
+        definitions('Remote task definitions', own.taskDefinitions),
+        ['Auto-activation', [own.autoActivateRecordProducers && 'record producers', own.autoActivateTaskDefinitions && 'task definitions'].filter(Boolean).join(', ') || 'off'],
+        ['Last synced', when(own.syncedAt, 'Never')],
+      ])}
+      <div class="buttons"><a class="button secondary" href="/connections/${id}/settings">Configure settings</a></div>`);
+  }
+
+  function checks(now, suites) {
+    const scan = now.latestScan;
+    const suite = suites.find((one) => one.code === scan?.suite);
+    return section('scan', 'Latest scan', scan && suite ? html`
+      <p class="small">${scan.suiteLabel}, ${when(scan.finishedAt ?? scan.requestedAt)}</p>
+      ${scan.finishedAt ? nothing : progress(scan)}
+      <details class="more" ?open=${!scan.finishedAt}><summary>${count(scan.results.length, 'check')} answered</summary>${checklist(scan, suite)}</details>
+      ${viewer.canOperate ? html`<div class="buttons">${button('Run a scan', () => run(SCAN_IT, { subjectId: id }, 'The scan runs.'), { kind: 'secondary', busy: act.busy })}</div>` : nothing}`
+      : html`<p>No scan has run here yet. Checks ask what the connection needs, and say how to mend what they find.</p>
+      ${viewer.canOperate ? html`<div class="buttons">${button('Run a scan', () => run(SCAN_IT, { subjectId: id }, 'The scan runs.'), { kind: 'secondary', busy: act.busy })}</div>` : nothing}`, { aside: scan ? badge(scan.state, scan.stateLabel) : nothing });
+  }
+
+  function unfinished(now) {
+    if (!UNFINISHED.has(now.state)) return nothing;
+    return now.role === 'CONSUMER'
+      ? notice('calm', 'This connection is not made yet.', html`<p>Everything so far is kept. <a href="/connections/${id}/wizard">Go on creating it</a></p>`)
+      : notice('calm', 'The consumer is connecting.', html`<p>It goes on by itself as the consumer’s administrator and the named contact do their part.${now.registration ? html` <a href="/registrations/${now.registration.id}">Registration ${now.registration.number}</a>` : nothing}</p>`);
+  }
+
+  function actions(now) {
+    const allowed = (name) => now.actions.find((action) => action.name === name)?.allowed;
+    if (allowed('resumeConnection')) return button('Resume', () => run(RESUME, { connectionId: id }, 'Resumed.'), { busy: act.busy });
+    return allowed('suspendConnection') ? button('Suspend', () => suspend(now), { kind: 'secondary', busy: act.busy }) : nothing;
+  }
+
+  function view() {
+    return all.view((data) => {
+      const now = data.connection;
+      if (!now) return html`${head('No such connection')}${notice('warn', 'There is no connection under this address, or it is not yours to see.', html`<p><a href="/connections">See your connections</a></p>`)}`;
+      const name = now.peer.name ?? host(now.peer.origin);
+      return html`
+        ${head(name, { crumbs: [['Connections', '/connections']], status: badge(now.state, now.stateLabel), lead: html`${now.role === 'PROVIDER' ? 'We are the provider' : 'We are the consumer'}${now.company ? html` · ${now.company.name}` : nothing}`, actions: actions(now) })}
+        ${outcome(act)}
+        ${unfinished(now)}
+        ${settled ? notice('good', 'Settings saved.', html`<p>What next? <a href="#scan">Run a scan</a> to see that everything holds on both sides.</p>`) : nothing}
+        ${now.suspendedAt ? notice('warn', 'Suspended.', html`<p>Nothing is exchanged since ${on(now.suspendedAt)}. Resume it to go on.</p>`) : nothing}
+        ${now.issues.length ? section('issues', 'Open issues', issues(now.issues, { latest: now.latestScan })) : nothing}
+        <div class="cards">${direction(now.outbound)}${direction(now.inbound)}</div>
+        <div class="columns"><div class="column-main">
+          ${settings(now)}
+          ${checks(now, data.suites)}
+          ${now.onboarding ? html`<details class="panel more"><summary>How it was onboarded</summary><p class="small">Attempt ${now.onboarding.number}, ${now.onboarding.stateLabel.toLowerCase()}, begun ${on(now.onboarding.startedAt)}</p>${phaseList(now.onboarding)}</details>` : nothing}
+        </div><div class="column-side">
+          ${section('peer', 'Their instance', html`${facts([
+            ['Name', now.peer.name ?? '–'],
+            ['URL', now.peer.origin],
+            ['Version', now.peer.version ?? '–'],
+            ['Connection established', on(now.onboardedAt)],
+            now.registration && ['Registration', html`<a href="/registrations/${now.registration.id}">${now.registration.number}</a>`],
+          ])}<details class="more"><summary>Fingerprint</summary>${fingerprint(now.peer.fingerprintText)}</details>`)}
+        </div></div>`;
+    });
+  }
+
+  const clock = setInterval(update, 5_000);
+  return {
+    title: () => all.data?.connection?.peer.name ?? 'Connection',
+    view,
+    ready: all.refresh(),
+    refresh: all.refresh,
+    subjects: ['CONNECTION', 'ONBOARDING', 'SCAN', 'ISSUE', 'COMPANY'],
+    changed: all.refresh,
+    leave: () => clearInterval(clock),
+  };
+}

@@ -1,0 +1,163 @@
+// The classic form: a provider connection with its fields on one page, for those who know it so.
+import { gql, mutate } from '../lib/api.js';
+import { issueList, progress } from '../lib/checks.js';
+import { ISSUE, ONBOARDING, REFUSAL, SCAN } from '../lib/fragments.js';
+import { approval, failedPhase, phaseProgress } from '../lib/phases.js';
+import { command, resource } from '../lib/resource.js';
+import { announce, toast } from '../lib/say.js';
+import { badge, button, directionBadge, head, mark, notice, outcome, refusal, section, spinner, submit } from '../lib/ui.js';
+import { html, nothing } from '../lib/view.js';
+import { host } from '../lib/words.js';
+import { companyChoice } from './company-choice.js';
+
+const CONNECTION = gql`query ClassicForm($id: ID!) {
+  connection(id: $id) {
+    id role state stateLabel
+    company { id name } peer { name origin }
+    actions { name allowed }
+    latestScan { ...ScanParts }
+    issues { ...IssueParts }
+    onboarding { ...OnboardingParts }
+    outbound { status statusLabel } inbound { status statusLabel }
+  }
+  companies(first: 250) { edges { node { id name } } }
+}
+${SCAN} ${ISSUE} ${ONBOARDING}`;
+
+const CHOOSE = gql`mutation FormChooseCompany($input: ChooseProviderCompanyInput!) {
+  chooseProviderCompany(input: $input) { connection { id state } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+const CHECK = gql`mutation FormRunChecks($input: RunPreOnboardingChecksInput!) {
+  runPreOnboardingChecks(input: $input) { connection { id state } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+const START = gql`mutation FormConnect($input: StartOnboardingInput!) {
+  startOnboarding(input: $input) { connection { id state } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+const RETRY = gql`mutation FormRetry($input: RetryPhaseInput!) {
+  retryPhase(input: $input) { connection { id state } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+
+const MESSAGES = [
+  ['Provider onboarding started', 'The connection is proven between the two instances, and keys are exchanged.'],
+  ['Syncing settings to complete onboarding', 'What both sides need is set up and brought into line.'],
+  ['Onboarding Complete', 'All settings have synced; both directions were tried.'],
+];
+
+export default function form({ params, update, navigate }) {
+  const { id } = params;
+  const all = resource(CONNECTION, { id }, changed);
+  const act = command(update);
+  const choice = companyChoice(update, () => all.refresh());
+  const issues = issueList(update, () => all.refresh());
+  let said = null;
+  let startedHere = false;
+
+  function changed() {
+    const now = all.data?.connection;
+    if (now) {
+      const words = current(now) ?? now.stateLabel;
+      if (said !== null && said !== words) announce(words);
+      said = words;
+      if (startedHere && now.onboarding?.authorizationUrl && now.state === 'ONBOARDING') {
+        startedHere = false;
+        location.assign(now.onboarding.authorizationUrl);
+      }
+    }
+    update();
+  }
+
+  const isOver = (phase) => phase.state === 'DONE' || phase.state === 'SKIPPED';
+  const current = (now) => (now.state === 'ONBOARDED' ? MESSAGES[2][0] : now.state === 'ONBOARDING' ? now.onboarding?.phases.find((phase) => !isOver(phase))?.message : null);
+
+  async function save(event, now) {
+    event.preventDefault();
+    const company = await choice.settle(now, all.data.companies.edges.map(({ node }) => node));
+    if (!company) return;
+    const saved = await act.run(async () => {
+      if (company !== now.company?.id) {
+        const chosen = await mutate(CHOOSE, { connectionId: id, companyId: company });
+        if (chosen.refusal) return chosen;
+      }
+      return mutate(CHECK, { connectionId: id });
+    });
+    if (saved) toast('Saved. The checks run.');
+    await all.refresh();
+  }
+
+  async function connect() {
+    startedHere = true;
+    startedHere = await act.run(() => mutate(START, { connectionId: id })) !== null;
+    await all.refresh();
+  }
+
+  async function retry() {
+    if (await act.run(() => mutate(RETRY, { connectionId: id }))) toast('Trying again.');
+    await all.refresh();
+  }
+
+  const readonly = (label, value) => html`<div class="field"><span class="label" id=${label}>${label}</span><div class="readonly" role="group" aria-labelledby=${label}>${value}</div></div>`;
+
+  function messages(now) {
+    const doing = current(now);
+    if (!doing) return nothing;
+    const at = MESSAGES.findIndex(([message]) => message === doing);
+    const failed = failedPhase(now.onboarding);
+    const complete = now.state === 'ONBOARDED';
+    return section('status', complete ? 'Connected' : failed ? 'Stopped' : 'Connecting', html`
+      ${now.onboarding && !complete ? phaseProgress(now.onboarding) : nothing}
+      <ol class="log">${MESSAGES.map(([message, about], index) => html`<li aria-current=${index === at ? 'step' : nothing}>
+        ${index < at || complete ? mark('good') : index > at ? mark('quiet') : failed ? mark('bad') : spinner()}
+        <strong>${message}</strong> <span class="small">${about}</span></li>`)}</ol>
+      ${failed?.failure ? refusal(failed.failure) : nothing}
+      ${!failed && now.onboarding?.phases.find((phase) => phase.state === 'RUNNING')?.name === 'AUTHORIZE_CONTACT' ? approval(now.onboarding) : nothing}
+      <div class="buttons">
+        ${failed ? button('Retry', retry, { busy: act.busy }) : nothing}
+        ${failed ? html`<a class="button secondary" href="/connections/${id}/wizard">Start over or cancel</a>` : nothing}
+        ${complete ? button('Close', () => navigate(`/connections/${id}`)) : nothing}
+      </div>`);
+  }
+
+  function view() {
+    return all.view((data) => {
+      const now = data.connection;
+      if (!now || now.role === 'PROVIDER') return html`${head('No such provider connection')}${notice('warn', 'There is no provider connection under this address, or it is not yours to see.', html`<p><a href="/connections">See your connections</a></p>`)}`;
+      const may = (name) => now.actions.find((action) => action.name === name)?.allowed;
+      const editable = may('runPreOnboardingChecks');
+      return html`
+        ${head('Provider connection', { crumbs: [['Connections', '/connections']], status: badge(now.state, now.stateLabel), lead: html`With ${now.peer.name ?? host(now.peer.origin)}.` })}
+        ${now.state === 'VALIDATION_FAILED' ? notice('bad', 'Validation failed.', html`<p>The provider is not connected. Mend the issues below, or look at the <a href="/health?connection=${id}">Health Dashboard</a>. The state changes by itself when the last one is resolved.</p>`, true) : nothing}
+        ${outcome(act)}
+        <form class="panel" novalidate @submit=${(event) => save(event, now)}>
+          <div class="fields">
+            <div>${editable ? choice.view(now, data.companies.edges.map(({ node }) => node)) : readonly('Company', now.company?.name ?? '–')}</div>
+            ${readonly('State', now.stateLabel)}
+            ${readonly('URL', now.peer.origin)}
+            ${readonly('Outbound status', now.outbound.status ? directionBadge(now.outbound) : html`<span class="unseen">Blank: nothing begun</span>`)}
+            ${readonly('Inbound status', now.inbound.status ? directionBadge(now.inbound) : html`<span class="unseen">Blank: nothing begun</span>`)}
+          </div>
+          ${now.state === 'AWAITING_VALIDATION' && now.latestScan ? progress(now.latestScan) : nothing}
+          <div class="buttons">
+            ${editable ? submit('Save', { busy: act.busy, kind: now.state === 'VALIDATED' ? 'secondary' : '' }) : nothing}
+            ${now.state === 'VALIDATED' && may('startOnboarding') ? button('Connect to provider', connect, { busy: act.busy || startedHere }) : nothing}
+          </div>
+          ${now.state === 'PENDING' ? html`<p class="small">Save to run the checks; when they pass, <em>Connect to provider</em> appears.</p>` : nothing}
+        </form>
+        ${messages(now)}
+        ${now.issues.length ? section('issues', 'What has to be mended', issues(now.issues, { latest: now.latestScan })) : nothing}
+        <p class="small">Prefer one step after the other? <a href="/connections/${id}/wizard">Use the wizard</a></p>`;
+    });
+  }
+
+  return {
+    title: () => 'Provider connection',
+    view,
+    ready: all.refresh(),
+    refresh: all.refresh,
+    subjects: ['CONNECTION', 'ONBOARDING', 'SCAN', 'ISSUE', 'COMPANY'],
+    changed: all.refresh,
+  };
+}

@@ -1,0 +1,94 @@
+// The health dashboard: what is open, how severe it is, and what to do about each.
+import { gql } from '../lib/api.js';
+import { issueList } from '../lib/checks.js';
+import { ISSUE } from '../lib/fragments.js';
+import { resource } from '../lib/resource.js';
+import { badge, directionBadge, empty, head, notice, section, when } from '../lib/ui.js';
+import { html, nothing } from '../lib/view.js';
+import { count, host } from '../lib/words.js';
+import { pathOf } from './connections.js';
+
+const HEALTH = gql`query Health($filter: IssuesFilter) {
+  issues(first: 25, filter: $filter) {
+    pageInfo { hasNextPage }
+    edges { node { ...IssueParts subject {
+      ... on Registration { id number company { name } }
+      ... on ConnectionRecord { id role state peer { name origin } }
+    } } }
+  }
+  connections(first: 50, filter: { states: [ONBOARDED, SUSPENDED] }) {
+    pageInfo { hasNextPage }
+    edges { node { id role state stateLabel peer { name origin } outbound { status statusLabel } inbound { status statusLabel } } }
+  }
+  keyHealth { status statusLabel reason measuredAt }
+}
+${ISSUE}`;
+
+const ORDER = ['CRITICAL', 'HIGH', 'MODERATE', 'LOW'];
+const nodes = (connection) => connection.edges.map(({ node }) => node);
+
+export default function health({ update, query }) {
+  const subject = query.get('registration') ?? query.get('connection');
+  const all = resource(HEALTH, { filter: { state: 'OPEN', ...(subject ? { subjectId: subject } : {}) } }, update);
+  const lists = new Map();
+  const listOf = (key) => {
+    if (!lists.has(key)) lists.set(key, issueList(update, () => all.refresh()));
+    return lists.get(key);
+  };
+
+  function groups(issues) {
+    const found = new Map();
+    for (const issue of issues) {
+      const key = issue.subject?.id ?? '';
+      if (!found.has(key)) found.set(key, { subject: issue.subject, issues: [] });
+      found.get(key).issues.push(issue);
+    }
+    return [...found.values()];
+  }
+
+  const name = (one) => (one?.number ? `${one.number}${one.company ? `, ${one.company.name}` : ''}` : one?.peer ? one.peer.name ?? host(one.peer.origin) : 'This instance');
+  const path = (one) => (one?.number ? `/registrations/${one.id}` : one ? pathOf(one) : '/');
+
+  const card = (title, number, words, kind, href) => html`<a class="card-link" href=${href}><span class="small">${title}</span><span class="figure-number">${number}</span><span>${badge('', words, kind)}</span></a>`;
+
+  function cards(data) {
+    const issues = nodes(data.issues);
+    const blocking = issues.filter((issue) => issue.blocking).length;
+    const connections = nodes(data.connections);
+    const up = connections.filter((one) => one.outbound.status === 'UP' && one.inbound.status === 'UP').length;
+    const more = data.issues.pageInfo.hasNextPage ? '+' : '';
+    return html`<div class="cards">
+      ${card('Open issues', `${issues.length}${more}`, blocking ? `${blocking} stop something` : issues.length ? 'nothing is stopped' : 'all clear', blocking ? 'bad' : issues.length ? 'warn' : 'good', '#issues')}
+      ${card('Connections up both ways', `${up} of ${connections.length}${data.connections.pageInfo.hasNextPage ? '+' : ''}`, connections.length === 0 ? 'none yet' : up === connections.length ? 'all up' : 'look below', connections.length === 0 ? 'quiet' : up === connections.length ? 'good' : 'bad', '#connections')}
+      ${card('Key service', data.keyHealth.statusLabel, data.keyHealth.reason ?? 'does its work', { OPERATIONAL: 'good', DEGRADED: 'warn', MALFUNCTION: 'bad' }[data.keyHealth.status] ?? 'quiet', '/keys')}
+    </div>`;
+  }
+
+  function issues(data) {
+    const found = nodes(data.issues).sort((a, b) => Number(b.blocking) - Number(a.blocking) || ORDER.indexOf(a.severity) - ORDER.indexOf(b.severity));
+    return section('issues', 'Open issues', html`
+      ${found.length
+        ? groups(found).map((group) => html`<div class="stack"><h3><a href=${path(group.subject)}>${name(group.subject)}</a> <span class="small">${count(group.issues.length, 'issue')}</span></h3>${listOf(group.subject?.id ?? '')(group.issues)}</div>`)
+        : empty('No open issue.', subject ? 'Nothing stands in the way here.' : 'Whatever a check finds appears here, with what to do about it.')}
+      ${data.issues.pageInfo.hasNextPage ? notice('calm', 'There are more.', html`<p>The oldest are shown; the others follow as these are resolved.</p>`) : nothing}
+      ${subject ? html`<p><a href="/health">All issues</a></p>` : nothing}`);
+  }
+
+  function map(data) {
+    const found = nodes(data.connections);
+    return section('connections', 'Connections', found.length
+      ? html`<ul class="map">${found.map((one) => html`<li><a class="map-item" href="/connections/${one.id}"><span>${one.peer.name ?? host(one.peer.origin)}</span>
+          <span class="ways"><span class="small">Out</span>${directionBadge(one.outbound)}<span class="small">In</span>${directionBadge(one.inbound)}</span></a></li>`)}</ul>`
+      : empty('No connection is onboarded yet.', 'Both directions of each are watched from then on, for as long as it lives.'));
+  }
+
+  return {
+    title: () => 'Health',
+    ready: all.refresh(),
+    refresh: all.refresh,
+    subjects: ['ISSUE', 'SCAN', 'CONNECTION'],
+    changed: all.refresh,
+    view: () => html`${head('Health', { lead: 'What is wrong now, and what to do about it. It changes as you look.' })}
+      ${all.view((data) => html`${cards(data)}${issues(data)}${subject ? nothing : map(data)}<p class="small">The key service was looked at ${when(data.keyHealth.measuredAt)}.</p>`)}`,
+  };
+}

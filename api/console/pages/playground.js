@@ -1,0 +1,137 @@
+// The API playground: the schema's own documentation, and an editor to try operations in, with your own rights.
+import { gql } from '../lib/api.js';
+import { resource } from '../lib/resource.js';
+import { announce } from '../lib/say.js';
+import { button, failed, head, notice, section } from '../lib/ui.js';
+import { html, nothing, repeat } from '../lib/view.js';
+
+const SCHEMA = gql`query Schema {
+  __schema {
+    queryType { name } mutationType { name } subscriptionType { name }
+    types {
+      kind name description
+      fields(includeDeprecated: true) { name description args { name description type { ...TypeName } } type { ...TypeName } }
+      inputFields { name description type { ...TypeName } }
+      enumValues { name description }
+      possibleTypes { name }
+    }
+  }
+}
+${gql`fragment TypeName on __Type { kind name ofType { kind name ofType { kind name ofType { kind name } } } }`}`;
+
+const EXAMPLES = {
+  'Who am I?': '{\n  viewer { name email roles }\n  instance { name origin version fingerprintText }\n}',
+  'Connections': '{\n  connections(first: 10) {\n    edges {\n      node {\n        id\n        stateLabel\n        peer { name origin }\n        outbound { statusLabel roundTripMs }\n        inbound { statusLabel }\n      }\n    }\n  }\n}',
+  'Registrations': '{\n  registrations(first: 10) {\n    edges { node { number stateLabel url company { name } } }\n  }\n}',
+  'Changes, live': 'subscription {\n  changes { cursor kind subject subjectId state at }\n}',
+};
+
+const LINES = 50;
+
+const text = (type) => (type.kind === 'NON_NULL' ? `${text(type.ofType)}!` : type.kind === 'LIST' ? `[${text(type.ofType)}]` : type.name);
+const base = (type) => (type.ofType ? base(type.ofType) : type.name);
+
+export default function playground({ update, query }) {
+  const schema = resource(SCHEMA, {}, update);
+  let operation = EXAMPLES['Who am I?'];
+  let variables = '';
+  let answer = null;
+  let running = null;
+  let problem = null;
+  let shown = query.get('type') ?? 'Query';
+  let wanted = '';
+
+  async function run() {
+    stop();
+    problem = null;
+    let given = {};
+    try {
+      given = variables.trim() ? JSON.parse(variables) : {};
+    } catch (error) {
+      problem = `The variables are no JSON: ${error.message}`;
+      update();
+      return;
+    }
+    const mine = new AbortController();
+    running = mine;
+    answer = '';
+    update();
+    try {
+      if (/^\s*subscription\b/m.test(operation)) await stream(given, mine.signal);
+      else answer = JSON.stringify(await raw(given, mine.signal), null, 2);
+      announce('The answer is there.');
+    } catch (error) {
+      if (error.name !== 'AbortError') problem = 'This instance cannot be reached. Try again.';
+    } finally {
+      if (running === mine) running = null;
+      update();
+    }
+  }
+
+  const send = (given, accept, signal) => fetch('/graphql', { method: 'POST', headers: { 'content-type': 'application/json', accept }, body: JSON.stringify({ query: operation, variables: given }), signal });
+
+  const raw = async (given, signal) => (await send(given, 'application/json', signal)).json();
+
+  async function stream(given, signal) {
+    const response = await send(given, 'text/event-stream', signal);
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    for (let part = await reader.read(); !part.done; part = await reader.read()) {
+      const lines = part.value.split('\n').filter((line) => line.startsWith('data: ') && line.length > 6).map((line) => JSON.stringify(JSON.parse(line.slice(6))));
+      if (lines.length) answer = [...lines.reverse(), ...answer.split('\n')].slice(0, LINES).join('\n');
+      update();
+    }
+  }
+
+  function stop() {
+    running?.abort();
+    running = null;
+    update();
+  }
+
+  function keys(event) {
+    if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      run();
+    }
+  }
+
+  const typeLink = (type) => html`<button type="button" class="text code" @click=${() => { shown = base(type); wanted = ''; update(); }}>${text(type)}</button>`;
+
+  const fields = (items) => html`<ul class="api-fields">${items.map((item) => html`<li><p><code>${item.name}</code>${item.args?.length ? html`<span class="small">(${item.args.map((arg, at) => html`${at ? ', ' : ''}${arg.name}: ${typeLink(arg.type)}`)})</span>` : nothing}${item.type ? html`: ${typeLink(item.type)}` : nothing}</p>
+    <p class="small">${item.description}</p></li>`)}</ul>`;
+
+  function docs(data) {
+    const types = data.__schema.types.filter((type) => !type.name.startsWith('__'));
+    const found = wanted.trim().toLowerCase();
+    const hits = found ? types.flatMap((type) => [
+      ...(type.name.toLowerCase().includes(found) ? [[type.name, type.name]] : []),
+      ...[...(type.fields ?? []), ...(type.inputFields ?? [])].filter((field) => field.name.toLowerCase().includes(found)).map((field) => [type.name, `${type.name}.${field.name}`]),
+    ]).slice(0, 40) : [];
+    const type = types.find((one) => one.name === shown) ?? types[0];
+    return section('docs', 'Schema', html`
+      <div class="field"><label for="find">Find a type or field</label><input id="find" type="search" autocomplete="off" spellcheck="false" .value=${wanted} @input=${(event) => { wanted = event.target.value; update(); }}></div>
+      <p class="buttons">${['Query', 'Mutation', 'Subscription'].map((root) => button(root, () => { shown = root; wanted = ''; update(); }, { kind: shown === root && !found ? 'small-button' : 'small-button secondary' }))}</p>
+      ${found
+        ? html`<ul class="log">${repeat(hits, ([, label]) => label, ([name, label]) => html`<li><button type="button" class="text code" @click=${() => { shown = name; wanted = ''; update(); }}>${label}</button></li>`)}</ul>${hits.length ? nothing : html`<p>Nothing is called so.</p>`}`
+        : html`<div class="stack"><h3><code>${type.name}</code> <span class="small">${type.kind.toLowerCase().replace('_', ' ')}</span></h3><p>${type.description}</p>
+            ${fields(type.fields ?? type.inputFields ?? type.enumValues ?? [])}
+            ${type.possibleTypes?.length && !type.fields ? html`<p>One of ${type.possibleTypes.map((one, at) => html`${at ? ', ' : ''}${typeLink(one)}`)}</p>` : nothing}</div>`}`);
+  }
+
+  const editor = () => section('try', 'Try it', html`
+    <p class="buttons">${Object.entries(EXAMPLES).map(([name, example]) => button(name, () => { operation = example; variables = ''; update(); }, { kind: 'small-button secondary' }))}</p>
+    <div class="field"><label for="operation">Operation</label><textarea id="operation" class="code" rows="14" spellcheck="false" autocomplete="off" aria-describedby="operation-help" .value=${operation} @input=${(event) => { operation = event.target.value; }} @keydown=${keys}></textarea><p class="small" id="operation-help">It runs with your own rights: a mutation really does what it says. Ctrl+Enter runs it.</p></div>
+    <div class="field"><label for="variables">Variables <span class="small">(optional, JSON)</span></label><textarea id="variables" class="code" rows="3" spellcheck="false" autocomplete="off" .value=${variables} @input=${(event) => { variables = event.target.value; }} @keydown=${keys}></textarea></div>
+    <div class="buttons">${button('Run', run)}${running ? button('Stop', stop, { kind: 'secondary' }) : nothing}</div>
+    ${problem ? notice('bad', problem, nothing, true) : nothing}
+    ${answer === null ? nothing : html`<div class="stack"><h3 id="answer">Answer</h3><pre class="answer" tabindex="0" role="region" aria-labelledby="answer">${answer || '…'}</pre></div>`}`);
+
+  return {
+    title: () => 'API playground',
+    ready: schema.refresh(),
+    subjects: [],
+    leave: stop,
+    view: () => html`${head('API playground', { lead: html`The public GraphQL API of this instance, at <code>/graphql</code>. Everything in this console goes through it.` })}
+      <div class="columns even"><div class="column-main">${editor()}</div><div class="column-main">${schema.data ? docs(schema.data) : schema.error ? failed(schema.error, schema.refresh) : nothing}</div></div>`,
+  };
+}

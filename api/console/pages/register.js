@@ -1,0 +1,124 @@
+// A new registration: company, contact, URL. What can be seen to be wrong is said before it is saved.
+import { gql, mutate, request } from '../lib/api.js';
+import { REFUSAL } from '../lib/fragments.js';
+import { command, resource } from '../lib/resource.js';
+import { head, input, notice, outcome, select, submit } from '../lib/ui.js';
+import { html, nothing } from '../lib/view.js';
+
+const CHOICES = gql`query RegistrationChoices {
+  providerRecord { name }
+  companies(first: 250) { edges { node { id name } } }
+}`;
+
+const CONTACTS = gql`query CompanyContacts($companyId: ID!) {
+  contacts(first: 250, companyId: $companyId) { edges { node { id name email active } } }
+}`;
+
+const CREATE = gql`mutation CreateRegistration($input: CreateRegistrationInput!) {
+  createRegistration(input: $input) { registration { id number } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+
+const ENVIRONMENTS = [['PRODUCTION', 'Production'], ['NON_PRODUCTION', 'Non-production']];
+
+/** What is wrong with a URL as far as its text tells; the instance looks at it again. */
+function urlProblem(text, ours) {
+  if (!text) return 'Enter the URL of the consumer’s instance.';
+  let url;
+  try {
+    url = new URL(text);
+  } catch {
+    return 'This is no URL. It looks like https://linkspan.consumer.example.';
+  }
+  if (!/^https?:$/.test(url.protocol)) return 'It begins with https://.';
+  if (url.username || url.password) return 'Leave out user name and password.';
+  if (url.pathname !== '/' || url.search || url.hash) return 'Only scheme, host and port: leave out what comes after.';
+  return url.origin === ours ? 'This is our own URL. Enter that of the consumer’s instance.' : null;
+}
+
+export default function register({ update, query, navigate, instance, viewer }) {
+  const choices = resource(CHOICES, {}, update);
+  const save = command(update);
+  const values = { companyId: query.get('company') ?? '', contactId: '', url: '', environment: instance.environment };
+  const problems = {};
+  let contacts = null;
+  let key = crypto.randomUUID();
+
+  async function loadContacts() {
+    contacts = null;
+    values.contactId = '';
+    update();
+    if (!values.companyId) return;
+    const asked = values.companyId;
+    const data = await request(CONTACTS, { companyId: asked }).catch(() => null);
+    if (asked !== values.companyId) return;
+    contacts = data?.contacts.edges.map(({ node }) => node) ?? [];
+    if (contacts.length === 1) values.contactId = contacts[0].id;
+    update();
+  }
+
+  function set(name, value) {
+    values[name] = value;
+    delete problems[name];
+    key = crypto.randomUUID();
+    save.clear();
+    if (name === 'companyId') loadContacts();
+    else update();
+  }
+
+  async function store(event) {
+    event.preventDefault();
+    Object.assign(problems, {
+      companyId: values.companyId ? null : 'Choose the company.',
+      contactId: values.contactId ? null : 'Choose the person who will connect their instance.',
+      url: urlProblem(values.url.trim(), instance.origin),
+    });
+    const first = ['companyId', 'contactId', 'url'].find((name) => problems[name]);
+    update();
+    if (first) {
+      requestAnimationFrame(() => document.getElementById(first)?.focus());
+      return;
+    }
+    const payload = await save.run(() => mutate(CREATE, { ...values, url: values.url.trim() }, key));
+    if (payload) navigate(`/registrations/${payload.registration.id}`);
+    else if (save.refusal?.field) requestAnimationFrame(() => document.getElementById(save.refusal.field)?.focus());
+  }
+
+  const problem = (name) => problems[name] ?? (save.refusal?.field === name ? save.refusal.message : null);
+
+  function contactField() {
+    if (!values.companyId) return nothing;
+    if (contacts?.length === 0) return notice('warn', 'This company has no contact here yet.', html`<p><a href="/companies/${values.companyId}">Add the person who will connect their instance</a>, then come back.</p>`);
+    return select({
+      id: 'contactId', label: 'Contact', value: values.contactId, empty: contacts ? 'Choose a person' : 'Loading …', required: true, error: problem('contactId'),
+      help: 'They get the link, and only they can approve. They must be an administrator of their own instance.',
+      choices: (contacts ?? []).map((one) => [one.id, `${one.name} <${one.email}>${one.active ? '' : ' (switched off)'}`]), change: (id) => set('contactId', id),
+    });
+  }
+
+  const form = (companies) => html`<form class="panel form" novalidate @submit=${store}>
+    ${select({ id: 'companyId', label: 'Company', value: values.companyId, empty: 'Choose a company', required: true, error: problem('companyId'), choices: companies.map((one) => [one.id, one.name]), change: (id) => set('companyId', id) })}
+    <p class="small">Is the company missing? <a href="/companies">Add it</a> with its contact first.</p>
+    ${contactField()}
+    ${input({ id: 'url', label: 'URL of the consumer’s instance', type: 'url', value: values.url, maxlength: 255, required: true, error: problem('url'), placeholder: 'https://linkspan.consumer.example', change: (text) => set('url', text), blur: () => { if (values.url) { problems.url = urlProblem(values.url.trim(), instance.origin); update(); } } })}
+    ${select({ id: 'environment', label: 'Their environment', value: values.environment, choices: ENVIRONMENTS, help: 'In production the contact’s mail address has to work.', change: (value) => set('environment', value) })}
+    ${save.refusal?.field && document.getElementById(save.refusal.field) ? nothing : outcome(save)}
+    <div class="buttons">${submit('Save', { busy: save.busy })}<a class="button secondary" href="/provider">Do not save</a></div>
+    <p class="small">Saving runs the checks. When they pass, ${instance.mailOn ? 'a letter with the link goes to the contact.' : 'you get a link to pass on: letters are off here.'}</p>
+  </form>`;
+
+  const ready = choices.refresh().then(() => (values.companyId ? loadContacts() : null));
+  return {
+    title: () => 'Register a consumer',
+    ready,
+    refresh: choices.refresh,
+    subjects: ['COMPANY'],
+    changed: choices.refresh,
+    view: () => html`${head('Register a consumer', { crumbs: [['Provider centre', '/provider']] })}
+      ${choices.view((data) => {
+        if (!viewer.canOperate) return notice('warn', 'Your account may not register consumers.', html`<p>Ask an administrator of this instance for the role operator.</p>`);
+        if (!data.providerRecord) return notice('warn', 'This instance has no provider record yet.', html`<p>Say first what it offers: <a href="/provider">set up the provider record</a>.</p>`);
+        return form(data.companies.edges.map(({ node }) => node));
+      })}`,
+  };
+}

@@ -1,0 +1,264 @@
+// Create your connection: from the link in a letter to *Onboarded*, one step after the other.
+// Everything shown is read from the instance, so the page can be closed at any time and opened on another device.
+import { gql, mutate } from '../lib/api.js';
+import { checklist, issueList, progress, warningList, warnings } from '../lib/checks.js';
+import { DIRECTION, ISSUE, ONBOARDING, REFUSAL, SCAN } from '../lib/fragments.js';
+import { approval, failedPhase, message, phaseList, phaseProgress } from '../lib/phases.js';
+import { command, resource } from '../lib/resource.js';
+import { announce, ask, toast } from '../lib/say.js';
+import { badge, button, directionBadge, facts, fingerprint, head, notice, on, outcome, section } from '../lib/ui.js';
+import { html, nothing } from '../lib/view.js';
+import { host } from '../lib/words.js';
+import { companyChoice } from './company-choice.js';
+
+const CONNECTION = gql`query Wizard($id: ID!) {
+  connection(id: $id) {
+    id role state stateLabel validatedAt onboardedAt
+    company { id name }
+    peer { name origin fingerprintText version }
+    actions { name label allowed reason }
+    latestScan { ...ScanParts }
+    issues { ...IssueParts }
+    onboarding { ...OnboardingParts }
+    outbound { ...DirectionParts }
+    inbound { ...DirectionParts }
+  }
+  companies(first: 50) { edges { node { id name } } }
+  suites { code label checks { code label asks } }
+}
+${SCAN} ${ISSUE} ${ONBOARDING} ${DIRECTION}`;
+
+const CHOOSE = gql`mutation ChooseCompany($input: ChooseProviderCompanyInput!) {
+  chooseProviderCompany(input: $input) { connection { id state } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+const CHECK = gql`mutation RunChecks($input: RunPreOnboardingChecksInput!) {
+  runPreOnboardingChecks(input: $input) { connection { id state } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+const START = gql`mutation StartOnboarding($input: StartOnboardingInput!) {
+  startOnboarding(input: $input) { connection { id state } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+const RETRY = gql`mutation RetryPhase($input: RetryPhaseInput!) {
+  retryPhase(input: $input) { connection { id state } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+const OVER = gql`mutation StartOver($input: StartOverInput!) {
+  startOver(input: $input) { connection { id state } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+const CANCEL = gql`mutation CancelOnboarding($input: CancelOnboardingInput!) {
+  cancelOnboarding(input: $input) { connection { id state } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+
+const STEPS = ['Open the link', 'Select the provider', 'Run the checks', 'Register', 'Configure settings'];
+const STEP_OF = { PENDING: 1, AWAITING_VALIDATION: 2, VALIDATION_FAILED: 2, VALIDATED: 3, ONBOARDING: 3, ONBOARDED: 4, SUSPENDED: 4 };
+
+export default function wizard({ params, update, navigate }) {
+  const id = params.id;
+  const all = resource(CONNECTION, { id }, changed);
+  const act = command(update);
+  const choice = companyChoice(update, () => all.refresh());
+  const issues = issueList(update, () => all.refresh());
+  let said = null;
+  // Whoever pressed Start here is taken to the provider; whoever only looks on is not.
+  let startedHere = false;
+
+  function changed() {
+    const connection = all.data?.connection;
+    if (connection) {
+      speak(connection);
+      const url = connection.onboarding?.authorizationUrl;
+      if (startedHere && connection.state === 'ONBOARDING' && url) {
+        startedHere = false;
+        location.assign(url);
+      }
+    }
+    update();
+  }
+
+  function speak(connection) {
+    const attempt = connection.onboarding;
+    const words = connection.state === 'ONBOARDING' && attempt ? message(attempt) : connection.stateLabel;
+    if (said !== null && words !== said) announce(words);
+    said = words;
+  }
+
+  async function getStarted(connection) {
+    const company = await choice.settle(connection, all.data.companies.edges.map(({ node }) => node));
+    if (!company) return;
+    const done = await act.run(async () => {
+      if (company !== connection.company?.id) {
+        const chosen = await mutate(CHOOSE, { connectionId: id, companyId: company });
+        if (chosen.refusal) return chosen;
+      }
+      return mutate(CHECK, { connectionId: id });
+    });
+    if (done) announce('The checks run.');
+    await all.refresh();
+  }
+
+  async function start() {
+    startedHere = true;
+    const done = await act.run(() => mutate(START, { connectionId: id }));
+    startedHere = done !== null;
+    await all.refresh();
+  }
+
+  async function simple(operation, words) {
+    if (await act.run(() => mutate(operation, { connectionId: id }))) toast(words);
+    await all.refresh();
+  }
+
+  async function startOver() {
+    const sure = await ask({
+      title: 'Start over?',
+      body: html`<p>What this attempt made is undone on both sides, and a new attempt begins. The registration link stays good.</p>`,
+      confirm: 'Start over',
+    });
+    if (!sure) return;
+    startedHere = true;
+    await simple(OVER, 'Started over.');
+  }
+
+  async function cancel() {
+    const sure = await ask({
+      title: 'Cancel onboarding?',
+      body: html`<p>What this attempt made is undone on both sides. You can get started again with the same link, as long as it is good.</p>`,
+      confirm: 'Cancel onboarding',
+      cancel: 'Go on with it',
+      danger: true,
+    });
+    if (sure) await simple(CANCEL, 'Cancelled. Nothing is left of the attempt.');
+  }
+
+  const may = (connection, name) => connection.actions.find((action) => action.name === name)?.allowed;
+
+  /** Instead of a control that would be refused. */
+  const cannot = (connection, name) => notice('warn', 'You cannot go on here.', html`<p>${connection.actions.find((action) => action.name === name)?.reason} Ask an administrator of this instance to open this page.</p>`);
+
+  function provider(connection) {
+    return section('provider', 'Who invites you', html`${facts([
+      ['Provider', connection.peer.name ?? host(connection.peer.origin)],
+      ['Its instance', connection.peer.origin],
+      connection.company && ['Company', connection.company.name],
+    ])}
+    <details class="more" ?open=${connection.state === 'VALIDATED'}><summary>Compare the fingerprint</summary>
+      <p>The letter, and the page on which the contact approves, must show the same. If one differs, stop.</p>${fingerprint(connection.peer.fingerprintText)}</details>`);
+  }
+
+  const choose = (connection, companies) => section('choose', 'Select provider', html`
+    <p>Say which company this provider is. It is how people here find the connection again.</p>
+    ${may(connection, 'runPreOnboardingChecks')
+      ? html`${choice.view(connection, companies)}
+        <div class="buttons">${button('Get Started', () => getStarted(connection), { busy: act.busy })}</div>
+        <p class="small">Nothing leaves this instance yet but the questions of the checks. It takes a few seconds.</p>`
+      : cannot(connection, 'runPreOnboardingChecks')}`);
+
+  const checking = (connection, suite) => section('checks', 'Checks are running', html`
+    <p>Each question is answered by this instance, or by asking the provider’s. You can close this page and come back.</p>
+    ${connection.latestScan ? html`${progress(connection.latestScan)}${checklist(connection.latestScan, suite)}` : nothing}`, { aside: badge(connection.state, connection.stateLabel) });
+
+  const failedChecks = (connection, suite, companies) => html`
+    ${section('issues', 'What has to be mended', html`
+      <p>Registration cannot start yet. Mend each issue, then validate it: when the last one is resolved, the connection becomes <em>Validated</em> by itself.</p>
+      ${connection.issues.length ? issues(connection.issues, { latest: connection.latestScan }) : notice('warn', 'The scan itself did not come to an end.', html`<p>No issue stands in the way. Get started again.</p>`)}`, { aside: badge(connection.state, connection.stateLabel) })}
+    ${choose(connection, companies)}
+    ${connection.latestScan && !connection.latestScan.only ? html`<details class="panel more"><summary>All checks of the last scan</summary>${checklist(connection.latestScan, suite)}</details>` : nothing}`;
+
+  function validated(connection, suite) {
+    const scan = connection.latestScan;
+    const worth = scan && !scan.only ? warnings(scan) : [];
+    return section('ready', 'Ready to register', html`
+      <p>All checks passed${connection.validatedAt ? html`, ${on(connection.validatedAt)}` : nothing}. <em>Start Registration</em> takes you to the provider, where the named contact signs in and allows the connection. Then both instances exchange keys and settings.</p>
+      ${worth.length ? warningList(worth) : nothing}
+      ${may(connection, 'startOnboarding')
+        ? html`<div class="buttons">${button('Start Registration', start, { busy: act.busy || startedHere })}
+          ${button('Run the checks again', () => simple(CHECK, 'The checks run.'), { kind: 'secondary', busy: act.busy })}</div>`
+        : cannot(connection, 'startOnboarding')}
+      ${scan && !scan.only ? html`<details class="more"><summary>What was checked</summary>${checklist(scan, suite)}</details>` : nothing}`, { aside: badge(connection.state, connection.stateLabel) });
+  }
+
+  function onboarding(connection) {
+    const attempt = connection.onboarding;
+    if (!attempt) return nothing;
+    const failed = failedPhase(attempt);
+    return section('progress', failed ? 'Registration stopped' : 'Registration is under way', html`
+      ${failed ? html`<p>The phase <strong>${failed.label}</strong> failed. Nothing is spoilt: retry it, start over, or cancel.</p>` : html`<p>You can close this page: it goes on by itself, and you can look again from any device.</p>`}
+      ${phaseProgress(attempt)}
+      ${phaseList(attempt, approval(attempt))}
+      <div class="buttons">
+        ${failed && may(connection, 'retryPhase') ? button('Retry', () => simple(RETRY, 'Trying again.'), { busy: act.busy }) : nothing}
+        ${may(connection, 'startOver') ? button('Start over', startOver, { kind: 'secondary', busy: act.busy }) : nothing}
+        ${may(connection, 'cancelOnboarding') ? button('Cancel', cancel, { kind: 'secondary', busy: act.busy }) : nothing}
+      </div>`, { aside: failed ? badge('FAILED', 'Failed') : badge(connection.state, connection.stateLabel) });
+  }
+
+  const success = (connection) => html`
+    ${notice('good', 'Onboarding Complete', html`<p>This instance and ${connection.peer.name ?? host(connection.peer.origin)} are connected. All settings have synced.</p>`)}
+    ${section('done', 'Your connection', html`
+      ${facts([
+        ['State', badge(connection.state, connection.stateLabel)],
+        ['Provider', html`${connection.peer.name ?? connection.company?.name}<br><span class="quiet">${connection.peer.origin}</span>`],
+        ['Company', connection.company?.name ?? '–'],
+        ['Outbound status', directionBadge(connection.outbound)],
+        ['Inbound status', directionBadge(connection.inbound)],
+        ['Connection established', on(connection.onboardedAt)],
+      ])}
+      <div class="buttons">
+        <a class="button" href="/connections/${id}/settings?from=wizard">Configure settings</a>
+        <a class="button secondary" href="/connections/${id}">See the connection</a>
+      </div>`)}`;
+
+  function body(connection, data) {
+    const suite = data.suites.find((one) => one.code === connection.latestScan?.suite) ?? { checks: [] };
+    const companies = data.companies.edges.map(({ node }) => node);
+    switch (connection.state) {
+      case 'PENDING': return choose(connection, companies);
+      case 'AWAITING_VALIDATION': return checking(connection, suite);
+      case 'VALIDATION_FAILED': return failedChecks(connection, suite, companies);
+      case 'VALIDATED': return validated(connection, suite);
+      case 'ONBOARDING': return onboarding(connection);
+      case 'ONBOARDED': return success(connection);
+      default: return notice('warn', `The connection is ${connection.stateLabel}.`, html`<p><a href="/connections/${id}">See the connection</a></p>`);
+    }
+  }
+
+  function steps(connection) {
+    const now = STEP_OF[connection.state] ?? 4;
+    return html`<ol class="steps-line" aria-label="Steps">${STEPS.map((step, at) => html`<li class=${at < now ? 'over' : at === now ? 'now' : ''} aria-current=${at === now ? 'step' : nothing}><span>${step}${at < now ? html`<span class="unseen">, done</span>` : nothing}</span></li>`)}</ol>`;
+  }
+
+  function view() {
+    return all.view((data) => {
+      const connection = data.connection;
+      if (!connection) return html`${head('No such connection')}${notice('warn', 'There is no connection under this address, or it is not yours to see.', html`<p><a href="/connections">See your connections</a>, or <a href="/connect">open a registration link</a>.</p>`)}`;
+      if (connection.role === 'PROVIDER') {
+        queueMicrotask(() => navigate(`/connections/${id}`, { replace: true }));
+        return nothing;
+      }
+      const done = connection.state === 'ONBOARDED';
+      return html`
+        ${head('Create your connection', { lead: done ? nothing : html`With <strong>${connection.peer.name ?? host(connection.peer.origin)}</strong>. You can leave at any time; what runs goes on.` })}
+        ${steps(connection)}
+        ${outcome(act)}
+        <div class="columns"><div class="column-main">${body(connection, data)}</div>
+        ${done ? nothing : html`<div class="column-side">${provider(connection)}<p class="small">Prefer everything on one form? <a href="/connections/${id}/form">Use the classic form</a></p></div>`}</div>`;
+    });
+  }
+
+  const ready = all.refresh();
+  // Phases that take long are said to: that is a matter of the clock, not of a change.
+  const clock = setInterval(update, 5_000);
+  return {
+    title: () => 'Create your connection',
+    view,
+    ready,
+    refresh: all.refresh,
+    subjects: ['CONNECTION', 'ONBOARDING', 'SCAN', 'ISSUE', 'COMPANY'],
+    changed: all.refresh,
+    leave: () => clearInterval(clock),
+  };
+}

@@ -1,0 +1,133 @@
+//! The console in a real browser, and what can be said of it without one.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use apollo_compiler::{ExecutableDocument, Schema};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+
+use crate::environment;
+use crate::harness::pair::PASSWORD;
+use crate::harness::{Database, Stage};
+
+fn console() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("api").join("console")
+}
+
+fn modules(folder: &Path) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("vendor") {
+            found.extend(modules(&path));
+        } else if path.extension().is_some_and(|extension| extension == "js") {
+            found.push((path.display().to_string(), std::fs::read_to_string(&path).unwrap()));
+        }
+    }
+    found
+}
+
+/// The definitions in the tagged templates of a module: what stands between the placeholders.
+fn definitions(module: &str) -> Vec<String> {
+    let templates = module.split("gql`").skip(1).map(|rest| rest.split('`').next().unwrap_or(rest));
+    templates
+        .map(|template| {
+            let mut parts = template.split("${");
+            let first = parts.next().unwrap_or_default().to_owned();
+            parts.fold(first, |text, part| text + part.split_once('}').map_or("", |(_, rest)| rest))
+        })
+        .collect()
+}
+
+fn is_fragment(definition: &str) -> bool {
+    definition.trim_start().starts_with("fragment ")
+}
+
+/// The operation with every fragment that it uses, as the console sends it.
+fn complete(operation: &str, fragments: &[String]) -> String {
+    let mut text = operation.to_owned();
+    loop {
+        let missing = fragments.iter().find(|fragment| {
+            let name = fragment.split_whitespace().nth(1).unwrap_or_default();
+            let spread = |word: &str| word.trim_start_matches("...") == name && word.starts_with("...");
+            text.split_whitespace().any(spread) && !text.contains(fragment.as_str())
+        });
+        match missing {
+            Some(fragment) => text.push_str(fragment),
+            None => return text,
+        }
+    }
+}
+
+#[test]
+fn every_operation_of_the_console_is_valid() {
+    let sdl = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("schema.graphql"))
+        .unwrap();
+    let schema = Schema::parse_and_validate(sdl, "schema.graphql").unwrap();
+    let modules = modules(&console());
+    let all: Vec<(&str, String)> = modules
+        .iter()
+        .flat_map(|(path, text)| definitions(text).into_iter().map(move |text| (path.as_str(), text)))
+        .collect();
+    let fragments: Vec<String> =
+        all.iter().filter(|(_, text)| is_fragment(text)).map(|(_, text)| text.clone()).collect();
+    let operations: Vec<_> = all.iter().filter(|(_, text)| !is_fragment(text)).collect();
+    assert!(operations.len() > 10 && fragments.len() > 3, "the modules were not found");
+    for (path, operation) in operations {
+        let text = complete(operation, &fragments);
+        if let Err(errors) = ExecutableDocument::parse_and_validate(&schema, &text, *path) {
+            panic!("{path}:\n{text}\n{errors}");
+        }
+    }
+}
+
+/// Runs a script of `tests/node/browser` for two instances on which a registration is open. Time runs meanwhile. The
+/// script may ask for what only the host can do: it writes `@stop provider` or `@start provider`, and goes on when it
+/// is answered.
+async fn browser(script: &str) {
+    let Some(chromium) = environment::chromium() else { return };
+    let mut stage = Stage::open_now(Database::Sqlite).await;
+    let colleague = "colleague@consumer.example.com";
+    stage.pair.make_contact(&stage.provider, &stage.ready.company, colleague).await;
+    let _running = stage.pair.let_time_run();
+    let shots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("console");
+    std::fs::create_dir_all(&shots).unwrap();
+    let mut command = tokio::process::Command::new("node");
+    command
+        .arg(script)
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/node/browser"))
+        .env("CHROMIUM", chromium)
+        .env("PROVIDER", &stage.pair.provider.origin)
+        .env("CONSUMER", &stage.pair.consumer.origin)
+        .env("PROVIDER_MAIL", &stage.pair.provider.config.mail.directory)
+        .env("PASSWORD", PASSWORD)
+        .env("COMPANY_ID", &stage.ready.company)
+        .env("CONTACT_ID", &stage.ready.contact)
+        .env("REGISTRATION_ID", &stage.registration)
+        .env("SHOTS", shots)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true);
+    let mut child = command.spawn().unwrap();
+    let mut answers = child.stdin.take().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut last = String::new();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        match line.as_str() {
+            "@stop provider" => stage.pair.provider.kill().await,
+            "@start provider" => stage.pair.provider.start(None).await,
+            text => {
+                eprintln!("{text}");
+                last = text.to_owned();
+                continue;
+            }
+        }
+        answers.write_all(b"done\n").await.unwrap();
+    }
+    assert!(child.wait().await.unwrap().success() && last.ends_with(" passed, 0 failed"), "{script}: {last}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn browser_goes_from_the_letter_to_onboarded() {
+    browser("wizard.mjs").await;
+}

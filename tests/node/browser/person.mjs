@@ -1,0 +1,198 @@
+// A person at a real browser. Whatever a page does that it must not do is remembered: errors on the console, requests
+// to other origins, inline script or style. `look` draws a state at each size and in each scheme, and asks axe-core.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { createRequire } from 'node:module';
+import { createInterface } from 'node:readline';
+import { chromium } from 'playwright-core';
+
+const require = createRequire(import.meta.url);
+const AXE = fs.readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
+const TAGS = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
+const { PROVIDER, CONSUMER, PASSWORD, PROVIDER_MAIL, SHOTS, CHROMIUM } = process.env;
+
+export { PROVIDER, CONSUMER, PASSWORD };
+
+let browser;
+let done = 0;
+const people = [];
+
+/** Runs the steps of a script in one browser and says how they went; the first failure ends it. */
+export async function run(steps) {
+  browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update'] });
+  try {
+    for (const [name, step] of Object.entries(steps)) {
+      const begun = Date.now();
+      try {
+        await step();
+      } catch (error) {
+        for (const person of people) await person.page.screenshot({ path: path.join(SHOTS, `failed-${person.name}.png`), fullPage: true }).catch(() => {});
+        console.log(`failed: ${name}`);
+        throw error;
+      }
+      for (const person of people) person.wasGood(name);
+      done += 1;
+      console.log(`passed: ${name} (${Date.now() - begun} ms)`);
+    }
+    console.log(`${done} passed, 0 failed`);
+  } finally {
+    await browser.close();
+    process.stdin.destroy();
+  }
+}
+
+/** Waits until something is so. */
+export async function until(what, ask, ms = 15_000) {
+  const end = Date.now() + ms;
+  for (;;) {
+    const answer = await ask();
+    if (answer) return answer;
+    assert(Date.now() < end, `never: ${what}`);
+    await new Promise((next) => setTimeout(next, 50));
+  }
+}
+
+const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+
+/** Asks the host for what people cannot do, such as `@stop provider`, and waits until it is done. */
+export async function host(what) {
+  console.log(what);
+  await answers.next();
+}
+
+export class Person {
+  /** A person with a browser of their own, at this origin. */
+  static async at(origin, name, options = {}) {
+    const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: { width: 1440, height: 900 }, ...options });
+    const person = new Person(origin, name, context, await context.newPage());
+    people.push(person);
+    return person;
+  }
+
+  constructor(origin, name, context, page) {
+    Object.assign(this, { origin, name, context, page, problems: [], expected: [], transferred: 0 });
+    page.on('console', (message) => ['error', 'warning'].includes(message.type()) && this.problems.push(message.text()));
+    page.on('pageerror', (error) => this.problems.push(String(error.stack)));
+    page.on('request', (request) => {
+      const { origin: to, protocol } = new URL(request.url());
+      if (/^https?:/.test(protocol) && to !== PROVIDER && to !== CONSUMER) this.problems.push(`a request to ${to}`);
+    });
+  }
+
+  /** What is said on the console here is no surprise. */
+  expects(pattern) {
+    this.expected.push(pattern);
+  }
+
+  wasGood(step) {
+    const bad = this.problems.filter((problem) => !this.expected.some((pattern) => pattern.test(problem)));
+    assert.deepEqual(bad, [], `${this.name}, after “${step}”`);
+    this.problems = [];
+  }
+
+  async goto(where) {
+    await this.page.goto(/^https?:/.test(where) ? where : this.origin + where);
+  }
+
+  async signIn(email, password = PASSWORD) {
+    if (!this.page.url().includes('/sign-in')) await this.goto('/sign-in');
+    await this.page.fill('#email', email);
+    await this.page.fill('#password', password);
+    await this.page.getByRole('button', { name: 'Sign in', exact: true }).click();
+    await this.page.waitForURL((url) => !url.pathname.startsWith('/sign-in'));
+  }
+
+  press(name, options = {}) {
+    return this.page.getByRole('button', { name, exact: true, ...options }).click();
+  }
+
+  follow(name) {
+    return this.page.getByRole('link', { name, exact: true }).first().click();
+  }
+
+  sees(text, ms = 15_000) {
+    return this.page.getByText(text).first().waitFor({ timeout: ms });
+  }
+
+  async heading(text) {
+    await this.page.getByRole('heading', { name: text, level: 1 }).waitFor({ timeout: 15_000 });
+  }
+
+  /** Sends an operation with this person's session. */
+  graphql(query, variables = {}) {
+    return this.page.evaluate(async ([query, variables]) => {
+      const headers = { 'content-type': 'application/json' };
+      const answer = await (await fetch('/graphql', { method: 'POST', headers, body: JSON.stringify({ query, variables }) })).json();
+      if (answer.errors) throw new Error(JSON.stringify(answer.errors));
+      return answer.data;
+    }, [query, variables]);
+  }
+
+  async mutate(name, input, fields) {
+    const type = `${name[0].toUpperCase()}${name.slice(1)}Input`;
+    const data = await this.graphql(`mutation($input: ${type}!) { ${name}(input: $input) { ${fields} refusal { code message } } }`, { input });
+    assert.equal(data[name].refusal, null, `${name}: ${JSON.stringify(data[name].refusal)}`);
+    return data[name];
+  }
+
+  /** Draws the page as it is at every size and in both schemes, and lets axe-core look at each scheme. */
+  async look(name) {
+    const { page } = this;
+    const before = page.viewportSize();
+    for (const colorScheme of ['light', 'dark']) {
+      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+      for (const width of [360, 1440]) {
+        await page.setViewportSize({ width, height: 900 });
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        assert(wide <= 1, `${name} at ${width}: scrolls sideways by ${wide}`);
+        if (width === 1440 || colorScheme === 'light') await this.axe(`${name} (${colorScheme}, ${width})`);
+        await page.screenshot({ path: path.join(SHOTS, `${name}-${colorScheme}-${width}.png`), fullPage: true });
+      }
+    }
+    await page.emulateMedia({ colorScheme: 'light', reducedMotion: null });
+    await page.setViewportSize(before);
+  }
+
+  async axe(name) {
+    // Put in by the debugger, which the page's policy does not bind.
+    if (!await this.page.evaluate(() => 'axe' in window)) await this.page.evaluate(AXE);
+    const found = await this.page.evaluate((values) => axe.run(document, { runOnly: { type: 'tag', values } }), TAGS);
+    const words = found.violations.map((one) => `${one.id}: ${one.nodes.map((node) => `${node.html.slice(0, 120)} (${node.failureSummary.split('\n')[1]?.trim()})`).join(' | ')}`);
+    assert.deepEqual(words, [], name);
+  }
+
+  /** Goes to a control by keyboard alone, and makes sure that the focus can be seen on the way. */
+  async tabTo(role, name, most = 60) {
+    const wanted = await this.page.getByRole(role, { name, exact: true }).first().elementHandle();
+    for (let i = 0; i < most; i += 1) {
+      await this.page.keyboard.press('Tab');
+      const [there, visible] = await this.page.evaluate((element) => {
+        const now = document.activeElement;
+        const style = getComputedStyle(now);
+        return [now === element, style.outlineStyle !== 'none' && style.outlineWidth !== '0px'];
+      }, wanted);
+      if (there) {
+        assert(visible, `the focus on ${name} cannot be seen`);
+        return;
+      }
+    }
+    assert.fail(`${name} is not reached by keyboard`);
+  }
+
+  close() {
+    people.splice(people.indexOf(this), 1);
+    return this.context.close();
+  }
+}
+
+/** Letters to the provider's people, the oldest first, out of their quoted-printable form. */
+export function letters() {
+  if (!fs.existsSync(PROVIDER_MAIL)) return [];
+  const read = (file) => fs.readFileSync(path.join(PROVIDER_MAIL, file), 'utf8');
+  const plain = (text) => Buffer.from(text.replace(/=\r?\n/g, '').replace(/=([0-9A-F]{2})/g, (_, hex) => String.fromCharCode(parseInt(hex, 16))), 'latin1').toString('utf8');
+  return fs.readdirSync(PROVIDER_MAIL).sort().map(read).map(plain);
+}
+
+/** The registration link of the latest letter that has one. */
+export const linkInLetter = () => until('a letter with a link', () => letters().reverse().find((letter) => letter.includes('/connect#'))?.match(/https?:\/\/\S+\/connect#[^\s"<]+/)[0].replaceAll('&amp;', '&'));
