@@ -81,14 +81,41 @@ fn every_operation_of_the_console_is_valid() {
     }
 }
 
-/// Runs a script of `tests/node/browser` for two instances on which a registration is open. Time runs meanwhile. The
+/// What is there when the browser opens.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scene {
+    /// A registration is open, its letter is there.
+    Invited,
+    /// Both instances are connected.
+    Onboarded,
+    /// The consumer has ten thousand connections.
+    Crowded,
+}
+
+/// Copies of the one connection, each to another origin.
+const CROWD: &str = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 10000)
+    insert into connection select randomblob(16), part, company_id, null, randomblob(16),
+        'https://partner-' || i || '.example.org', fingerprint, instance_id, public_key, 'Partner ' || i,
+        peer_version, state, scan_id, then_start, attempt_id, validated_at, onboarded_at, suspended_at, ended_at,
+        attempts, link_secret, null, message_seq, created_at, updated_at, revision
+    from (select * from connection limit 1), n";
+
+/// Runs a script of `tests/node/browser` for two instances. Time runs meanwhile. The
 /// script may ask for what only the host can do: it writes `@stop provider` or `@start provider`, and goes on when it
 /// is answered.
-async fn browser(script: &str) {
+async fn browser(script: &str, scene: Scene) {
     let Some(chromium) = environment::chromium() else { return };
     let mut stage = Stage::open_now(Database::Sqlite).await;
     let colleague = "colleague@consumer.example.com";
     stage.pair.make_contact(&stage.provider, &stage.ready.company, colleague).await;
+    if scene != Scene::Invited {
+        let (consumer, connection) = stage.validated().await;
+        stage.start(&consumer, &connection).await;
+        stage.finishes(&consumer, &connection).await;
+    }
+    if scene == Scene::Crowded {
+        stage.pair.consumer.tamper(CROWD).await;
+    }
     let _running = stage.pair.let_time_run();
     let shots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("console");
     std::fs::create_dir_all(&shots).unwrap();
@@ -129,5 +156,25 @@ async fn browser(script: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn browser_goes_from_the_letter_to_onboarded() {
-    browser("wizard.mjs").await;
+    browser("wizard.mjs", Scene::Invited).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn browser_registers_a_consumer_in_the_provider_centre() {
+    browser("provider.mjs", Scene::Invited).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn browser_shows_every_page_to_everybody() {
+    browser("pages.mjs", Scene::Onboarded).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn browser_follows_a_connection_down_and_up() {
+    browser("live.mjs", Scene::Onboarded).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn browser_finds_one_of_ten_thousand_connections() {
+    browser("list.mjs", Scene::Crowded).await;
 }

@@ -122,11 +122,11 @@ export function follow({ onChange, onFresh, onState }) {
       try {
         const response = await post(CHANGES, { after: cursor }, 'text/event-stream', signal);
         if (!response.ok) throw new ApiError('UNAVAILABLE', `The stream answers ${response.status}.`);
+        onState('live');
         for await (const result of events(response.body)) {
           if (result.errors?.length) throw failure(result.errors);
           const event = result.data.changes;
           tries = 0;
-          onState('live');
           // The present is told when nothing was resumed: at the start, and after a gap.
           const fresh = event.kind === 'PRESENT' && lost;
           lost = false;
@@ -165,9 +165,13 @@ export function follow({ onChange, onFresh, onState }) {
   }
 
   document.addEventListener('visibilitychange', () => (document.hidden ? end() : start()));
+  addEventListener('offline', () => {
+    end();
+    onState('waiting');
+  });
   addEventListener('online', () => {
     end();
-    start();
+    if (!document.hidden) start();
   });
   addEventListener('pagehide', end);
   addEventListener('pageshow', () => document.hidden || start());
@@ -184,13 +188,18 @@ function pause(ms, signal) {
   });
 }
 
+/** A stream that is silent for so long is dead: a living one sends a comment every few seconds. */
+const SILENCE_MS = 40_000;
+
 /** The results in a body of server-sent events (the distinct connections mode of graphql-sse). */
 async function* events(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let buffer = '';
   try {
     for (;;) {
+      const silence = setTimeout(() => reader.cancel().catch(() => {}), SILENCE_MS);
       const { value, done } = await reader.read();
+      clearTimeout(silence);
       if (done) return;
       buffer += value;
       const blocks = buffer.split('\n\n');

@@ -59,7 +59,7 @@ export default function connection({ params, update, query, viewer }) {
   async function suspend(now) {
     const sure = await ask({
       title: `Suspend the connection with ${now.peer.name ?? host(now.peer.origin)}?`,
-      body: html`<p>Messages stop in both directions, and the other side is told. Keys and settings stay; you can resume at any time.</p>`,
+      body: html`<p>Messages stop in both directions. Keys and settings stay; you can resume at any time.</p>`,
       confirm: 'Suspend',
     });
     if (sure) await run(SUSPEND, { connectionId: id }, 'Suspended.');
@@ -149,7 +149,8 @@ export default function connection({ params, update, query, viewer }) {
     });
   }
 
-  const clock = setInterval(update, 5_000);
+  // Evidence is renewed by every probe, and only a change of status is told: so ask again while somebody looks.
+  const clock = setInterval(() => document.hidden || all.refresh(), 5_000);
   return {
     title: () => all.data?.connection?.peer.name ?? 'Connection',
     view,

@@ -126,7 +126,7 @@ await run({
     await grace.page.getByRole('link', { name: 'Approve at the provider' }).click({ timeout: 20_000 });
     await grace.press('Allow');
     await grace.page.waitForURL((url) => url.origin === CONSUMER);
-    await grace.page.getByRole('heading', { name: 'Your connection' }).waitFor({ timeout: 30_000 });
+    await grace.page.getByRole('heading', { name: 'Your connection', exact: true }).waitFor({ timeout: 30_000 });
     await until('both directions are up', async () => (await grace.page.locator('.badge.good', { hasText: 'Up' }).count()) === 2);
     await grace.sees('Onboarding Complete');
     await grace.look('wizard-done');

@@ -1,0 +1,181 @@
+// Every page of two connected instances, at every size and in both schemes; all of it by keyboard; and what is shown
+// when there is no network, no session, no page, and no right to see it.
+import assert from 'node:assert/strict';
+import { CONSUMER, PROVIDER, Person, run, until } from './person.mjs';
+
+const CONTACT = 'contact@consumer.example.com';
+let ada, grace, connection;
+
+const first = async (person, list) => (await person.graphql(`{ ${list} { edges { node { id } } } }`))[list].edges[0].node.id;
+
+/** Tab goes through every control of the page once, and each shows that it has the focus. */
+async function tabs(person, name) {
+  const { page } = person;
+  const controls = await page.evaluate(() => [...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex="0"]')]
+    .filter((element) => !element.disabled && element.checkVisibility()).length);
+  await page.evaluate(() => document.activeElement.blur());
+  const seen = new Set();
+  for (let i = 0; i < controls + 2; i += 1) {
+    await page.keyboard.press('Tab');
+    const found = await page.evaluate(() => {
+      const element = document.activeElement;
+      if (element === document.body) return null;
+      element.dataset.seen ??= String(Math.random());
+      const style = getComputedStyle(element);
+      return [element.dataset.seen, style.outlineStyle !== 'none' && style.outlineWidth !== '0px', element.outerHTML.slice(0, 80)];
+    });
+    if (!found) continue;
+    assert(found[1], `${name}: the focus cannot be seen on ${found[2]}`);
+    seen.add(found[0]);
+  }
+  assert(seen.size >= controls, `${name}: ${seen.size} of ${controls} controls are reached`);
+}
+
+async function visit(person, path, name, ready) {
+  await person.goto(path);
+  await person.heading(ready);
+  await person.look(name);
+  await tabs(person, name);
+}
+
+await run({
+  async 'the pages of the provider'() {
+    ada = await Person.at(PROVIDER, 'provider');
+    await ada.goto('/connections');
+    await ada.signIn('admin@provider.example.com');
+    await ada.heading('Connections');
+    assert.equal(new URL(ada.page.url()).pathname, '/connections', 'signing in leads back to where one wanted to go');
+    connection = await first(ada, 'connections');
+    const recordProducers = [{ name: 'order-form', description: 'Orders of parts.', version: 2 }, { name: 'return-form', description: 'Sends parts back.', version: 1 }];
+    const taskDefinitions = [{ name: 'incident', description: 'Something is broken.', version: 1 }];
+    await ada.mutate('updateSettings', { connectionId: connection, recordProducers, taskDefinitions }, 'settings { revision }');
+    await visit(ada, '/', 'start-provider', 'provider');
+    await visit(ada, '/connections', 'connections-provider', 'Connections');
+    await visit(ada, `/connections/${connection}`, 'connection-provider', 'consumer');
+    await visit(ada, `/connections/${connection}/settings`, 'settings-provider', 'Settings');
+    await visit(ada, '/registrations/new', 'register', 'Register a consumer');
+    await visit(ada, `/registrations/${process.env.REGISTRATION_ID}`, 'registration-complete', 'REG-000001');
+    await visit(ada, `/companies/${process.env.COMPANY_ID}`, 'company-contacts', 'Consumer Ltd');
+  },
+
+  async 'the pages of the consumer'() {
+    grace = await Person.at(CONSUMER, 'consumer');
+    await grace.signIn('admin@consumer.example.com');
+    connection = await first(grace, 'connections');
+    await until('the offer arrived', async () => (await grace.graphql('query($id: ID!) { connection(id: $id) { settings { recordProducers { name } } } }', { id: connection })).connection.settings.recordProducers.length === 2, 30_000);
+    await visit(grace, '/', 'start', 'consumer');
+    await visit(grace, `/connections/${connection}/settings`, 'settings-offered', 'Settings');
+    await visit(grace, `/connections/${connection}/form`, 'form-complete', 'Provider connection');
+    await visit(grace, '/health', 'health', 'Health');
+    await visit(grace, '/keys', 'keys', 'Keys');
+    await visit(grace, '/design', 'design', 'Design language');
+    await visit(grace, '/provider', 'provider-none', 'Provider centre');
+    await visit(grace, `/connections/${connection}/nothing`, 'no-page', 'No such page');
+    await visit(grace, '/connections/nothing', 'no-connection', 'No such connection');
+  },
+
+  async 'choices of settings are saved after the difference was shown'() {
+    await grace.goto(`/connections/${connection}/settings`);
+    await grace.page.getByLabel('order-form').click();
+    await grace.sees(/order-form: becomes (in)?active/);
+    await grace.look('settings-difference');
+    await grace.press('Done');
+    await grace.sees('1 active of 2');
+  },
+
+  async 'the playground documents the schema and runs operations, live ones too'() {
+    await visit(grace, '/playground', 'playground', 'API playground');
+    await grace.press('Run');
+    await grace.sees('"email": "admin@consumer.example.com"');
+    await grace.page.getByLabel('Find a type or field').fill('authorizationUrl');
+    await grace.press('OnboardingAttempt.authorizationUrl');
+    await grace.sees('Where the contact approves, on the provider');
+    await grace.look('playground-answer');
+    await grace.press('Changes, live');
+    await grace.press('Run');
+    await grace.sees('"kind":"PRESENT"');
+    await grace.press('Stop');
+  },
+
+  async 'an address with a plain id, as letters have it, leads to the page'() {
+    const uuid = Buffer.from(connection, 'base64url').toString().split(':')[1];
+    await grace.goto(`/connections/${uuid}`);
+    await grace.heading('provider');
+    assert.equal(new URL(grace.page.url()).pathname, `/connections/${connection}`);
+  },
+
+  async 'whoever moves starts at the heading of where they are, and going back works'() {
+    await grace.goto('/');
+    await grace.heading('consumer');
+    await grace.follow('Health');
+    await grace.heading('Health');
+    assert.equal(await grace.page.evaluate(() => document.activeElement.tagName), 'H1');
+    assert.match(await grace.page.title(), /^Health – consumer – Linkspan$/);
+    await grace.page.goBack();
+    await grace.heading('consumer');
+  },
+
+  async 'without a network the console says so, keeps what it shows, and catches up'() {
+    grace.expects(/ERR_INTERNET_DISCONNECTED|ERR_NETWORK_CHANGED|Failed to load resource/);
+    await grace.goto(`/connections/${connection}`);
+    await grace.heading('provider');
+    await grace.context.setOffline(true);
+    await grace.sees('Not live: reconnecting …', 30_000);
+    await grace.page.getByRole('heading', { name: 'Outbound status' }).waitFor();
+    await grace.look('offline');
+    await grace.page.getByRole('button', { name: 'Suspend' }).click();
+    await grace.page.getByRole('dialog').getByRole('button', { name: 'Suspend' }).click();
+    await grace.sees('This instance cannot be reached');
+    await grace.context.setOffline(false);
+    await until('live again', async () => !await grace.page.getByText('Not live: reconnecting …').isVisible(), 30_000);
+  },
+
+  async 'suspended on one side, the other sees that nothing comes; resumed, both are up again'() {
+    await ada.goto('/connections');
+    await ada.page.locator('.badge', { hasText: 'Up' }).first().waitFor();
+    await grace.press('Suspend');
+    await grace.page.getByRole('dialog').getByRole('button', { name: 'Suspend' }).click();
+    await grace.page.getByRole('button', { name: 'Resume' }).waitFor();
+    await grace.look('connection-suspended');
+    await ada.page.locator('.badge', { hasText: /Down|Suspended/ }).first().waitFor({ timeout: 40_000 });
+    await grace.press('Resume');
+    await until('both are up', async () => await ada.page.locator('.badge', { hasText: 'Up' }).count() === 2, 40_000);
+  },
+
+  async 'the contact of another company sees its own and nothing else, with no control that would be refused'() {
+    const contact = await Person.at(PROVIDER, 'contact');
+    await contact.signIn(CONTACT);
+    await contact.heading('provider');
+    await contact.look('start-contact');
+    await contact.follow('Provider centre');
+    await contact.heading('Provider centre');
+    assert.equal(await contact.page.getByRole('link', { name: 'Register a consumer' }).count(), 0);
+    await contact.look('provider-contact');
+    await contact.follow('Health');
+    await contact.heading('Health');
+    await contact.look('health-contact');
+    await contact.close();
+  },
+
+  async 'a session that ended is said to have ended, and signing in leads back'() {
+    await grace.goto('/companies');
+    await grace.heading('Companies');
+    await grace.context.clearCookies();
+    await grace.page.getByLabel('Search').fill('a');
+    await grace.page.getByRole('dialog', { name: 'You are signed out' }).waitFor();
+    await grace.look('signed-out');
+    await grace.page.getByRole('dialog').getByRole('button', { name: 'Sign in' }).click();
+    await grace.signIn('admin@consumer.example.com');
+    await grace.heading('Companies');
+  },
+
+  async 'signing out is one press in the menu'() {
+    await grace.page.getByText('A Person').click();
+    await grace.look('menu');
+    await grace.press('Sign out');
+    await grace.heading('You are signed out');
+    await grace.look('signed-out-page');
+    await grace.goto('/companies');
+    await grace.page.waitForURL(/sign-in/);
+  },
+});

@@ -1,0 +1,143 @@
+// The provider centre: record, company and contact, a registration with what is wrong said at once, a validation that
+// fails and is resolved, and the link.
+import assert from 'node:assert/strict';
+import { CONSUMER, PROVIDER, Person, run, until } from './person.mjs';
+
+let ada;
+const heading = (name) => ada.page.getByRole('heading', { name, exact: true });
+const field = (label) => ada.page.getByLabel(label, { exact: true });
+const register = async (url, contact) => {
+  await field('Contact').selectOption({ label: contact });
+  await field('URL of the consumer’s instance').fill(url);
+  await ada.press('Save');
+};
+
+await run({
+  async 'the provider record is changed, and a name that cannot be is refused where it is typed'() {
+    ada = await Person.at(PROVIDER, 'provider');
+    await ada.signIn('admin@provider.example.com');
+    await ada.follow('Provider centre');
+    await ada.sees('acme-exchange');
+    await ada.look('provider');
+    await ada.press('Change');
+    await field('Name of the service').fill('acme exchange');
+    await ada.press('Save');
+    await ada.sees('Letters, digits and dashes only.');
+    assert.equal(await ada.page.evaluate(() => document.activeElement.id), 'record-name');
+    await ada.look('provider-problem');
+    await field('Name of the service').fill('acme-exchange-2');
+    await ada.press('Save');
+    await ada.sees('The provider record was saved.');
+    await ada.sees('acme-exchange-2');
+  },
+
+  async 'a company and its contact are added'() {
+    await ada.follow('Companies');
+    await heading('Companies').waitFor();
+    await ada.look('companies');
+    await field('Name').fill('Second Consumer');
+    await ada.press('Add');
+    await heading('Second Consumer').waitFor();
+    await ada.sees('Nobody is known at this company yet.');
+    await field('Name').fill('Second Person');
+    await field('Mail address').fill('nonsense');
+    await ada.press('Add');
+    await ada.sees('Enter a mail address');
+    await ada.look('company-problem');
+    await field('Mail address').fill('second@consumer.example.com');
+    await ada.press('Add');
+    await ada.sees('Second Person was added.');
+    await ada.look('company');
+  },
+
+  async 'a contact is switched off after a question, which takes the focus and gives it back'() {
+    await ada.page.getByRole('button', { name: 'Switch off Second Person' }).focus();
+    await ada.page.keyboard.press('Enter');
+    const dialog = ada.page.getByRole('dialog', { name: 'Switch Second Person off?' });
+    await dialog.waitFor();
+    await ada.look('company-ask');
+    await ada.page.keyboard.press('Escape');
+    await dialog.waitFor({ state: 'detached' });
+    assert.match(await ada.page.evaluate(() => document.activeElement.textContent), /Switch off/);
+    await ada.page.keyboard.press('Enter');
+    await ada.press('Switch off');
+    await ada.sees('Switched off.');
+  },
+
+  async 'what is wrong with a registration is said before it is saved'() {
+    await ada.page.getByRole('main').getByRole('link', { name: 'Register a consumer' }).click();
+    await heading('Register a consumer').waitFor();
+    await field('URL of the consumer’s instance').fill('consumer');
+    await ada.press('Save');
+    await ada.sees('This is no URL.');
+    await ada.look('register-problem');
+    await field('URL of the consumer’s instance').fill(`${CONSUMER}/connect`);
+    await ada.page.keyboard.press('Tab');
+    await ada.sees('Only scheme, host and port');
+    await field('URL of the consumer’s instance').fill(PROVIDER);
+    await ada.page.keyboard.press('Tab');
+    await ada.sees('This is our own URL.');
+  },
+
+  async 'a second registration for the same instance is refused with the reason, until the first is cancelled'() {
+    const off = 'Second Person <second@consumer.example.com> (switched off)';
+    await register(CONSUMER, off);
+    await ada.sees('Finish or cancel it first.');
+    assert.equal(await ada.page.evaluate(() => document.activeElement.id), 'url');
+    await ada.look('register-refused');
+    await ada.goto(`/registrations/${process.env.REGISTRATION_ID}`);
+    await heading('REG-000001').waitFor();
+    await ada.sees('The link was sent to the contact.');
+    await ada.look('registration-sent');
+    await ada.press('Cancel');
+    await ada.press('Cancel the registration');
+    await ada.page.locator('.badge', { hasText: 'Cancelled' }).waitFor();
+    await ada.follow('Provider centre');
+    await ada.page.getByRole('main').getByRole('link', { name: 'Register a consumer' }).click();
+    await field('Company').selectOption({ label: 'Second Consumer' });
+    await register(CONSUMER, off);
+    await heading('REG-000002').waitFor();
+  },
+
+  async 'validation fails: a banner leads to the health dashboard, which says what to do'() {
+    await ada.page.locator('.badge', { hasText: 'Validation Failed' }).waitFor({ timeout: 20_000 });
+    assert.equal(await ada.page.getByRole('heading', { name: 'Registration link' }).count(), 0, 'no link before that');
+    await ada.look('registration-failed');
+    await ada.follow('Open the health dashboard');
+    await heading('Health').waitFor();
+    await ada.sees(/contact.s account is switched off/);
+    await ada.look('health-issue');
+  },
+
+  async 'the remedy is one press away; resolved, the registration opens by itself and the letter goes out'() {
+    await ada.press('Switch the account on');
+    await ada.sees('No open issue.', 20_000);
+    await ada.follow('Provider centre');
+    await ada.follow('REG-000002');
+    await ada.page.locator('.badge', { hasText: 'Open' }).waitFor();
+    await ada.sees('The link was sent to the contact.');
+    await ada.look('registration-open');
+  },
+
+  async 'a new link is shown once, and is no longer there after a reload'() {
+    await ada.press('Make a new link');
+    await ada.page.getByRole('dialog').getByRole('button', { name: 'Make a new link' }).click();
+    const secret = ada.page.locator('.secret');
+    await secret.waitFor();
+    assert((await secret.innerText()).startsWith(`${CONSUMER}/connect#`));
+    await ada.look('registration-link');
+    await ada.press('Copy the link');
+    await ada.page.getByText(/Link copied|does not allow copying/).first().waitFor();
+    await ada.page.reload();
+    await ada.sees('The link was sent to the contact.');
+    assert.equal(await secret.count(), 0);
+  },
+
+  async 'the list finds by number and state'() {
+    await ada.follow('Provider centre');
+    await ada.page.getByLabel('State').selectOption('CANCELLED');
+    await ada.page.getByRole('link', { name: 'REG-000001' }).waitFor();
+    await until('the other is filtered out', async () => await ada.page.getByRole('link', { name: 'REG-000002' }).count() === 0);
+    await ada.look('provider-filtered');
+  },
+});
