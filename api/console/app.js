@@ -72,9 +72,17 @@ function update() {
 
 function draw() {
   if (!page) return;
-  render(page.view(), main);
+  put(page.view());
   const title = page.title();
   document.title = `${title} – ${context.instance?.name ?? 'Linkspan'} – Linkspan`;
+}
+
+let drawn = false;
+/** Draws into the page, in place of what the server wrote there. */
+function put(body) {
+  if (!drawn) main.replaceChildren();
+  drawn = true;
+  render(body, main);
 }
 
 function show(body, title) {
@@ -94,7 +102,7 @@ async function open(moved) {
     if (moved) arrive();
     return;
   }
-  const slow = setTimeout(() => mine === visit && !page && render(loading(), main), 150);
+  const slow = setTimeout(() => mine === visit && !page && drawn && put(html`<h1 class="unseen">Loading</h1>${loading()}`), 150);
   try {
     const module = await found.load();
     if (mine !== visit) return;
@@ -196,7 +204,6 @@ async function sessionEnded() {
 }
 
 async function boot() {
-  main.replaceChildren();
   drawNavigation();
   links();
   onSignedOut(sessionEnded);

@@ -100,6 +100,9 @@ async function again(attempt) {
   }
 }
 
+/** How long after the first paint the stream is opened. */
+const START_MS = 800;
+
 const CHANGES = gql`subscription Changes($after: String) {
   changes(after: $after) { cursor kind subject subjectId state }
 }`;
@@ -115,7 +118,6 @@ export function follow({ onChange, onFresh, onState }) {
   let cursor = null;
   let stop = null;
   let tries = 0;
-  let lost = false;
 
   async function run(signal) {
     while (!signal.aborted) {
@@ -127,18 +129,15 @@ export function follow({ onChange, onFresh, onState }) {
           if (result.errors?.length) throw failure(result.errors);
           const event = result.data.changes;
           tries = 0;
-          // The present is told when nothing was resumed: at the start, and after a gap.
-          const fresh = event.kind === 'PRESENT' && lost;
-          lost = false;
           cursor = event.cursor;
-          if (fresh) onFresh();
-          if (event.kind !== 'PRESENT') onChange(event);
+          // The present is told when nothing was resumed: at the start, and after a gap.
+          if (event.kind === 'PRESENT') onFresh();
+          else onChange(event);
         }
       } catch (error) {
         if (signal.aborted) return;
         if (error.reason === 'CURSOR_EXPIRED') {
           cursor = null;
-          lost = true;
           continue;
         }
         if (error.kind === 'UNAUTHENTICATED') {
@@ -175,7 +174,8 @@ export function follow({ onChange, onFresh, onState }) {
   });
   addEventListener('pagehide', end);
   addEventListener('pageshow', () => document.hidden || start());
-  start();
+  // What is seen first comes first.
+  setTimeout(() => document.hidden || start(), START_MS);
 }
 
 function pause(ms, signal) {
