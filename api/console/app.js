@@ -29,13 +29,14 @@ const ROUTES = [
   ['/design', () => import('./pages/design.js')],
 ];
 
+/** Labels and paths; what is marked is for this organisation's own people, not for contacts of others. */
 const NAVIGATION = [
   ['Start', '/'],
   ['Connections', '/connections'],
   ['Provider centre', '/provider'],
-  ['Companies', '/companies'],
+  ['Companies', '/companies', 'own'],
   ['Health', '/health'],
-  ['Keys', '/keys'],
+  ['Keys', '/keys', 'own'],
   ['API playground', '/playground'],
 ];
 
@@ -141,8 +142,9 @@ function navigate(path, { replace = false } = {}) {
 function drawNavigation() {
   const path = location.pathname;
   const current = (href) => (href === '/' ? path === '/' : path === href || path.startsWith(`${href}/`) || (href === '/provider' && path.startsWith('/registrations')));
-  const list = html`<ul>${NAVIGATION.map(([label, href]) => html`<li><a href=${href} aria-current=${current(href) ? 'page' : 'false'}>${label}</a></li>`)}</ul>`;
-  const here = NAVIGATION.find(([, href]) => current(href))?.[0] ?? 'Menu';
+  const mine = NAVIGATION.filter(([, , whose]) => !whose || !context.viewer?.company);
+  const list = html`<ul>${mine.map(([label, href]) => html`<li><a href=${href} aria-current=${current(href) ? 'page' : 'false'}>${label}</a></li>`)}</ul>`;
+  const here = mine.find(([, href]) => current(href))?.[0] ?? 'Menu';
   render(html`<details class="narrow"><summary>${here}</summary>${list}</details><div class="wide">${list}</div>`, document.getElementById('nav'));
 }
 
@@ -204,7 +206,6 @@ async function sessionEnded() {
 }
 
 async function boot() {
-  drawNavigation();
   links();
   onSignedOut(sessionEnded);
   try {

@@ -42,7 +42,7 @@ export function refusal(no, { remedies = nothing } = {}) {
 const FAILURES = {
   OFFLINE: ['This instance cannot be reached', 'Nothing was lost: what runs goes on. Check your network, or ask the instance’s operator whether it is running.'],
   UNAUTHENTICATED: ['You are signed out', 'Your session has ended. Sign in again, and you are back on this page.'],
-  FORBIDDEN: ['This is not yours to see', 'Your account lacks the role for it. Ask an administrator of this instance to grant it.'],
+  FORBIDDEN: ['This is not yours to see', 'It is for others than your account. If you need it, ask an administrator of this instance.'],
   UNAVAILABLE: ['This instance is busy', 'It could not answer in time. Try again in a moment.'],
   LIMIT_EXCEEDED: ['That was too much at once', 'Wait a moment, then try again.'],
 };
@@ -55,7 +55,7 @@ export function failed(error, retry) {
     <p class="fine">${error.message}${error.traceId ? html` Reference <code>${error.traceId}</code>` : nothing}</p>
     ${error.kind === 'UNAUTHENTICATED'
       ? html`<p><a class="button" href=${signInPath()}>Sign in</a></p>`
-      : retry ? html`<p><button class="secondary" type="button" @click=${retry}>Try again</button></p>` : nothing}
+      : retry && error.kind !== 'FORBIDDEN' ? html`<p><button class="secondary" type="button" @click=${retry}>Try again</button></p>` : nothing}
   </div>`;
 }
 

@@ -42,6 +42,13 @@ const SCAN_IT = gql`mutation RunScan($input: RunScanInput!) {
 ${REFUSAL}`;
 
 const UNFINISHED = new Set(['PENDING', 'AWAITING_VALIDATION', 'VALIDATED', 'VALIDATION_FAILED', 'ONBOARDING']);
+const STAGES = {
+  DNS: 'The other instance’s name does not resolve.',
+  TCP: 'Nothing answers at the other instance’s address.',
+  TLS: 'The other instance’s certificate was not accepted.',
+  HTTP: 'The other instance answered with an error.',
+  TIMEOUT: 'The other instance did not answer in time.',
+};
 const WAYS = { OUTBOUND: ['Outbound', 'From us to them'], INBOUND: ['Inbound', 'From them to us'] };
 
 export default function connection({ params, update, query, viewer }) {
@@ -78,8 +85,11 @@ export default function connection({ params, update, query, viewer }) {
         ['Activated', on(now.activatedAt)],
       ])}
       ${disputed ? notice('warn', 'The two sides do not agree.', html`<p>We see ${now.statusLabel}, they see ${now.peerViewLabel}. It settles with the next probes, or one side cannot hear the other.</p>`) : nothing}
-      ${now.lastFailure ? notice('bad', 'Why it is not up', html`<p>The last probe failed: <code>${now.lastFailure}</code>. It is tried again by itself. If it stays so, ask the operators of both instances to look at the way between them.</p>`) : nothing}`, { aside: directionBadge(now) });
+      ${now.lastFailure ? notice('bad', 'Why it is not up', html`<p>${failure(now.lastFailure)} It is tried again by itself. If it stays so, ask the operators of both instances to look at the way between them.</p>`) : nothing}`, { aside: directionBadge(now) });
   }
+
+  /** A probe's reason in words, with the code that programs go by. */
+  const failure = (code) => html`${STAGES[code] ?? 'The last probe was not answered as it should be.'} Code <code>${code}</code>.`;
 
   const definitions = (label, items) => [label, items.length ? html`${count(items.filter((item) => item.active).length, 'active', 'active')} of ${items.length}` : 'None offered'];
 

@@ -197,3 +197,6 @@ export function letters() {
 
 /** The registration link of the latest letter that has one. */
 export const linkInLetter = () => until('a letter with a link', () => letters().reverse().find((letter) => letter.includes('/connect#'))?.match(/https?:\/\/\S+\/connect#[^\s"<]+/)[0].replaceAll('&amp;', '&'));
+
+/** The one-time code of the latest letter that has one. */
+export const codeInLetter = () => until('a letter with a code', () => letters().reverse().find((letter) => !letter.includes('/connect#'))?.match(/^\s*(\d{8})\s*$/m)?.[1]);
