@@ -115,6 +115,7 @@ impl App {
             mail_on: mailer.is_on(),
             link_lifetime: config.link_lifetime(),
             measure: config.measure(),
+            probe_limit: config.probe_limit(),
         };
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let actions = Actions::new(store, keys, world, profile, cores);

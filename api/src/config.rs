@@ -52,6 +52,8 @@ pub struct Config {
     pub link_lifetime_days: u32,
     /// The time between two probes of a connection, in seconds.
     pub probe_interval_seconds: u32,
+    /// How long a probe may take before it counts as missed, in milliseconds.
+    pub probe_timeout_ms: u32,
     /// From which round trip on a direction is *Slow*, in milliseconds.
     pub slow_ms: u32,
     /// Where the web console's files are, if not in the binary.
@@ -141,6 +143,7 @@ impl Default for Config {
             root_key_file: None,
             link_lifetime_days: 7,
             probe_interval_seconds: 5,
+            probe_timeout_ms: 4_000,
             slow_ms: 2_000,
             console_folder: None,
             log: LogConfig::default(),
@@ -271,7 +274,14 @@ impl Config {
         Measure {
             interval: TimeDelta::seconds(i64::from(self.probe_interval_seconds)),
             slow_ms: i64::from(self.slow_ms),
+            ..Measure::default()
         }
+    }
+
+    /// How long a probe may take.
+    #[must_use]
+    pub fn probe_limit(&self) -> TimeDelta {
+        TimeDelta::milliseconds(i64::from(self.probe_timeout_ms))
     }
 
     /// A name under `.localhost` never leaves the machine, so plain HTTP is no risk there.
@@ -313,6 +323,7 @@ impl Config {
         for (setting, value, most) in [
             ("link_lifetime_days", self.link_lifetime_days, 90),
             ("probe_interval_seconds", self.probe_interval_seconds, 3_600),
+            ("probe_timeout_ms", self.probe_timeout_ms, 60_000),
             ("slow_ms", self.slow_ms, 60_000),
         ] {
             if !(1..=most).contains(&value) {

@@ -39,6 +39,9 @@ steps! {
     m0009_messages,
     m0012_key_reason,
     m0013_key_module,
+    m0019_watch,
+    m0020_history,
+    m0021_failure,
     m0022_definition,
 }
 

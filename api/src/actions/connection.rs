@@ -396,7 +396,6 @@ impl Actions {
         let next = verb(connection, tx.now())?.next;
         let connection = tx.save_connection(next).await?;
         if matches!(connection.state, State::Onboarded { .. }) {
-            tx.enqueue(NewJob { work: Work::Probe(id), run_at: tx.now(), sealed: None }).await?;
             // What either side changed in the meantime.
             sync_soon(&mut tx, &connection).await?;
         }

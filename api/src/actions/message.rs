@@ -1,46 +1,25 @@
 //! Sealed messages between connected instances (KX/1, section 5): made, opened, and what each kind does.
 
 use chrono::TimeDelta;
-use keyservice::{Direction, EnvelopeHeader, KeyState, SealedKey};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::envelope::{MESSAGE_LASTS, SealedRequest, undecipherable};
+use super::probing::PROBE;
 use super::{Actions, Call, Done, Failure};
-use crate::domain::Timestamp;
 use crate::domain::attempt::PhaseName;
 use crate::domain::connection::{Connection, ConnectionState, Part, State};
-use crate::domain::direction::{DirectionStatus, Way};
+use crate::domain::direction::Way;
 use crate::domain::effect::Work;
 use crate::domain::id::{ChannelId, ConnectionId, MessageId};
 use crate::domain::refusal::{Refusal, RefusalCode};
-use crate::peer::wire::{self, Blob, Bytes, InReplyTo};
-use crate::store::{ChangeKind, NewJob, ServiceAccount, StoreError, Tx};
-use crate::vault::VaultError;
+use crate::peer::wire::{self, Heartbeat};
+use crate::store::{NewJob, ServiceAccount, StoreError, Tx};
 
-/// How long a message may travel. Every attempt to say something makes a new message, so this is short.
-const MESSAGE_LASTS: TimeDelta = TimeDelta::minutes(5);
 /// How long a service account is good before it must be renewed.
 const SERVICE_ACCOUNT_LASTS: TimeDelta = TimeDelta::days(90);
 /// The kinds of messages that a service account may send.
 const SCOPES: &[&str] = &["activate", "call.back", "complete", "echo", "ping", "probe", "settings.sync"];
-const CONTENT_TYPE: &str = "application/json";
-
-/// A sealed request on its way, and what its answer must refer to.
-#[derive(Debug)]
-pub(crate) struct SealedRequest {
-    pub(crate) envelope: wire::Envelope,
-    pub(crate) connection: Connection,
-    digest: [u8; 32],
-}
-
-/// What one side sees of both directions of a connection, from its own place.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub(crate) struct Views {
-    outbound: Option<String>,
-    inbound: Option<String>,
-}
 
 impl Actions {
     /// Seals a request to the peer of a connection.
@@ -54,15 +33,11 @@ impl Actions {
         let mut tx = self.begin("message.seal", call).await?;
         let connection = self.connection(&tx, id).await?;
         let channel = connection.channel.ok_or(Failure::Bug("no channel yet"))?;
-        let key = active_key(tx.keys(&Self::channel_module(channel)).await?)?;
+        let keys = tx.keys(&Self::channel_module(channel)).await?;
         let seq = tx.next_message_seq(id).await?;
         let message = tx.uuid()?;
         tx.commit().await?;
-        let header = self.header(&connection, channel, &key, (message, seq), kind, None)?;
-        let body = body.to_string();
-        let sealed = self.keys.seal_message(&key, &header, body.as_bytes(), self.world.now()).await?;
-        let digest = sealed.ciphertext_digest();
-        Ok(SealedRequest { envelope: to_wire(sealed), connection, digest })
+        self.seal_with(&connection, &keys, (message, seq), kind, body.to_string().as_bytes()).await
     }
 
     /// Opens the answer to a request: it must come from the peer, over the same channel, to this very request.
@@ -72,16 +47,13 @@ impl Actions {
         request: &SealedRequest,
         answer: &wire::Envelope,
     ) -> Done<Value> {
-        let tx = self.begin("message.answer", call).await?;
-        let answers = answer
-            .in_reply_to
-            .as_ref()
-            .is_some_and(|reply| reply.msg_id == request.envelope.msg_id && reply.digest.0 == request.digest);
-        let channel = ChannelId(Uuid::from_bytes(answer.link_id.0));
-        if !answers || request.connection.channel != Some(channel) {
-            return Err(undecipherable());
-        }
-        let plaintext = self.open_envelope(&tx, channel, answer).await?;
+        let channel = request.connection.channel.ok_or(Failure::Bug("no channel yet"))?;
+        let keys = {
+            let tx = self.begin("message.answer", call).await?;
+            tx.keys(&Self::channel_module(channel)).await?
+        };
+        let plaintext = self.open_with(&keys, request, answer).await?;
+        self.watch.lock().count(request.connection.id, Way::Outbound, self.world.now());
         serde_json::from_slice(&plaintext).map_err(|_| undecipherable())
     }
 
@@ -91,10 +63,16 @@ impl Actions {
     /// # Errors
     /// `PEER_REFUSED` for whatever cannot be opened: one answer for all.
     pub async fn receive_message(&self, call: &Call, envelope: &wire::Envelope) -> Done<Vec<u8>> {
+        if envelope.kind == PROBE
+            && let Some(answer) = self.receive_probe(call, envelope).await?
+        {
+            return Ok(answer);
+        }
         let mut tx = self.begin("message.receive", call).await?;
         let channel = ChannelId(Uuid::from_bytes(envelope.link_id.0));
         let connection = tx.connection_by_channel(channel).await?.ok_or_else(undecipherable)?;
-        let plaintext = self.open_envelope(&tx, channel, envelope).await?;
+        let keys = tx.keys(&Self::channel_module(channel)).await?;
+        let plaintext = self.open_request(&keys, envelope).await?;
         if envelope.expires < tx.now().timestamp() - MESSAGE_LASTS.num_seconds()
             || envelope.in_reply_to.is_some()
         {
@@ -114,14 +92,9 @@ impl Actions {
             }
             Err(failure) => return Err(failure),
         };
-        let key = active_key(tx.keys(&Self::channel_module(channel)).await?)?;
-        let seq = tx.next_message_seq(connection.id).await?;
-        let request = from_wire(envelope)?;
-        let reply = Some((request.header.message, request.ciphertext_digest()));
-        let header = self.header(&connection, channel, &key, (tx.uuid()?, seq), &envelope.kind, reply)?;
+        let message = (tx.uuid()?, tx.next_message_seq(connection.id).await?);
+        let bytes = self.answer_with(&connection, &keys, message, envelope, &answer).await?;
         let now = tx.now();
-        let sealed = self.keys.seal_message(&key, &header, answer.to_string().as_bytes(), now).await?;
-        let bytes = serde_json::to_vec(&to_wire(sealed)).map_err(|_| Failure::Bug("envelope"))?;
         let until = now + MESSAGE_LASTS + MESSAGE_LASTS;
         match tx.keep_message(connection.id, envelope.msg_id, &bytes, until).await {
             Ok(()) => {}
@@ -130,6 +103,7 @@ impl Actions {
             Err(error) => return Err(error.into()),
         }
         tx.commit().await?;
+        self.watch.lock().count(connection.id, Way::Inbound, now);
         Ok(bytes)
     }
 
@@ -163,7 +137,7 @@ impl Actions {
         let now = tx.now();
         match kind {
             "activate" => {
-                self.prove_direction(tx, connection, Way::Inbound, now, None, &Views::default()).await?;
+                self.prove_direction(tx, connection, Way::Inbound, None).await?;
                 let done = [PhaseName::CreateCredentials, PhaseName::ActivateOutbound];
                 self.follow(tx, connection, &done).await?;
                 Ok(json!({}))
@@ -173,7 +147,7 @@ impl Actions {
                 Ok(json!({}))
             }
             "ping" => {
-                self.prove_direction(tx, connection, Way::Inbound, now, None, &Views::default()).await?;
+                self.prove_direction(tx, connection, Way::Inbound, None).await?;
                 if let State::Onboarding { attempt } = connection.state
                     && connection.part == Part::Consumer
                 {
@@ -182,11 +156,11 @@ impl Actions {
                 Ok(json!({ "echo": body.get("echo") }))
             }
             "echo" => Ok(json!({ "echo": body.get("echo") })),
-            "probe" => {
-                let views = serde_json::from_value(body).unwrap_or_default();
-                self.prove_direction(tx, connection, Way::Inbound, now, None, &views).await?;
-                let views = self.views(tx, connection).await?;
-                serde_json::to_value(views).map_err(|_| Failure::Bug("views"))
+            // The peer stands already, and we are about to: its word is not needed yet.
+            PROBE => {
+                self.prove_direction(tx, connection, Way::Inbound, None).await?;
+                let said = Heartbeat { at: now.timestamp_millis(), ..Heartbeat::default() };
+                serde_json::to_value(said).map_err(|_| Failure::Bug("heartbeat"))
             }
             "settings.sync" => {
                 let answer = self.receive_settings(tx, connection, body).await?;
@@ -271,8 +245,6 @@ impl Actions {
         if matches!(connection.state, State::Onboarding { .. }) {
             let connection = tx.save_connection(connection.onboarded(tx.now())?.next).await?;
             tx.set_link_secret(connection.id, None).await?;
-            let run_at = tx.now() + self.profile.measure.interval;
-            tx.enqueue(NewJob { work: Work::Probe(connection.id), run_at, sealed: None }).await?;
             tx.audit("connection.onboarded", "CONNECTION", connection.id, "OK", json!({}));
         }
         Ok(())
@@ -290,160 +262,4 @@ impl Actions {
         tx.commit().await?;
         Ok(())
     }
-
-    /// What we see of both directions, to tell the peer.
-    pub(super) async fn views(&self, tx: &Tx, connection: &Connection) -> Done<Views> {
-        let mut views = Views::default();
-        for way in Way::ALL {
-            let (evidence, _) = tx.evidence(connection.id, *way).await?;
-            let seen = evidence.seen(connection.state.name(), self.profile.measure, tx.now());
-            let seen = seen.map(|status| status.as_str().to_owned());
-            match way {
-                Way::Outbound => views.outbound = seen,
-                Way::Inbound => views.inbound = seen,
-            }
-        }
-        Ok(views)
-    }
-
-    /// A direction was proven; the peer's views may have come with the proof. Our outbound is its inbound.
-    pub(super) async fn prove_direction(
-        &self,
-        tx: &mut Tx,
-        connection: &Connection,
-        way: Way,
-        at: Timestamp,
-        round_trip_ms: Option<i64>,
-        views: &Views,
-    ) -> Done<()> {
-        for one in Way::ALL {
-            let (mut evidence, shown) = tx.evidence(connection.id, *one).await?;
-            let before = evidence.clone();
-            if *one == way {
-                evidence.proven(at, round_trip_ms);
-            }
-            let theirs = match one {
-                Way::Outbound => &views.inbound,
-                Way::Inbound => &views.outbound,
-            };
-            if let Some(theirs) = theirs {
-                evidence.peer_view = DirectionStatus::parse(theirs);
-            }
-            let status = evidence.status(connection.state.name(), self.profile.measure, tx.now());
-            if evidence != before || status != shown {
-                tx.save_evidence(connection.id, *one, &evidence, status, false).await?;
-            }
-            if status != shown {
-                tx.connection_changed(connection, ChangeKind::Updated, connection.revision);
-            }
-        }
-        Ok(())
-    }
-
-    fn header(
-        &self,
-        connection: &Connection,
-        channel: ChannelId,
-        key: &SealedKey,
-        (message, seq): (Uuid, i64),
-        kind: &str,
-        in_reply_to: Option<([u8; 16], [u8; 32])>,
-    ) -> Done<EnvelopeHeader> {
-        let now = self.world.now();
-        Ok(EnvelopeHeader {
-            link: channel.bytes(),
-            direction: match connection.part {
-                Part::Consumer => Direction::ConsumerToProvider,
-                Part::Provider => Direction::ProviderToConsumer,
-            },
-            epoch: key.version,
-            message: message.into_bytes(),
-            seq: u64::try_from(seq).map_err(|_| Failure::Bug("message number"))?,
-            kind: kind.to_owned(),
-            route: route(),
-            content_type: CONTENT_TYPE.to_owned(),
-            created: now.timestamp(),
-            expires: (now + MESSAGE_LASTS).timestamp(),
-            in_reply_to,
-        })
-    }
-
-    async fn open_envelope(&self, tx: &Tx, channel: ChannelId, envelope: &wire::Envelope) -> Done<Vec<u8>> {
-        let keys = tx.keys(&Self::channel_module(channel)).await?;
-        let key = keys.into_iter().find(|key| key.version == envelope.epoch).ok_or_else(undecipherable)?;
-        let sealed = from_wire(envelope)?;
-        if sealed.header.route != route() || sealed.header.content_type != CONTENT_TYPE {
-            return Err(undecipherable());
-        }
-        self.keys.open_message(&key, &sealed, tx.now()).await.map_err(|error| match error {
-            VaultError::Refused(error) => {
-                tracing::warn!(reason = error.code(), "sealed message refused");
-                undecipherable()
-            }
-            VaultError::Unavailable(_) => error.into(),
-        })
-    }
-}
-
-fn active_key(keys: Vec<SealedKey>) -> Done<SealedKey> {
-    keys.into_iter().find(|key| key.state == KeyState::Active).ok_or_else(|| {
-        let message = "The connection has no active key.";
-        Refusal::new(RefusalCode::KeyServiceUnhealthy, message).reason("LINK_KEY").into()
-    })
-}
-
-/// What binds a message to the one route that takes it.
-fn route() -> [u8; 32] {
-    keyservice::pae::hash(&[b"kx1 route", b"POST", wire::MESSAGE.as_bytes()])
-}
-
-/// The one answer to a message that cannot be opened.
-fn undecipherable() -> Failure {
-    Refusal::new(RefusalCode::PeerRefused, "The message could not be opened.").reason("MESSAGE").into()
-}
-
-fn to_wire(envelope: keyservice::Envelope) -> wire::Envelope {
-    let header = envelope.header;
-    wire::Envelope {
-        v: envelope.v,
-        link_id: Bytes(header.link),
-        dir: header.direction.as_str().to_owned(),
-        epoch: header.epoch,
-        msg_id: Uuid::from_bytes(header.message),
-        seq: header.seq,
-        kind: header.kind,
-        route: Bytes(header.route),
-        content_type: header.content_type,
-        created: header.created,
-        expires: header.expires,
-        in_reply_to: header
-            .in_reply_to
-            .map(|(message, digest)| InReplyTo { msg_id: Uuid::from_bytes(message), digest: Bytes(digest) }),
-        salt: Bytes(envelope.salt),
-        ct: Blob(envelope.ciphertext),
-    }
-}
-
-fn from_wire(envelope: &wire::Envelope) -> Done<keyservice::Envelope> {
-    Ok(keyservice::Envelope {
-        v: envelope.v,
-        header: EnvelopeHeader {
-            link: envelope.link_id.0,
-            direction: envelope.dir.parse().map_err(|_| undecipherable())?,
-            epoch: envelope.epoch,
-            message: envelope.msg_id.into_bytes(),
-            seq: envelope.seq,
-            kind: envelope.kind.clone(),
-            route: envelope.route.0,
-            content_type: envelope.content_type.clone(),
-            created: envelope.created,
-            expires: envelope.expires,
-            in_reply_to: envelope
-                .in_reply_to
-                .as_ref()
-                .map(|reply| (reply.msg_id.into_bytes(), reply.digest.0)),
-        },
-        salt: envelope.salt.0,
-        ciphertext: envelope.ct.0.clone(),
-    })
 }

@@ -4,6 +4,7 @@
 mod catalogue;
 mod claim;
 mod connection;
+mod envelope;
 mod field_schema;
 mod handshake;
 mod identity;
@@ -12,10 +13,11 @@ mod key_module;
 mod keys;
 mod message;
 pub(crate) mod onboarding;
-mod probing;
+pub(crate) mod probing;
 mod registration;
 mod scan;
 mod settings;
+mod watch;
 mod work;
 
 pub mod authorization;
@@ -78,6 +80,8 @@ pub struct Profile {
     pub link_lifetime: TimeDelta,
     /// How directions are judged.
     pub measure: Measure,
+    /// How long a probe may take.
+    pub probe_limit: TimeDelta,
 }
 
 /// Who asks, under which trace.
@@ -162,6 +166,7 @@ pub struct Actions {
     pub(crate) profile: Arc<Profile>,
     pub(crate) passwords: PasswordHasher,
     pub(crate) limits: Limits,
+    watch: watch::Watch,
 }
 
 impl std::fmt::Debug for Actions {
@@ -181,6 +186,7 @@ impl Actions {
             profile: Arc::new(profile),
             passwords: PasswordHasher::new(cores),
             limits: Limits::default(),
+            watch: watch::Watch::default(),
         }
     }
 

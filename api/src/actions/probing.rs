@@ -1,71 +1,304 @@
-//! Probes: both directions of a connection that stands, watched.
+//! Probes: both directions of a connection that stands, watched. What is known is in [`super::watch`].
 
 use chrono::TimeDelta;
-use serde_json::Value;
+use serde_json::{Value, json};
+use uuid::Uuid;
 
-use super::message::Views;
-use super::{Actions, Call, Done};
-use crate::domain::connection::State;
-use crate::domain::direction::Way;
+use super::envelope::{SealedRequest, undecipherable};
+use super::watch::{Channel, LEASE, READ_EVERY, SAVED_EVERY, Unsaved};
+use super::{Actions, Call, Done, Failure};
+use crate::domain::Timestamp;
+use crate::domain::connection::{Connection, State};
+use crate::domain::direction::{Cause, DirectionStatus, Evidence, Way};
 use crate::domain::effect::Work;
-use crate::domain::id::ConnectionId;
-use crate::store::{ChangeKind, NewJob};
+use crate::domain::explain::remedy_for;
+use crate::domain::failure::Operation;
+use crate::domain::id::{ChannelId, ConnectionId};
+use crate::domain::refusal::{Refusal, RefusalCode};
+use crate::domain::scan::Subject;
+use crate::peer::wire::{self, Heartbeat};
+use crate::store::{ChangeKind, Failed, NewJob};
+
+/// The kind of message that probes.
+pub(super) const PROBE: &str = "probe";
+/// How many status changes are written in one transaction.
+const TOLD_AT_ONCE: usize = 1_000;
 
 impl Actions {
-    /// What to say in a probe; none when the connection is not watched any more.
-    pub(crate) async fn probe_plan(&self, call: &Call, id: ConnectionId) -> Done<Option<Value>> {
-        let tx = self.begin("probe.read", call).await?;
-        let Some(connection) = tx.connection(id).await? else { return Ok(None) };
-        if !matches!(connection.state, State::Onboarded { .. }) {
-            return Ok(None);
+    /// Keeps the watch going: who probes, what is watched, what became of it. Answers the connections to probe now, at
+    /// most `room`, and when the next is due.
+    pub(crate) async fn look_out(&self, call: &Call, room: usize) -> (Vec<ConnectionId>, Option<Timestamp>) {
+        let now = self.world.now();
+        let kept = self.keep_watch(call, now).await;
+        let forgetful = kept.is_err();
+        if let Err(failure) = kept
+            && !std::mem::replace(&mut self.watch.lock().forgetful, true)
+        {
+            tracing::error!(%failure, "the watch goes on without the database");
         }
-        let views = self.views(&tx, &connection).await?;
-        Ok(serde_json::to_value(views).ok())
+        let mut watch = self.watch.lock();
+        watch.forgetful = forgetful;
+        watch.judge_all(self.profile.measure, now);
+        let due = watch.take_due(now, room);
+        (due, watch.next_due())
     }
 
-    /// A probe was answered, or missed. The next one is scheduled with it, spread by a tenth of the interval so
-    /// that many connections do not probe in step.
-    pub(crate) async fn probed(
-        &self,
-        call: &Call,
-        id: ConnectionId,
-        outcome: Result<(Value, i64), String>,
-    ) -> Done<()> {
-        let mut tx = self.begin("probe.done", call).await?;
-        let Some(connection) = tx.connection(id).await? else { return Ok(()) };
-        if !matches!(connection.state, State::Onboarded { .. }) {
-            return Ok(());
-        }
-        let now = tx.now();
-        match outcome {
-            Ok((views, round_trip_ms)) => {
-                let views: Views = serde_json::from_value(views).unwrap_or_default();
-                self.prove_direction(&mut tx, &connection, Way::Outbound, now, Some(round_trip_ms), &views)
-                    .await?;
+    async fn keep_watch(&self, call: &Call, now: Timestamp) -> Done<()> {
+        self.keep_lease(call, now).await?;
+        self.follow_connections(now).await?;
+        let all = {
+            let watch = self.watch.lock();
+            watch.saved_at.is_none_or(|at| now - at >= SAVED_EVERY || now < at)
+        };
+        self.save_watch(call, all).await
+    }
+
+    /// Takes or renews the lease on probing. An embedded database has one node, which only writes down that it watches.
+    async fn keep_lease(&self, call: &Call, now: Timestamp) -> Done<()> {
+        let shared = self.store.is_shared();
+        let (node, held) = {
+            let mut watch = self.watch.lock();
+            if watch.renew_at.is_some_and(|at| now < at && at - now <= SAVED_EVERY) {
+                return Ok(());
             }
-            Err(reason) => {
-                for way in Way::ALL {
-                    let (mut evidence, shown) = tx.evidence(id, *way).await?;
-                    if *way == Way::Outbound {
-                        evidence.missed(&reason);
-                    }
-                    // What a peer that does not answer saw last says nothing about now.
-                    evidence.peer_view = None;
-                    let status = evidence.status(connection.state.name(), self.profile.measure, now);
-                    tx.save_evidence(id, *way, &evidence, status, false).await?;
-                    if status != shown {
-                        tx.connection_changed(&connection, ChangeKind::Updated, connection.revision);
-                    }
+            let node = match watch.node {
+                Some(node) => node,
+                None => *watch.node.insert(self.world.uuid()?),
+            };
+            (node, watch.since.is_some())
+        };
+        let (lasts, again) =
+            if shared { (LEASE, LEASE / 3) } else { (TimeDelta::zero() - LEASE, SAVED_EVERY / 3) };
+        let lease = self.store.take_watch(node, now, now + lasts).await?;
+        let gap = {
+            let mut watch = self.watch.lock();
+            watch.renew_at = Some(now + again);
+            match (lease.held, held) {
+                (false, _) => watch.since = None,
+                (true, true) => {}
+                (true, false) => {
+                    watch.since = Some(now);
+                    watch.read_at = None;
+                    let silent = self.profile.measure.interval * 3 + again;
+                    watch.gap = lease.renewed_at.filter(|at| now - *at > silent);
                 }
             }
+            watch.gap
+        };
+        if let Some(from) = gap {
+            let mut tx = self.begin("watch.gap", call).await?;
+            tx.record_gap(from).await?;
+            tx.commit().await?;
+            self.watch.lock().gap = None;
         }
-        let interval = self.profile.measure.interval;
-        let spread =
-            i64::from(u16::from_le_bytes(self.world.bytes()?)) * interval.num_milliseconds() / 10 / 65_536;
-        let run_at = now + interval - TimeDelta::milliseconds(spread);
-        tx.enqueue(NewJob { work: Work::Probe(id), run_at, sealed: None }).await?;
-        tx.commit().await?;
         Ok(())
+    }
+
+    /// Learns which connections stand: those that changed, or all when it is time.
+    async fn follow_connections(&self, now: Timestamp) -> Done<()> {
+        let (cursor, everything) = {
+            let watch = self.watch.lock();
+            (watch.cursor, watch.read_at.is_none_or(|at| now - at >= READ_EVERY || now < at))
+        };
+        let (changed, head) = self.store.changed_connections(cursor).await?;
+        if everything {
+            let rows = self.store.watched(None).await?;
+            let mut watch = self.watch.lock();
+            watch.learn(rows, None, self.profile.measure, now);
+            watch.read_at = Some(now);
+            watch.cursor = head;
+        } else if !changed.is_empty() {
+            let rows = self.store.watched(Some(&changed)).await?;
+            let mut watch = self.watch.lock();
+            watch.learn(rows, Some(&changed), self.profile.measure, now);
+            watch.cursor = head;
+        } else {
+            self.watch.lock().cursor = head;
+        }
+        Ok(())
+    }
+
+    /// Writes what changed; with `all`, everything that was seen.
+    async fn save_watch(&self, call: &Call, all: bool) -> Done<()> {
+        let unsaved = {
+            let mut watch = self.watch.lock();
+            if all {
+                watch.saved_at = Some(self.world.now());
+            }
+            watch.take_unsaved(all)
+        };
+        if unsaved.is_empty() {
+            return Ok(());
+        }
+        let saved = self.write_watch(call, &unsaved).await;
+        if saved.is_err() {
+            self.watch.lock().put_back(unsaved);
+        }
+        saved
+    }
+
+    async fn write_watch(&self, call: &Call, unsaved: &Unsaved) -> Done<()> {
+        let mut tx = self.begin("watch.save", call).await?;
+        tx.save_evidence(&unsaved.directions).await?;
+        tx.add_traffic(&unsaved.traffic).await?;
+        for told in unsaved.told.chunks(TOLD_AT_ONCE) {
+            tx.record_transitions(told).await?;
+        }
+        for (connection, cause) in &unsaved.changed {
+            tx.connection_changed(connection, ChangeKind::Updated, connection.revision);
+            if let Some(cause) = cause {
+                tx.record_failure(&failed(connection, cause, call)).await?;
+            }
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Writes everything and lets another node go on at once.
+    pub(crate) async fn leave_watch(&self, call: &Call) -> Done<()> {
+        self.save_watch(call, true).await?;
+        let node = self.watch.lock().node;
+        if let Some(node) = node {
+            self.store.leave_watch(node, self.world.now()).await?;
+        }
+        Ok(())
+    }
+
+    /// Seals a probe; none when the connection does not stand any more.
+    pub(crate) async fn probe_request(&self, id: ConnectionId) -> Done<Option<SealedRequest>> {
+        let now = self.world.now();
+        let (channel, said) = {
+            let mut watch = self.watch.lock();
+            (watch.channel(id), watch.heartbeat(id, self.profile.measure, now))
+        };
+        let Some(Channel { connection, keys, seq, .. }) = channel else { return Ok(None) };
+        let said = serde_json::to_vec(&said).map_err(|_| Failure::Bug("heartbeat"))?;
+        self.seal_with(&connection, &keys, (self.world.uuid()?, seq), PROBE, &said).await.map(Some)
+    }
+
+    /// Opens the answer to a probe: what the peer sees, or why it cannot work.
+    pub(crate) async fn probe_answer(
+        &self,
+        request: &SealedRequest,
+        answer: &wire::Envelope,
+    ) -> Done<Result<Heartbeat, wire::Refused>> {
+        let channel = self.watch.lock().channel(request.connection.id);
+        let Some(Channel { keys, .. }) = channel else { return Err(undecipherable()) };
+        let plaintext = self.open_with(&keys, request, answer).await?;
+        let value: Value = serde_json::from_slice(&plaintext).map_err(|_| undecipherable())?;
+        if let Some(refused) = value.get("refused") {
+            return Ok(Err(serde_json::from_value(refused.clone()).map_err(|_| undecipherable())?));
+        }
+        Ok(Ok(serde_json::from_value(value).map_err(|_| undecipherable())?))
+    }
+
+    /// A probe was answered, or missed.
+    pub(crate) fn probed(&self, id: ConnectionId, outcome: Result<(Heartbeat, i64), Cause>) {
+        let measure = self.profile.measure;
+        // Up to a tenth of the interval earlier, so that many connections do not come to probe in step.
+        let chance = self.world.bytes().map_or(0, u16::from_le_bytes);
+        let spread = measure.interval / 10 * i32::from(chance) / 65_536;
+        let now = self.world.now();
+        self.watch.lock().probed(id, (measure, spread), now, outcome);
+    }
+
+    /// Answers a probe from memory; none when the connection is not watched here, and the database has to be asked.
+    ///
+    /// # Errors
+    /// As [`Actions::receive_message`].
+    pub(super) async fn receive_probe(
+        &self,
+        call: &Call,
+        envelope: &wire::Envelope,
+    ) -> Done<Option<Vec<u8>>> {
+        let id = ChannelId(Uuid::from_bytes(envelope.link_id.0));
+        let known = self.watch.lock().by_channel(id);
+        let known = match known {
+            Some(known) => known,
+            None => {
+                let Some(row) = self.store.watched_channel(id).await? else { return Ok(None) };
+                let mut watch = self.watch.lock();
+                let asked = [row.connection.id];
+                watch.learn(vec![row], Some(&asked), self.profile.measure, self.world.now());
+                let Some(known) = watch.by_channel(id) else { return Ok(None) };
+                known
+            }
+        };
+        let plaintext = match self.open_request(&known.keys, envelope).await {
+            Ok(plaintext) => plaintext,
+            Err(failure) if keys_are_away(&failure) => return Err(failure),
+            Err(_) => {
+                // The keys may have changed since they were read.
+                let Some(row) = self.store.watched_channel(id).await? else { return Err(undecipherable()) };
+                self.open_request(&row.keys, envelope).await?
+            }
+        };
+        let now = self.world.now();
+        let connection = &known.connection;
+        let fresh = envelope.expires >= now.timestamp() && envelope.in_reply_to.is_none();
+        if !fresh || !self.watch.lock().is_newer(connection.id, envelope.msg_id) {
+            return Err(undecipherable());
+        }
+        let answer = match self.may_probe(&known, now) {
+            Ok(()) => {
+                let said: Heartbeat = serde_json::from_slice(&plaintext).unwrap_or_default();
+                let mut watch = self.watch.lock();
+                watch.heard(connection.id, &said, self.profile.measure, now);
+                serde_json::to_value(watch.heartbeat(connection.id, self.profile.measure, now))
+                    .map_err(|_| Failure::Bug("heartbeat"))?
+            }
+            Err(refusal) => json!({ "refused": wire::Refused::new(&refusal, call.trace.to_string()) }),
+        };
+        let message = (self.world.uuid()?, known.seq);
+        let bytes = self.answer_with(connection, &known.keys, message, envelope, &answer).await?;
+        Ok(Some(bytes))
+    }
+
+    /// Whether a probe of the peer proves that messages would be taken.
+    fn may_probe(&self, known: &Channel, now: Timestamp) -> Result<(), Refusal> {
+        if !matches!(known.connection.state, State::Onboarded { .. }) {
+            let state = known.connection.state.name();
+            let message = format!("The connection is {} on the other side.", state.label().to_lowercase());
+            return Err(Refusal::new(RefusalCode::WrongState, message).reason(state.as_str()));
+        }
+        let account = known.account.as_ref();
+        if !account.is_some_and(|a| a.expires_at > now && a.scopes.iter().any(|scope| scope == PROBE)) {
+            let message = "The service account may not send messages of the kind “probe”.";
+            return Err(Refusal::new(RefusalCode::PolicyDenied, message).reason("SCOPE"));
+        }
+        // Memory answers, but a message with an effect would not be taken: to say *Up* would be a lie.
+        if self.watch.lock().forgetful {
+            let message = "The other instance's database does not answer.";
+            return Err(Refusal::new(RefusalCode::PeerUnavailable, message).reason("DATABASE"));
+        }
+        Ok(())
+    }
+
+    /// What is known of a direction, the newest of what is stored and what this process saw; and its status.
+    #[must_use]
+    pub fn direction(
+        &self,
+        connection: &Connection,
+        way: Way,
+        stored: Evidence,
+    ) -> (Evidence, Option<DirectionStatus>) {
+        let watch = self.watch.lock();
+        let evidence = watch.newest(connection.id, way, stored);
+        let measure = watch.measure(self.profile.measure);
+        let status = evidence.status(connection.state.name(), measure, self.world.now());
+        (evidence, status)
+    }
+
+    /// What we ourselves see of a direction, whatever the peer says.
+    #[must_use]
+    pub fn own_view(&self, connection: &Connection, evidence: &Evidence) -> Option<DirectionStatus> {
+        let measure = self.watch.lock().measure(self.profile.measure);
+        evidence.seen(connection.state.name(), measure, self.world.now())
+    }
+
+    /// When a connection is probed next; none unless this node probes it.
+    #[must_use]
+    pub fn next_probe_at(&self, id: ConnectionId) -> Option<Timestamp> {
+        self.watch.lock().due(id)
     }
 
     /// A direction was proven by a message of onboarding.
@@ -77,17 +310,28 @@ impl Actions {
     ) -> Done<()> {
         let mut tx = self.begin("direction.proven", call).await?;
         let connection = self.connection(&tx, id).await?;
-        let now = tx.now();
-        self.prove_direction(
-            &mut tx,
-            &connection,
-            Way::Outbound,
-            now,
-            Some(round_trip_ms),
-            &Views::default(),
-        )
-        .await?;
+        self.prove_direction(&mut tx, &connection, Way::Outbound, Some(round_trip_ms)).await?;
         tx.commit().await?;
+        Ok(())
+    }
+
+    /// A direction was proven by a message with an effect.
+    pub(super) async fn prove_direction(
+        &self,
+        tx: &mut crate::store::Tx,
+        connection: &Connection,
+        way: Way,
+        round_trip_ms: Option<i64>,
+    ) -> Done<()> {
+        let now = tx.now();
+        let mut evidence = tx.evidence(connection.id, way).await?;
+        evidence.proven(now, round_trip_ms, self.profile.measure);
+        let told = evidence.judge(connection.state.name(), self.profile.measure, now);
+        tx.save_evidence(&[(connection.id, way, evidence)]).await?;
+        if let Some(told) = told {
+            tx.record_transitions(&[(connection.id, way, told)]).await?;
+            tx.connection_changed(connection, ChangeKind::Updated, connection.revision);
+        }
         Ok(())
     }
 
@@ -96,10 +340,10 @@ impl Actions {
         &self,
         call: &Call,
         id: ConnectionId,
-        since: crate::domain::Timestamp,
+        since: Timestamp,
     ) -> Done<bool> {
         let tx = self.begin("direction.read", call).await?;
-        let (evidence, _) = tx.evidence(id, Way::Inbound).await?;
+        let evidence = tx.evidence(id, Way::Inbound).await?;
         Ok(evidence.last_proof_at.is_some_and(|proof| proof >= since))
     }
 
@@ -111,5 +355,28 @@ impl Actions {
         tx.enqueue(NewJob { work: Work::Sweep, run_at, sealed: None }).await?;
         tx.commit().await?;
         Ok(())
+    }
+}
+
+fn failed(connection: &Connection, cause: &Cause, call: &Call) -> Failed {
+    Failed {
+        subject: Subject::Connection(connection.id),
+        company: connection.company,
+        operation: Operation::Probe,
+        code: cause.code,
+        reason: cause.reason.clone(),
+        message: cause.detail.clone().unwrap_or_else(|| cause.code.label().to_owned()),
+        remedy: Some(remedy_for(cause.code, cause.reason.as_deref(), connection.id)),
+        trace: cause.trace.unwrap_or(call.trace),
+        peer_trace: cause.peer_trace,
+    }
+}
+
+/// Whether our key service does not work, so that another key would not help.
+pub(crate) fn keys_are_away(failure: &Failure) -> bool {
+    match failure {
+        Failure::Keys(_) => true,
+        Failure::Refused(refusal) => refusal.code == RefusalCode::KeyServiceUnhealthy,
+        Failure::Store(_) | Failure::Bug(_) => false,
     }
 }

@@ -25,6 +25,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting { path: "root_key_file", about: "The file with the root key, if not `root.key` in `data_dir`: 32 bytes or 64 hexadecimal digits that only its owner can read. Made at the first start. A systemd credential named `root.key` wins. Keep a copy apart from the database's.", unset: Some("\"/etc/linkspan/root.key\"") },
     Setting { path: "link_lifetime_days", about: "How long a registration link is good, in days; 1 to 90.", unset: None },
     Setting { path: "probe_interval_seconds", about: "The time between two probes of a connection, in seconds. Two misses make a direction Down.", unset: None },
+    Setting { path: "probe_timeout_ms", about: "How long a probe may take before it counts as missed, in milliseconds. Less than the interval, so that a dead peer shows within 15 seconds.", unset: None },
     Setting { path: "slow_ms", about: "From which round trip on a direction is Slow, in milliseconds.", unset: None },
     Setting { path: "console_folder", about: "Serve the web console from the files in this folder instead of those in the binary: for whoever works on it.", unset: Some("\"api/console\"") },
     Setting { path: "log.format", about: "`human` lines, `json` lines, or `auto`: human on a terminal, JSON otherwise.", unset: None },

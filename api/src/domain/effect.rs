@@ -49,8 +49,6 @@ pub enum Work {
     Phase(AttemptId),
     /// Send a sealed ping over the connection, so that the other side sees its inbound direction.
     Ping(ConnectionId),
-    /// Probe the connection's outbound direction, then schedule the next probe.
-    Probe(ConnectionId),
     /// Tell the provider that an attempt on this connection was abandoned; the sealed body is what to say.
     Abandon(ConnectionId),
     /// Agree on the settings with the peer again.
@@ -75,7 +73,6 @@ impl Work {
             Self::ProveClaim(_) => "PROVE_CLAIM",
             Self::Phase(_) => "PHASE",
             Self::Ping(_) => "PING",
-            Self::Probe(_) => "PROBE",
             Self::Abandon(_) => "ABANDON",
             Self::SyncSettings(_) => "SYNC_SETTINGS",
             Self::Publish => "PUBLISH",
@@ -92,7 +89,7 @@ impl Work {
             Self::Scan(id) => Some(id.0),
             Self::ProveClaim(id) => Some(id.0),
             Self::Phase(id) | Self::ExpireAttempt(id) => Some(id.0),
-            Self::Ping(id) | Self::Probe(id) | Self::Abandon(id) | Self::SyncSettings(id) => Some(id.0),
+            Self::Ping(id) | Self::Abandon(id) | Self::SyncSettings(id) => Some(id.0),
             Self::ExpireRegistration(id) => Some(id.0),
             Self::Letter | Self::Publish | Self::Sweep => None,
         }
@@ -107,7 +104,6 @@ impl Work {
             ("PROVE_CLAIM", Some(id)) => Self::ProveClaim(ClaimId(id)),
             ("PHASE", Some(id)) => Self::Phase(AttemptId(id)),
             ("PING", Some(id)) => Self::Ping(ConnectionId(id)),
-            ("PROBE", Some(id)) => Self::Probe(ConnectionId(id)),
             ("ABANDON", Some(id)) => Self::Abandon(ConnectionId(id)),
             ("SYNC_SETTINGS", Some(id)) => Self::SyncSettings(ConnectionId(id)),
             ("EXPIRE_REGISTRATION", Some(id)) => Self::ExpireRegistration(RegistrationId(id)),

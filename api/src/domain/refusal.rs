@@ -39,6 +39,8 @@ words! {
         PeerUnreachable = "PEER_UNREACHABLE", "Peer unreachable";
         /// The other instance said no; `reason` is its code.
         PeerRefused = "PEER_REFUSED", "Peer refused";
+        /// The other instance answers, but cannot work now; `reason` says what it lacks.
+        PeerUnavailable = "PEER_UNAVAILABLE", "Peer unavailable";
         /// The other instance is not who the link says it is.
         PeerIdentityMismatch = "PEER_IDENTITY_MISMATCH", "Peer identity mismatch";
         /// The two clocks differ too much.

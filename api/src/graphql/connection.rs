@@ -3,6 +3,7 @@
 use async_graphql::{Context, ID, InputObject, Object, Result, SimpleObject};
 
 use super::ask::{Ask, ours};
+use super::direction::Direction;
 use super::id::Kind;
 use super::issue::Issue;
 use super::load::{Directions, LatestAttempt, LatestScans, OpenIssues};
@@ -13,10 +14,10 @@ use super::refusal::Action;
 use super::registration::Registration;
 use super::scan::Scan;
 use super::settings::ConnectionSettings;
-use super::words::{ConnectionRole, ConnectionState, DirectionStatus, DirectionWay};
+use super::words::{ConnectionRole, ConnectionState};
 use crate::domain::Timestamp;
 use crate::domain::connection::{self as domain, ConnectionVerb, State};
-use crate::domain::direction::{Evidence, Way};
+use crate::domain::direction::Way;
 use crate::domain::id::ConnectionId;
 use crate::domain::link::hex;
 use crate::domain::scan::Subject;
@@ -184,7 +185,7 @@ impl ConnectionRecord {
     async fn direction(&self, ask: &Ask<'_>, way: Way) -> Result<Direction> {
         let directions = ask.load.one(Directions(self.0.id)).await?.unwrap_or_default();
         let evidence = directions.into_iter().find(|(its, _)| *its == way).map(|(_, evidence)| evidence);
-        Ok(Direction::new(ask, way, self.0.state.name(), evidence.unwrap_or_default()))
+        Ok(Direction::new(ask, &self.0, way, evidence.unwrap_or_default()))
     }
 }
 
@@ -203,49 +204,6 @@ pub(super) struct Peer {
     name: Option<String>,
     /// Its software version; null until it told us.
     version: Option<String>,
-}
-
-/// One direction of a connection, with the evidence that its status is computed from.
-#[derive(SimpleObject)]
-pub(super) struct Direction {
-    /// Which way messages go.
-    way: DirectionWay,
-    /// What the evidence says; null (blank) while nothing is begun.
-    status: Option<DirectionStatus>,
-    /// The status in words; null while nothing is begun.
-    status_label: Option<&'static str>,
-    /// When it was activated; null before.
-    activated_at: Option<Timestamp>,
-    /// The last authenticated message over the real path.
-    last_proof_at: Option<Timestamp>,
-    /// How long the last answer took, in milliseconds; outbound only.
-    round_trip_ms: Option<i64>,
-    /// Probes without an answer since the last answer.
-    misses: i64,
-    /// What the peer last said it sees of the same direction.
-    peer_view: Option<DirectionStatus>,
-    /// The peer's view in words.
-    peer_view_label: Option<&'static str>,
-    /// Why the last probe was missed, as a stable reason; null after an answer.
-    last_failure: Option<String>,
-}
-
-impl Direction {
-    fn new(ask: &Ask<'_>, way: Way, state: domain::ConnectionState, evidence: Evidence) -> Self {
-        let status = evidence.status(state, ask.actions.profile().measure, ask.actions.now());
-        Self {
-            way: way.into(),
-            status: status.map(Into::into),
-            status_label: status.map(crate::domain::direction::DirectionStatus::label),
-            activated_at: evidence.activated_at,
-            last_proof_at: evidence.last_proof_at,
-            round_trip_ms: evidence.round_trip_ms,
-            misses: evidence.misses,
-            peer_view: evidence.peer_view.map(Into::into),
-            peer_view_label: evidence.peer_view.map(crate::domain::direction::DirectionStatus::label),
-            last_failure: evidence.last_failure,
-        }
-    }
 }
 
 /// Which connections.

@@ -11,9 +11,10 @@ use tokio::sync::OnceCell;
 use tokio::task::yield_now;
 
 use super::ask::ours;
+use crate::domain::Timestamp;
 use crate::domain::attempt::Attempt;
 use crate::domain::connection::Connection;
-use crate::domain::direction::{Evidence, Way};
+use crate::domain::direction::{Evidence, Transition, Way};
 use crate::domain::id::{CompanyId, ConnectionId, DefinitionId, IssueId, RegistrationId, ScanId, UserId};
 use crate::domain::registration::Registration;
 use crate::domain::scan::{Scan, Subject};
@@ -130,6 +131,10 @@ pub(super) struct Source(Reader);
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Directions(pub(super) ConnectionId);
 
+/// Key: the history of a connection's directions, since then.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct History(pub(super) ConnectionId, pub(super) Timestamp);
+
 /// Key: the latest attempt of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct LatestAttempt(pub(super) ConnectionId);
@@ -242,6 +247,20 @@ impl Loader<Directions> for Source {
         let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
         let found = self.0.directions(&ids).await?;
         Ok(grouped(found.into_iter().map(|(id, way, evidence)| (Directions(id), (way, evidence)))))
+    }
+}
+
+impl Loader<History> for Source {
+    type Value = Vec<(Way, Transition)>;
+    type Error = Shared;
+
+    async fn load(&self, keys: &[History]) -> Result<HashMap<History, Self::Value>, Shared> {
+        let mut all = HashMap::new();
+        for (from, keys) in grouped(keys.iter().map(|key| (key.1, key.0))) {
+            let found = self.0.transitions(&keys, from).await?;
+            all.extend(grouped(found.into_iter().map(|(id, way, told)| (History(id, from), (way, told)))));
+        }
+        Ok(all)
     }
 }
 

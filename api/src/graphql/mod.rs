@@ -8,6 +8,7 @@ mod check;
 mod connection;
 mod connection_mutation;
 mod definition;
+mod direction;
 mod error;
 mod id;
 mod instance;

@@ -195,6 +195,16 @@ mirror! {
 }
 
 mirror! {
+    /// How long one part of a history is.
+    HistoryBucketSize of "crate::domain::history::BucketSize" {
+        /// An hour, on the hour (UTC).
+        Hour,
+        /// A day, from midnight to midnight (UTC).
+        Day,
+    }
+}
+
+mirror! {
     /// An ordered step of onboarding.
     PhaseName of "crate::domain::attempt::PhaseName" {
         /// Redeem the link; the provider asks our origin to prove that it holds the claiming key.
@@ -468,6 +478,8 @@ mirror! {
         PeerUnreachable,
         /// The other instance said no; `reason` is its code.
         PeerRefused,
+        /// The other instance answers, but cannot work now; `reason` says what it lacks.
+        PeerUnavailable,
         /// The other instance is not who the link says it is.
         PeerIdentityMismatch,
         /// The two clocks differ too much.

@@ -123,6 +123,10 @@ const fn what_to_do(code: RefusalCode) -> &'static [&'static str] {
             &["Look at the reason: it names the step that failed.", "Ask the other side's operator."]
         }
         C::PeerRefused => &["The reason is the other side's code: look it up here."],
+        C::PeerUnavailable => &[
+            "Wait: it comes back by itself.",
+            "Otherwise ask the other side's operator to look at what the reason names.",
+        ],
         C::PeerIdentityMismatch => &[
             "Go no further: whoever answers is not who the link names.",
             "Compare the fingerprints with the other side by telephone.",

@@ -87,8 +87,15 @@ async fn message(State(actions): State<Actions>, request: Request) -> Response {
         Ok(body) => body,
         Err(refusal) => return refused(&call, &refusal),
     };
-    let sealed = actions.receive_message(&call, &body).await;
-    answer(&call, sealed.map(|bytes| ([(header::CONTENT_TYPE, "application/json")], bytes)))
+    match actions.receive_message(&call, &body).await {
+        // Whoever cannot be understood is told the time, in case that is why.
+        Err(Failure::Refused(refusal)) => {
+            let mut body = wire::Refused::new(&refusal, call.trace.to_string());
+            body.at = Some(actions.now().timestamp_millis());
+            (status(&refusal), Json(body)).into_response()
+        }
+        sealed => answer(&call, sealed.map(|bytes| ([(header::CONTENT_TYPE, "application/json")], bytes))),
+    }
 }
 
 /// A peer is nobody until its signature, token or seal says otherwise; that is the action's to check.
@@ -128,11 +135,19 @@ fn answer(call: &Call, outcome: Result<impl axum::response::IntoResponse, Failur
         Err(Failure::Refused(refusal)) => refused(call, &refusal),
         Err(failure) => {
             tracing::error!(%failure, trace_id = %call.trace, "a peer's request failed here");
+            // What does not work here is for the peer's people to know, who would look for it at their own side; not
+            // how it does not work.
+            let (code, reason) = match failure {
+                Failure::Keys(_) => (RefusalCode::KeyServiceUnhealthy, "PEER"),
+                Failure::Store(_) => (RefusalCode::PeerUnavailable, "DATABASE"),
+                Failure::Bug(_) | Failure::Refused(_) => (RefusalCode::PeerUnavailable, "FAULT"),
+            };
             let body = wire::Refused {
-                code: "UNAVAILABLE".to_owned(),
+                code: code.as_str().to_owned(),
                 message: "This instance cannot answer now. Try again.".to_owned(),
-                reason: None,
+                reason: Some(reason.to_owned()),
                 trace_id: Some(call.trace.to_string()),
+                at: None,
             };
             (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
         }
@@ -140,13 +155,16 @@ fn answer(call: &Call, outcome: Result<impl axum::response::IntoResponse, Failur
 }
 
 fn refused(call: &Call, refusal: &Refusal) -> Response {
-    let status = match refusal.code {
+    (status(refusal), Json(wire::Refused::new(refusal, call.trace.to_string()))).into_response()
+}
+
+fn status(refusal: &Refusal) -> StatusCode {
+    match refusal.code {
         RefusalCode::InvalidInput => StatusCode::BAD_REQUEST,
         RefusalCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         RefusalCode::NotFound | RefusalCode::NoMatchingRegistration => StatusCode::NOT_FOUND,
         RefusalCode::CredentialsInvalid => StatusCode::UNAUTHORIZED,
         RefusalCode::Conflict => StatusCode::CONFLICT,
         _ => StatusCode::FORBIDDEN,
-    };
-    (status, Json(wire::Refused::new(refusal, call.trace.to_string()))).into_response()
+    }
 }

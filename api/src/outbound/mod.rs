@@ -124,6 +124,15 @@ impl Outbound {
         Ok(Self { client, dialer, config: Arc::new(config), turns: Arc::default() })
     }
 
+    /// The same client with at most so much time for each request. Connections and turns are shared.
+    #[must_use]
+    pub fn within(&self, limit: Duration) -> Self {
+        let most = limit.min(self.config.total_timeout());
+        let total_timeout_ms = u64::try_from(most.as_millis()).unwrap_or(u64::MAX).max(1);
+        let config = OutboundConfig { total_timeout_ms, ..(*self.config).clone() };
+        Self { config: Arc::new(config), ..self.clone() }
+    }
+
     /// What this client accepts as the address of another instance.
     #[must_use]
     pub fn config(&self) -> &OutboundConfig {

@@ -6,11 +6,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::wire::{self, Refused};
+use crate::domain::Timestamp;
+use crate::domain::direction::Cause;
 use crate::domain::id::TraceId;
 use crate::domain::origin::Origin;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::outbound::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use crate::outbound::{Outbound, OutboundError, Response, Stage};
+use crate::outbound::{Outbound, OutboundError, Response, Stage, Step};
 
 /// Why the other instance gave no answer that can be used: the blame is on the way or on the peer.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +62,31 @@ impl PeerError {
         }
     }
 
+    /// Why a probe was missed, as the evidence keeps it. The step at which a request failed is the reason, also where
+    /// it failed by taking too long.
+    #[must_use]
+    pub fn cause(&self, at: Timestamp, trace: TraceId) -> Cause {
+        let refusal = self.refusal();
+        let (reason, detail, peer_trace) = match self {
+            Self::Unreachable(error) => {
+                let step = match error.stage {
+                    Stage::Timeout { at: Step::Queue | Step::Tcp } => Some("TCP".to_owned()),
+                    Stage::Timeout { at: Step::Dns } => Some("DNS".to_owned()),
+                    Stage::Timeout { at: Step::Tls } => Some("TLS".to_owned()),
+                    Stage::Timeout { at: Step::Http } => Some("HTTP".to_owned()),
+                    _ => refusal.reason,
+                };
+                (step, error.stage.to_string(), None)
+            }
+            Self::Refused(refused) => {
+                let trace = refused.trace_id.as_deref().and_then(TraceId::parse);
+                (refusal.reason, clean(&refused.message), trace)
+            }
+            Self::Nonsense(status) => (refusal.reason, format!("status {}", status.as_u16()), None),
+        };
+        Cause { code: refusal.code, reason, detail: Some(detail), at, trace: Some(trace), peer_trace }
+    }
+
     /// Whether the same request may succeed later by itself.
     #[must_use]
     pub fn is_passing(&self) -> bool {
@@ -68,7 +95,11 @@ impl PeerError {
             Self::Refused(refused) => {
                 matches!(
                     refused.code.as_str(),
-                    "RATE_LIMITED" | "CONFLICT" | "UNAVAILABLE" | "KEY_SERVICE_UNHEALTHY"
+                    "RATE_LIMITED"
+                        | "CONFLICT"
+                        | "PEER_UNAVAILABLE"
+                        | "UNAVAILABLE"
+                        | "KEY_SERVICE_UNHEALTHY"
                 )
             }
             Self::Nonsense(status) => status.is_server_error(),
@@ -107,6 +138,12 @@ impl Peer {
     #[must_use]
     pub const fn new(outbound: Outbound) -> Self {
         Self { outbound }
+    }
+
+    /// The same, with at most so much time for each request; its connections are shared.
+    #[must_use]
+    pub fn within(&self, limit: Duration) -> Self {
+        Self { outbound: self.outbound.within(limit) }
     }
 
     /// Asks who an instance is. What it answers is not verified here.
@@ -181,6 +218,7 @@ impl Peer {
                 message: error.error_description.unwrap_or_else(|| error.error.clone()),
                 reason: Some(error.error),
                 trace_id: None,
+                at: None,
             }));
         }
         Ok(self.read(answer)?.body)

@@ -295,6 +295,41 @@ pub struct InReplyTo {
     pub digest: Bytes<32>,
 }
 
+/// What a probe says, and its answer: what either side sees, from its own place. Fields that are not known are ignored
+/// and missing ones are blank, so that one side may say more than the other understands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Heartbeat {
+    /// When it was said, in milliseconds since the Unix epoch.
+    pub at: i64,
+    /// The direction to the reader.
+    pub outbound: Option<Sight>,
+    /// The direction from the reader.
+    pub inbound: Option<Sight>,
+}
+
+/// What one side sees of a direction.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Sight {
+    /// Its status.
+    pub status: String,
+    /// For how long, in milliseconds.
+    pub for_ms: i64,
+    /// Why it does not work, as a stable code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// A finer distinction within the code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// How long ago it was last proven, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proven_ms: Option<i64>,
+    /// How long the last answer took, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub round_trip_ms: Option<i64>,
+}
+
 /// A refusal on the wire between instances.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
@@ -308,6 +343,9 @@ pub struct Refused {
     /// The trace on the refusing side.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
+    /// The clock on the refusing side, in milliseconds since the Unix epoch: a hint at why a message was not fresh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<i64>,
 }
 
 impl Refused {
@@ -319,6 +357,7 @@ impl Refused {
             message: refusal.message.clone(),
             reason: refusal.reason.clone(),
             trace_id: Some(trace_id),
+            at: None,
         }
     }
 }

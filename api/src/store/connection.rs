@@ -196,9 +196,8 @@ impl Tx {
             .exec_without_returning(&self.txn)
             .await
             .map_err(|e| unique(e, "connection"))?;
-        for way in Way::ALL {
-            self.save_evidence(connection.id, *way, &Evidence::default(), None, true).await?;
-        }
+        let blank: Vec<_> = Way::ALL.iter().map(|way| (connection.id, *way, Evidence::default())).collect();
+        self.save_evidence(&blank).await?;
         self.connection_changed(connection, ChangeKind::Created, connection.revision);
         Ok(())
     }

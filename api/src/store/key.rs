@@ -9,7 +9,7 @@ use super::tx::Tx;
 use super::{Store, StoreError, entity, inconsistent, unique};
 use entity::key_version::{ActiveModel, Column, Entity, Model};
 
-fn from_row(row: Model) -> Result<SealedKey, StoreError> {
+pub(super) fn from_row(row: Model) -> Result<SealedKey, StoreError> {
     let wrong = |column| inconsistent("key_version", row.id, column);
     let count = |value: i64, column| u64::try_from(value).map_err(|_| wrong(column));
     Ok(SealedKey {

@@ -123,12 +123,7 @@ impl Tx {
     /// When the database does not answer.
     pub async fn service_account(&self, id: ConnectionId) -> Result<Option<ServiceAccount>, StoreError> {
         let filter = service_account::Column::ConnectionId.eq(id.0);
-        Ok(service_account::Entity::find().filter(filter).one(&self.txn).await?.map(|row| ServiceAccount {
-            id: row.id,
-            peer: row.peer_account_id,
-            scopes: row.scopes.split(' ').map(str::to_owned).collect(),
-            expires_at: at(row.expires_at),
-        }))
+        Ok(service_account::Entity::find().filter(filter).one(&self.txn).await?.map(account_from))
     }
 
     /// Makes or renews what the peer may do here.
@@ -152,5 +147,14 @@ impl Tx {
         };
         service_account::Entity::insert(row).exec_without_returning(&self.txn).await?;
         Ok(())
+    }
+}
+
+pub(super) fn account_from(row: service_account::Model) -> ServiceAccount {
+    ServiceAccount {
+        id: row.id,
+        peer: row.peer_account_id,
+        scopes: row.scopes.split(' ').map(str::to_owned).collect(),
+        expires_at: at(row.expires_at),
     }
 }

@@ -1,18 +1,22 @@
 //! Forgetting what is past its time.
 
 use chrono::TimeDelta;
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
+use sea_orm::{ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _, Statement};
 
 use super::tx::Tx;
 use super::{StoreError, entity, ms};
+use crate::domain::history::HISTORY_KEPT;
 
 /// How long idempotency keys are kept.
 const IDEMPOTENCY_KEPT: TimeDelta = TimeDelta::days(7);
+/// How long it is known how many messages went in each hour.
+const TRAFFIC_KEPT: TimeDelta = TimeDelta::days(7);
 /// How long changes are kept for subscriptions to resume from.
 const CHANGES_KEPT: TimeDelta = TimeDelta::days(7);
 
 impl Tx {
-    /// Forgets expired sessions, codes, tokens, replay records, message answers, idempotency keys and changes.
+    /// Forgets expired sessions, codes, tokens, replay records, message answers, idempotency keys, changes, history and
+    /// failures.
     ///
     /// # Errors
     /// When the database refuses.
@@ -46,6 +50,25 @@ impl Tx {
             .await?;
         entity::change::Entity::delete_many()
             .filter(entity::change::Column::At.lt(changes))
+            .exec(txn)
+            .await?;
+        // Of each direction, what was in force when the rest ended is needed for what follows.
+        let history = ms(self.now() - HISTORY_KEPT);
+        let superseded = Statement::from_sql_and_values(
+            txn.get_database_backend(),
+            "delete from direction_history where at < $1 and exists (
+                select 1 from direction_history later
+                where later.connection_id = direction_history.connection_id and later.way = direction_history.way
+                  and later.at > direction_history.at and later.at <= $2)",
+            [history.into(), history.into()],
+        );
+        txn.execute_raw(superseded).await?;
+        entity::traffic::Entity::delete_many()
+            .filter(entity::traffic::Column::Hour.lt(ms(self.now() - TRAFFIC_KEPT)))
+            .exec(txn)
+            .await?;
+        entity::failure::Entity::delete_many()
+            .filter(entity::failure::Column::LastAt.lt(history))
             .exec(txn)
             .await?;
         Ok(())

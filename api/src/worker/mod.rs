@@ -2,6 +2,7 @@
 
 mod letter;
 mod onboarding;
+mod prober;
 mod scan;
 
 use std::sync::Arc;
@@ -33,6 +34,8 @@ const JOB_LIMIT: Duration = Duration::from_secs(55);
 pub struct Worker {
     actions: Actions,
     peer: Peer,
+    /// The same, with the time limit of probes.
+    prober: Peer,
     probe: Probe,
     mailer: Mailer,
     busy: Arc<AtomicUsize>,
@@ -97,17 +100,24 @@ impl Worker {
     /// A worker with these hands.
     #[must_use]
     pub fn new(actions: Actions, outbound: Outbound, mailer: Mailer) -> Self {
+        let peer = Peer::new(outbound.clone());
+        let limit = actions.profile().probe_limit.to_std().unwrap_or_default();
         Self {
+            prober: peer.within(limit),
             actions,
-            peer: Peer::new(outbound.clone()),
+            peer,
             probe: Probe::new(outbound),
             mailer,
             busy: Arc::default(),
         }
     }
 
-    /// Works until told to stop; what is under way then is finished or left to its lease.
-    pub async fn run(&self, mut shutdown: watch::Receiver<bool>) {
+    /// Works and watches until told to stop; what is under way then is finished or left to its lease.
+    pub async fn run(&self, shutdown: watch::Receiver<bool>) {
+        tokio::join!(self.carry_on(shutdown.clone()), self.watch(shutdown));
+    }
+
+    async fn carry_on(&self, mut shutdown: watch::Receiver<bool>) {
         let committed = self.actions.work_committed();
         let mut running = JoinSet::new();
         while !*shutdown.borrow() {
@@ -185,7 +195,6 @@ impl Worker {
             Work::ProveClaim(id) => self.prove_claim(&call, id).await,
             Work::Phase(id) => self.phase(&call, id).await,
             Work::Ping(id) => self.ping(&call, id).await,
-            Work::Probe(id) => self.probe(&call, id).await,
             Work::Abandon(id) => self.abandon(&call, id, job).await,
             Work::SyncSettings(id) => self.sync_settings(&call, id).await,
             Work::Publish => Ok(self.actions.publish(&call).await?),

@@ -246,21 +246,6 @@ impl Worker {
         done
     }
 
-    /// Probes the outbound direction. A miss is an outcome, not a failure of the work.
-    pub(super) async fn probe(&self, call: &Call, id: ConnectionId) -> Result<(), Trouble> {
-        let Some(views) = self.actions.probe_plan(call, id).await? else { return Ok(()) };
-        let outcome = match self.say(call, id, "probe", &views).await {
-            Ok(answer) => Ok(answer),
-            Err(Trouble::Peer(error)) => {
-                let refusal = error.refusal();
-                Err(refusal.reason.unwrap_or_else(|| refusal.code.as_str().to_owned()))
-            }
-            Err(Trouble::Ours(Failure::Refused(refusal))) => Err(refusal.code.as_str().to_owned()),
-            Err(trouble) => return Err(trouble),
-        };
-        Ok(self.actions.probed(call, id, outcome).await?)
-    }
-
     /// Tells the provider that an attempt is over; that it does not know the attempt is as good.
     pub(super) async fn abandon(&self, call: &Call, id: ConnectionId, job: &Job) -> Result<(), Trouble> {
         let sealed = job.sealed.as_deref().ok_or(Failure::Bug("abandon"))?;

@@ -1,0 +1,464 @@
+//! Why a connection is as it is: the dependencies of its status in the order in which each needs the one before, and the
+//! first that fails.
+
+use super::Timestamp;
+use super::check::Remedy;
+use super::connection::ConnectionState;
+use super::direction::{Cause, DirectionStatus, Evidence};
+use super::id::ConnectionId;
+use super::refusal::{Refusal, RefusalCode};
+
+words! {
+    /// What the status of a connection depends on, in the order in which each needs the one before.
+    Dependency {
+        /// The connection is onboarded here, and not paused.
+        Stands = "STANDS", "The connection stands";
+        /// This instance's key service seals and opens.
+        OurKeyService = "OUR_KEY_SERVICE", "Our key service works";
+        /// The peer's name resolves to an address that may be called.
+        PeerName = "PEER_NAME", "The peer's name resolves";
+        /// Somebody takes a connection at that address.
+        PeerAddress = "PEER_ADDRESS", "The peer's address answers";
+        /// The peer's TLS certificate is valid and for that name.
+        PeerCertificate = "PEER_CERTIFICATE", "The peer's certificate is good";
+        /// What answers speaks our protocol.
+        PeerHttp = "PEER_HTTP", "The peer answers requests";
+        /// It is the instance that was onboarded.
+        PeerIdentity = "PEER_IDENTITY", "The peer is who it was";
+        /// The two clocks agree to within two minutes.
+        ClocksAgree = "CLOCKS_AGREE", "The clocks agree";
+        /// Both sides hold the same keys for the connection.
+        KeysAgree = "KEYS_AGREE", "Both sides hold the same keys";
+        /// The peer's key service seals and opens.
+        PeerKeyService = "PEER_KEY_SERVICE", "The peer's key service works";
+        /// The connection is onboarded on the peer, and not paused there.
+        PeerStands = "PEER_STANDS", "The connection stands on the other side";
+        /// The peer lets us send messages.
+        PeerAllows = "PEER_ALLOWS", "The peer allows our messages";
+        /// The peer's database takes what messages do.
+        PeerDatabase = "PEER_DATABASE", "The peer's database works";
+        /// What the peer answers comes back to us.
+        AnswersArrive = "ANSWERS_ARRIVE", "The peer's answers arrive";
+        /// Answers come quickly enough.
+        RoundTrip = "ROUND_TRIP", "Answers come in time";
+        /// The peer's messages reach us.
+        PeerReachesUs = "PEER_REACHES_US", "The peer reaches us";
+        /// Both sides see the same.
+        ViewsAgree = "VIEWS_AGREE", "Both sides see the same";
+    }
+}
+
+/// What is known of a direction.
+#[derive(Clone, Debug, Default)]
+pub struct Look {
+    /// The evidence.
+    pub evidence: Evidence,
+    /// What is shown.
+    pub status: Option<DirectionStatus>,
+    /// What we see ourselves.
+    pub own: Option<DirectionStatus>,
+}
+
+/// Everything that an explanation is made from.
+#[derive(Clone, Debug)]
+pub struct Situation {
+    /// The connection.
+    pub connection: ConnectionId,
+    /// Its state.
+    pub state: ConnectionState,
+    /// Since when it last changed.
+    pub changed_at: Timestamp,
+    /// From us to the peer.
+    pub outbound: Look,
+    /// From the peer to us.
+    pub inbound: Look,
+    /// Why the present phase of onboarding does not go on, and when it is tried again.
+    pub phase: Option<(Refusal, Timestamp, Option<Timestamp>)>,
+    /// The first open issue that blocks: what, since when, and what to do.
+    pub issue: Option<(String, Timestamp, Remedy)>,
+    /// When the peer is probed next.
+    pub next_probe_at: Option<Timestamp>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// One link of the chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Which dependency.
+    pub dependency: Dependency,
+    /// Whether it holds; none where that cannot be known behind one that fails.
+    pub holds: Option<bool>,
+}
+
+/// What happens next by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NextAction {
+    /// What.
+    pub what: &'static str,
+    /// When, if that is known.
+    pub at: Option<Timestamp>,
+}
+
+/// The first dependency that fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Which one.
+    pub dependency: Dependency,
+    /// The stable code, where there is one.
+    pub code: Option<RefusalCode>,
+    /// A finer distinction within the code.
+    pub reason: Option<String>,
+    /// What was seen, for people.
+    pub evidence: String,
+    /// Since when, as far as that is known.
+    pub since: Option<Timestamp>,
+    /// What to do about it.
+    pub remedy: Remedy,
+}
+
+/// Why a connection is as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// In one sentence.
+    pub summary: String,
+    /// The first dependency that fails; none when all hold.
+    pub fault: Option<Fault>,
+    /// All dependencies in order.
+    pub chain: Vec<Link>,
+    /// What happens next by itself.
+    pub next: Option<NextAction>,
+}
+
+impl Situation {
+    /// Explains it.
+    #[must_use]
+    pub fn explain(&self) -> Explanation {
+        let fault = self.fault();
+        let broken = fault.as_ref().map(|fault| fault.dependency);
+        let link = |dependency: &Dependency| Link {
+            dependency: *dependency,
+            holds: match broken {
+                None => Some(true),
+                Some(broken) if *dependency < broken => Some(true),
+                Some(broken) if *dependency == broken => Some(false),
+                Some(_) => None,
+            },
+        };
+        let summary = match &fault {
+            None => "Everything that the connection depends on holds.".to_owned(),
+            Some(fault) => format!("Does not hold: {}. {}", fault.dependency.label(), fault.evidence),
+        };
+        Explanation { summary, chain: Dependency::ALL.iter().map(link).collect(), next: self.next(), fault }
+    }
+
+    fn fault(&self) -> Option<Fault> {
+        if !matches!(self.state, ConnectionState::Onboarded) {
+            return self.not_standing();
+        }
+        self.outbound_fault().or_else(|| self.inbound_fault()).or_else(|| self.dispute())
+    }
+
+    fn not_standing(&self) -> Option<Fault> {
+        let mut fault = Fault {
+            dependency: Dependency::Stands,
+            code: None,
+            reason: Some(self.state.as_str().to_owned()),
+            evidence: format!("It is {}.", self.state.label().to_lowercase()),
+            since: Some(self.changed_at),
+            remedy: Remedy::Human(
+                "Go on with the connection: its actions say what can be done now.".to_owned(),
+            ),
+        };
+        match (self.state, &self.phase, &self.issue) {
+            (ConnectionState::Suspended, ..) => {
+                fault.remedy = call("resumeConnection", self.connection);
+            }
+            (ConnectionState::Onboarding, Some((refusal, since, _)), _) => {
+                fault.code = Some(refusal.code);
+                fault.reason.clone_from(&refusal.reason);
+                fault.evidence.clone_from(&refusal.message);
+                fault.since = Some(*since);
+                fault.remedy = match &refusal.remedy {
+                    Some(remedy) => (**remedy).clone(),
+                    None => call("retryPhase", self.connection),
+                };
+            }
+            (ConnectionState::ValidationFailed, _, Some((what, since, remedy))) => {
+                fault.evidence.clone_from(what);
+                fault.since = Some(*since);
+                fault.remedy = remedy.clone();
+            }
+            (ConnectionState::Validated, ..) => fault.remedy = call("startOnboarding", self.connection),
+            _ => {}
+        }
+        Some(fault)
+    }
+
+    fn outbound_fault(&self) -> Option<Fault> {
+        let evidence = &self.outbound.evidence;
+        let works = self.outbound.own.and_then(DirectionStatus::works);
+        // One miss is forgiven by the status, but it is what one who asks wants to hear.
+        if let Some(cause) = evidence.failure.as_ref().filter(|_| works != Some(true) || evidence.misses > 0)
+        {
+            return Some(self.of_cause(cause));
+        }
+        if self.outbound.own == Some(DirectionStatus::Slow) {
+            let took = evidence.round_trip_ms.unwrap_or_default();
+            return Some(Fault {
+                dependency: Dependency::RoundTrip,
+                code: None,
+                reason: Some("SLOW".to_owned()),
+                evidence: format!("The last answer took {took} ms."),
+                since: evidence.own.map(|(_, since)| since),
+                remedy: Remedy::Human(
+                    "Look at the load of both instances and at the line between them; slow_ms says what counts as slow."
+                        .to_owned(),
+                ),
+            });
+        }
+        (works == Some(false)).then(|| Fault {
+            dependency: Dependency::AnswersArrive,
+            code: None,
+            reason: Some("RECOVERING".to_owned()),
+            evidence: "The peer answers again, but not often enough in a row yet.".to_owned(),
+            since: evidence.down_at,
+            remedy: Remedy::Human("Wait: it goes on by itself when the answers keep coming.".to_owned()),
+        })
+    }
+
+    fn of_cause(&self, cause: &Cause) -> Fault {
+        let reason = cause.reason.as_deref();
+        let mut dependency = dependency_of(cause.code, reason);
+        let mut evidence = cause.detail.clone().unwrap_or_else(|| cause.code.label().to_owned());
+        // The peer takes what we send, and we hear nothing of it.
+        if dependency <= Dependency::PeerHttp && self.arrives() {
+            dependency = Dependency::AnswersArrive;
+            evidence = format!("The peer receives our messages, but its answers do not arrive ({evidence}).");
+        }
+        Fault {
+            dependency,
+            code: Some(cause.code),
+            reason: cause.reason.clone(),
+            evidence,
+            since: self.outbound.evidence.last_proof_at.or(Some(cause.at)),
+            remedy: remedy_for(cause.code, reason, self.connection),
+        }
+    }
+
+    /// Whether the peer said lately, after the outage here began, that our messages reach it.
+    fn arrives(&self) -> bool {
+        let view = self.outbound.evidence.peer_view.as_ref();
+        view.is_some_and(|view| {
+            view.status.works() == Some(true) && self.outbound.status == Some(DirectionStatus::Disputed)
+        })
+    }
+
+    fn inbound_fault(&self) -> Option<Fault> {
+        let evidence = &self.inbound.evidence;
+        let disputed = self.inbound.status == Some(DirectionStatus::Disputed);
+        if self.inbound.own.and_then(DirectionStatus::works) != Some(false) && !disputed {
+            return None;
+        }
+        let told = evidence.peer_view.as_ref().filter(|view| view.code.is_some());
+        let (code, reason) = told.map_or((None, None), |view| (view.code, view.reason.clone()));
+        let words = match (code, &reason) {
+            (Some(code), Some(reason)) => {
+                format!("The peer says: {} ({reason}).", code.label().to_lowercase())
+            }
+            (Some(code), None) => format!("The peer says: {}.", code.label().to_lowercase()),
+            (None, _) => "Nothing arrives from the peer.".to_owned(),
+        };
+        // Its own key service: the peer cannot even ask.
+        let theirs = code == Some(RefusalCode::KeyServiceUnhealthy) && reason.as_deref() == Some("OURS");
+        let dependency = if theirs { Dependency::PeerKeyService } else { Dependency::PeerReachesUs };
+        let text = "The other side's operator looks at the way from there to this instance's base URL: name, firewall, \
+                    certificate. What they need is in the support bundle.";
+        Some(Fault {
+            dependency,
+            code,
+            reason: reason.or_else(|| Some("SILENT".to_owned())),
+            evidence: words,
+            since: evidence.own.map(|(_, since)| since),
+            remedy: Remedy::Human(text.to_owned()),
+        })
+    }
+
+    fn dispute(&self) -> Option<Fault> {
+        (self.outbound.status == Some(DirectionStatus::Disputed)).then(|| Fault {
+            dependency: Dependency::ViewsAgree,
+            code: self.outbound.evidence.peer_view.as_ref().and_then(|view| view.code),
+            reason: self.outbound.evidence.peer_view.as_ref().and_then(|view| view.reason.clone()),
+            evidence: "Our messages are answered, but the peer says that they do not arrive.".to_owned(),
+            since: self.outbound.evidence.shown.map(|(_, since)| since),
+            remedy: Remedy::Human("Compare both sides' support bundles.".to_owned()),
+        })
+    }
+
+    fn next(&self) -> Option<NextAction> {
+        let next = |what, at| Some(NextAction { what, at });
+        match self.state {
+            ConnectionState::Onboarded => next("The peer is probed again.", self.next_probe_at),
+            ConnectionState::Onboarding => {
+                let at = self.phase.as_ref().and_then(|(_, _, at)| *at);
+                at.and_then(|at| next("The phase is tried again.", Some(at)))
+            }
+            ConnectionState::AwaitingValidation => next("The checks are running.", None),
+            ConnectionState::ValidationFailed => {
+                next("It goes on by itself when the last blocking issue is resolved.", None)
+            }
+            ConnectionState::Pending
+            | ConnectionState::Validated
+            | ConnectionState::Suspended
+            | ConnectionState::Offboarding
+            | ConnectionState::Offboarded => None,
+        }
+    }
+}
+
+/// The dependency that a missed probe says does not hold.
+#[must_use]
+pub fn dependency_of(code: RefusalCode, reason: Option<&str>) -> Dependency {
+    use RefusalCode as C;
+    match (code, reason) {
+        (C::PeerUnreachable, Some("DNS")) => Dependency::PeerName,
+        (C::PeerUnreachable, Some("TLS")) => Dependency::PeerCertificate,
+        (C::PeerUnreachable, Some("HTTP")) => Dependency::PeerHttp,
+        (C::PeerUnreachable, _) => Dependency::PeerAddress,
+        (C::KeyServiceUnhealthy, Some("OURS")) => Dependency::OurKeyService,
+        (C::KeyServiceUnhealthy, _) => Dependency::PeerKeyService,
+        (C::PeerUnavailable, Some("DATABASE")) => Dependency::PeerDatabase,
+        (C::ClockSkew, _) => Dependency::ClocksAgree,
+        (C::PeerIdentityMismatch, _) => Dependency::PeerIdentity,
+        (C::KeyConfirmationFailed, _) => Dependency::KeysAgree,
+        (C::PolicyDenied, _) => Dependency::PeerAllows,
+        (C::WrongState, _) => Dependency::PeerStands,
+        _ => Dependency::PeerHttp,
+    }
+}
+
+/// What to do about a failure between two instances.
+#[must_use]
+pub fn remedy_for(code: RefusalCode, reason: Option<&str>, connection: ConnectionId) -> Remedy {
+    use RefusalCode as C;
+    let human = |text: &str| Remedy::Human(text.to_owned());
+    match (code, reason) {
+        (C::PeerUnreachable, Some("DNS")) => {
+            human("Check the peer's name in your DNS. If the other side moved, it has to be registered anew.")
+        }
+        (C::PeerUnreachable, Some("TLS")) => human(
+            "The other side's operator renews the certificate of its base URL, for that name, from an authority that \
+             this instance trusts.",
+        ),
+        (C::PeerUnreachable, Some("REFUSED")) => Remedy::Config {
+            setting: "outbound.allow_networks".to_owned(),
+            value: "[\"10.20.0.0/16\"]".to_owned(),
+        },
+        (C::PeerUnreachable, Some("HTTP")) => human(
+            "The other side's operator looks at the instance, and at any proxy before it: it takes connections, but \
+             does not answer as it should.",
+        ),
+        (C::PeerUnreachable, _) => human(
+            "Ask the other side's operator whether the instance runs, and your network's whether its address and port \
+             can be reached from here.",
+        ),
+        (C::KeyServiceUnhealthy, Some("OURS")) => {
+            human("Look at this instance's key health: the component that does not work has its own remedy.")
+        }
+        (C::KeyServiceUnhealthy, _) => human("The other side's key manager looks at its key health."),
+        (C::PeerUnavailable, Some("DATABASE")) => human("The other side's operator looks at its database."),
+        (C::PeerUnavailable, _) => human("The other side's operator looks at its log, under the trace id."),
+        (C::ClockSkew, _) => human("Synchronise the clocks of both instances (NTP)."),
+        (C::PeerIdentityMismatch, _) => human(
+            "Do not trust it: another instance answers at the peer's address. If the other side moved or restored it on \
+             purpose, register it anew.",
+        ),
+        (C::KeyConfirmationFailed, _) => human(
+            "One side lost or replaced the connection's keys, for example by restoring a backup. Exchange keys again by \
+             registering anew.",
+        ),
+        (C::PolicyDenied, _) => human("The other side's key manager looks at the service account's rights."),
+        (C::WrongState, Some("SUSPENDED")) => {
+            human("The other side paused the connection: ask it to resume.")
+        }
+        (C::WrongState, _) => {
+            human("The connection does not stand on the other side: compare with its people.")
+        }
+        (C::RateLimited, _) => human("Wait: it is tried again by itself."),
+        _ => call("runPreOnboardingChecks", connection),
+    }
+}
+
+fn call(mutation: &str, connection: ConnectionId) -> Remedy {
+    let variables = vec![("connectionId".to_owned(), connection.to_string())];
+    Remedy::Call { mutation: mutation.to_owned(), variables }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_timestamp(1_767_603_600 + seconds, 0).unwrap_or_default()
+    }
+
+    fn standing() -> Situation {
+        let look =
+            Look { status: Some(DirectionStatus::Up), own: Some(DirectionStatus::Up), ..Look::default() };
+        Situation {
+            connection: ConnectionId(uuid::Uuid::nil()),
+            state: ConnectionState::Onboarded,
+            changed_at: at(0),
+            outbound: look.clone(),
+            inbound: look,
+            phase: None,
+            issue: None,
+            next_probe_at: Some(at(5)),
+            now: at(1),
+        }
+    }
+
+    fn missed(code: RefusalCode, reason: &str) -> Situation {
+        let mut situation = standing();
+        situation.outbound.own = Some(DirectionStatus::Down);
+        situation.outbound.status = Some(DirectionStatus::Down);
+        situation.outbound.evidence.failure = Some(Cause {
+            code,
+            reason: Some(reason.to_owned()),
+            detail: None,
+            at: at(0),
+            trace: None,
+            peer_trace: None,
+        });
+        situation
+    }
+
+    #[test]
+    fn a_connection_that_works_has_a_whole_chain_and_says_what_comes_next() {
+        let explained = standing().explain();
+        assert_eq!(explained.fault, None);
+        assert!(explained.chain.iter().all(|link| link.holds == Some(true)));
+        assert_eq!(explained.next.and_then(|next| next.at), Some(at(5)));
+    }
+
+    #[test]
+    fn what_comes_before_the_fault_holds_and_what_comes_behind_is_not_known() {
+        let explained = missed(RefusalCode::PeerUnreachable, "TLS").explain();
+        let holds = |wanted: Dependency| {
+            explained.chain.iter().find(|l| l.dependency == wanted).and_then(|l| l.holds)
+        };
+        assert_eq!(holds(Dependency::PeerAddress), Some(true));
+        assert_eq!(holds(Dependency::PeerCertificate), Some(false));
+        assert_eq!(holds(Dependency::PeerHttp), None);
+    }
+
+    #[test]
+    fn our_key_service_and_the_peers_are_told_apart() {
+        let cause = |reason| {
+            missed(RefusalCode::KeyServiceUnhealthy, reason).explain().fault.map(|fault| fault.dependency)
+        };
+        assert_eq!(cause("OURS"), Some(Dependency::OurKeyService));
+        assert_eq!(cause("PEER"), Some(Dependency::PeerKeyService));
+        assert_eq!(cause("PROCESS"), Some(Dependency::PeerKeyService));
+    }
+}

@@ -1,0 +1,168 @@
+//! Keeps the watch going and probes: no row, no lease and no transaction for a probe.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::{Done, Worker};
+use crate::actions::probing::keys_are_away;
+use crate::actions::{Call, Failure};
+use crate::domain::direction::Cause;
+use crate::domain::id::{ConnectionId, TraceId};
+use crate::domain::refusal::{Refusal, RefusalCode};
+use crate::peer::{PeerError, wire};
+
+/// How many probes are on their way at once: enough for ten thousand connections that all hang for four of five seconds
+/// would be 8,000; what waits for its turn beyond that is late, not lost.
+const AT_ONCE: usize = 8_192;
+/// How long the watch sleeps at most before it looks what was committed, who fell silent and what is due.
+const NAP: Duration = Duration::from_millis(200);
+/// The least time between two looks.
+const BREATH: Duration = Duration::from_millis(5);
+/// From how many milliseconds on two clocks differ too much.
+const SKEW_MS: i64 = 120_000;
+
+impl Worker {
+    /// Watches until told to stop; then writes what it saw and gives the lease back.
+    pub(super) async fn watch(&self, mut shutdown: watch::Receiver<bool>) {
+        let mut running = JoinSet::new();
+        while !*shutdown.borrow() {
+            let call = Call::system(self.actions.fresh_trace());
+            let (due, next) = self.actions.look_out(&call, AT_ONCE - running.len().min(AT_ONCE)).await;
+            for id in due {
+                let worker = self.clone();
+                running.spawn(async move { worker.probe(id).await });
+            }
+            let nap = next.map_or(NAP, |at| (at - self.actions.now()).to_std().unwrap_or_default());
+            tokio::select! {
+                () = tokio::time::sleep(nap.clamp(BREATH, NAP)) => {}
+                _ = shutdown.changed() => {}
+            }
+            while running.try_join_next().is_some() {}
+        }
+        running.shutdown().await;
+        let call = Call::system(self.actions.fresh_trace());
+        if let Err(failure) = self.actions.leave_watch(&call).await {
+            tracing::warn!(%failure, "what was seen of the connections lately could not be written");
+        }
+    }
+
+    /// Probes a connection's outbound direction. A miss is an outcome.
+    async fn probe(&self, id: ConnectionId) {
+        self.busy.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let _done = Done(self.busy.clone());
+        let trace = self.actions.fresh_trace();
+        let outcome = self.ask(id, trace).await;
+        if let Err(cause) = &outcome {
+            tracing::debug!(connection = %id, trace_id = %trace, code = %cause.code, reason = cause.reason, "a probe was missed");
+        }
+        self.actions.probed(id, outcome.map_err(|cause| *cause));
+    }
+
+    async fn ask(&self, id: ConnectionId, trace: TraceId) -> Result<(wire::Heartbeat, i64), Box<Cause>> {
+        let request = match self.actions.probe_request(id).await {
+            Ok(Some(request)) => request,
+            Ok(None) => {
+                let failure = Failure::Bug("the connection is not watched any more");
+                return Err(Box::new(self.ours(&failure, trace)));
+            }
+            Err(failure) => return Err(Box::new(self.ours(&failure, trace))),
+        };
+        let origin = &request.connection.peer.origin;
+        let answer =
+            self.prober.post::<wire::Envelope>(origin, wire::MESSAGE, None, &request.envelope, trace);
+        let answer = match answer.await {
+            Ok(answer) => answer,
+            Err(error) => return Err(Box::new(self.theirs(&request.connection, error, trace).await)),
+        };
+        let took = i64::try_from(answer.took.as_millis()).unwrap_or(i64::MAX);
+        match self.actions.probe_answer(&request, &answer.body).await {
+            Ok(Ok(said)) => Ok((said, took)),
+            Ok(Err(refused)) => Err(Box::new(PeerError::Refused(refused).cause(self.actions.now(), trace))),
+            Err(failure) if keys_are_away(&failure) => Err(Box::new(self.ours(&failure, trace))),
+            Err(_) => Err(Box::new(self.differing(&request.connection, "ANSWER", trace).await)),
+        }
+    }
+
+    /// Something of ours does not work.
+    fn ours(&self, failure: &Failure, trace: TraceId) -> Cause {
+        let code = if keys_are_away(failure) {
+            RefusalCode::KeyServiceUnhealthy
+        } else {
+            RefusalCode::KeyConfirmationFailed
+        };
+        Cause {
+            code,
+            reason: Some("OURS".to_owned()),
+            detail: Some(failure.to_string()),
+            at: self.actions.now(),
+            trace: Some(trace),
+            peer_trace: None,
+        }
+    }
+
+    /// The peer, or the way to it, does not work. A peer that only says that it cannot read what we send is looked at
+    /// more closely: its clock, then who it is.
+    async fn theirs(
+        &self,
+        connection: &crate::domain::connection::Connection,
+        error: PeerError,
+        trace: TraceId,
+    ) -> Cause {
+        let now = self.actions.now();
+        let cause = error.cause(now, trace);
+        let PeerError::Refused(refused) = &error else { return cause };
+        if cause.code != RefusalCode::PeerRefused || refused.reason.as_deref() != Some("MESSAGE") {
+            return cause;
+        }
+        let skew = refused.at.map_or(0, |at| at.saturating_sub(now.timestamp_millis()));
+        if skew.saturating_abs() > SKEW_MS {
+            let seconds = skew / 1_000;
+            return Cause {
+                code: RefusalCode::ClockSkew,
+                reason: Some(if seconds > 0 { "AHEAD" } else { "BEHIND" }.to_owned()),
+                detail: Some(format!("the other instance's clock differs by {seconds} seconds from ours")),
+                ..cause
+            };
+        }
+        Cause { peer_trace: cause.peer_trace, ..self.differing(connection, "MESSAGE", trace).await }
+    }
+
+    /// Somebody answers, but not with the keys that were exchanged: another instance, or the peer with other keys.
+    async fn differing(
+        &self,
+        connection: &crate::domain::connection::Connection,
+        reason: &str,
+        trace: TraceId,
+    ) -> Cause {
+        let origin = &connection.peer.origin;
+        let found = self.prober.identity(origin, trace).await.map(|answer| answer.body);
+        let found = found.map_err(|error| error.refusal());
+        let found: Result<_, Refusal> =
+            found.and_then(|identity| self.actions.verify_identity(&identity, origin.as_str()));
+        let (code, reason, detail) = match found {
+            Ok(found) if connection.peer.public_key.is_some_and(|key| key != found.public_key) => (
+                RefusalCode::PeerIdentityMismatch,
+                "IDENTITY_KEY".to_owned(),
+                format!("another instance answers there: {}", found.identity.instance_id),
+            ),
+            Err(refusal) if refusal.code == RefusalCode::PeerIdentityMismatch => {
+                (refusal.code, refusal.reason.unwrap_or_default(), refusal.message)
+            }
+            Ok(_) | Err(_) => (
+                RefusalCode::KeyConfirmationFailed,
+                reason.to_owned(),
+                "the two sides do not hold the same keys for this connection".to_owned(),
+            ),
+        };
+        Cause {
+            code,
+            reason: Some(reason),
+            detail: Some(detail),
+            at: self.actions.now(),
+            trace: Some(trace),
+            peer_trace: None,
+        }
+    }
+}
