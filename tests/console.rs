@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use apollo_compiler::{ExecutableDocument, Schema};
+use linkspan::domain::requester::Role;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
 use crate::environment;
@@ -108,6 +109,11 @@ async fn browser(script: &str, scene: Scene) {
     let mut stage = Stage::open_now(Database::Sqlite).await;
     let colleague = "colleague@consumer.example.com";
     stage.pair.make_contact(&stage.provider, &stage.ready.company, colleague).await;
+    stage
+        .pair
+        .consumer
+        .user("auditor@consumer.example.com", PASSWORD, &[Role::Viewer, Role::KeyAuditor])
+        .await;
     if scene != Scene::Invited {
         let (consumer, connection) = stage.validated().await;
         stage.start(&consumer, &connection).await;

@@ -7,6 +7,7 @@ import { toast } from '../lib/say.js';
 import { badge, button, empty, facts, fingerprint, head, input, notice, outcome, section, when } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 import { host } from '../lib/words.js';
+import { definitions } from './definitions.js';
 
 const RECORD = gql`query ProviderRecord {
   providerRecord { name description revision updatedAt viewerCanEdit }
@@ -35,6 +36,7 @@ const NAME = /^[A-Za-z0-9-]+$/;
 export default function provider({ update, viewer, instance }) {
   const record = resource(RECORD, {}, update);
   const save = command(update);
+  const offered = definitions(update, viewer);
   let draft = null;
 
   const registrations = list({
@@ -95,19 +97,21 @@ export default function provider({ update, viewer, instance }) {
       ${now.viewerCanEdit ? html`<div class="buttons">${button('Change', () => edit(now), { kind: 'secondary' })}</div>` : nothing}`;
   }
 
-  const ready = Promise.all([record.refresh(), registrations.refresh()]);
+  const refresh = () => Promise.all([record.refresh(), registrations.refresh(), offered.refresh()]);
+  const ready = refresh();
   return {
     title: () => 'Provider centre',
     ready,
-    refresh: () => Promise.all([record.refresh(), registrations.refresh()]),
-    subjects: ['REGISTRATION', 'COMPANY', 'ACCOUNT'],
-    changed: registrations.refresh,
+    refresh,
+    subjects: ['REGISTRATION', 'COMPANY', 'ACCOUNT', 'DEFINITION'],
+    changed: (event) => (event.subject === 'DEFINITION' ? offered.refresh() : registrations.refresh()),
     leave: registrations.leave,
     view: () => html`
       ${head('Provider centre', { lead: 'What this instance offers, and who is invited to connect.', actions: viewer.canOperate && record.data?.providerRecord ? html`<a class="button" href="/registrations/new">Register a consumer</a>` : nothing })}
       ${record.view(({ providerRecord }) => html`<div class="columns"><div class="column-main">${section('record', 'Provider record', shown(providerRecord))}</div>
         <div class="column-side">${section('instance', 'This instance', html`${facts([['URL', instance.origin], ['Environment', instance.environmentLabel], ['Letters', instance.mailOn ? 'Go out by themselves' : 'Off: links are shared by hand']])}
         <details class="more"><summary>Our fingerprint</summary>${fingerprint(instance.fingerprintText)}</details>`)}</div></div>
-        ${providerRecord || registrations.data()?.registrations.edges.length ? section('registrations', 'Registrations', registrations.view()) : notice('calm', 'Registrations come after the provider record.')}`)}`,
+        ${providerRecord || registrations.data()?.registrations.edges.length ? section('registrations', 'Registrations', registrations.view()) : notice('calm', 'Registrations come after the provider record.')}
+        ${viewer.company || !providerRecord ? nothing : offered.view()}`)}`,
   };
 }

@@ -3,7 +3,7 @@ import { gql, mutate } from '../lib/api.js';
 import { REFUSAL } from '../lib/fragments.js';
 import { command, resource } from '../lib/resource.js';
 import { toast } from '../lib/say.js';
-import { button, empty, head, input, notice, outcome, section, tick } from '../lib/ui.js';
+import { badge, button, empty, head, notice, outcome, refusal, section, tick } from '../lib/ui.js';
 import { html, nothing, repeat } from '../lib/view.js';
 import { host } from '../lib/words.js';
 
@@ -12,15 +12,21 @@ const SETTINGS = gql`query Settings($id: ID!) {
     id role state stateLabel
     peer { name origin }
     settings {
-      revision syncedAt autoActivateRecordProducers autoActivateTaskDefinitions
+      revision syncedAt agreed syncFailure { ...RefusalParts } autoActivateRecordProducers autoActivateTaskDefinitions
       recordProducers { name description version active }
       taskDefinitions { name description version active }
     }
   }
-}`;
+}
+${REFUSAL}`;
 
 const SAVE = gql`mutation UpdateSettings($input: UpdateSettingsInput!) {
   updateSettings(input: $input) { settings { revision } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+
+const SYNC = gql`mutation SyncSettings($input: SyncConnectionSettingsInput!) {
+  syncConnectionSettings(input: $input) { settings { revision } refusal { ...RefusalParts } }
 }
 ${REFUSAL}`;
 
@@ -36,7 +42,6 @@ export default function settings({ params, update, query, navigate, viewer }) {
   const wizard = query.get('from') === 'wizard';
   // What was changed here and is not saved: by field, the whole value.
   let draft = {};
-  let adding = {};
 
   const own = () => all.data.connection.settings;
   const value = (field) => draft[field] ?? own()[field];
@@ -56,32 +61,27 @@ export default function settings({ params, update, query, navigate, viewer }) {
     for (const kind of KINDS) {
       const before = new Map(own()[kind.field].map((item) => [item.name, item]));
       for (const item of draft[kind.field] ?? []) {
-        const old = before.get(item.name);
-        if (!old) lines.push(`${item.name}: offered`);
-        else if (old.active !== item.active) lines.push(`${item.name}: ${item.active ? 'becomes active' : 'becomes inactive'}`);
-        before.delete(item.name);
+        if (before.get(item.name)?.active !== item.active) lines.push(`${item.name}: ${item.active ? 'becomes active' : 'becomes inactive'}`);
       }
-      if (draft[kind.field]) for (const name of before.keys()) lines.push(`${name}: no longer offered`);
       if (kind.auto in draft) lines.push(`Auto-activation of ${kind.one}s: ${draft[kind.auto] ? 'on' : 'off'}`);
     }
     return lines;
   }
 
-  function wanted(consumer) {
+  function wanted() {
     const wish = { connectionId: id, expectedRevision: own().revision };
     for (const kind of KINDS) {
       if (draft[kind.field]) {
-        if (consumer) wish[kind.active] = draft[kind.field].filter((item) => item.active).map((item) => item.name);
-        else wish[kind.field] = draft[kind.field].map(({ name, description, version }) => ({ name, description, version }));
+        wish[kind.active] = draft[kind.field].filter((item) => item.active).map((item) => item.name);
       }
       if (kind.auto in draft) wish[kind.auto] = draft[kind.auto];
     }
     return wish;
   }
 
-  async function done(connection) {
+  async function done() {
     if (Object.keys(draft).length) {
-      if (!await save.run(() => mutate(SAVE, wanted(connection.role === 'CONSUMER')))) {
+      if (!await save.run(() => mutate(SAVE, wanted()))) {
         await all.refresh();
         return;
       }
@@ -101,25 +101,23 @@ export default function settings({ params, update, query, navigate, viewer }) {
       ${tick({ id: kind.auto, label: `Activate new ${kind.one}s automatically`, help: 'Otherwise each waits here until you activate it.', checked: value(kind.auto), disabled: !viewer.canOperate, change: (on) => set(kind.auto, on) })}`);
   }
 
-  function offers(kind) {
-    const items = value(kind.field);
-    const fresh = adding[kind.field] ?? {};
-    const put = (change) => { adding = { ...adding, [kind.field]: { ...fresh, ...change } }; update(); };
-    const add = () => {
-      const name = (fresh.name ?? '').trim();
-      if (!name) return put({ problem: 'Give it a name.' });
-      if (items.some((item) => item.name === name)) return put({ problem: 'This name is taken.' });
-      adding = { ...adding, [kind.field]: {} };
-      return set(kind.field, [...items, { name, description: (fresh.description ?? '').trim(), version: 1, active: false }]);
-    };
-    return section(kind.field, kind.title, html`
-      <p class="small">What this instance offers to the consumer, who decides what becomes active there.</p>
-      ${items.length ? html`<ul class="log">${repeat(items, (item) => item.name, (item) => html`<li><strong>${item.name}</strong> <span class="small">${item.description} Version ${item.version}.</span>
-        ${viewer.canOperate ? button(html`Remove<span class="unseen"> ${item.name}</span>`, () => set(kind.field, items.filter((other) => other !== item)), { kind: 'text' }) : nothing}</li>`)}</ul>` : nothing}
-      ${viewer.canOperate ? html`<div class="inline-form">
-        ${input({ id: `${kind.field}-name`, label: `Name of the ${kind.one}`, value: fresh.name ?? '', maxlength: 64, error: fresh.problem, change: (name) => put({ name, problem: null }) })}
-        ${input({ id: `${kind.field}-description`, label: 'What it is for', value: fresh.description ?? '', maxlength: 200, optional: true, change: (description) => put({ description }) })}
-        <div class="buttons">${button(`Offer the ${kind.one}`, add, { kind: 'secondary' })}</div></div>` : nothing}`);
+  const offers = (connection, kind) => section(kind.field, kind.title, html`
+    ${value(kind.field).length
+      ? html`<ul class="log">${value(kind.field).map((item) => html`<li><strong>${item.name}</strong> <span class="small">${item.description} Version ${item.version}.</span> ${item.active ? badge('ACTIVE', 'Active there') : badge('PENDING', 'Not active there')}</li>`)}</ul>`
+      : empty('Nothing is offered yet.', `What you publish reaches every consumer, who decides what becomes active there.`)}
+    <p><a href="/provider">Publish or change definitions in the provider centre</a></p>`);
+
+  /** Whether both sides hold the same, and what to do when they do not. */
+  function sync(connection) {
+    const now = own();
+    if (now.syncFailure) return html`${refusal(now.syncFailure)}<div class="buttons">${button('Sync now', syncNow, { kind: 'secondary', busy: save.busy })}</div>`;
+    if (now.agreed || connection.state !== 'ONBOARDED') return nothing;
+    return notice('calm', 'The two sides do not hold the same settings yet.', html`<p>They are synced by themselves, usually within moments. <span class="buttons">${button('Sync now', syncNow, { kind: 'secondary', busy: save.busy })}</span></p>`);
+  }
+
+  async function syncNow() {
+    if (await save.run(() => mutate(SYNC, { connectionId: id }))) toast('Syncing.');
+    await all.refresh();
   }
 
   function view() {
@@ -130,12 +128,13 @@ export default function settings({ params, update, query, navigate, viewer }) {
       const changes = difference();
       return html`
         ${head('Settings', { crumbs: [['Connections', '/connections'], [name, `/connections/${id}`]], lead: connection.role === 'CONSUMER' ? `What you take of what ${name} offers.` : `What you offer to ${name}.` })}
-        ${KINDS.map((kind) => (connection.role === 'CONSUMER' ? choices(connection, kind) : offers(kind)))}
+        ${sync(connection)}
+        ${KINDS.map((kind) => (connection.role === 'CONSUMER' ? choices(connection, kind) : offers(connection, kind)))}
         <div class="panel">
           ${changes.length ? html`<div class="stack"><h2>What will change</h2><ul class="steps">${changes.map((line) => html`<li>${line}</li>`)}</ul></div>` : nothing}
           ${outcome(save)}
           ${save.refusal?.code === 'CONFLICT' ? html`<p>Somebody changed the settings meanwhile. What you see now includes that; look again, and save.</p>` : nothing}
-          <div class="buttons">${button('Done', () => done(connection), { busy: save.busy })}
+          <div class="buttons">${button('Done', done, { busy: save.busy })}
             ${changes.length ? button('Discard changes', () => { draft = {}; save.clear(); update(); }, { kind: 'secondary' }) : nothing}</div>
         </div>`;
     });

@@ -46,9 +46,22 @@ await run({
     await ada.heading('Connections');
     assert.equal(new URL(ada.page.url()).pathname, '/connections', 'signing in leads back to where one wanted to go');
     connection = await first(ada, 'connections');
-    const recordProducers = [{ name: 'order-form', description: 'Orders of parts.', version: 2 }, { name: 'return-form', description: 'Sends parts back.', version: 1 }];
-    const taskDefinitions = [{ name: 'incident', description: 'Something is broken.', version: 1 }];
-    await ada.mutate('updateSettings', { connectionId: connection, recordProducers, taskDefinitions }, 'settings { revision }');
+    await visit(ada, '/provider', 'provider-nothing-published', 'Provider centre');
+    await ada.press('Publish a definition');
+    await ada.page.getByLabel('Name of the definition').fill('order-form');
+    await ada.page.getByLabel('What it is for').fill('Orders of parts.');
+    await ada.page.getByLabel('Fields').fill('{ "type": "nonsense" }');
+    await ada.press('Publish');
+    await ada.page.locator('.problem, .notice.bad').first().waitFor();
+    await ada.look('definition-problem');
+    await ada.page.getByLabel('Fields').fill('{ "type": "object", "properties": { "title": { "type": "string" } } }');
+    await ada.press('Publish');
+    await ada.sees('order-form is published, version 1.');
+    const fieldSchema = '{"type":"object","properties":{}}';
+    await ada.mutate('saveDefinition', { kind: 'RECORD_PRODUCER', name: 'return-form', description: 'Sends parts back.', fieldSchema }, 'definition { id }');
+    await ada.mutate('saveDefinition', { kind: 'TASK_DEFINITION', name: 'incident', description: 'Something is broken.', fieldSchema }, 'definition { id }');
+    await ada.sees('incident');
+    await ada.look('provider-definitions');
     await visit(ada, '/', 'start-provider', 'provider');
     await visit(ada, '/connections', 'connections-provider', 'Connections');
     await visit(ada, `/connections/${connection}`, 'connection-provider', 'consumer');
@@ -72,6 +85,18 @@ await run({
     await visit(grace, '/provider', 'provider-none', 'Provider centre');
     await visit(grace, `/connections/${connection}/nothing`, 'no-page', 'No such page');
     await visit(grace, '/connections/nothing', 'no-connection', 'No such connection');
+  },
+
+  async 'a key auditor sees components, modules and the life of each version'() {
+    const auditor = await Person.at(CONSUMER, 'auditor');
+    await auditor.goto('/keys');
+    await auditor.signIn('auditor@consumer.example.com');
+    await auditor.heading('Keys');
+    await auditor.sees('Identity signing key');
+    await auditor.page.getByText(/^identity · Ed25519/).click();
+    await auditor.page.getByRole('list', { name: 'Life of version 1' }).first().waitFor();
+    await auditor.look('keys-auditor');
+    await auditor.close();
   },
 
   async 'choices of settings are saved after the difference was shown'() {
