@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod checks;
 mod claims;
 mod clients;
 mod consent;
@@ -9,6 +10,7 @@ mod console;
 mod environment;
 mod harness;
 mod interruption;
+mod issues;
 mod journey;
 mod keys;
 mod mail;

@@ -10,7 +10,7 @@ use crate::harness::{Client, Database, Instance, Pair};
 const MANY: usize = 40;
 
 /// Lists of a provider with what belongs to their items.
-const PROVIDER: [&str; 6] = [
+const PROVIDER: [&str; 7] = [
     "query($n: Int!) { registrations(last: $n) { edges { node { number company { name } contact { name }
         issues { check } actions { name } connection { state outbound { status } inbound { status } } } } } }",
     "query($n: Int!) { registrations(last: $n) { edges { node { latestScan { progress { done } results { check } }
@@ -19,6 +19,8 @@ const PROVIDER: [&str; 6] = [
         registrations(first: 1) { edges { node { number contact { name } } } } } } } }",
     "query($n: Int!) { contacts(last: $n) { edges { node { name company { name } } } } }",
     "query($n: Int!) { scans(last: $n) { edges { node { results { check } subject { __typename ... on Registration { number } } } } } }",
+    "query($n: Int!) { issues(last: $n, orderBy: LAST_SEEN) { edges { node { check viewerFollows assignee { name }
+        followers { name } mute { reason } waiver { reason } actions { name } scan { state } subject { __typename } } } } }",
     "query($n: Int!) { changes(first: $n, subjects: [REGISTRATION]) { events { node { __typename ... on Registration { number company { name } } } } } }",
 ];
 

@@ -12,7 +12,7 @@ use keyservice::{Algorithm, KeySpec, KeyState, Purpose, RootKey, SealedHierarchy
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::actions::{Actions, Call, Failure, Keys, Profile};
+use crate::actions::{Actions, Call, Examine, Failure, Keys, Profile};
 use crate::config::{Config, ConfigError};
 use crate::domain::id::InstanceId;
 use crate::domain::requester::Requester;
@@ -123,7 +123,9 @@ impl App {
         outbound.body_limit = outbound.body_limit.max(PEER_BODY);
         let worker = Worker::new(actions.clone(), Outbound::new(outbound)?, mailer);
         actions.schedule_sweep(&Call::system(actions.fresh_trace())).await?;
-        let schema = config.graphql.apply(graphql::builder()).data(actions.clone()).finish();
+        actions.schedule_checks(&Call::system(actions.fresh_trace())).await?;
+        let hands: Arc<dyn Examine> = Arc::new(worker.clone());
+        let schema = config.graphql.apply(graphql::builder()).data(actions.clone()).data(hands).finish();
         Ok(Self { actions, worker, schema, config: Arc::new(config.clone()) })
     }
 

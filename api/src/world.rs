@@ -51,11 +51,23 @@ impl Clock for ManualClock {
     }
 }
 
-/// Where a test may stop the instance: at each commit.
+/// Where a test may stop the instance: at each commit, and at each check.
 pub trait Interruption: Send + Sync {
     /// Called with the transaction's label right before (`false`) and right after (`true`) its commit.
     /// Answers whether the instance dies here.
     fn dies(&self, label: &'static str, committed: bool) -> bool;
+
+    /// Called before a check is asked. Answers whether it hangs; it may panic, as a check may.
+    fn hangs(&self, check: &'static str) -> bool {
+        let _ = check;
+        false
+    }
+
+    /// Whether a part of the key service, or the leave to use it, is to look broken.
+    fn breaks(&self, part: &'static str) -> bool {
+        let _ = part;
+        false
+    }
 }
 
 /// Everything from outside.

@@ -39,6 +39,8 @@ steps! {
     m0009_messages,
     m0012_key_reason,
     m0013_key_module,
+    m0017_issues,
+    m0018_schedules,
     m0019_watch,
     m0020_history,
     m0021_failure,

@@ -1,5 +1,6 @@
 //! Breaks things on purpose: an instance dies at a commit; a message between instances is lost, repeated or late.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -125,6 +126,7 @@ struct OnWire {
     breaks: Option<(Message, Fault)>,
     broke: bool,
     kept: Option<(Next, Parts, Bytes)>,
+    answers: BTreeMap<String, (u16, String)>,
 }
 
 impl Wire {
@@ -137,6 +139,16 @@ impl Wire {
 
     pub(crate) fn seen(&self) -> Vec<Message> {
         self.state.lock().unwrap().messages.clone()
+    }
+
+    /// Answers what is asked of one path in the place of the instance.
+    pub(crate) fn answer(&self, path: &str, status: u16, body: String) {
+        self.state.lock().unwrap().answers.insert(path.to_owned(), (status, body));
+    }
+
+    /// Lets the instance answer for itself again.
+    pub(crate) fn mend(&self) {
+        self.state.lock().unwrap().answers.clear();
     }
 
     /// Whether the message that was to be broken came.
@@ -180,6 +192,11 @@ async fn carry(State(wire): State<Arc<Wire>>, request: Request, next: Next) -> R
     let path = request.uri().path().to_owned();
     if !is_message(&path) {
         return next.run(request).await;
+    }
+    let answer = wire.state.lock().unwrap().answers.get(&path).cloned();
+    if let Some((status, body)) = answer {
+        let answer = Response::builder().status(status).header("content-type", "application/json");
+        return answer.body(Body::from(body)).unwrap();
     }
     let (fault, follows) = wire.note(&path);
     let Some(fault) = fault else {

@@ -7,6 +7,7 @@ pub(crate) mod events;
 pub(crate) mod faults;
 pub(crate) mod instance;
 pub(crate) mod pair;
+pub(crate) mod saboteur;
 pub(crate) mod stage;
 
 pub(crate) use client::Client;
@@ -62,7 +63,23 @@ impl Authority {
 
     /// Certificate and key files for a host.
     pub(crate) fn issue(&self, scratch: &Scratch, host: &str) -> (std::path::PathBuf, std::path::PathBuf) {
+        self.issue_until(scratch, host, None)
+    }
+
+    /// The same, with the end of the certificate in seconds since 1970-01-01 UTC.
+    pub(crate) fn issue_until(
+        &self,
+        scratch: &Scratch,
+        host: &str,
+        until: Option<i64>,
+    ) -> (std::path::PathBuf, std::path::PathBuf) {
         let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
+        if let Some(until) = until {
+            let day = chrono::DateTime::from_timestamp(until, 0).unwrap().date_naive();
+            let (year, month, day) =
+                (chrono::Datelike::year(&day), chrono::Datelike::month(&day), chrono::Datelike::day(&day));
+            params.not_after = rcgen::date_time_ymd(year, month as u8, day as u8);
+        }
         // Another name than its issuer's, or OpenSSL takes it for self-signed.
         params.distinguished_name.push(DnType::CommonName, host);
         let key = KeyPair::generate().unwrap();

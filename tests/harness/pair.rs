@@ -54,6 +54,11 @@ impl Pair {
         self.authority.issue(&self.scratch, host)
     }
 
+    /// The same, with the end of the certificate in seconds since 1970-01-01 UTC.
+    pub(crate) fn issue_until(&self, host: &str, until: i64) -> (std::path::PathBuf, std::path::PathBuf) {
+        self.authority.issue_until(&self.scratch, host, Some(until))
+    }
+
     /// Both running, each with an administrator.
     pub(crate) async fn start(database: Database) -> Self {
         let mut pair = Self::prepare(database).await;

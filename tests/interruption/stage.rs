@@ -265,7 +265,8 @@ impl Stage {
     }
 }
 
-/// What both databases hold in the end, whatever happened on the way.
+/// What both databases hold in the end, whatever happened on the way. The scan that follows onboarding, and the calls
+/// back that it asks for, may still be under way.
 const FACTS: &[(&str, &str)] = &[
     ("select state from connection", "ONBOARDED"),
     ("select state from attempt", "DONE"),
@@ -278,7 +279,8 @@ const FACTS: &[(&str, &str)] = &[
     ("select kind from job where state = 'DEAD' and kind <> 'LETTER'", ""),
     (
         "select kind from job where state = 'PENDING' and kind not in
-            ('PROBE', 'SWEEP', 'EXPIRE_REGISTRATION', 'EXPIRE_ATTEMPT')",
+            ('PROBE', 'SWEEP', 'EXPIRE_REGISTRATION', 'EXPIRE_ATTEMPT', 'SCAN', 'PING', 'LETTER', 'CONNECTION_HEALTH',
+             'KEY_SERVICE_HEALTH', 'ISSUE_DIGEST')",
         "",
     ),
 ];

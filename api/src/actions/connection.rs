@@ -166,8 +166,8 @@ impl Actions {
         let mut tx = self.begin("connection.checks", call).await?;
         let connection = self.connection(&tx, id).await?;
         connection.allows(ConnectionVerb::RunChecks)?;
-        let (suite, company) = (Suite::PreOnboardingConsumer, connection.company);
-        let scan = self.queue_scan(&mut tx, call, suite, None, Subject::Connection(id), company).await?;
+        let (suites, company) = (vec![Suite::PreOnboardingConsumer], connection.company);
+        let scan = self.queue_scan(&mut tx, call, suites, None, Subject::Connection(id), company).await?;
         let connection = tx.save_connection(connection.run_checks(scan.id)?.next).await?;
         tx.commit().await?;
         Ok(connection)
@@ -187,8 +187,8 @@ impl Actions {
             return Err(Refusal::new(RefusalCode::NotValidated, message).into());
         }
         let connection = if connection.is_stale(tx.now()) {
-            let (suite, company) = (Suite::PreOnboardingConsumer, connection.company);
-            let scan = self.queue_scan(&mut tx, call, suite, None, Subject::Connection(id), company).await?;
+            let (suites, company) = (vec![Suite::PreOnboardingConsumer], connection.company);
+            let scan = self.queue_scan(&mut tx, call, suites, None, Subject::Connection(id), company).await?;
             let mut connection = connection.run_checks(scan.id)?.next;
             connection.state = State::AwaitingValidation { scan: scan.id, then_start: Some(user) };
             tx.save_connection(connection).await?

@@ -3,6 +3,7 @@
 use keyservice::{Component, HealthStatus};
 
 use super::{Actions, Call, Done};
+use crate::domain::check::Suite;
 use crate::domain::key_health::{KeyHealth, KeyHealthComponent, KeyHealthStatus, sees_components};
 use crate::domain::refusal::{Refusal, RefusalCode};
 
@@ -18,22 +19,48 @@ impl Actions {
             let message = "The health of the key service is for this organisation's own people.";
             Refusal::new(RefusalCode::NotAnAdministrator, message)
         })?;
+        let mut health = self.measure_keys().await?;
+        if !sees_components(person) {
+            health.components.clear();
+        }
+        Ok(health)
+    }
+
+    /// Measures the key service, each part of it.
+    pub(crate) async fn measure_keys(&self) -> Done<KeyHealth> {
         let now = self.world.now();
         let report = self.keys.health(now).await?;
         let worst = report.components.iter().find(|component| {
             component.status == report.status && component.status != HealthStatus::Operational
         });
-        let components = if sees_components(person) {
-            report.components.iter().map(component).collect()
-        } else {
-            Vec::new()
-        };
-        Ok(KeyHealth {
+        let mut health = KeyHealth {
             status: status(report.status),
             reason: worst.map(|component| component.message.clone()),
-            components,
+            components: report.components.iter().map(component).collect(),
             measured_at: now,
-        })
+        };
+        if let Some(interruption) = &self.world.interruption {
+            for part in Suite::KeyService.checks().iter().map(|code| code.as_str()) {
+                if interruption.breaks(part) {
+                    health.components.retain(|component| component.name != part);
+                    health.components.push(broken(part));
+                }
+            }
+        }
+        Ok(health)
+    }
+}
+
+/// A part that a test broke.
+fn broken(name: &'static str) -> KeyHealthComponent {
+    KeyHealthComponent {
+        name,
+        module: None,
+        critical: true,
+        status: KeyHealthStatus::Malfunction,
+        code: "BROKEN",
+        message: "It does not do what it is for.".to_owned(),
+        remedy: None,
     }
 }
 

@@ -52,24 +52,22 @@ pub enum LetterBody {
         /// How long it is good for.
         minutes: u32,
     },
-    /// Tells an administrator that a registration did not pass its checks, or did not come to an end.
-    RegistrationFailed {
-        /// The administrator's name.
+    /// Tells somebody of issues: raised, open, or mended.
+    Issues {
+        /// The reader's name.
         to_name: String,
-        /// The administrator's address.
+        /// The reader's address.
         to_address: String,
         /// The instance that says so.
         instance_name: String,
-        /// `REG-000001`.
-        registration_number: String,
-        /// The company that was to be connected.
-        company_name: String,
-        /// The origin of its instance.
-        consumer_origin: String,
+        /// What they are about, in words.
+        about: String,
+        /// What is said of them, as a sentence.
+        intro: String,
         /// What is wrong and how to mend it.
         issues: Vec<(String, String)>,
-        /// The registration's page here.
-        registration_url: String,
+        /// Where all of them are shown.
+        url: String,
     },
     /// Tells that two instances are connected.
     OnboardingComplete {

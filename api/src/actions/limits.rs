@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use chrono::TimeDelta;
+
 use crate::domain::Timestamp;
 use crate::domain::refusal::{Refusal, RefusalCode};
 
@@ -22,6 +24,12 @@ pub(crate) enum Limit {
     Approval,
     /// Requests pushed, and codes redeemed, by one client.
     Client,
+    /// Scans that look at one other instance.
+    Look,
+    /// The same, over a day.
+    LookDay,
+    /// Scans of one thing that run again by themselves.
+    Resume,
 }
 
 impl Limit {
@@ -33,6 +41,9 @@ impl Limit {
             Self::Letter => (4, 60_000),
             Self::Approval => (60, 1_000),
             Self::Client => (30, 2_000),
+            Self::Look => (12, 10_000),
+            Self::LookDay => (200, 432_000),
+            Self::Resume => (3, 60_000),
         }
     }
 }
@@ -49,6 +60,16 @@ impl Limits {
     /// # Errors
     /// `RATE_LIMITED`, with the seconds to wait as its reason.
     pub(crate) fn take(&self, limit: Limit, name: &str, now: Timestamp) -> Result<(), Refusal> {
+        self.count(limit, name, now, false).map(|_| ())
+    }
+
+    /// Counts one more, whatever its turn; answers how long it has to wait for it.
+    pub(crate) fn reserve(&self, limit: Limit, name: &str, now: Timestamp) -> TimeDelta {
+        let wait = self.count(limit, name, now, true).unwrap_or(1_000);
+        TimeDelta::milliseconds(wait)
+    }
+
+    fn count(&self, limit: Limit, name: &str, now: Timestamp, wait_for_it: bool) -> Result<i64, Refusal> {
         let (burst, interval) = limit.rate();
         let now = now.timestamp_millis();
         let mut full_at = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,11 +83,11 @@ impl Limits {
         let at = full_at.entry(key).or_insert(now);
         let next = (*at).max(now) + interval;
         let wait = next - now - burst * interval;
-        if wait > 0 {
+        if wait > 0 && !wait_for_it {
             return Err(limited(wait));
         }
         *at = next;
-        Ok(())
+        Ok(wait.max(0))
     }
 }
 
@@ -92,5 +113,15 @@ mod tests {
         limits.take(Limit::SignIn, "b", at(0)).unwrap();
         limits.take(Limit::SignIn, "a", at(30_000)).unwrap();
         limits.take(Limit::SignIn, "a", at(30_000)).unwrap_err();
+    }
+
+    #[test]
+    fn whoever_reserves_waits_for_their_turn() {
+        let at = |ms| Timestamp::from_timestamp_millis(ms).unwrap();
+        let limits = Limits::default();
+        let waits: Vec<_> = (0..5).map(|_| limits.reserve(Limit::Resume, "a", at(0)).num_seconds()).collect();
+        assert_eq!(waits, [0, 0, 0, 60, 120]);
+        limits.take(Limit::Resume, "a", at(0)).unwrap_err();
+        assert_eq!(limits.reserve(Limit::Resume, "b", at(0)), TimeDelta::zero());
     }
 }

@@ -19,7 +19,8 @@ use crate::store::{NewJob, ServiceAccount, StoreError, Tx};
 /// How long a service account is good before it must be renewed.
 const SERVICE_ACCOUNT_LASTS: TimeDelta = TimeDelta::days(90);
 /// The kinds of messages that a service account may send.
-const SCOPES: &[&str] = &["activate", "call.back", "complete", "echo", "ping", "probe", "settings.sync"];
+pub(super) const SCOPES: &[&str] =
+    &["activate", "call.back", "compare", "complete", "echo", "ping", "probe", "settings.sync"];
 
 impl Actions {
     /// Seals a request to the peer of a connection.
@@ -156,6 +157,7 @@ impl Actions {
                 Ok(json!({ "echo": body.get("echo") }))
             }
             "echo" => Ok(json!({ "echo": body.get("echo") })),
+            "compare" => self.answer_comparison(tx, connection).await,
             // The peer stands already, and we are about to: its word is not needed yet.
             PROBE => {
                 self.prove_direction(tx, connection, Way::Inbound, None).await?;
@@ -245,6 +247,7 @@ impl Actions {
         if matches!(connection.state, State::Onboarding { .. }) {
             let connection = tx.save_connection(connection.onboarded(tx.now())?.next).await?;
             tx.set_link_secret(connection.id, None).await?;
+            self.look_after(tx, &connection).await?;
             tx.audit("connection.onboarded", "CONNECTION", connection.id, "OK", json!({}));
         }
         Ok(())

@@ -3,11 +3,14 @@
 
 mod catalogue;
 mod claim;
+mod compare;
 mod connection;
 mod envelope;
 mod field_schema;
 mod handshake;
 mod identity;
+mod issue;
+mod issue_letters;
 mod key_health;
 mod key_module;
 mod keys;
@@ -39,7 +42,7 @@ pub use identity::VerifiedIdentity;
 pub use keys::Keys;
 use limits::Limits;
 pub use registration::NewRegistration;
-pub use scan::ScanPlan;
+pub use scan::{Answers, DryRun, Examine, Mending, ScanPlan, is_remote};
 pub use settings::{Active, SettingsChange, is_agreed, settings_digest};
 pub use work::input_digest;
 

@@ -255,7 +255,7 @@ impl Actions {
     async fn validate(&self, tx: &mut Tx, call: &Call, mut registration: Registration) -> Done<Registration> {
         let scan = Scan {
             id: ScanId(tx.uuid()?),
-            suite: Suite::PreOnboardingProvider,
+            suites: vec![Suite::PreOnboardingProvider],
             only: None,
             subject: Subject::Registration(registration.id),
             requested_by: call.requester.person().map(|person| person.user),
@@ -266,7 +266,11 @@ impl Actions {
             state: ScanState::Queued,
         };
         tx.insert_scan(&scan, Some(registration.company)).await?;
-        tx.enqueue(NewJob { work: Work::Scan(scan.id), run_at: tx.now(), sealed: None }).await?;
+        // Nobody who saves is refused for what was saved before: the checks wait for their turn instead. A run that
+        // begins by itself because the last issue was resolved waits longer each time.
+        let again = scan.requested_by.is_none();
+        let run_at = self.turn_towards(&registration.origin, scan.subject, again, tx.now());
+        tx.enqueue(NewJob { work: Work::Scan(scan.id), run_at, sealed: None }).await?;
         registration.state = State::AwaitingValidation { scan: Some(scan.id) };
         Ok(registration)
     }
@@ -326,7 +330,12 @@ impl Actions {
     }
 
     /// Removes everything an abandoned attempt left on this side: connection, attempt, keys, claims, approvals.
-    async fn discard(&self, tx: &mut Tx, registration: &Registration, connection: ConnectionId) -> Done<()> {
+    pub(super) async fn discard(
+        &self,
+        tx: &mut Tx,
+        registration: &Registration,
+        connection: ConnectionId,
+    ) -> Done<()> {
         if let Some(connection) = tx.connection(connection).await? {
             if let Some(channel) = connection.channel {
                 tx.delete_keys(&link_module(&channel.bytes())).await?;

@@ -1,20 +1,25 @@
-//! Scans: what they need to know of us, what their answers cause.
+//! Scans: asked for, carried out by the worker answer by answer, ended. What a scan that decides causes is here, too.
 
-use keyservice::HealthStatus;
+mod dry_run;
+mod facts;
+mod scheduled;
+
+pub use dry_run::{Answers, DryRun, Examine};
+pub use scheduled::Mending;
+
 use serde_json::json;
-use uuid::Uuid;
 
+use super::limits::Limit;
 use super::{Actions, Call, Done, Failure};
+use crate::domain::Timestamp;
 use crate::domain::check::{Answer, CheckCode, Finding, Remedy, Suite};
-use crate::domain::connection::{Connection, Part, State as ConnectionState};
+use crate::domain::connection::{Connection, ConnectionState, State as Standing};
 use crate::domain::effect::Work;
-use crate::domain::id::{CompanyId, IssueId, ScanId, UserId};
+use crate::domain::id::{CompanyId, ConnectionId, RegistrationId, ScanId};
 use crate::domain::origin::Origin;
-use crate::domain::person::EmailAddress;
 use crate::domain::refusal::{Refusal, RefusalCode};
-use crate::domain::registration::{Environment, State as RegistrationState};
-use crate::domain::requester::Role;
-use crate::domain::scan::{ContactFacts, LocalFacts, Scan, ScanState, Subject};
+use crate::domain::registration::State as RegistrationState;
+use crate::domain::scan::{LocalFacts, Scan, ScanState, StandingFacts, Subject, blocking};
 use crate::store::{NewJob, ScanResult, StoreError, Tx};
 
 /// How often a scan's end is tried when somebody else changes its subject at the same time.
@@ -25,91 +30,133 @@ const TRIES: usize = 5;
 pub struct ScanPlan {
     /// The scan.
     pub scan: Scan,
-    /// What we know ourselves.
-    pub local: LocalFacts,
+    /// What we know ourselves before onboarding.
+    pub local: Option<LocalFacts>,
+    /// What we know ourselves of a connection that stands.
+    pub standing: Option<StandingFacts>,
     /// Where to look.
-    pub target: Origin,
+    pub target: Option<Origin>,
     /// The fingerprint that the other instance's key must have, where a link pins it.
     pub pin: Option<[u8; 32]>,
 }
 
 impl Actions {
-    /// Runs the pre-onboarding suite about something again.
+    /// Runs suites about something, all of them in one scan: those that are named, or those that fit its state. The
+    /// same scan asked for again before it began is the same scan.
     ///
     /// # Errors
-    /// `NOT_FOUND`, `WRONG_STATE`.
-    pub async fn run_scan(&self, call: &Call, subject: Subject) -> Done<Scan> {
-        let scan = match subject {
+    /// `NOT_FOUND`; `WRONG_STATE`; `INVALID_INPUT` for a suite that is not about such a thing; `RATE_LIMITED`.
+    pub async fn run_scan(&self, call: &Call, subject: Option<Subject>, suites: &[Suite]) -> Done<Scan> {
+        call.requester.operator()?;
+        let subject = subject.unwrap_or(Subject::Instance(self.profile.instance));
+        let fits = |allowed: &[Suite]| -> Done<()> {
+            if suites.iter().all(|suite| allowed.contains(suite)) {
+                return Ok(());
+            }
+            let names: Vec<_> = allowed.iter().map(|suite| suite.as_str()).collect();
+            let message = format!("About this, as it stands, can be run: {}.", names.join(", "));
+            Err(Refusal::invalid("suites", message).into())
+        };
+        match subject {
             Subject::Registration(id) => {
+                fits(&[Suite::PreOnboardingProvider])?;
                 let registration = self.revalidate_registration(call, id).await?;
                 match registration.state {
-                    crate::domain::registration::State::AwaitingValidation { scan } => scan,
-                    _ => None,
+                    RegistrationState::AwaitingValidation { scan: Some(scan) } => {
+                        self.found(call, scan).await
+                    }
+                    _ => Err(Failure::Bug("a scan was to begin")),
                 }
             }
-            Subject::Connection(id) => match self.run_pre_onboarding_checks(call, id).await?.state {
-                crate::domain::connection::State::AwaitingValidation { scan, .. } => Some(scan),
-                _ => None,
-            },
-        };
-        let tx = self.begin("scan.read", call).await?;
-        let scan = scan.ok_or(Failure::Bug("a scan was to begin"))?;
-        tx.scan(scan).await?.ok_or(Failure::Bug("a scan began"))
+            Subject::Connection(id) => {
+                let tx = self.begin("connection.read", call).await?;
+                let connection = self.connection(&tx, id).await?;
+                drop(tx);
+                if stands(&connection) {
+                    let both = [Suite::PostOnboarding, Suite::ConnectionHealth];
+                    fits(&both)?;
+                    let suites = both.into_iter().filter(|suite| suites.is_empty() || suites.contains(suite));
+                    return self.queue_alone(call, suites.collect(), subject, connection.company).await;
+                }
+                fits(&[Suite::PreOnboardingConsumer])?;
+                match self.run_pre_onboarding_checks(call, id).await?.state {
+                    Standing::AwaitingValidation { scan, .. } => self.found(call, scan).await,
+                    _ => Err(Failure::Bug("a scan was to begin")),
+                }
+            }
+            Subject::Instance(_) => {
+                fits(&[Suite::KeyService])?;
+                self.queue_alone(call, vec![Suite::KeyService], subject, None).await
+            }
+        }
     }
 
-    /// *Validate and resolve*: runs just the check that raised an issue.
-    ///
-    /// # Errors
-    /// `NOT_FOUND`; `WRONG_STATE` when the issue is resolved already.
-    pub async fn validate_issue(&self, call: &Call, id: IssueId) -> Done<Scan> {
-        call.requester.operator()?;
-        let mut tx = self.begin("issue.validate", call).await?;
-        let issue = tx.issue(id).await?.ok_or_else(|| Refusal::not_found("issue"))?;
-        if issue.state == crate::store::IssueState::Resolved {
-            return Err(Refusal::wrong_state("issue", issue.state.label(), &["Open"]).into());
-        }
-        let suite = match issue.subject {
-            Subject::Registration(_) => Suite::PreOnboardingProvider,
-            Subject::Connection(_) => Suite::PreOnboardingConsumer,
-        };
-        let company = self.company_of(&tx, issue.subject).await?;
-        let scan = self.queue_scan(&mut tx, call, suite, Some(issue.code), issue.subject, company).await?;
-        tx.audit("issue.validate", "ISSUE", id, "OK", json!({ "check": issue.code.as_str() }));
+    async fn found(&self, call: &Call, id: ScanId) -> Done<Scan> {
+        let tx = self.begin("scan.read", call).await?;
+        tx.scan(id).await?.ok_or(Failure::Bug("a scan began"))
+    }
+
+    async fn queue_alone(
+        &self,
+        call: &Call,
+        suites: Vec<Suite>,
+        subject: Subject,
+        company: Option<CompanyId>,
+    ) -> Done<Scan> {
+        let mut tx = self.begin("scan.queue", call).await?;
+        let scan = self.queue_scan(&mut tx, call, suites, None, subject, company).await?;
         tx.commit().await?;
         Ok(scan)
     }
 
-    /// Removes what earlier attempts left behind about a connection.
+    /// Calls off a scan that has not ended. What waited for it has not passed.
     ///
     /// # Errors
-    /// `NOT_FOUND`, `WRONG_STATE` while onboarding runs.
-    pub async fn discard_stale_attempts(&self, call: &Call, subject: Uuid) -> Done<()> {
+    /// `NOT_FOUND`; `WRONG_STATE` when it has ended.
+    pub async fn cancel_scan(&self, call: &Call, id: ScanId) -> Done<Scan> {
         call.requester.operator()?;
-        let mut tx = self.begin("attempt.discard", call).await?;
-        let id = crate::domain::id::ConnectionId(subject);
-        let connection = tx.connection(id).await?.ok_or_else(|| Refusal::not_found("connection"))?;
-        if let crate::domain::connection::State::Onboarding { .. } = connection.state {
-            let allowed = ["Pending", "Validated", "Validation failed"];
-            return Err(Refusal::wrong_state("connection", connection.state.name().label(), &allowed).into());
+        let mut tx = self.begin("scan.cancel", call).await?;
+        let scan = tx.scan(id).await?.ok_or_else(|| Refusal::not_found("scan"))?;
+        let company = self.company_of(&tx, scan.subject).await?;
+        let ended = Scan { state: ScanState::Cancelled, finished_at: Some(tx.now()), ..scan.clone() };
+        if !tx.save_scan(&ended, company).await? {
+            let allowed = [ScanState::Queued.label(), ScanState::Running.label()];
+            return Err(Refusal::wrong_state("scan", scan.state.label(), &allowed).into());
         }
-        tx.discard_attempts(id).await?;
-        tx.audit("attempt.discard", "CONNECTION", id, "OK", json!({}));
+        if scan.decides() && scan.only.is_none() {
+            let banner = "The checks were called off. Run them again.".to_owned();
+            self.decide(&mut tx, call, &scan, Err(banner), false).await?;
+        }
+        tx.audit("scan.cancel", "SCAN", id, "OK", json!({}));
         tx.commit().await?;
-        Ok(())
+        Ok(ended)
+    }
+
+    /// Whether a requester could call a scan off now.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn may_cancel_scan(&self, call: &Call, scan: &Scan) -> Result<(), Refusal> {
+        call.requester.operator()?;
+        if matches!(scan.state, ScanState::Queued | ScanState::Running) {
+            return Ok(());
+        }
+        let allowed = [ScanState::Queued.label(), ScanState::Running.label()];
+        Err(Refusal::wrong_state("scan", scan.state.label(), &allowed))
     }
 
     pub(super) async fn queue_scan(
         &self,
         tx: &mut Tx,
         call: &Call,
-        suite: Suite,
+        suites: Vec<Suite>,
         only: Option<CheckCode>,
         subject: Subject,
         company: Option<CompanyId>,
     ) -> Done<Scan> {
         let scan = Scan {
             id: ScanId(tx.uuid()?),
-            suite,
+            suites,
             only,
             subject,
             requested_by: call.requester.person().map(|person| person.user),
@@ -119,9 +166,45 @@ impl Actions {
             finished_at: None,
             state: ScanState::Queued,
         };
+        if let Some(queued) = tx.queued_scan(&scan).await? {
+            return Ok(queued);
+        }
+        if let Some(target) = self.looks_at(tx, &scan).await? {
+            self.limits.take(Limit::Look, target.as_str(), tx.now())?;
+            self.limits.take(Limit::LookDay, target.as_str(), tx.now())?;
+        }
         tx.insert_scan(&scan, company).await?;
         tx.enqueue(NewJob { work: Work::Scan(scan.id), run_at: tx.now(), sealed: None }).await?;
         Ok(scan)
+    }
+
+    /// When a scan may run that is not refused: what looks at another instance waits for its turn, and what begins by
+    /// itself again and again waits longer each time.
+    pub(super) fn turn_towards(
+        &self,
+        target: &Origin,
+        subject: Subject,
+        again: bool,
+        now: Timestamp,
+    ) -> Timestamp {
+        let look = self.limits.reserve(Limit::Look, target.as_str(), now);
+        let mut wait = look.max(self.limits.reserve(Limit::LookDay, target.as_str(), now));
+        if again {
+            wait += self.limits.reserve(Limit::Resume, &subject.id().to_string(), now);
+        }
+        now + wait
+    }
+
+    /// The other instance that a scan looks at, if it looks at one.
+    async fn looks_at(&self, tx: &Tx, scan: &Scan) -> Done<Option<Origin>> {
+        if !scan.checks().into_iter().any(is_remote) {
+            return Ok(None);
+        }
+        Ok(match scan.subject {
+            Subject::Registration(id) => tx.registration(id).await?.map(|registration| registration.origin),
+            Subject::Connection(id) => tx.connection(id).await?.map(|connection| connection.peer.origin),
+            Subject::Instance(_) => None,
+        })
     }
 
     /// Begins a scan; none when it has ended or was cancelled.
@@ -131,20 +214,8 @@ impl Actions {
         scan.started_at = scan.started_at.or(Some(tx.now()));
         scan.state = ScanState::Running;
         let company = self.company_of(&tx, scan.subject).await?;
-        let plan = match scan.subject {
-            Subject::Registration(id) => {
-                let registration =
-                    tx.registration(id).await?.ok_or(Failure::Bug("scan without registration"))?;
-                let local = self.registration_facts(&tx, &scan, &registration).await?;
-                ScanPlan { scan: scan.clone(), local, target: registration.origin, pin: None }
-            }
-            Subject::Connection(id) => {
-                let connection = tx.connection(id).await?.ok_or(Failure::Bug("scan without connection"))?;
-                let local = self.connection_facts(&tx, &scan, &connection).await?;
-                let pin = Some(connection.peer.fingerprint);
-                ScanPlan { scan: scan.clone(), local, target: connection.peer.origin, pin }
-            }
-        };
+        // The subject may be gone meanwhile.
+        let Some(plan) = self.plan(&tx, scan.clone()).await? else { return Ok(None) };
         if !tx.save_scan(&scan, company).await? {
             return Ok(None);
         }
@@ -164,23 +235,52 @@ impl Actions {
             Some(now) if matches!(now.state, ScanState::Running) => {}
             _ => return Ok(false),
         }
-        let company = self.company_of(&tx, scan.subject).await?;
+        self.keep_answers(&mut tx, scan, answers).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    async fn keep_answers(&self, tx: &mut Tx, scan: &Scan, answers: &[(CheckCode, Answer)]) -> Done<()> {
+        let company = self.company_of(tx, scan.subject).await?;
+        let order = scan.checks();
         for (code, answer) in answers {
-            let position = scan.suite.checks().iter().position(|one| one == code).unwrap_or(0);
+            let position = order.iter().position(|one| one == code).unwrap_or(0);
             let position = i64::try_from(position).unwrap_or(0);
             let finished_at = tx.now();
             let result =
                 ScanResult { scan: scan.id, code: *code, position, answer: answer.clone(), finished_at };
             tx.save_result(scan, &result, company).await?;
             match answer {
-                Answer::Pass => tx.resolve_issue(scan.subject, *code, company).await?,
+                Answer::Pass => {
+                    if let Some(resolved) = tx.resolve_issue(scan.subject, *code, company).await? {
+                        self.tell_resolved(tx, &resolved).await?;
+                    }
+                }
                 Answer::Finding(finding) => tx.raise_issue(scan, *code, finding, company).await?,
                 Answer::Error(why) => tx.raise_issue(scan, *code, &broken(*code, why), company).await?,
                 Answer::Skipped(_) => {}
             }
         }
+        Ok(())
+    }
+
+    /// Ends a scan that could not be carried out: what was not answered is an error, and so no pass.
+    pub(crate) async fn break_scan(&self, call: &Call, id: ScanId, why: &str) -> Done<()> {
+        let mut tx = self.begin("scan.break", call).await?;
+        let Some(mut scan) = tx.scan(id).await? else { return Ok(()) };
+        scan.started_at = scan.started_at.or(Some(tx.now()));
+        scan.state = ScanState::Running;
+        let company = self.company_of(&tx, scan.subject).await?;
+        if !tx.save_scan(&scan, company).await? {
+            return Ok(());
+        }
+        let known = tx.scan_results(id).await?;
         tx.commit().await?;
-        Ok(true)
+        let missing = scan.checks().into_iter().filter(|code| known.iter().all(|it| it.code != *code));
+        let missing: Vec<_> = missing.map(|code| (code, Answer::Error(why.to_owned()))).collect();
+        self.record_answers(call, &scan, &missing).await?;
+        let answers = known.into_iter().map(|result| (result.code, result.answer)).chain(missing);
+        self.end_scan(call, &scan, &answers.collect::<Vec<_>>()).await
     }
 
     /// Ends a scan and lets its subject go on, or not.
@@ -203,71 +303,112 @@ impl Actions {
 
     async fn try_end_scan(&self, call: &Call, scan: &Scan, answers: &[(CheckCode, Answer)]) -> Done<()> {
         let mut tx = self.begin("scan.end", call).await?;
-        let blocking: Vec<CheckCode> = answers
-            .iter()
-            .filter(|(_, answer)| match answer {
-                Answer::Finding(finding) => finding.blocking,
-                Answer::Error(_) => true,
-                Answer::Pass | Answer::Skipped(_) => false,
-            })
-            .map(|(code, _)| *code)
-            .collect();
+        let now = tx.now();
+        let open = tx.open_issues(scan.subject).await?;
+        let waived = |code: &CheckCode| {
+            open.iter()
+                .any(|it| it.code == *code && it.waiver.as_ref().is_some_and(|waiver| waiver.holds(now)))
+        };
+        let blocking: Vec<_> = blocking(answers).into_iter().filter(|code| !waived(code)).collect();
         let passed = blocking.is_empty();
         let company = self.company_of(&tx, scan.subject).await?;
         let state = if passed { ScanState::Passed } else { ScanState::Failed };
-        let ended = Scan { state, finished_at: Some(tx.now()), ..scan.clone() };
+        let ended = Scan { state, finished_at: Some(now), ..scan.clone() };
         if !tx.save_scan(&ended, company).await? {
             return Ok(());
         }
+        let outcome = if passed { Ok(()) } else { Err(banner(&blocking)) };
         // A suite that failed on what was resolved meanwhile has nothing to wait for: it runs again.
         let clear = (scan.only.is_some() || !passed) && tx.blocking_issues(scan.subject).await? == 0;
+        self.decide(&mut tx, call, scan, outcome, clear).await?;
+        let raised: Vec<_> = open.into_iter().filter(|it| it.scan == scan.id && it.count == 1).collect();
+        self.tell_raised(&mut tx, scan.subject, &raised).await?;
+        let details = json!({ "suites": scan.suites_text(), "blocking": blocking.len() });
+        tx.audit("scan.end", "SCAN", scan.id, state.as_str(), details);
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// What the outcome of a scan does to its subject. `clear` says that nothing blocks any more.
+    async fn decide(
+        &self,
+        tx: &mut Tx,
+        call: &Call,
+        scan: &Scan,
+        outcome: Result<(), String>,
+        clear: bool,
+    ) -> Done<()> {
+        if !scan.decides() {
+            return Ok(());
+        }
         match scan.subject {
+            Subject::Registration(id) if scan.only.is_some() => {
+                if clear {
+                    self.unblock_registration(tx, call, id).await?;
+                }
+            }
             Subject::Registration(id) => {
                 let Some(registration) = tx.registration(id).await? else { return Ok(()) };
                 let before = registration.clone();
-                let step = match scan.only {
-                    None if passed => registration.scanned(scan.id, Ok(())),
-                    None => {
-                        let step = registration.scanned(scan.id, Err(banner(&blocking)));
-                        if clear { step.next.unblocked(false) } else { step }
-                    }
-                    Some(_) if clear => {
-                        let all_asked = match &registration.state {
-                            RegistrationState::ValidationFailed { scan, .. } => {
-                                tx.asked_everything(*scan).await?
-                            }
-                            _ => true,
-                        };
-                        registration.unblocked(all_asked)
-                    }
-                    Some(_) => crate::domain::effect::Step::quiet(registration),
-                };
+                let failed = outcome.is_err();
+                let step = registration.scanned(scan.id, outcome);
+                let step = if failed && clear { step.next.unblocked(false) } else { step };
                 if step.next != before || !step.effects.is_empty() {
-                    self.settle(&mut tx, call, &before, step).await?;
+                    self.settle(tx, call, &before, step).await?;
+                }
+            }
+            Subject::Connection(id) if scan.only.is_some() => {
+                if clear {
+                    self.unblock_connection(tx, id).await?;
                 }
             }
             Subject::Connection(id) => {
                 let Some(connection) = tx.connection(id).await? else { return Ok(()) };
                 let before = connection.clone();
-                let (next, start) = match scan.only {
-                    None => match connection.scanned(scan.id, passed, tx.now()) {
-                        (failed, None) if clear => (self.unblock(&mut tx, failed, false).await?, None),
-                        next => next,
-                    },
-                    Some(_) if clear => (self.unblock(&mut tx, connection, true).await?, None),
-                    Some(_) => (connection, None),
+                let (next, start) = match connection.scanned(scan.id, outcome.is_ok(), tx.now()) {
+                    (failed, None) if clear => (self.unblock(tx, failed, false).await?, None),
+                    next => next,
                 };
                 if next != before {
                     let next = tx.save_connection(next).await?;
                     if let Some(user) = start {
-                        self.begin_attempt(&mut tx, next, Some(user)).await?;
+                        self.begin_attempt(tx, next, Some(user)).await?;
                     }
                 }
             }
+            Subject::Instance(_) => {}
         }
-        let details = json!({ "suite": scan.suite.as_str(), "blocking": blocking.len() });
-        tx.audit("scan.end", "SCAN", scan.id, state.as_str(), details);
-        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Nothing blocks a registration any more: it goes on by itself, if it waited for that.
+    pub(super) async fn unblock_registration(
+        &self,
+        tx: &mut Tx,
+        call: &Call,
+        id: RegistrationId,
+    ) -> Done<()> {
+        let Some(registration) = tx.registration(id).await? else { return Ok(()) };
+        let before = registration.clone();
+        let all_asked = match &registration.state {
+            RegistrationState::ValidationFailed { scan, .. } => tx.asked_everything(*scan).await?,
+            _ => true,
+        };
+        let step = registration.unblocked(all_asked);
+        if step.next != before || !step.effects.is_empty() {
+            self.settle(tx, call, &before, step).await?;
+        }
+        Ok(())
+    }
+
+    /// Nothing blocks a connection any more: it goes on by itself, if it waited for that.
+    pub(super) async fn unblock_connection(&self, tx: &mut Tx, id: ConnectionId) -> Done<()> {
+        let Some(connection) = tx.connection(id).await? else { return Ok(()) };
+        let before = connection.clone();
+        let next = self.unblock(tx, connection, true).await?;
+        if next != before {
+            tx.save_connection(next).await?;
+        }
         Ok(())
     }
 
@@ -275,7 +416,7 @@ impl Actions {
     /// all checks run once more, for whoever ran them; so they do where its answers are not to be trusted.
     async fn unblock(&self, tx: &mut Tx, connection: Connection, trust: bool) -> Done<Connection> {
         let decided = match connection.state {
-            ConnectionState::ValidationFailed { scan } if !(trust && tx.asked_everything(scan).await?) => {
+            Standing::ValidationFailed { scan } if !(trust && tx.asked_everything(scan).await?) => {
                 tx.scan(scan).await?
             }
             _ => None,
@@ -290,89 +431,9 @@ impl Actions {
             ..decided
         };
         tx.insert_scan(&again, connection.company).await?;
-        tx.enqueue(NewJob { work: Work::Scan(again.id), run_at: tx.now(), sealed: None }).await?;
+        let run_at = self.turn_towards(&connection.peer.origin, again.subject, true, tx.now());
+        tx.enqueue(NewJob { work: Work::Scan(again.id), run_at, sealed: None }).await?;
         Ok(connection.run_checks(again.id)?.next)
-    }
-
-    async fn registration_facts(
-        &self,
-        tx: &Tx,
-        scan: &Scan,
-        registration: &crate::domain::registration::Registration,
-    ) -> Done<LocalFacts> {
-        let rivals = tx
-            .rival_registrations(
-                registration.company,
-                registration.environment,
-                &registration.origin,
-                Some(registration.id),
-            )
-            .await?;
-        let contact = self.contact_facts(tx, registration.contact, registration.company).await?;
-        Ok(LocalFacts {
-            provider_record: tx.provider_record().await?.is_some(),
-            base_url: self.profile.origin_is_set,
-            contact,
-            environment: registration.environment,
-            mail_on: self.profile.mail_on,
-            other_registrations: rivals,
-            other_connections: tx.rival_connections(&registration.origin, Part::Provider, None).await?,
-            stale_attempts: 0,
-            key_service: self.key_facts().await,
-            run_by_admin: scan.requested_by_admin,
-            company_chosen: true,
-            subject: scan.subject,
-        })
-    }
-
-    async fn connection_facts(&self, tx: &Tx, scan: &Scan, connection: &Connection) -> Done<LocalFacts> {
-        let others =
-            tx.rival_connections(&connection.peer.origin, connection.part, Some(connection.id)).await?;
-        let run_by_admin = match scan.requested_by {
-            Some(user) => tx
-                .account(user)
-                .await?
-                .is_some_and(|account| account.active && account.roles.contains(&Role::Admin)),
-            None => scan.requested_by_admin,
-        };
-        Ok(LocalFacts {
-            provider_record: true,
-            base_url: self.profile.origin_is_set,
-            contact: None,
-            environment: self.profile.environment,
-            mail_on: self.profile.mail_on,
-            other_registrations: 0,
-            other_connections: others,
-            stale_attempts: tx.stale_attempts(Some(connection.id)).await?,
-            key_service: self.key_facts().await,
-            run_by_admin,
-            company_chosen: connection.company.is_some(),
-            subject: scan.subject,
-        })
-    }
-
-    async fn contact_facts(&self, tx: &Tx, user: UserId, company: CompanyId) -> Done<Option<ContactFacts>> {
-        Ok(tx.account(user).await?.map(|account| ContactFacts {
-            user,
-            active: account.active,
-            has_role: account.roles.contains(&Role::ConsumerContact),
-            in_company: account.company == Some(company),
-            email_valid: EmailAddress::parse(&account.email).is_ok(),
-        }))
-    }
-
-    /// The key service's health, as far as it decides: malfunction blocks, degraded warns.
-    async fn key_facts(&self) -> Result<Option<String>, String> {
-        let report = self.keys.health(self.world.now()).await.map_err(|error| error.to_string())?;
-        let worst = |status| {
-            let found = report.components.iter().find(|component| component.status == status);
-            found.map_or_else(String::new, |c| format!("{}: {}", c.component.as_str(), c.message))
-        };
-        match report.status {
-            HealthStatus::Operational => Ok(None),
-            HealthStatus::Degraded => Ok(Some(worst(HealthStatus::Degraded))),
-            HealthStatus::Malfunction | HealthStatus::Disabled => Err(worst(HealthStatus::Malfunction)),
-        }
     }
 
     pub(super) async fn company_of(
@@ -383,14 +444,38 @@ impl Actions {
         Ok(match subject {
             Subject::Registration(id) => tx.registration(id).await?.map(|registration| registration.company),
             Subject::Connection(id) => tx.connection(id).await?.and_then(|connection| connection.company),
+            Subject::Instance(_) => None,
         })
     }
+}
 
-    /// What this instance is for.
-    #[must_use]
-    pub fn environment(&self) -> Environment {
-        self.profile.environment
-    }
+/// Whether a connection was onboarded and not taken down.
+pub(super) fn stands(connection: &Connection) -> bool {
+    matches!(connection.state.name(), ConnectionState::Onboarded | ConnectionState::Suspended)
+}
+
+/// Whether a check needs the other instance.
+#[must_use]
+pub fn is_remote(code: CheckCode) -> bool {
+    use CheckCode as C;
+    matches!(
+        code,
+        C::PeerUrlSafe
+            | C::PeerDns
+            | C::PeerTls
+            | C::PeerIsLinkspan
+            | C::PeerVersion
+            | C::PeerIsNotUs
+            | C::ClockSkew
+            | C::CertificateAge
+            | C::RegistrationMatches
+            | C::CallBack
+            | C::EchoOutbound
+            | C::EchoInbound
+            | C::KeysAgree
+            | C::SettingsAgree
+            | C::VersionsKnown
+    )
 }
 
 fn banner(blocking: &[CheckCode]) -> String {
@@ -407,7 +492,7 @@ fn broken(code: CheckCode, why: &str) -> Finding {
     Finding {
         message: format!("The check “{}” could not be carried out.", code.label()),
         evidence: why.to_owned(),
-        remedy: Remedy::Human("Validate again. If it stays, look at this instance's log.".to_owned()),
+        remedy: Remedy::human("Validate again. If it stays, look at this instance's log."),
         blocking: true,
     }
 }

@@ -55,6 +55,16 @@ pub enum Work {
     SyncSettings(ConnectionId),
     /// Tell all consumers that what we publish changed.
     Publish,
+    /// Renew the service accounts of both sides.
+    RenewCredentials(ConnectionId),
+    /// Ask the other instance again who it is.
+    RefreshPeer(ConnectionId),
+    /// Run the suite of connection health, as its schedule says, then schedule the next run.
+    ConnectionHealth(ConnectionId),
+    /// Run the suite of the key service, as its schedule says, then schedule the next run.
+    KeyServiceHealth,
+    /// Send the daily letters about issues, then schedule the next.
+    IssueDigest,
     /// Expire a registration whose link's time is over.
     ExpireRegistration(RegistrationId),
     /// Give up an attempt that is past its deadline on the provider.
@@ -76,6 +86,11 @@ impl Work {
             Self::Abandon(_) => "ABANDON",
             Self::SyncSettings(_) => "SYNC_SETTINGS",
             Self::Publish => "PUBLISH",
+            Self::RenewCredentials(_) => "RENEW_CREDENTIALS",
+            Self::RefreshPeer(_) => "REFRESH_PEER",
+            Self::ConnectionHealth(_) => "CONNECTION_HEALTH",
+            Self::KeyServiceHealth => "KEY_SERVICE_HEALTH",
+            Self::IssueDigest => "ISSUE_DIGEST",
             Self::ExpireRegistration(_) => "EXPIRE_REGISTRATION",
             Self::ExpireAttempt(_) => "EXPIRE_ATTEMPT",
             Self::Sweep => "SWEEP",
@@ -90,8 +105,9 @@ impl Work {
             Self::ProveClaim(id) => Some(id.0),
             Self::Phase(id) | Self::ExpireAttempt(id) => Some(id.0),
             Self::Ping(id) | Self::Abandon(id) | Self::SyncSettings(id) => Some(id.0),
+            Self::RenewCredentials(id) | Self::RefreshPeer(id) | Self::ConnectionHealth(id) => Some(id.0),
             Self::ExpireRegistration(id) => Some(id.0),
-            Self::Letter | Self::Publish | Self::Sweep => None,
+            Self::Letter | Self::Publish | Self::KeyServiceHealth | Self::IssueDigest | Self::Sweep => None,
         }
     }
 
@@ -106,6 +122,11 @@ impl Work {
             ("PING", Some(id)) => Self::Ping(ConnectionId(id)),
             ("ABANDON", Some(id)) => Self::Abandon(ConnectionId(id)),
             ("SYNC_SETTINGS", Some(id)) => Self::SyncSettings(ConnectionId(id)),
+            ("RENEW_CREDENTIALS", Some(id)) => Self::RenewCredentials(ConnectionId(id)),
+            ("REFRESH_PEER", Some(id)) => Self::RefreshPeer(ConnectionId(id)),
+            ("CONNECTION_HEALTH", Some(id)) => Self::ConnectionHealth(ConnectionId(id)),
+            ("KEY_SERVICE_HEALTH", None) => Self::KeyServiceHealth,
+            ("ISSUE_DIGEST", None) => Self::IssueDigest,
             ("EXPIRE_REGISTRATION", Some(id)) => Self::ExpireRegistration(RegistrationId(id)),
             ("EXPIRE_ATTEMPT", Some(id)) => Self::ExpireAttempt(AttemptId(id)),
             ("PUBLISH", None) => Self::Publish,

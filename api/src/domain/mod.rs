@@ -15,6 +15,8 @@ pub mod explain;
 pub mod failure;
 pub mod history;
 pub mod id;
+pub mod issue;
+pub mod judge;
 pub mod key_health;
 pub mod key_module;
 pub mod link;
@@ -24,6 +26,7 @@ pub mod refusal;
 pub mod registration;
 pub mod requester;
 pub mod scan;
+pub mod schedule;
 pub mod settings;
 
 /// A moment, in UTC, with the millisecond as its smallest step.

@@ -4,7 +4,7 @@ use async_graphql::{Context, Object, Result, SimpleObject};
 
 use super::ask::Ask;
 use super::refusal::docs_url;
-use super::words::{CheckCode, Severity, SuiteCode};
+use super::words::{CheckCode, CheckSide, Severity, SuiteCode};
 use crate::domain::check as domain;
 
 /// What is fixed about a check: one question.
@@ -16,6 +16,12 @@ pub(super) struct Check {
     label: &'static str,
     /// The question.
     asks: &'static str,
+    /// On which side of a connection it is asked.
+    side: CheckSide,
+    /// The suites that ask it.
+    suites: Vec<SuiteCode>,
+    /// What to do about its findings, step by step. The remedy of a finding says it for that very case.
+    mend: Vec<&'static str>,
     /// How bad its findings are.
     severity: Severity,
     /// The severity in words.
@@ -35,6 +41,9 @@ impl Check {
             code: code.into(),
             label: code.label(),
             asks: spec.asks,
+            side: spec.side.into(),
+            suites: code.suites().map(Into::into).collect(),
+            mend: spec.mend.to_vec(),
             severity: spec.severity.into(),
             severity_label: spec.severity.label(),
             blocking: spec.blocking,

@@ -4,10 +4,11 @@ use async_graphql::{Context, ID, Object, Result, SimpleObject};
 
 use super::ask::{Ask, ours};
 use super::people::{Company, account_kind};
-use super::words::{Environment, Role};
-use crate::actions::{PROTOCOL_VERSIONS, SOFTWARE};
+use super::words::{Environment, IssueMail, Role};
+use crate::actions::{Actions, PROTOCOL_VERSIONS, SOFTWARE};
 use crate::domain::Timestamp;
 use crate::domain::link::hex;
+use crate::domain::requester::Scope;
 use crate::store::ProviderRecord as Record;
 
 /// Whoever asks.
@@ -49,6 +50,15 @@ impl Viewer {
         Ok(ask.load.maybe(ask.person().and_then(|person| person.company)).await?.map(Company))
     }
 
+    /// How the requester hears of issues; null for those who may not see everything of this instance.
+    async fn issue_mail(&self, ctx: &Context<'_>) -> Result<Option<IssueMail>> {
+        let ask = Ask::anyone(ctx)?;
+        let sees_all = ask.call.requester.viewer().scope() == Scope::Everything;
+        let Some(person) = ask.person().filter(|_| sees_all) else { return Ok(None) };
+        let mode = ask.reader().issue_mail(person.user).await.map_err(ours)?;
+        Ok(Some(mode.unwrap_or(crate::domain::issue::IssueMail::Immediate).into()))
+    }
+
     /// Whether the requester may do everything in the application.
     async fn can_administer(&self, ctx: &Context<'_>) -> Result<bool> {
         Ok(Ask::anyone(ctx)?.call.requester.administrator().is_ok())
@@ -83,6 +93,25 @@ pub(super) struct Instance {
     fingerprint_text: String,
     /// Whether letters can be sent; if not, links are passed on by hand.
     mail_on: bool,
+}
+
+impl Instance {
+    /// The instance whose verbs these are.
+    pub(super) fn of(actions: &Actions) -> Self {
+        let profile = actions.profile();
+        Self {
+            id: ID(profile.instance.to_string()),
+            name: profile.name.clone(),
+            origin: profile.origin.to_string(),
+            environment: profile.environment.into(),
+            environment_label: profile.environment.label(),
+            version: SOFTWARE,
+            protocol_versions: PROTOCOL_VERSIONS,
+            fingerprint: hex(&actions.keys().fingerprint()),
+            fingerprint_text: actions.keys().fingerprint_text(),
+            mail_on: profile.mail_on,
+        }
+    }
 }
 
 /// Says that this instance offers a service. Needed before any registration.
@@ -135,20 +164,7 @@ impl InstanceQuery {
 
     /// This running Linkspan; for everybody, as its identity document is.
     async fn instance(&self, ctx: &Context<'_>) -> Result<Instance> {
-        let actions = Ask::anyone(ctx)?.actions;
-        let profile = actions.profile();
-        Ok(Instance {
-            id: ID(profile.instance.to_string()),
-            name: profile.name.clone(),
-            origin: profile.origin.to_string(),
-            environment: profile.environment.into(),
-            environment_label: profile.environment.label(),
-            version: SOFTWARE,
-            protocol_versions: PROTOCOL_VERSIONS,
-            fingerprint: hex(&actions.keys().fingerprint()),
-            fingerprint_text: actions.keys().fingerprint_text(),
-            mail_on: profile.mail_on,
-        })
+        Ok(Instance::of(Ask::anyone(ctx)?.actions))
     }
 
     /// What this instance offers; null while there is no provider record.

@@ -15,12 +15,15 @@ use crate::domain::Timestamp;
 use crate::domain::attempt::Attempt;
 use crate::domain::connection::Connection;
 use crate::domain::direction::{Evidence, Transition, Way};
-use crate::domain::id::{CompanyId, ConnectionId, DefinitionId, IssueId, RegistrationId, ScanId, UserId};
+use crate::domain::id::{
+    CompanyId, ConnectionId, DefinitionId, InstanceId, IssueId, RegistrationId, ScanId, UserId,
+};
+use crate::domain::issue::Issue;
 use crate::domain::registration::Registration;
 use crate::domain::scan::{Scan, Subject};
 use crate::domain::settings::Offer;
 use crate::store::{
-    Account, AttemptWork, Company, Issue, PublishedDefinition, Reader, ScanResult, SettingsRecord, StoreError,
+    Account, AttemptWork, Company, PublishedDefinition, Reader, ScanResult, SettingsRecord, StoreError,
 };
 
 /// The loaders of one request. Whoever asks for a key waits until everything that can run has asked for its own, then
@@ -155,6 +158,10 @@ pub(super) struct Results(pub(super) ScanId);
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct OpenIssues(Id);
 
+/// Key: who follows an issue.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Followers(pub(super) IssueId);
+
 /// Key: the latest scans of a subject, this many.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct LatestScans(Id, u64);
@@ -172,6 +179,7 @@ pub(super) struct CompanyContacts(pub(super) CompanyId, pub(super) u64);
 enum Id {
     Registration(RegistrationId),
     Connection(ConnectionId),
+    Instance(InstanceId),
 }
 
 impl From<Subject> for Id {
@@ -179,6 +187,7 @@ impl From<Subject> for Id {
         match subject {
             Subject::Registration(id) => Self::Registration(id),
             Subject::Connection(id) => Self::Connection(id),
+            Subject::Instance(id) => Self::Instance(id),
         }
     }
 }
@@ -188,6 +197,7 @@ impl From<Id> for Subject {
         match id {
             Id::Registration(id) => Self::Registration(id),
             Id::Connection(id) => Self::Connection(id),
+            Id::Instance(id) => Self::Instance(id),
         }
     }
 }
@@ -314,6 +324,17 @@ impl Loader<OpenIssues> for Source {
         let subjects: Vec<Subject> = keys.iter().map(|key| key.0.into()).collect();
         let found = self.0.open_issues_of(&subjects).await?;
         Ok(grouped(found.into_iter().map(|issue| (OpenIssues::of(issue.subject), issue))))
+    }
+}
+
+impl Loader<Followers> for Source {
+    type Value = Vec<UserId>;
+    type Error = Shared;
+
+    async fn load(&self, keys: &[Followers]) -> Result<HashMap<Followers, Self::Value>, Shared> {
+        let issues: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let found = self.0.issue_followers(&issues).await?;
+        Ok(grouped(found.into_iter().map(|(issue, user)| (Followers(issue), user))))
     }
 }
 

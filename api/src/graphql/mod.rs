@@ -13,6 +13,7 @@ mod error;
 mod id;
 mod instance;
 mod issue;
+mod issue_mutation;
 mod key_health;
 mod key_module;
 mod load;
@@ -25,6 +26,8 @@ mod refusal;
 mod registration;
 mod registration_mutation;
 mod scan;
+mod scan_mutation;
+mod schedule;
 mod settings;
 mod subscription;
 #[cfg(test)]
@@ -51,6 +54,7 @@ pub struct Query(
     key_health::KeyHealthQuery,
     key_module::KeyModuleQuery,
     issue::IssueQuery,
+    schedule::ScheduleQuery,
     change::ChangeQuery,
     definition::DefinitionQuery,
     settings::SettingsQuery,
@@ -63,7 +67,9 @@ pub struct Mutation(
     people_mutation::PeopleMutation,
     registration_mutation::RegistrationMutation,
     connection_mutation::ConnectionMutation,
-    scan::ScanMutation,
+    scan_mutation::ScanMutation,
+    issue_mutation::IssueMutation,
+    schedule::ScheduleMutation,
     definition::DefinitionMutation,
     settings::SettingsMutation,
 );

@@ -121,6 +121,7 @@ fn global(name: &str, value: &str, subject: Option<Subject>) -> Option<String> {
         "subjectId" => match subject? {
             Subject::Registration(_) => Kind::Registration,
             Subject::Connection(_) => Kind::Connection,
+            Subject::Instance(_) => return None,
         },
         _ => return None,
     };

@@ -4,9 +4,10 @@ use async_graphql::{Context, ID, Object, Result, SimpleObject};
 use secrecy::ExposeSecret as _;
 
 use super::ask::{Ask, account, check, named};
-use super::id::{self, Kind};
+use super::id::Kind;
 use super::refusal::Refusal;
 use super::registration::Registration;
+use super::scan::CheckSubject;
 use super::words::Environment;
 use crate::actions::NewRegistration;
 use crate::domain::id::{CompanyId, RegistrationId};
@@ -225,11 +226,8 @@ impl RegistrationMutation {
         let ask = Ask::new(ctx)?;
         let done = async {
             check(&input)?;
-            let Some((Kind::Registration | Kind::Connection, subject)) = id::decode(&input.subject_id) else {
-                return Err(domain::Refusal::not_found("registration or connection")
-                    .field("subjectId")
-                    .into());
-            };
+            let absent = || domain::Refusal::not_found("registration or connection").field("subjectId");
+            let subject = CheckSubject::read(&input.subject_id).ok_or_else(absent)?;
             ask.actions.discard_stale_attempts(ask.call, subject).await
         };
         let (done, refusal) = ask.settle(done.await)?;

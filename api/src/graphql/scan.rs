@@ -2,19 +2,19 @@
 
 use async_graphql::{Context, ID, Object, Result, SimpleObject, Union};
 
-use super::ask::{Ask, check, named, ours};
+use super::ask::{Ask, ours};
 use super::connection::ConnectionRecord;
 use super::id::{self, Kind};
+use super::instance::Instance;
 use super::load::Results;
 use super::page::{List, Window, cost, items_cost, list};
-use super::people::empty;
-use super::refusal::{Remedy, docs_url};
+use super::people::{User, empty};
+use super::refusal::{Action, Remedy, docs_url};
 use super::registration::Registration;
 use super::words::{CheckAnswer, CheckCode, ScanState, Severity, SuiteCode};
 use crate::domain::Timestamp;
-use crate::domain::check::Answer;
+use crate::domain::check::{self as domain_check, Answer};
 use crate::domain::id::{ConnectionId, RegistrationId, ScanId};
-use crate::domain::refusal::Refusal;
 use crate::domain::scan::{self as domain, Subject};
 use crate::store::ScanResult;
 
@@ -23,6 +23,7 @@ use crate::store::ScanResult;
 pub(super) enum CheckSubject {
     Registration(Registration),
     Connection(ConnectionRecord),
+    Instance(Instance),
 }
 
 impl CheckSubject {
@@ -35,6 +36,7 @@ impl CheckSubject {
             Subject::Connection(id) => {
                 ask.load.one(id).await?.map(|it| Self::Connection(ConnectionRecord(it)))
             }
+            Subject::Instance(_) => Some(Self::Instance(Instance::of(ask.actions))),
         })
     }
 
@@ -48,10 +50,10 @@ impl CheckSubject {
     }
 }
 
-/// One run of a suite, or of one of its checks. Only a finished scan with no blocking finding and no error passes.
+/// One run of suites, or of one of their checks. Only a finished scan with no blocking finding and no error passes.
 pub(super) struct Scan(pub(super) domain::Scan);
 
-/// One run of a suite, or of one of its checks. Only a finished scan with no blocking finding and no error passes.
+/// One run of suites, or of one of their checks. Only a finished scan with no blocking finding and no error passes.
 #[Object]
 impl Scan {
     /// Global id.
@@ -59,17 +61,27 @@ impl Scan {
         Kind::Scan.id(self.0.id.0)
     }
 
-    /// The suite it runs.
-    async fn suite(&self) -> SuiteCode {
-        self.0.suite.into()
+    /// The suite it runs; of several, the first.
+    async fn suite(&self) -> Option<SuiteCode> {
+        self.0.suites.first().map(|suite| (*suite).into())
     }
 
-    /// The suite in words.
-    async fn suite_label(&self) -> &'static str {
-        self.0.suite.label()
+    /// The suite in words; of several, the first.
+    async fn suite_label(&self) -> Option<&'static str> {
+        self.0.suites.first().map(|suite| suite.label())
     }
 
-    /// Only this check is asked; null for the whole suite.
+    /// The suites it runs.
+    async fn suites(&self) -> Vec<SuiteCode> {
+        self.0.suites.iter().map(|suite| (*suite).into()).collect()
+    }
+
+    /// The suites in words.
+    async fn suite_labels(&self) -> Vec<&'static str> {
+        self.0.suites.iter().map(|suite| suite.label()).collect()
+    }
+
+    /// Only this check is asked; null for whole suites.
     async fn only(&self) -> Option<CheckCode> {
         self.0.only.map(Into::into)
     }
@@ -94,13 +106,29 @@ impl Scan {
     async fn results(&self, ctx: &Context<'_>) -> Result<Vec<CheckResult>> {
         let ask = Ask::anyone(ctx)?;
         let results = ask.load.one(Results(self.0.id)).await?.unwrap_or_default();
-        Ok(results.into_iter().map(|result| CheckResult::new(&ask, self.0.subject, result)).collect())
+        let result =
+            |it: ScanResult| CheckResult::new(&ask, self.0.subject, it.code, it.answer, it.finished_at);
+        Ok(results.into_iter().map(result).collect())
     }
 
     /// How far it is.
     async fn progress(&self, ctx: &Context<'_>) -> Result<ScanProgress> {
         let done = Ask::anyone(ctx)?.load.one(Results(self.0.id)).await?.map_or(0, |results| results.len());
         Ok(ScanProgress { done, total: self.0.checks().len() })
+    }
+
+    /// What can be done with it, and whether it can be done now by whoever asks.
+    async fn actions(&self, ctx: &Context<'_>) -> Result<Vec<Action>> {
+        let ask = Ask::anyone(ctx)?;
+        let may = ask.actions.may_cancel_scan(ask.call, &self.0);
+        Ok(vec![Action::new("cancelScan", "Call off", may)])
+    }
+
+    /// Who asked for it; null when it ran by itself, or the account is not yours to see.
+    async fn requested_by(&self, ctx: &Context<'_>) -> Result<Option<User>> {
+        let ask = Ask::anyone(ctx)?;
+        let Some(user) = self.0.requested_by.filter(|user| ask.sees_user(*user)) else { return Ok(None) };
+        Ok(ask.load.one(user).await?.map(User))
     }
 
     /// When it was asked for.
@@ -158,9 +186,16 @@ pub(super) struct CheckResult {
 }
 
 impl CheckResult {
-    fn new(ask: &Ask<'_>, subject: Subject, result: ScanResult) -> Self {
-        let spec = result.code.spec();
-        let (answer, message, evidence, remedy, blocking) = match result.answer {
+    /// What a check answered about a subject.
+    pub(super) fn new(
+        ask: &Ask<'_>,
+        subject: Subject,
+        code: domain_check::CheckCode,
+        answer: Answer,
+        finished_at: Timestamp,
+    ) -> Self {
+        let spec = code.spec();
+        let (answer, message, evidence, remedy, blocking) = match answer {
             Answer::Pass => (CheckAnswer::Pass, None, None, None, false),
             Answer::Error(message) => (CheckAnswer::Error, Some(message), None, None, true),
             Answer::Skipped(message) => (CheckAnswer::Skipped, Some(message), None, None, false),
@@ -171,8 +206,8 @@ impl CheckResult {
             }
         };
         Self {
-            check: result.code.into(),
-            check_label: result.code.label(),
+            check: code.into(),
+            check_label: code.label(),
             answer,
             answer_label: answer.label(),
             message,
@@ -181,8 +216,8 @@ impl CheckResult {
             blocking,
             severity: spec.severity.into(),
             severity_label: spec.severity.label(),
-            finished_at: result.finished_at,
-            docs_url: docs_url(ask, &result.code.docs_path()),
+            finished_at,
+            docs_url: docs_url(ask, &code.docs_path()),
         }
     }
 }
@@ -224,67 +259,5 @@ impl ScanQuery {
         };
         let slice = ask.reader().scans(subject, page).await.map_err(ours)?;
         Ok(list(slice, |scan| scan.id.0, Scan))
-    }
-}
-
-input! {
-    /// What to scan.
-    RunScanInput {
-        /// The registration or connection.
-        subject_id: ID,
-    }
-}
-
-input! {
-    /// The issue to look at again.
-    ValidateIssueInput {
-        /// The issue.
-        issue_id: ID,
-    }
-}
-
-payload! {
-    /// What became of asking for a scan.
-    ScanPayload {
-        /// The scan that was started; null when it was refused.
-        scan: Scan
-    }
-}
-
-/// Mutations of scans.
-#[derive(Default)]
-pub(super) struct ScanMutation;
-
-#[Object]
-impl ScanMutation {
-    /// Runs the suite of a registration or connection; watch `scanProgress`.
-    async fn run_scan(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "Of what.")] input: RunScanInput,
-    ) -> Result<ScanPayload> {
-        let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
-            let absent = || Refusal::not_found("registration or connection").field("subjectId");
-            let subject = CheckSubject::read(&input.subject_id).ok_or_else(absent)?;
-            ask.actions.run_scan(ask.call, subject).await
-        };
-        Ok(ScanPayload::new(ask.settle(done.await)?, Scan))
-    }
-
-    /// Asks only the check that raised an issue (*Validate and resolve*): a pass resolves the issue.
-    async fn validate_issue(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "Which one.")] input: ValidateIssueInput,
-    ) -> Result<ScanPayload> {
-        let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
-            let id = named(Kind::Issue, "issueId", &input.issue_id)?;
-            ask.actions.validate_issue(ask.call, id).await
-        };
-        Ok(ScanPayload::new(ask.settle(done.await)?, Scan))
     }
 }

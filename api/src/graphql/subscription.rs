@@ -17,8 +17,9 @@ use super::words::{
 };
 use crate::domain::Timestamp;
 use crate::domain::id::{ConnectionId, IssueId, RegistrationId, ScanId};
+use crate::domain::issue::IssueState as IssueWord;
 use crate::domain::{attempt, connection, registration, scan};
-use crate::store::{IssueState as IssueWord, SubjectKind};
+use crate::store::SubjectKind;
 
 macro_rules! event {
     (

@@ -8,9 +8,13 @@ macro_rules! mirror {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
         #[graphql(remote = $domain)]
-        pub(super) enum $name { $($(#[$vmeta])* $variant,)+ }
+        pub(in crate::graphql) enum $name { $($(#[$vmeta])* $variant,)+ }
     };
 }
+
+mod check;
+
+pub(super) use check::*;
 
 mirror! {
     /// What an instance is for.
@@ -261,106 +265,6 @@ mirror! {
 }
 
 mirror! {
-    /// How bad a finding is.
-    Severity of "crate::domain::check::Severity" {
-        /// Nothing works.
-        Critical,
-        /// Something that matters does not work.
-        High,
-        /// It works, but not as it should.
-        Moderate,
-        /// Worth knowing.
-        Low,
-    }
-}
-
-mirror! {
-    /// A named set of checks.
-    SuiteCode of "crate::domain::check::Suite" {
-        /// Before a registration opens, on the provider.
-        PreOnboardingProvider,
-        /// Before onboarding starts, on the consumer.
-        PreOnboardingConsumer,
-    }
-}
-
-mirror! {
-    /// The stable code of a check.
-    CheckCode of "crate::domain::check::CheckCode" {
-        /// Does this instance have a provider record?
-        ProviderRecord,
-        /// Does this instance know its own base URL?
-        BaseUrlSet,
-        /// Is the contact's account active?
-        ContactActive,
-        /// Does the contact hold the consumer-contact role?
-        ContactRole,
-        /// Does the contact belong to the company?
-        ContactInCompany,
-        /// Has the contact a valid mail address?
-        ContactEmail,
-        /// Can letters be sent?
-        MailService,
-        /// Is there another unfinished registration for that company or URL?
-        DuplicateRegistration,
-        /// Is there a connection to that instance already?
-        DuplicateConnection,
-        /// Did an earlier attempt leave something behind?
-        StaleAttempts,
-        /// Can the key service do its work?
-        KeyServiceHealth,
-        /// May the other instance's URL be called at all?
-        PeerUrlSafe,
-        /// Does its name resolve?
-        PeerDns,
-        /// Is its TLS certificate good, and for how long?
-        PeerTls,
-        /// Is it Linkspan, with a valid identity document?
-        PeerIsLinkspan,
-        /// Does it speak a protocol version that we speak?
-        PeerVersion,
-        /// Is it another instance than this one?
-        PeerIsNotUs,
-        /// Do the two clocks agree?
-        ClockSkew,
-        /// Is whoever started the scan an administrator here?
-        RunningUserIsAdmin,
-        /// Was the provider company chosen?
-        ProviderCompanyChosen,
-        /// Will the provider accept this link from this URL?
-        RegistrationMatches,
-        /// Does the provider reach us at our base URL?
-        CallBack,
-    }
-}
-
-mirror! {
-    /// Where a scan stands.
-    ScanState of "crate::domain::scan::ScanState" {
-        /// Waiting for its turn.
-        Queued,
-        /// Its checks run.
-        Running,
-        /// All checks answered, none blocks.
-        Passed,
-        /// A check blocks, or broke.
-        Failed,
-        /// Overtaken or called off.
-        Cancelled,
-    }
-}
-
-mirror! {
-    /// Where an issue stands.
-    IssueState of "crate::store::IssueState" {
-        /// Somebody has to do something.
-        Open,
-        /// A later look found it mended.
-        Resolved,
-    }
-}
-
-mirror! {
     /// What a change is about.
     ChangeSubject of "crate::store::SubjectKind" {
         /// A registration.
@@ -403,42 +307,6 @@ impl From<crate::store::ChangeKind> for ChangeKind {
             crate::store::ChangeKind::Deleted => Self::Deleted,
         }
     }
-}
-
-/// What a check answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
-pub(super) enum CheckAnswer {
-    /// As it should be.
-    Pass,
-    /// Not as it should be.
-    Finding,
-    /// The check itself broke: never a pass.
-    Error,
-    /// Not asked; the message says why.
-    Skipped,
-}
-
-impl CheckAnswer {
-    /// The words for people.
-    pub(super) const fn label(self) -> &'static str {
-        match self {
-            Self::Pass => "Pass",
-            Self::Finding => "Finding",
-            Self::Error => "Error",
-            Self::Skipped => "Skipped",
-        }
-    }
-}
-
-/// Which kind of thing mends a finding or refusal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
-pub(super) enum RemedyKind {
-    /// Call a mutation with the given variables.
-    Call,
-    /// Change a setting of the instance.
-    Config,
-    /// Something only a person can do.
-    Human,
 }
 
 mirror! {

@@ -8,7 +8,7 @@ use axum::routing::get;
 
 use super::State;
 use super::pages::{Message, page};
-use crate::domain::check::{CheckCode, Severity};
+use crate::domain::check::{CheckCode, Severity, Side, Suite};
 use crate::domain::refusal::RefusalCode;
 
 /// The routes of the documentation pages.
@@ -25,7 +25,9 @@ pub fn refusal_path(code: RefusalCode) -> String {
     format!("/docs/refusals/{}", slug(code.as_str()))
 }
 
+/// A check, under its code or its code in lower case with dashes.
 async fn check(With(state): With<State>, Path(asked): Path<String>) -> Response {
+    let asked = slug(&asked);
     let Some(code) = CheckCode::ALL.iter().copied().find(|code| slug(code.as_str()) == asked) else {
         return missing(&state);
     };
@@ -38,17 +40,27 @@ async fn check(With(state): With<State>, Path(asked): Path<String>) -> Response 
     };
     let blocks =
         if spec.blocking { "A finding stops what comes next." } else { "A finding is a warning only." };
+    let side = match spec.side {
+        Side::Provider => "It is asked on the provider.",
+        Side::Consumer => "It is asked on the consumer.",
+        Side::Both => "It is asked on either side.",
+    };
+    let suites: Vec<_> = code.suites().map(Suite::label).collect();
     let title = format!("Check: {}", code.label());
-    let why = format!("{weight} {blocks} The check takes at most {} seconds.", spec.time_limit.num_seconds());
+    let why = format!(
+        "{weight} {blocks} {side} It is part of: {}. It takes at most {} seconds; longer is an error, and an error \
+         never passes.",
+        suites.join(", "),
+        spec.time_limit.num_seconds()
+    );
+    let last = "Then validate its issue: what waited for it goes on by itself.";
+    let steps: Vec<&str> = spec.mend.iter().copied().chain([last]).collect();
     let view = Message {
         instance: state.instance(),
         title: &title,
         happened: spec.asks,
         why: Some(&why),
-        what_to_do: &[
-            "Open the issue that the check raised: it says what was seen and how to mend it.",
-            "Mend it, then validate the issue: what waited for it goes on by itself.",
-        ],
+        what_to_do: &steps,
         go_on: None,
         reference: Some(code.as_str()),
     };
@@ -86,7 +98,6 @@ fn missing(state: &State) -> Response {
     page(StatusCode::NOT_FOUND, &view)
 }
 
-/// As in [`CheckCode::docs_path`].
 fn slug(code: &str) -> String {
     code.to_ascii_lowercase().replace('_', "-")
 }

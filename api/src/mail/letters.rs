@@ -99,47 +99,45 @@ impl SignInCode {
     }
 }
 
-/// Tells an administrator that a registration did not pass its checks, or did not come to an end.
+/// Tells somebody of issues: raised, open, or mended.
 #[derive(Clone, Debug)]
-pub struct RegistrationFailed {
+pub struct IssueNews {
     /// The instance that says so, by name.
     pub instance_name: Line,
-    /// The registration's human number.
-    pub registration_number: Line,
-    /// The company that was to be connected.
-    pub company_name: Line,
-    /// The origin of the instance that was to be connected.
-    pub consumer_origin: Line,
+    /// What they are about, in words.
+    pub about: Line,
+    /// What is said of them, as a sentence.
+    pub intro: Line,
     /// What is wrong and how to mend it, one pair for each issue.
     pub issues: Vec<(Line, Line)>,
-    /// The registration's page here.
-    pub registration_url: Link,
+    /// Where all of them are shown.
+    pub url: Link,
 }
 
 #[derive(Template)]
-#[template(path = "registration_failed.txt")]
-struct RegistrationFailedText<'a> {
+#[template(path = "issue_news.txt")]
+struct IssueNewsText<'a> {
     to: &'a Recipient,
-    it: &'a RegistrationFailed,
+    it: &'a IssueNews,
 }
 
 #[derive(Template)]
-#[template(path = "registration_failed.html")]
-struct RegistrationFailedHtml<'a> {
+#[template(path = "issue_news.html")]
+struct IssueNewsHtml<'a> {
     title: &'a str,
     to: &'a Recipient,
-    it: &'a RegistrationFailed,
+    it: &'a IssueNews,
 }
 
-impl RegistrationFailed {
+impl IssueNews {
     /// Writes the letter.
     ///
     /// # Errors
     /// [`MailError::Unsendable`] when a template fails.
     pub fn letter(&self, to: Recipient, now: DateTime<Utc>) -> Result<Letter, MailError> {
-        let title = format!("{} needs you: {}", self.registration_number, self.company_name);
-        let text = render(&RegistrationFailedText { to: &to, it: self })?;
-        let html = render(&RegistrationFailedHtml { title: &title, to: &to, it: self })?;
+        let title = format!("{}: issues about {}", self.instance_name, self.about);
+        let text = render(&IssueNewsText { to: &to, it: self })?;
+        let html = render(&IssueNewsHtml { title: &title, to: &to, it: self })?;
         Ok(Letter { to, written_at: now, subject: title, text, html })
     }
 }

@@ -13,7 +13,7 @@ mod message;
 pub use config::{MailConfig, SmtpConfig, SmtpTls, TransportKind};
 pub use error::{MailConfigError, MailError, Retry};
 pub use letter::{BadLink, Letter, Line, Link, Recipient};
-pub use letters::{OnboardingComplete, RegistrationFailed, RegistrationLink, SignInCode};
+pub use letters::{IssueNews, OnboardingComplete, RegistrationLink, SignInCode};
 pub use mailer::Mailer;
 
 #[cfg(test)]

@@ -49,16 +49,15 @@ fn letters() -> Vec<Letter> {
         code: SecretString::from("4711 0815"),
         minutes: 10,
     };
-    let failed = RegistrationFailed {
+    let issues = IssueNews {
         instance_name: "Northwind-IT".into(),
-        registration_number: "REG-000001".into(),
-        company_name: "Lovelace & Söhne".into(),
-        consumer_origin: "https://consumer.example".into(),
+        about: "REG-000001 (https://consumer.example)".into(),
+        intro: "The checks found something about REG-000001 (https://consumer.example):".into(),
         issues: vec![
             ("The other instance's name has no address.".into(), "Correct the consumer URL.".into()),
             ("A Person is not active.".into(), "Activate the contact, or choose another.".into()),
         ],
-        registration_url: link("https://provider.example/registrations/1"),
+        url: link("https://provider.example/console/health"),
     };
     let complete = OnboardingComplete {
         instance_name: "Northwind-IT".into(),
@@ -71,7 +70,7 @@ fn letters() -> Vec<Letter> {
     vec![
         registration_link().letter(reader(), now()).unwrap(),
         code.letter(reader(), now()).unwrap(),
-        failed.letter(reader(), now()).unwrap(),
+        issues.letter(reader(), now()).unwrap(),
         complete.letter(reader(), now()).unwrap(),
     ]
 }

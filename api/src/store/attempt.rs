@@ -1,6 +1,6 @@
 //! Attempts: runs of onboarding, with what they have worked out.
 
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, Set};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -107,6 +107,21 @@ impl Tx {
     /// When the database refuses.
     pub async fn discard_attempts(&mut self, connection: ConnectionId) -> Result<(), StoreError> {
         let filter = attempt::Column::ConnectionId.eq(connection.0);
+        for row in attempt::Entity::find().filter(filter.clone()).all(&self.txn).await? {
+            self.forget_work(row.id).await?;
+        }
+        attempt::Entity::delete_many().filter(filter).exec(&self.txn).await?;
+        Ok(())
+    }
+
+    /// Removes the attempts of a connection that did not come to their end, and their work.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn discard_unfinished_attempts(&mut self, connection: ConnectionId) -> Result<(), StoreError> {
+        let filter = attempt::Column::ConnectionId
+            .eq(connection.0)
+            .and(attempt::Column::State.ne(AttemptState::Done.as_str()));
         for row in attempt::Entity::find().filter(filter.clone()).all(&self.txn).await? {
             self.forget_work(row.id).await?;
         }

@@ -180,6 +180,20 @@ impl Tx {
         Ok(query.count(&self.txn).await?)
     }
 
+    /// The connections that attempts on a registration began and did not bring to an end.
+    ///
+    /// # Errors
+    /// As [`Tx::connection`].
+    pub async fn unfinished_connections(
+        &self,
+        registration: RegistrationId,
+    ) -> Result<Vec<Connection>, StoreError> {
+        let query = connection::Entity::find()
+            .filter(connection::Column::RegistrationId.eq(registration.0))
+            .filter(connection::Column::State.eq(ConnectionState::Onboarding.as_str()));
+        query.all(&self.txn).await?.into_iter().map(from_row).collect()
+    }
+
     /// Adds a connection, with the link's secret (sealed) on the consumer.
     ///
     /// # Errors

@@ -347,6 +347,30 @@ tables! {
         last_seen_at: i64,
         resolved_at: Option<i64>,
         revision: i64,
+        severity_rank: i64,
+        assignee_id: Option<Uuid>,
+        muted_by: Option<Uuid>,
+        mute_reason: Option<String>,
+        muted_until: Option<i64>,
+        waived_by: Option<Uuid>,
+        waiver_reason: Option<String>,
+        waived_until: Option<i64>,
+    }
+    issue_follower = "issue_follower" {
+        #[sea_orm(primary_key, auto_increment = false)] issue_id: Uuid,
+        #[sea_orm(primary_key, auto_increment = false)] account_id: Uuid,
+    }
+    issue_mail = "issue_mail" {
+        #[sea_orm(primary_key, auto_increment = false)] account_id: Uuid,
+        mode: String,
+    }
+    check_schedule = "check_schedule" {
+        #[sea_orm(primary_key, auto_increment = false)] suite: String,
+        interval_seconds: i64,
+        enabled: bool,
+        updated_by: Option<Uuid>,
+        updated_at: i64,
+        revision: i64,
     }
     key_version = "key_version" {
         #[sea_orm(primary_key, auto_increment = false)] id: Uuid,

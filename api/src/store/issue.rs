@@ -1,63 +1,33 @@
 //! Issues: what findings raised, de-duplicated, until it is resolved.
 
-use sea_orm::sea_query::{Expr, ExprTrait as _};
-use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, Set};
+use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict};
+use sea_orm::{
+    ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _, Set,
+};
 use serde_json::json;
+use uuid::Uuid;
 
 use super::change::{ChangeKind, SubjectKind};
 use super::tx::Tx;
-use super::{StoreError, at, entity, inconsistent, json as stored};
+use super::{StoreError, at, entity, inconsistent, json as stored, ms};
 use crate::domain::Timestamp;
-use crate::domain::check::{CheckCode, Finding, Remedy};
-use crate::domain::id::{CompanyId, IssueId, ScanId};
+use crate::domain::check::{CheckCode, Finding};
+use crate::domain::id::{CompanyId, IssueId, ScanId, UserId};
+use crate::domain::issue::{Exception, Issue, IssueMail, IssueState};
 use crate::domain::scan::{Scan, Subject};
 use entity::issue::{ActiveModel, Column, Entity, Model};
-
-words! {
-    /// Where an issue stands.
-    IssueState {
-        /// Somebody has to do something.
-        Open = "OPEN", "Open";
-        /// A later look found it mended.
-        Resolved = "RESOLVED", "Resolved";
-    }
-}
-
-/// An open matter.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Issue {
-    /// Which one.
-    pub id: IssueId,
-    /// The check that found it.
-    pub code: CheckCode,
-    /// What it is about.
-    pub subject: Subject,
-    /// The scan that saw it last.
-    pub scan: ScanId,
-    /// Where it stands.
-    pub state: IssueState,
-    /// Whether it keeps its subject from going on.
-    pub blocking: bool,
-    /// What is wrong.
-    pub message: String,
-    /// What was seen.
-    pub evidence: String,
-    /// What to do.
-    pub remedy: Remedy,
-    /// How often it was seen.
-    pub count: i64,
-    /// When it was seen first.
-    pub first_seen_at: Timestamp,
-    /// When it was seen last.
-    pub last_seen_at: Timestamp,
-    /// When it was found mended.
-    pub resolved_at: Option<Timestamp>,
-    /// Grows by one with every change.
-    pub revision: i64,
-}
+use entity::{issue_follower, issue_mail};
 
 pub(super) fn from_row(row: Model) -> Result<Issue, StoreError> {
     let wrong = |column| inconsistent("issue", row.id, column);
+    let exception =
+        |by: Option<Uuid>, reason: &Option<String>, until: Option<i64>, column| match (by, reason, until) {
+            (None, None, None) => Ok(None),
+            (Some(by), Some(reason), Some(until)) => {
+                Ok(Some(Exception { by: UserId(by), reason: reason.clone(), until: at(until) }))
+            }
+            _ => Err(wrong(column)),
+        };
     Ok(Issue {
         id: IssueId(row.id),
         code: CheckCode::parse(&row.check_code).ok_or_else(|| wrong("check_code"))?,
@@ -66,12 +36,15 @@ pub(super) fn from_row(row: Model) -> Result<Issue, StoreError> {
         state: IssueState::parse(&row.state).ok_or_else(|| wrong("state"))?,
         blocking: row.blocking,
         remedy: stored::remedy_from(&row.remedy).ok_or_else(|| wrong("remedy"))?,
+        mute: exception(row.muted_by, &row.mute_reason, row.muted_until, "muted_until")?,
+        waiver: exception(row.waived_by, &row.waiver_reason, row.waived_until, "waived_until")?,
         message: row.message,
         evidence: row.evidence,
         count: row.seen_count,
         first_seen_at: at(row.first_seen_at),
         last_seen_at: at(row.last_seen_at),
         resolved_at: row.resolved_at.map(at),
+        assignee: row.assignee_id.map(UserId),
         revision: row.revision,
     })
 }
@@ -83,6 +56,32 @@ impl Tx {
     /// When the database does not answer.
     pub async fn issue(&self, id: IssueId) -> Result<Option<Issue>, StoreError> {
         Entity::find_by_id(id.0).one(&self.txn).await?.map(from_row).transpose()
+    }
+
+    /// The open issues about this subject, the oldest first.
+    ///
+    /// # Errors
+    /// When the database does not answer, or a row matches no legal state.
+    pub async fn open_issues(&self, subject: Subject) -> Result<Vec<Issue>, StoreError> {
+        let query = Entity::find()
+            .filter(Column::SubjectId.eq(subject.id()))
+            .filter(Column::State.eq(IssueState::Open.as_str()));
+        query.order_by_asc(Column::Id).all(&self.txn).await?.into_iter().map(from_row).collect()
+    }
+
+    /// All issues that are open, or were seen first since then; for letters that sum up.
+    ///
+    /// # Errors
+    /// When the database does not answer, or a row matches no legal state.
+    pub async fn issues_since(&self, since: Timestamp, limit: u64) -> Result<Vec<Issue>, StoreError> {
+        use sea_orm::QuerySelect as _;
+        let query = Entity::find()
+            .filter(Column::State.eq(IssueState::Open.as_str()))
+            .filter(Column::LastSeenAt.gte(ms(since)))
+            .order_by_desc(Column::SeverityRank)
+            .order_by_asc(Column::Id)
+            .limit(limit);
+        query.all(&self.txn).await?.into_iter().map(from_row).collect()
     }
 
     /// A finding was seen: a new issue, or the open one counted once more.
@@ -135,13 +134,37 @@ impl Tx {
             last_seen_at: Set(now),
             resolved_at: Set(None),
             revision: Set(1),
+            severity_rank: Set(code.spec().severity.rank()),
+            assignee_id: Set(None),
+            muted_by: Set(None),
+            mute_reason: Set(None),
+            muted_until: Set(None),
+            waived_by: Set(None),
+            waiver_reason: Set(None),
+            waived_until: Set(None),
         };
         Entity::insert(row).exec_without_returning(&self.txn).await?;
         self.changed(SubjectKind::Issue, id, ChangeKind::Created, 1, company, body);
         Ok(())
     }
 
-    /// A check passed: its open issue about this subject, if any, is resolved.
+    /// Open issues were seen again as they were: counted, and nobody is told.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn count_issues(&mut self, subject: Subject, codes: &[CheckCode]) -> Result<(), StoreError> {
+        Entity::update_many()
+            .col_expr(Column::SeenCount, Expr::col(Column::SeenCount).add(1))
+            .col_expr(Column::LastSeenAt, Expr::value(self.now_ms()))
+            .filter(Column::CheckCode.is_in(codes.iter().map(|code| code.as_str())))
+            .filter(Column::SubjectId.eq(subject.id()))
+            .filter(Column::State.eq(IssueState::Open.as_str()))
+            .exec(&self.txn)
+            .await?;
+        Ok(())
+    }
+
+    /// A check passed: its open issue about this subject, if any, is resolved; answers it.
     ///
     /// # Errors
     /// When the database refuses.
@@ -150,7 +173,7 @@ impl Tx {
         subject: Subject,
         code: CheckCode,
         company: Option<CompanyId>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<Issue>, StoreError> {
         let resolved = Entity::update_many()
             .col_expr(Column::State, Expr::value(IssueState::Resolved.as_str()))
             .col_expr(Column::ResolvedAt, Expr::value(self.now_ms()))
@@ -160,30 +183,115 @@ impl Tx {
             .filter(Column::State.eq(IssueState::Open.as_str()))
             .exec_with_returning(&self.txn)
             .await?;
-        for row in resolved {
-            let body = json!({ "state": "RESOLVED", "check": code.as_str() });
-            self.changed(
-                SubjectKind::Issue,
-                row.id,
-                ChangeKind::Updated,
-                row.revision,
-                company.map(|id| id.0),
-                body,
-            );
-        }
-        Ok(())
+        let Some(row) = resolved.into_iter().next() else { return Ok(None) };
+        let body = json!({ "state": "RESOLVED", "check": code.as_str() });
+        let company = company.map(|id| id.0);
+        self.changed(SubjectKind::Issue, row.id, ChangeKind::Updated, row.revision, company, body);
+        from_row(row).map(Some)
     }
 
-    /// How many open issues keep this subject from going on.
+    /// Saves who looks after an issue and which exceptions hold, if nobody changed it since it was read.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`].
+    pub async fn save_issue(
+        &mut self,
+        mut issue: Issue,
+        company: Option<CompanyId>,
+    ) -> Result<Issue, StoreError> {
+        let revision = issue.revision + 1;
+        let (mute, waiver) = (issue.mute.as_ref(), issue.waiver.as_ref());
+        let saved = Entity::update_many()
+            .col_expr(Column::AssigneeId, Expr::value(issue.assignee.map(|id| id.0)))
+            .col_expr(Column::MutedBy, Expr::value(mute.map(|it| it.by.0)))
+            .col_expr(Column::MuteReason, Expr::value(mute.map(|it| it.reason.clone())))
+            .col_expr(Column::MutedUntil, Expr::value(mute.map(|it| ms(it.until))))
+            .col_expr(Column::WaivedBy, Expr::value(waiver.map(|it| it.by.0)))
+            .col_expr(Column::WaiverReason, Expr::value(waiver.map(|it| it.reason.clone())))
+            .col_expr(Column::WaivedUntil, Expr::value(waiver.map(|it| ms(it.until))))
+            .col_expr(Column::Revision, Expr::value(revision))
+            .filter(Column::Id.eq(issue.id.0))
+            .filter(Column::Revision.eq(issue.revision))
+            .exec(&self.txn)
+            .await?;
+        if saved.rows_affected == 0 {
+            return Err(StoreError::Conflict("issue"));
+        }
+        issue.revision = revision;
+        let body = json!({ "state": issue.state.as_str(), "check": issue.code.as_str() });
+        let company = company.map(|id| id.0);
+        self.changed(SubjectKind::Issue, issue.id.0, ChangeKind::Updated, revision, company, body);
+        Ok(issue)
+    }
+
+    /// How many open issues keep this subject from going on. A muted one does, a waived one does not.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn blocking_issues(&self, subject: Subject) -> Result<u64, StoreError> {
+        let waived = Column::WaivedUntil.is_null().or(Column::WaivedUntil.lte(self.now_ms()));
         Ok(Entity::find()
             .filter(Column::SubjectId.eq(subject.id()))
             .filter(Column::State.eq(IssueState::Open.as_str()))
             .filter(Column::Blocking.eq(true))
+            .filter(waived)
             .count(&self.txn)
             .await?)
+    }
+
+    /// Somebody wants to hear of what becomes of an issue, or no more. Said again, it changes nothing.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn follow_issue(&mut self, issue: IssueId, who: UserId, on: bool) -> Result<(), StoreError> {
+        if on {
+            let row = issue_follower::ActiveModel { issue_id: Set(issue.0), account_id: Set(who.0) };
+            let known =
+                OnConflict::columns([issue_follower::Column::IssueId, issue_follower::Column::AccountId])
+                    .do_nothing()
+                    .to_owned();
+            issue_follower::Entity::insert(row).on_conflict(known).exec_without_returning(&self.txn).await?;
+        } else {
+            issue_follower::Entity::delete_by_id((issue.0, who.0)).exec(&self.txn).await?;
+        }
+        Ok(())
+    }
+
+    /// Who follows these issues.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn followers(&self, issues: &[IssueId]) -> Result<Vec<UserId>, StoreError> {
+        let filter = issue_follower::Column::IssueId.is_in(issues.iter().map(|id| id.0));
+        let rows = issue_follower::Entity::find().filter(filter).all(&self.txn).await?;
+        Ok(rows.into_iter().map(|row| UserId(row.account_id)).collect())
+    }
+
+    /// How these people want to hear of issues; those who did not say are not among them.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn issue_mail(&self, of: &[UserId]) -> Result<Vec<(UserId, IssueMail)>, StoreError> {
+        let filter = issue_mail::Column::AccountId.is_in(of.iter().map(|id| id.0));
+        let rows = issue_mail::Entity::find().filter(filter).all(&self.txn).await?;
+        rows.into_iter()
+            .map(|row| {
+                let wrong = || inconsistent("issue_mail", row.account_id, "mode");
+                Ok((UserId(row.account_id), IssueMail::parse(&row.mode).ok_or_else(wrong)?))
+            })
+            .collect()
+    }
+
+    /// Somebody says how they want to hear of issues.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn set_issue_mail(&mut self, who: UserId, mode: IssueMail) -> Result<(), StoreError> {
+        let row = issue_mail::ActiveModel { account_id: Set(who.0), mode: Set(mode.as_str().to_owned()) };
+        let again = OnConflict::column(issue_mail::Column::AccountId)
+            .update_column(issue_mail::Column::Mode)
+            .to_owned();
+        issue_mail::Entity::insert(row).on_conflict(again).exec_without_returning(&self.txn).await?;
+        Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Work written with the fact that caused it, carried out at least once under a lease with a fencing number.
 
 use chrono::TimeDelta;
-use sea_orm::sea_query::OnConflict;
+use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait as _, DbBackend, EntityTrait as _, FromQueryResult as _,
     PaginatorTrait as _, QueryFilter as _, Set, Statement,
@@ -68,11 +68,9 @@ impl Tx {
     pub async fn enqueue(&mut self, job: NewJob) -> Result<JobId, StoreError> {
         let id = self.uuid()?;
         let dedupe = job.work.subject().map(|subject| format!("{}:{subject}", job.work.kind()));
-        let dedupe = match job.work {
-            // There is one of each, whatever asks for it.
-            Work::Sweep | Work::Publish => Some(job.work.kind().to_owned()),
-            _ => dedupe,
-        };
+        // Of the work that is about no one thing, only letters are many.
+        let alone = (job.work != Work::Letter).then(|| job.work.kind().to_owned());
+        let dedupe = dedupe.or(alone);
         let row = entity::job::ActiveModel {
             id: Set(id),
             kind: Set(job.work.kind().to_owned()),
@@ -110,6 +108,33 @@ impl Tx {
             query = query.filter(Column::SubjectId.eq(subject));
         }
         Ok(query.one(&self.txn).await?.is_some())
+    }
+
+    /// The work about one thing that was given up, each with its last error.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn stuck_work(&self, subject: Uuid) -> Result<Vec<String>, StoreError> {
+        let query = Entity::find().filter(Column::SubjectId.eq(subject)).filter(Column::State.eq("DEAD"));
+        let say = |row: Model| format!("{}: {}", row.kind, row.last_error.unwrap_or_default());
+        Ok(query.all(&self.txn).await?.into_iter().map(say).collect())
+    }
+
+    /// Has the work about one thing that was given up tried again.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn retry_work(&mut self, subject: Uuid) -> Result<(), StoreError> {
+        Entity::update_many()
+            .col_expr(Column::State, Expr::value("PENDING"))
+            .col_expr(Column::Tries, Expr::value(0_i64))
+            .col_expr(Column::RunAt, Expr::value(self.now_ms()))
+            .filter(Column::SubjectId.eq(subject))
+            .filter(Column::State.eq("DEAD"))
+            .exec(&self.txn)
+            .await?;
+        self.woke = true;
+        Ok(())
     }
 
     /// Takes back all work about one thing.

@@ -3,10 +3,11 @@
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _};
 
-use super::issue::{self, Issue};
+use super::issue;
 use super::people::{self, Account};
 use super::{Reader, StoreError, entity, registration, scan};
 use crate::domain::id::CompanyId;
+use crate::domain::issue::Issue;
 use crate::domain::registration::Registration;
 use crate::domain::requester::Scope;
 use crate::domain::scan::{Scan, Subject};

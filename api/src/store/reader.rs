@@ -7,7 +7,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::attempt::{self, AttemptWork};
-use super::issue::{self, Issue, IssueState};
+use super::issue;
 use super::page::{Page, Slice};
 use super::people::{self, Account, Company};
 use super::registration::{self, ProviderRecord};
@@ -19,6 +19,7 @@ use crate::domain::attempt::Attempt;
 use crate::domain::connection::{Connection, ConnectionState, Part};
 use crate::domain::direction::{Evidence, Way};
 use crate::domain::id::{CompanyId, ConnectionId, IssueId, RegistrationId, ScanId, UserId};
+use crate::domain::issue::Issue;
 use crate::domain::registration::{Registration, RegistrationState};
 use crate::domain::requester::{Scope, Viewer};
 use crate::domain::scan::{Scan, Subject};
@@ -56,15 +57,6 @@ pub struct ConnectionFilter {
     pub part: Option<Part>,
     /// Whose URL or peer's name holds this text.
     pub search: Option<String>,
-}
-
-/// Which issues.
-#[derive(Clone, Debug, Default)]
-pub struct IssueFilter {
-    /// In this state.
-    pub state: Option<IssueState>,
-    /// About this.
-    pub subject: Option<Subject>,
 }
 
 impl Store {
@@ -367,22 +359,5 @@ impl Reader {
         let query = Entity::find().filter(Column::Id.is_in(ids.iter().map(|id| id.0)));
         let Some(query) = self.scoped(query, Column::CompanyId) else { return Ok(Vec::new()) };
         query.all(&self.conn).await?.into_iter().map(issue::from_row).collect()
-    }
-
-    /// A page of issues, the newest first.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn issues(&self, filter: &IssueFilter, page: Page) -> Result<Slice<Issue>, StoreError> {
-        use entity::issue::{Column, Entity};
-        let mut query = Entity::find();
-        if let Some(state) = filter.state {
-            query = query.filter(Column::State.eq(state.as_str()));
-        }
-        if let Some(subject) = filter.subject {
-            query = query.filter(Column::SubjectId.eq(subject.id()));
-        }
-        let Some(query) = self.scoped(query, Column::CompanyId) else { return Ok(page.slice(Vec::new())) };
-        self.page(query, Column::Id, page, issue::from_row).await
     }
 }

@@ -8,9 +8,9 @@ use super::change::{ChangeKind, SubjectKind};
 use super::tx::Tx;
 use super::{StoreError, at, entity, inconsistent, json as stored, ms};
 use crate::domain::Timestamp;
-use crate::domain::check::{Answer, CheckCode, Finding, Suite};
+use crate::domain::check::{Answer, CheckCode, Finding};
 use crate::domain::id::{CompanyId, ScanId, UserId};
-use crate::domain::scan::{Scan, ScanState, Subject};
+use crate::domain::scan::{Scan, ScanState, Subject, parse_suites};
 use entity::{scan, scan_result};
 
 /// What a check answered in a scan.
@@ -32,7 +32,7 @@ pub(super) fn from_row(row: scan::Model) -> Result<Scan, StoreError> {
     let wrong = |column| inconsistent("scan", row.id, column);
     Ok(Scan {
         id: ScanId(row.id),
-        suite: Suite::parse(&row.suite).ok_or_else(|| wrong("suite"))?,
+        suites: parse_suites(&row.suite).ok_or_else(|| wrong("suite"))?,
         only: row
             .only_check
             .as_deref()
@@ -92,12 +92,33 @@ impl Tx {
         scan::Entity::find_by_id(id.0).one(&self.txn).await?.map(from_row).transpose()
     }
 
-    /// Adds a scan. Earlier ones about the same thing that have not ended are cancelled.
+    /// A scan that asks the same about the same thing and has not begun.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn queued_scan(&self, like: &Scan) -> Result<Option<Scan>, StoreError> {
+        let only = match like.only {
+            Some(only) => scan::Column::OnlyCheck.eq(only.as_str()),
+            None => scan::Column::OnlyCheck.is_null(),
+        };
+        scan::Entity::find()
+            .filter(scan::Column::SubjectId.eq(like.subject.id()))
+            .filter(scan::Column::Suite.eq(like.suites_text()))
+            .filter(scan::Column::State.eq(ScanState::Queued.as_str()))
+            .filter(only)
+            .one(&self.txn)
+            .await?
+            .map(from_row)
+            .transpose()
+    }
+
+    /// Adds a scan. Earlier ones that ask the same about the same thing and have not ended are cancelled.
     ///
     /// # Errors
     /// When the database refuses.
     pub async fn insert_scan(&mut self, scan: &Scan, company: Option<CompanyId>) -> Result<(), StoreError> {
-        // A whole suite overtakes everything under way; one check only itself, or what others wait for would never end.
+        // A whole run that decides overtakes everything under way; one check only itself, or what others wait for
+        // would never end.
         let mut overtaken = scan::Entity::update_many()
             .col_expr(scan::Column::State, Expr::value(ScanState::Cancelled.as_str()))
             .col_expr(scan::Column::FinishedAt, Expr::value(self.now_ms()))
@@ -105,18 +126,22 @@ impl Tx {
             .filter(scan::Column::State.is_in([ScanState::Queued.as_str(), ScanState::Running.as_str()]));
         if let Some(only) = scan.only {
             overtaken = overtaken.filter(scan::Column::OnlyCheck.eq(only.as_str()));
+        } else if !scan.decides() {
+            overtaken = overtaken
+                .filter(scan::Column::Suite.eq(scan.suites_text()))
+                .filter(scan::Column::OnlyCheck.is_null());
         }
         overtaken.exec(&self.txn).await?;
         let row = scan::ActiveModel {
             id: Set(scan.id.0),
-            suite: Set(scan.suite.as_str().to_owned()),
+            suite: Set(scan.suites_text()),
             only_check: Set(scan.only.map(|code| code.as_str().to_owned())),
             subject_kind: Set(scan.subject.kind().to_owned()),
             subject_id: Set(scan.subject.id()),
             requested_by: Set(scan.requested_by.map(|id| id.0)),
             requested_by_admin: Set(scan.requested_by_admin),
             requested_at: Set(ms(scan.requested_at)),
-            started_at: Set(None),
+            started_at: Set(scan.started_at.map(ms)),
             finished_at: Set(None),
             state: Set(scan.state.as_str().to_owned()),
         };
@@ -189,16 +214,29 @@ impl Tx {
         Ok(())
     }
 
-    /// Whether a scan skipped no check.
+    /// Whether a scan came to its end and skipped no check.
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn asked_everything(&self, scan: ScanId) -> Result<bool, StoreError> {
+    pub async fn asked_everything(&self, id: ScanId) -> Result<bool, StoreError> {
+        let ended = matches!(
+            self.scan(id).await?.map(|scan| scan.state),
+            Some(ScanState::Passed | ScanState::Failed)
+        );
         let skipped = scan_result::Entity::find()
-            .filter(scan_result::Column::ScanId.eq(scan.0))
+            .filter(scan_result::Column::ScanId.eq(id.0))
             .filter(scan_result::Column::Answer.eq("SKIPPED"))
             .count(&self.txn);
-        Ok(skipped.await? == 0)
+        Ok(ended && skipped.await? == 0)
+    }
+
+    /// What the checks of a scan answered so far.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn scan_results(&self, id: ScanId) -> Result<Vec<ScanResult>, StoreError> {
+        let query = scan_result::Entity::find().filter(scan_result::Column::ScanId.eq(id.0));
+        query.all(&self.txn).await?.into_iter().map(result_from).collect()
     }
 
     fn scan_changed(

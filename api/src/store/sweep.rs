@@ -1,6 +1,7 @@
 //! Forgetting what is past its time.
 
 use chrono::TimeDelta;
+use sea_orm::sea_query::ExprTrait as _;
 use sea_orm::{ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _, Statement};
 
 use super::tx::Tx;
@@ -13,6 +14,9 @@ const IDEMPOTENCY_KEPT: TimeDelta = TimeDelta::days(7);
 const TRAFFIC_KEPT: TimeDelta = TimeDelta::days(7);
 /// How long changes are kept for subscriptions to resume from.
 const CHANGES_KEPT: TimeDelta = TimeDelta::days(7);
+
+/// How long scans are kept that decided nothing, and what their checks answered.
+const SCANS_KEPT: TimeDelta = TimeDelta::days(90);
 
 impl Tx {
     /// Forgets expired sessions, codes, tokens, replay records, message answers, idempotency keys, changes, history and
@@ -46,6 +50,13 @@ impl Tx {
             .await?;
         entity::idempotency::Entity::delete_many()
             .filter(entity::idempotency::Column::CreatedAt.lt(keys))
+            .exec(txn)
+            .await?;
+        // A scan that decided is named by what it decided about.
+        let decides = entity::scan::Column::Suite.like("PRE_%");
+        entity::scan::Entity::delete_many()
+            .filter(entity::scan::Column::FinishedAt.lt(ms(self.now() - SCANS_KEPT)))
+            .filter(decides.not())
             .exec(txn)
             .await?;
         entity::change::Entity::delete_many()

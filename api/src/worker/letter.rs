@@ -5,7 +5,7 @@ use crate::actions::letters::LetterBody;
 use crate::domain::Timestamp;
 use crate::domain::person::{EmailAddress, PersonName};
 use crate::mail::{
-    Letter, Line, Link, OnboardingComplete, Recipient, RegistrationFailed, RegistrationLink, SignInCode,
+    IssueNews, Letter, Line, Link, OnboardingComplete, Recipient, RegistrationLink, SignInCode,
 };
 
 use super::{Trouble, Worker};
@@ -52,27 +52,17 @@ fn compose(body: LetterBody, now: Timestamp) -> Result<Letter, Trouble> {
             }
             .letter(to(&to_name, &to_address)?, now)?
         }
-        LetterBody::RegistrationFailed {
-            to_name,
-            to_address,
-            instance_name,
-            registration_number,
-            company_name,
-            consumer_origin,
-            issues,
-            registration_url,
-        } => RegistrationFailed {
-            instance_name: Line::from(instance_name.as_str()),
-            registration_number: Line::from(registration_number.as_str()),
-            company_name: Line::from(company_name.as_str()),
-            consumer_origin: Line::from(consumer_origin.as_str()),
-            issues: issues
-                .iter()
-                .map(|(what, how)| (Line::from(what.as_str()), Line::from(how.as_str())))
-                .collect(),
-            registration_url: url(registration_url)?,
+        LetterBody::Issues { to_name, to_address, instance_name, about, intro, issues, url: all } => {
+            let line = |text: &str| Line::from(text);
+            IssueNews {
+                instance_name: line(&instance_name),
+                about: line(&about),
+                intro: line(&intro),
+                issues: issues.iter().map(|(what, how)| (line(what), line(how))).collect(),
+                url: url(all)?,
+            }
+            .letter(to(&to_name, &to_address)?, now)?
         }
-        .letter(to(&to_name, &to_address)?, now)?,
         LetterBody::OnboardingComplete {
             to_name,
             to_address,

@@ -1,5 +1,6 @@
 //! Carries committed work out, at least once, under a lease. The only one to move the hands.
 
+mod examine;
 mod letter;
 mod onboarding;
 mod prober;
@@ -14,6 +15,7 @@ use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
 use crate::actions::{Actions, Call, Failure};
+use crate::domain::check::Suite;
 use crate::domain::effect::Work;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::mail::{Mailer, Retry};
@@ -190,7 +192,7 @@ impl Worker {
     async fn work(&self, job: &Job) -> Result<(), Trouble> {
         let call = Call::system(job.trace);
         match job.work {
-            Work::Scan(id) => self.scan(&call, id).await,
+            Work::Scan(id) => self.scan(&call, id, job.tries).await,
             Work::Letter => self.letter(job).await,
             Work::ProveClaim(id) => self.prove_claim(&call, id).await,
             Work::Phase(id) => self.phase(&call, id).await,
@@ -198,6 +200,11 @@ impl Worker {
             Work::Abandon(id) => self.abandon(&call, id, job).await,
             Work::SyncSettings(id) => self.sync_settings(&call, id).await,
             Work::Publish => Ok(self.actions.publish(&call).await?),
+            Work::RenewCredentials(id) => self.renew_credentials(&call, id).await,
+            Work::RefreshPeer(id) => self.refresh_peer(&call, id).await,
+            Work::ConnectionHealth(id) => self.scheduled(&call, Suite::ConnectionHealth, Some(id)).await,
+            Work::KeyServiceHealth => self.scheduled(&call, Suite::KeyService, None).await,
+            Work::IssueDigest => Ok(self.actions.send_digests(&call).await?),
             Work::ExpireRegistration(id) => Ok(self.actions.expire_registration(&call, id).await?),
             Work::ExpireAttempt(id) => Ok(self.actions.expire_attempt(&call, id).await?),
             Work::Sweep => Ok(self.actions.sweep(&call).await?),

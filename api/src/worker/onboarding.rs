@@ -260,7 +260,7 @@ impl Worker {
     }
 
     /// Says something over the sealed channel and opens the answer. Answers how long it took, in milliseconds.
-    async fn say(
+    pub(super) async fn say(
         &self,
         call: &Call,
         id: ConnectionId,

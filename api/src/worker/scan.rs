@@ -1,188 +1,131 @@
-//! Scans: measure, judge, record.
+//! Scans: their checks are asked all at once, each within its limit; answers are recorded as they come.
 
-use chrono::TimeDelta;
+use std::time::Duration;
 
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
+
+use super::examine::Examination;
 use super::{Trouble, Worker};
-use crate::actions::{Call, PROTOCOL_VERSIONS, ScanPlan};
-use crate::domain::check::{Answer, CheckCode};
-use crate::domain::id::ScanId;
-use crate::domain::scan::{Facts, IdentityFacts, Measured, PeerFacts, Subject, Unmeasured, judge};
-use crate::peer::{PeerError, wire};
+use crate::actions::{Answers, Call, Examine, ScanPlan};
+use crate::domain::check::{Answer, CheckCode, Suite};
+use crate::domain::id::{ConnectionId, ScanId};
+use crate::domain::scan::Subject;
 
-/// How often a rehearsed claim is asked about before the provider's proof counts as overdue.
-const REHEARSAL_LOOKS: usize = 100;
+/// How long a whole scan may take; shorter than the worker's limit for a piece of work.
+const SCAN_LIMIT: Duration = Duration::from_secs(40);
+/// How often a scan is begun before what it did not answer counts as broken.
+const TRIES: i64 = 4;
+/// The most answers that are recorded together.
+const TOGETHER: usize = 64;
+/// How long a check waits for a remedy that is under way: so often, and each time so long.
+const MENDING: (usize, Duration) = (50, Duration::from_millis(100));
 
 impl Worker {
-    pub(super) async fn scan(&self, call: &Call, id: ScanId) -> Result<(), Trouble> {
-        let Some(plan) = self.actions.begin_scan(call, id).await? else { return Ok(()) };
-        let checks = plan.scan.checks();
-        let (remote, local): (Vec<CheckCode>, Vec<CheckCode>) =
-            checks.into_iter().partition(|code| is_remote(*code));
-        let mut answers = Vec::new();
-        // Our own facts answer at once; what needs the other instance follows, each when it is measured.
-        let unmeasured = unmeasured(&Unmeasured::Broken { why: "not measured yet".to_owned() });
-        for (code, peer) in local.iter().map(|code| (*code, &unmeasured)) {
-            answers.push((code, self.judge(&plan, code, peer)));
-        }
-        if !self.actions.record_answers(call, &plan.scan, &answers).await? {
-            return Ok(());
-        }
-        if !remote.is_empty() {
-            let peer = self.measure(call, &plan, &remote).await?;
-            let judged: Vec<_> = remote.iter().map(|code| (*code, self.judge(&plan, *code, &peer))).collect();
-            if !self.actions.record_answers(call, &plan.scan, &judged).await? {
-                return Ok(());
+    pub(super) async fn scan(&self, call: &Call, id: ScanId, tries: i64) -> Result<(), Trouble> {
+        match self.try_scan(call, id).await {
+            // What waits for the scan must not wait for ever.
+            Err(trouble) if !trouble.is_passing() || tries >= TRIES => {
+                tracing::error!(%trouble, "a scan could not be carried out");
+                let why = "the scan could not be carried out; this instance's log says why";
+                Ok(self.actions.break_scan(call, id, why).await?)
             }
-            answers.extend(judged);
+            outcome => outcome,
         }
-        Ok(self.actions.end_scan(call, &plan.scan, &answers).await?)
     }
 
-    fn judge(&self, plan: &ScanPlan, code: CheckCode, peer: &PeerFacts) -> Answer {
-        let facts = Facts { local: &plan.local, peer, now: self.actions.now(), versions: PROTOCOL_VERSIONS };
-        judge(code, &facts)
+    async fn try_scan(&self, call: &Call, id: ScanId) -> Result<(), Trouble> {
+        self.await_mending(call, id).await?;
+        let Some(plan) = self.actions.begin_scan(call, id).await? else { return Ok(()) };
+        let examination = Examination::new(self, call, &plan);
+        let (sender, mut answered) = mpsc::unbounded_channel();
+        // Both go on at the same time: a check that waits for the database must not wait for the one that records.
+        let asking = async {
+            let mut coming = ask_all(&examination, &plan, Instant::now() + SCAN_LIMIT);
+            while let Some(answer) = coming.next().await {
+                if sender.send(answer).is_err() {
+                    break;
+                }
+            }
+            drop(sender);
+            std::future::pending::<()>().await;
+        };
+        let recording = async {
+            let (mut all, mut some) = (Vec::new(), Vec::new());
+            while answered.recv_many(&mut some, TOGETHER).await > 0 {
+                if !self.actions.record_answers(call, &plan.scan, &some).await? {
+                    return Ok(());
+                }
+                all.append(&mut some);
+            }
+            Ok::<_, Trouble>(self.actions.end_scan(call, &plan.scan, &all).await?)
+        };
+        tokio::select! {
+            ended = recording => ended,
+            () = asking => Ok(()),
+        }
     }
 
-    /// Measures what the checks need, the first thing first: where one step fails, what hangs on it is skipped.
-    async fn measure(
+    /// Runs a suite by its schedule.
+    pub(super) async fn scheduled(
         &self,
         call: &Call,
-        plan: &ScanPlan,
-        checks: &[CheckCode],
-    ) -> Result<PeerFacts, Trouble> {
-        let (url_safe, dns) = self.probe.addresses(&plan.target).await;
-        let mut facts = unmeasured(&Unmeasured::Blocked { by: CheckCode::PeerDns });
-        facts.url_safe = url_safe;
-        facts.dns = dns;
-        if facts.url_safe.is_err() {
-            return Ok(PeerFacts {
-                url_safe: facts.url_safe,
-                ..unmeasured(&Unmeasured::Blocked { by: CheckCode::PeerUrlSafe })
-            });
-        }
-        if facts.dns.is_err() {
-            return Ok(facts);
-        }
-        facts.tls = self.probe.certificate(&plan.target).await;
-        if facts.tls.is_err() {
-            for measure in [&mut facts.registration, &mut facts.call_back] {
-                *measure = Err(Unmeasured::Blocked { by: CheckCode::PeerTls });
-            }
-            facts.identity = Err(Unmeasured::Blocked { by: CheckCode::PeerTls });
-            return Ok(facts);
-        }
-        facts.identity = self.identity(call, plan).await;
-        let rehearse =
-            checks.iter().any(|code| matches!(code, CheckCode::RegistrationMatches | CheckCode::CallBack));
-        if rehearse {
-            let trusted =
-                facts.identity.as_ref().is_ok_and(|identity| identity.fingerprint_matches && !identity.is_us);
-            (facts.registration, facts.call_back) = if trusted {
-                self.rehearse(call, plan).await?
-            } else {
-                // The link's secret goes to nobody but the instance that the link names.
-                let blocked = || Err(Unmeasured::Blocked { by: CheckCode::PeerIsLinkspan });
-                (blocked(), blocked())
-            };
-        }
-        Ok(facts)
+        suite: Suite,
+        connection: Option<ConnectionId>,
+    ) -> Result<(), Trouble> {
+        let ours = Subject::Instance(self.actions.profile().instance);
+        let subject = connection.map_or(ours, Subject::Connection);
+        let Some(plan) = self.actions.scheduled_plan(call, suite, subject).await? else { return Ok(()) };
+        let answers = self.examine(call, &plan, SCAN_LIMIT).await;
+        Ok(self.actions.scheduled_answers(call, &plan, &answers).await?)
     }
 
-    async fn identity(&self, call: &Call, plan: &ScanPlan) -> Measured<IdentityFacts> {
-        let before = self.actions.now();
-        let answer = match self.peer.identity(&plan.target, call.trace).await {
-            Ok(answer) => answer,
-            Err(error) => return Err(Unmeasured::Failed { reason: error.refusal().message }),
-        };
-        let half = TimeDelta::from_std(answer.took / 2).unwrap_or_default();
-        let verified = self.actions.verify_identity(&answer.body, plan.target.as_str());
-        let verified = verified.map_err(|refusal| Unmeasured::Failed {
-            reason: format!("{} ({})", refusal.message, refusal.reason.unwrap_or_default()),
-        })?;
-        let theirs = crate::domain::Timestamp::from_timestamp_millis(verified.identity.signed_at)
-            .ok_or_else(|| Unmeasured::Failed { reason: "its clock shows no date".to_owned() })?;
-        Ok(IdentityFacts {
-            is_us: verified.identity.instance_id == self.actions.profile().instance.0,
-            versions: verified.identity.versions,
-            software: verified.identity.software,
-            clock_offset: theirs - (before + half),
-            fingerprint_matches: plan.pin.is_none_or(|pin| pin == verified.fingerprint),
+    async fn await_mending(&self, call: &Call, id: ScanId) -> Result<(), Trouble> {
+        let (times, pause) = MENDING;
+        for _ in 0..times {
+            if !self.actions.is_being_mended(call, id).await? {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+        }
+        Ok(())
+    }
+
+    /// Renews the service accounts of both sides.
+    pub(super) async fn renew_credentials(&self, call: &Call, id: ConnectionId) -> Result<(), Trouble> {
+        let offer = self.actions.offer_credentials(call, id).await?;
+        let (answer, _) = self.say(call, id, "credentials.create", &offer).await?;
+        Ok(self.actions.take_credentials(call, id, &answer).await?)
+    }
+
+    /// Asks the other side of a connection again who it is.
+    pub(super) async fn refresh_peer(&self, call: &Call, id: ConnectionId) -> Result<(), Trouble> {
+        let Some(origin) = self.actions.peer_origin(call, id).await? else { return Ok(()) };
+        let identity = self.peer.identity(&origin, call.trace).await?;
+        let verified = self.actions.verify_identity(&identity.body, origin.as_str())?;
+        Ok(self.actions.learn_peer(call, id, &verified).await?)
+    }
+}
+
+impl Examine for Worker {
+    fn examine<'a>(&'a self, call: &'a Call, plan: &'a ScanPlan, limit: Duration) -> Answers<'a> {
+        Box::pin(async move {
+            let examination = Examination::new(self, call, plan);
+            ask_all(&examination, plan, Instant::now() + limit).collect().await
         })
     }
-
-    /// Makes the claim that onboarding will make, but only to hear what would happen: whether the provider accepts
-    /// the link from here, and reaches us at our base URL.
-    async fn rehearse(&self, call: &Call, plan: &ScanPlan) -> Result<(Measured<()>, Measured<()>), Trouble> {
-        let Subject::Connection(id) = plan.scan.subject else {
-            let broken =
-                || Err(Unmeasured::Broken { why: "only a consumer has a link to rehearse".to_owned() });
-            return Ok((broken(), broken()));
-        };
-        let claim = self.actions.make_claim(call, id, true).await?;
-        for _ in 0..REHEARSAL_LOOKS {
-            match self
-                .peer
-                .post::<wire::ClaimAnswer>(&plan.target, wire::CLAIM, None, &claim, call.trace)
-                .await
-            {
-                Ok(answer) => match answer.body {
-                    wire::ClaimAnswer::Accepted { .. } => return Ok((Ok(()), Ok(()))),
-                    wire::ClaimAnswer::NotProven { reason } => {
-                        let reason = format!("the provider could not reach this instance ({reason})");
-                        return Ok((Ok(()), Err(Unmeasured::Failed { reason })));
-                    }
-                    wire::ClaimAnswer::Proving { retry_after_ms } => {
-                        let pause = std::time::Duration::from_millis(retry_after_ms.clamp(20, 1_000));
-                        tokio::time::sleep(pause).await;
-                    }
-                },
-                // "Not now" says nothing of the link: that is no answer.
-                Err(error @ PeerError::Refused(_)) if error.is_passing() => {
-                    let why = error.refusal().message;
-                    let blocked = Err(Unmeasured::Blocked { by: CheckCode::RegistrationMatches });
-                    return Ok((Err(Unmeasured::Broken { why }), blocked));
-                }
-                Err(PeerError::Refused(refused)) => {
-                    let reason = format!("{} ({})", refused.message, refused.reason.unwrap_or(refused.code));
-                    let blocked = Err(Unmeasured::Blocked { by: CheckCode::RegistrationMatches });
-                    return Ok((Err(Unmeasured::Failed { reason }), blocked));
-                }
-                Err(error) => {
-                    let why = error.refusal().message;
-                    let blocked = Err(Unmeasured::Blocked { by: CheckCode::RegistrationMatches });
-                    return Ok((Err(Unmeasured::Broken { why }), blocked));
-                }
-            }
-        }
-        let reason = "the provider did not reach this instance in time".to_owned();
-        Ok((Ok(()), Err(Unmeasured::Failed { reason })))
-    }
 }
 
-/// Whether a check needs the other instance.
-fn is_remote(code: CheckCode) -> bool {
-    use CheckCode as C;
-    matches!(
-        code,
-        C::PeerUrlSafe
-            | C::PeerDns
-            | C::PeerTls
-            | C::PeerIsLinkspan
-            | C::PeerVersion
-            | C::PeerIsNotUs
-            | C::ClockSkew
-            | C::RegistrationMatches
-            | C::CallBack
-    )
-}
-
-fn unmeasured(why: &Unmeasured) -> PeerFacts {
-    PeerFacts {
-        url_safe: Err(why.clone()),
-        dns: Err(why.clone()),
-        tls: Err(why.clone()),
-        identity: Err(why.clone()),
-        registration: Err(why.clone()),
-        call_back: Err(why.clone()),
-    }
+/// Asks every check of a plan at once. One that is not answered by the deadline is an error.
+fn ask_all<'a>(
+    examination: &'a Examination<'a>,
+    plan: &'a ScanPlan,
+    deadline: Instant,
+) -> FuturesUnordered<impl Future<Output = (CheckCode, Answer)> + 'a> {
+    let ask = move |code: CheckCode| async move {
+        let late = |_| Answer::Error("the scan was over before the check had answered".to_owned());
+        (code, timeout_at(deadline, examination.answer(code)).await.unwrap_or_else(late))
+    };
+    plan.scan.checks().into_iter().map(ask).collect()
 }

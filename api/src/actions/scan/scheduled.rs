@@ -1,0 +1,243 @@
+//! Suites that run by themselves. A look that finds nothing new leaves nothing behind: a scan is stored only when it
+//! changes what is known.
+
+use chrono::TimeDelta;
+use serde_json::json;
+
+use crate::actions::scan::{ScanPlan, stands};
+use crate::actions::{Actions, Call, Done};
+use crate::domain::check::{Answer, CheckCode, Suite};
+use crate::domain::connection::{Connection, State};
+use crate::domain::effect::Work;
+use crate::domain::id::{ConnectionId, ScanId};
+use crate::domain::refusal::Refusal;
+use crate::domain::scan::{Scan, ScanState, Subject, blocking};
+use crate::domain::schedule::Schedule;
+use crate::store::{NewJob, Tx};
+
+/// How long after onboarding its suite runs: the other side has come to rest by then.
+const SETTLED: TimeDelta = TimeDelta::seconds(1);
+/// How long before its end a service account is renewed.
+const RENEW_BEFORE: TimeDelta = TimeDelta::days(30);
+/// What is looked at again when no schedule says so: whether there is one now.
+const LOOK_AGAIN: TimeDelta = TimeDelta::minutes(5);
+
+impl Actions {
+    /// Changes how often a suite runs by itself, or whether it does. The next run is the first to follow it.
+    ///
+    /// # Errors
+    /// `NOT_AN_ADMINISTRATOR`; `NOT_FOUND` for a suite that has no schedule; `INVALID_INPUT`; `CONFLICT`.
+    pub async fn update_check_schedule(
+        &self,
+        call: &Call,
+        suite: Suite,
+        interval: Option<TimeDelta>,
+        enabled: Option<bool>,
+        expected: Option<i64>,
+    ) -> Done<Schedule> {
+        let user = call.requester.administrator()?.user();
+        let mut tx = self.begin("schedule.update", call).await?;
+        let schedule = tx.schedule(suite).await?.ok_or_else(|| Refusal::not_found("schedule"))?;
+        if expected.is_some_and(|expected| expected != schedule.revision) {
+            return Err(Refusal::conflict("schedule").into());
+        }
+        let mut schedule = schedule.change(interval, enabled)?;
+        schedule.updated_by = Some(user);
+        let schedule = tx.save_schedule(schedule).await?;
+        let details = json!({ "seconds": schedule.interval.num_seconds(), "enabled": schedule.enabled });
+        tx.audit("schedule.update", "SCHEDULE", suite.as_str(), "OK", details);
+        if suite == Suite::KeyService {
+            let run_at = tx.now() + schedule.interval;
+            tx.enqueue(NewJob { work: Work::KeyServiceHealth, run_at, sealed: None }).await?;
+        }
+        tx.commit().await?;
+        Ok(schedule)
+    }
+
+    /// Schedules what runs for the whole instance, once per database.
+    pub(crate) async fn schedule_checks(&self, call: &Call) -> Done<()> {
+        let mut tx = self.begin("schedule.begin", call).await?;
+        let day = TimeDelta::days(1);
+        let every = match tx.schedule(Suite::KeyService).await? {
+            Some(schedule) => schedule.interval,
+            None => LOOK_AGAIN,
+        };
+        let mut changed = false;
+        for (work, pause) in [(Work::KeyServiceHealth, every), (Work::IssueDigest, day)] {
+            if !tx.has_work(&work).await? {
+                let run_at = tx.now() + pause;
+                tx.enqueue(NewJob { work, run_at, sealed: None }).await?;
+                changed = true;
+            }
+        }
+        if changed {
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// A connection stands from now on: its suites run by themselves.
+    pub(in crate::actions) async fn look_after(&self, tx: &mut Tx, connection: &Connection) -> Done<()> {
+        let scan = Scan {
+            id: ScanId(tx.uuid()?),
+            suites: vec![Suite::PostOnboarding],
+            only: None,
+            subject: Subject::Connection(connection.id),
+            requested_by: None,
+            requested_by_admin: false,
+            requested_at: tx.now(),
+            started_at: None,
+            finished_at: None,
+            state: ScanState::Queued,
+        };
+        tx.insert_scan(&scan, connection.company).await?;
+        let run_at = tx.now() + SETTLED;
+        tx.enqueue(NewJob { work: Work::Scan(scan.id), run_at, sealed: None }).await?;
+        let every = self.interval(tx, Suite::ConnectionHealth).await?;
+        let run_at = tx.now() + every.unwrap_or(LOOK_AGAIN);
+        tx.enqueue(NewJob { work: Work::ConnectionHealth(connection.id), run_at, sealed: None }).await?;
+        Ok(())
+    }
+
+    async fn interval(&self, tx: &Tx, suite: Suite) -> Done<Option<TimeDelta>> {
+        let schedule = tx.schedule(suite).await?.filter(|schedule| schedule.enabled);
+        Ok(schedule.map(|schedule| schedule.interval))
+    }
+
+    /// What a run by schedule asks; none when there is nothing to ask. The next run is written first, so that a run
+    /// that breaks does not end the schedule.
+    pub(crate) async fn scheduled_plan(
+        &self,
+        call: &Call,
+        suite: Suite,
+        subject: Subject,
+    ) -> Done<Option<ScanPlan>> {
+        let mut tx = self.begin("schedule.plan", call).await?;
+        let work = match subject {
+            Subject::Connection(id) => {
+                let connection = tx.connection(id).await?;
+                // Taken down: nobody looks at it any more. Standing again, it is looked after anew.
+                let Some(connection) = connection.filter(stands) else { return Ok(None) };
+                self.renew_in_time(&mut tx, &connection).await?;
+                Work::ConnectionHealth(id)
+            }
+            _ => Work::KeyServiceHealth,
+        };
+        let interval = self.interval(&tx, suite).await?;
+        let spread = i64::from(u16::from_le_bytes(self.world.bytes()?));
+        let pause = interval.unwrap_or(LOOK_AGAIN);
+        // Many connections that came to stand together do not stay in step.
+        let spread = TimeDelta::milliseconds(spread * pause.num_milliseconds() / 10 / 65_536);
+        let run_at = tx.now() + pause - spread;
+        tx.enqueue(NewJob { work, run_at, sealed: None }).await?;
+        let scan = Scan {
+            id: ScanId(tx.uuid()?),
+            suites: vec![suite],
+            only: None,
+            subject,
+            requested_by: None,
+            requested_by_admin: false,
+            requested_at: tx.now(),
+            started_at: Some(tx.now()),
+            finished_at: None,
+            state: ScanState::Running,
+        };
+        let plan = match interval {
+            Some(_) => self.plan(&tx, scan).await?,
+            None => None,
+        };
+        tx.commit().await?;
+        Ok(plan)
+    }
+
+    async fn renew_in_time(&self, tx: &mut Tx, connection: &Connection) -> Done<()> {
+        let account = tx.service_account(connection.id).await?;
+        let ends_soon = account.is_none_or(|account| account.expires_at - tx.now() < RENEW_BEFORE);
+        if ends_soon && matches!(connection.state, State::Onboarded { .. }) {
+            let work = Work::RenewCredentials(connection.id);
+            tx.enqueue(NewJob { work, run_at: tx.now(), sealed: None }).await?;
+        }
+        Ok(())
+    }
+
+    /// What a run by schedule answered. It is stored as a scan when something is to be raised or resolved; what was
+    /// known already is only counted.
+    pub(crate) async fn scheduled_answers(
+        &self,
+        call: &Call,
+        plan: &ScanPlan,
+        answers: &[(CheckCode, Answer)],
+    ) -> Done<()> {
+        let mut tx = self.begin("schedule.answers", call).await?;
+        let scan = &plan.scan;
+        let open = tx.open_issues(scan.subject).await?;
+        let known = |code: CheckCode| open.iter().find(|issue| issue.code == code);
+        let is_new = |(code, answer): &&(CheckCode, Answer)| match answer {
+            Answer::Pass => known(*code).is_some(),
+            Answer::Skipped(_) => false,
+            Answer::Finding(finding) => known(*code).is_none_or(|issue| issue.message != finding.message),
+            Answer::Error(why) => known(*code).is_none_or(|issue| issue.evidence != *why),
+        };
+        if answers.iter().filter(is_new).count() == 0 {
+            let again: Vec<_> =
+                answers.iter().map(|(code, _)| *code).filter(|c| known(*c).is_some()).collect();
+            if !again.is_empty() {
+                tx.count_issues(scan.subject, &again).await?;
+                tx.commit().await?;
+            }
+            return Ok(());
+        }
+        let company = self.company_of(&tx, scan.subject).await?;
+        tx.insert_scan(scan, company).await?;
+        self.keep_answers(&mut tx, scan, answers).await?;
+        let state = if blocking(answers).is_empty() { ScanState::Passed } else { ScanState::Failed };
+        let ended = Scan { state, finished_at: Some(tx.now()), ..scan.clone() };
+        tx.save_scan(&ended, company).await?;
+        let raised = tx.open_issues(scan.subject).await?;
+        let raised: Vec<_> =
+            raised.into_iter().filter(|issue| issue.scan == scan.id && issue.count == 1).collect();
+        self.tell_raised(&mut tx, scan.subject, &raised).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Has the credentials of a connection renewed, or its other side asked who it is; or has work tried again that was
+    /// given up.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`; `WRONG_STATE` unless onboarded.
+    pub async fn mend_connection(&self, call: &Call, id: ConnectionId, how: Mending) -> Done<Connection> {
+        call.requester.operator()?;
+        let mut tx = self.begin("connection.mend", call).await?;
+        let connection = self.connection(&tx, id).await?;
+        if !stands(&connection) {
+            let allowed = [crate::domain::connection::ConnectionState::Onboarded.label()];
+            return Err(Refusal::wrong_state("connection", connection.state.name().label(), &allowed).into());
+        }
+        let (work, operation) = match how {
+            Mending::RenewCredentials => (Some(Work::RenewCredentials(id)), "connection.renew_credentials"),
+            Mending::RefreshPeer => (Some(Work::RefreshPeer(id)), "connection.refresh_peer"),
+            Mending::RetryWork => (None, "connection.retry_work"),
+        };
+        match work {
+            Some(work) => {
+                tx.enqueue(NewJob { work, run_at: tx.now(), sealed: None }).await?;
+            }
+            None => tx.retry_work(id.0).await?,
+        }
+        tx.audit(operation, "CONNECTION", id, "OK", json!({}));
+        tx.commit().await?;
+        Ok(connection)
+    }
+}
+
+/// What can be done about a connection that stands, in the background.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mending {
+    /// The service accounts of both sides are renewed.
+    RenewCredentials,
+    /// The other side is asked again who it is.
+    RefreshPeer,
+    /// Work that was given up is tried again.
+    RetryWork,
+}

@@ -1,0 +1,109 @@
+//! How often suites run by themselves.
+
+use async_graphql::{Context, Object, Result, SimpleObject};
+use chrono::TimeDelta;
+
+use super::ask::{Ask, check, ours};
+use super::words::SuiteCode;
+use crate::domain::Timestamp;
+use crate::domain::refusal::Refusal;
+use crate::domain::schedule::{INTERVAL_MAX, Schedule};
+
+/// How often a suite runs by itself. A run that finds nothing new leaves no scan behind.
+#[derive(SimpleObject)]
+pub(super) struct CheckSchedule {
+    /// What runs.
+    suite: SuiteCode,
+    /// The suite in words.
+    suite_label: &'static str,
+    /// The time between two runs about the same thing, in whole seconds; each run is up to a tenth earlier, so that
+    /// many do not run in step.
+    interval_seconds: i64,
+    /// The least that `intervalSeconds` may be.
+    shortest_seconds: i64,
+    /// The most that `intervalSeconds` may be.
+    longest_seconds: i64,
+    /// Whether it runs at all.
+    enabled: bool,
+    /// When somebody changed it last; null for the default.
+    updated_at: Option<Timestamp>,
+    /// Grows by one with every change; give it as `expectedRevision` when you edit.
+    revision: i64,
+}
+
+impl From<Schedule> for CheckSchedule {
+    fn from(schedule: Schedule) -> Self {
+        Self {
+            suite: schedule.suite.into(),
+            suite_label: schedule.suite.label(),
+            interval_seconds: schedule.interval.num_seconds(),
+            shortest_seconds: Schedule::shortest(schedule.suite).num_seconds(),
+            longest_seconds: INTERVAL_MAX.num_seconds(),
+            enabled: schedule.enabled,
+            updated_at: schedule.updated_at,
+            revision: schedule.revision,
+        }
+    }
+}
+
+/// Queries of schedules.
+#[derive(Default)]
+pub(super) struct ScheduleQuery;
+
+#[Object]
+impl ScheduleQuery {
+    /// How often suites run by themselves; empty for those who may not see everything of this instance.
+    async fn check_schedules(&self, ctx: &Context<'_>) -> Result<Vec<CheckSchedule>> {
+        let schedules = Ask::new(ctx)?.reader().schedules().await.map_err(ours)?;
+        Ok(schedules.into_iter().map(Into::into).collect())
+    }
+}
+
+input! {
+    /// What to change of a schedule; what is left out stays.
+    UpdateCheckScheduleInput {
+        /// Of which suite.
+        suite: SuiteCode,
+        /// The time between two runs, in whole seconds.
+        interval_seconds: Option<i64>,
+        /// Whether it runs at all.
+        enabled: Option<bool>,
+        /// The revision you read; another one in the meantime is refused with `CONFLICT`.
+        expected_revision: Option<i64>,
+    }
+}
+
+payload! {
+    /// What became of a mutation of a schedule.
+    CheckSchedulePayload {
+        /// The schedule afterwards; null when it was refused.
+        check_schedule: CheckSchedule
+    }
+}
+
+/// Mutations of schedules.
+#[derive(Default)]
+pub(super) struct ScheduleMutation;
+
+#[Object]
+impl ScheduleMutation {
+    /// Changes how often a suite runs by itself, or whether it does. For administrators.
+    async fn update_check_schedule(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What to change.")] input: UpdateCheckScheduleInput,
+    ) -> Result<CheckSchedulePayload> {
+        let ask = Ask::new(ctx)?;
+        let done = async {
+            check(&input)?;
+            let far = || Refusal::invalid("intervalSeconds", "This is no number of seconds to wait.");
+            let interval = match input.interval_seconds {
+                Some(seconds) => Some(TimeDelta::try_seconds(seconds).ok_or_else(far)?),
+                None => None,
+            };
+            let (suite, expected) = (input.suite.into(), input.expected_revision);
+            ask.actions.update_check_schedule(ask.call, suite, interval, input.enabled, expected).await
+        };
+        Ok(CheckSchedulePayload::new(ask.settle(done.await)?, Into::into))
+    }
+}

@@ -1,0 +1,248 @@
+//! After onboarding: a connection that stands.
+
+use linkspan::domain::check::CheckCode;
+use linkspan::world::{Clock as _, SystemClock};
+use serde_json::{Value, json};
+
+use super::{Fixture, assert_found, assert_mended, checks_of, found, latest};
+use crate::harness::faults::Wire;
+use crate::harness::{Client, Database, Pair, START_MS};
+
+/// Two instances that are connected, seen from the consumer.
+struct Scene {
+    pair: Pair,
+    provider: Client,
+    consumer: Client,
+    connection: String,
+    theirs: String,
+    wire: std::sync::Arc<Wire>,
+    database: Database,
+}
+
+impl Scene {
+    /// At this time, because certificates are judged by the machine's clock as well.
+    async fn set(database: Database, at_ms: i64) -> Self {
+        let mut pair = Pair::prepare(database).await;
+        pair.clock.advance(at_ms - START_MS);
+        let wire = Wire::breaking(&pair.clock, None);
+        pair.consumer.wire = Some(wire.clone());
+        pair.consumer.config.outbound.connect_timeout_ms = 400;
+        for instance in [&mut pair.provider, &mut pair.consumer] {
+            // A clock that jumps is no silence of the other side.
+            instance.config.probe_interval_seconds = 3_600;
+        }
+        pair.run().await;
+        let (provider, consumer) = (pair.provider_admin().await, pair.consumer_admin().await);
+        let ready = pair.make_ready(&provider).await;
+        let registration = pair.register(&provider, &ready).await;
+        let connection = pair.open_link(&consumer, &pair.link_in_letter()).await;
+        pair.get_started(&consumer, &connection).await;
+        let done = pair.onboard(&consumer, &connection).await;
+        assert_eq!(done["state"], "ONBOARDED", "{done:#}");
+        let theirs = pair.registration(&provider, &registration).await["connection"]["id"].clone();
+        let theirs = theirs.as_str().unwrap().to_owned();
+        Self { pair, provider, consumer, connection, theirs, wire, database }
+    }
+
+    async fn run(&self, suite: &str) -> Value {
+        // Ids sort by time.
+        self.pair.clock.advance(10);
+        let input = json!({ "subjectId": self.connection, "suites": [suite] });
+        self.consumer.mutate("runScan", input, "scan { id state suites }").await;
+        self.pair.settle().await;
+        latest(&self.consumer, Some(&self.connection)).await
+    }
+
+    async fn break_it(&mut self, code: CheckCode) {
+        use CheckCode as C;
+        let (hour, day) = (3_600_000_i64, 86_400_000_i64);
+        let now = self.pair.clock.now_ms();
+        let consumer = &self.pair.consumer;
+        match code {
+            C::EchoOutbound => self.pair.provider.kill().await,
+            C::EchoInbound => {
+                self.wire.answer("/link/v1/message", 503, String::new());
+                self.pair.clock.advance(1_000);
+            }
+            C::KeysAgree => {
+                self.pair.provider.tamper("delete from key_version where module like 'links/%'").await;
+            }
+            C::SettingsAgree => {
+                let input = json!({
+                    "kind": "TASK_DEFINITION", "name": "incident", "description": "", "fieldSchema": r#"{"type":"object"}"#,
+                });
+                self.pair.consumer.kill().await;
+                self.provider.mutate("saveDefinition", input, "definition { name }").await;
+                self.pair.settle().await;
+                self.pair.consumer.start(None).await;
+            }
+            C::VersionsKnown => consumer.tamper("update connection set peer_version = null").await,
+            C::CredentialRenews => {
+                let sql = format!("update service_account set expires_at = {}", now + 5 * day);
+                consumer.tamper(&sql).await;
+            }
+            C::ServiceAccountLeastPrivilege => {
+                consumer.tamper("update service_account set scopes = scopes || ' keys.export'").await;
+            }
+            C::NoLeftovers => {
+                let bytes = if self.database == Database::Sqlite { "x'00'" } else { "'\\x00'::bytea" };
+                consumer.tamper(&format!("update connection set link_secret = {bytes}")).await;
+            }
+            C::DirectionsUp => {
+                let input = json!({ "connectionId": self.connection });
+                self.consumer.mutate("suspendConnection", input, "connection { state }").await;
+            }
+            C::ViewsAgree => {
+                // They have said so for longer than it takes to notice.
+                let long = now - 20_000_000;
+                let sql = format!(
+                    "update direction set peer_view = 'DOWN', peer_view_at = {now}, peer_view_since = {long}, own = 'UP',
+                     own_at = {long}, seen_at = {now} + 1000 where way = 'OUTBOUND'"
+                );
+                consumer.tamper(&sql).await;
+            }
+            C::KeyAge => {
+                let until = now + 400 * day;
+                for instance in [&self.pair.provider, consumer] {
+                    instance.tamper(&format!("update service_account set expires_at = {until}")).await;
+                }
+                self.pair.clock.advance(91 * day + hour);
+                self.pair.advance(1).await;
+                self.pair.advance(6).await;
+                self.consumer = self.pair.consumer_admin().await;
+            }
+            C::CertificateAge => {
+                let soon = now / 1_000 + 10 * 86_400;
+                let (certificate, key) = self.pair.issue_until("provider.localhost", soon);
+                self.pair.provider.kill().await;
+                self.pair.provider.config.server.tls_certificate_file = Some(certificate);
+                self.pair.provider.config.server.tls_key_file = Some(key);
+                self.pair.provider.start(None).await;
+            }
+            C::QueueMoving => {
+                let sql =
+                    "update job set state = 'DEAD', last_error = 'given up' where kind = 'CONNECTION_HEALTH'";
+                consumer.tamper(sql).await;
+            }
+            _ => panic!("{code} is not asked of a connection that stands"),
+        }
+    }
+
+    /// Mends it by hand, where the remedy is no call.
+    async fn mend_it(&mut self, code: CheckCode) {
+        use CheckCode as C;
+        match code {
+            C::EchoOutbound => self.pair.provider.start(None).await,
+            C::EchoInbound => self.wire.mend(),
+            C::ViewsAgree => {
+                self.pair
+                    .consumer
+                    .tamper("update direction set peer_view = 'UP', seen_at = seen_at + 1")
+                    .await;
+            }
+            C::CertificateAge => {
+                let (certificate, key) = self.pair.issue("provider.localhost");
+                self.pair.provider.kill().await;
+                self.pair.provider.config.server.tls_certificate_file = Some(certificate);
+                self.pair.provider.config.server.tls_key_file = Some(key);
+                self.pair.provider.start(None).await;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether only a new exchange of keys mends it.
+const fn needs_other_keys(code: CheckCode) -> bool {
+    matches!(code, CheckCode::KeysAgree | CheckCode::KeyAge)
+}
+
+async fn standing_connection_is_found_out(wanted: impl Fn(usize) -> bool) {
+    for database in Database::available() {
+        let wanted = checks_of(Fixture::Standing).enumerate().filter(|(n, _)| wanted(*n));
+        for (_, code) in wanted {
+            let start = if code == CheckCode::CertificateAge { SystemClock.now_ms() } else { START_MS };
+            let mut scene = Scene::set(database, start).await;
+            let suite = code.suites().find(|suite| !suite.decides()).unwrap().as_str();
+            let sound = scene.run(suite).await;
+            assert_eq!(sound["state"], "PASSED", "{code}: {sound:#}");
+            assert!(found(&sound).is_empty(), "{sound:#}");
+            scene.break_it(code).await;
+            let scan = scene.run(suite).await;
+            let finding = assert_found(&scene.consumer, &scan, code).await;
+            if needs_other_keys(code) {
+                assert_eq!(finding["remedy"]["kind"], "HUMAN");
+                continue;
+            }
+            if finding["remedy"]["kind"] != "CALL" {
+                scene.mend_it(code).await;
+            }
+            assert_mended(&scene.pair, &scene.consumer, code, &finding, json!([])).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_two_sides_do_not_share_is_found_by_the_one_check_that_asks_for_it() {
+    standing_connection_is_found_out(|n| n < 5).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_onboarding_left_is_found_by_the_one_check_that_asks_for_it() {
+    standing_connection_is_found_out(|n| (5..8).contains(&n)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_ails_a_connection_is_found_by_the_one_check_that_asks_for_it() {
+    standing_connection_is_found_out(|n| n >= 8).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_onboarding_its_suite_runs_by_itself_on_both_sides() {
+    for database in Database::available() {
+        let scene = Scene::set(database, START_MS).await;
+        for (client, connection) in [(&scene.provider, &scene.theirs), (&scene.consumer, &scene.connection)] {
+            let scan = latest(client, Some(connection)).await;
+            assert_eq!(scan["state"], "PASSED", "{scan:#}");
+            let answers: Vec<_> =
+                scan["results"].as_array().unwrap().iter().map(|it| it["answer"].clone()).collect();
+            assert_eq!(answers, vec![json!("PASS"); 8], "{scan:#}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_schedule_finds_is_an_issue_once_and_is_resolved_once_it_is_mended() {
+    for database in Database::available() {
+        let scene = Scene::set(database, START_MS).await;
+        let (consumer, pair) = (&scene.consumer, &scene.pair);
+        let edit = json!({ "suite": "CONNECTION_HEALTH", "intervalSeconds": 5 });
+        let refused = consumer.try_mutate("updateCheckSchedule", edit, "checkSchedule { revision }").await;
+        assert_eq!(refused["refusal"]["field"], "intervalSeconds", "{refused:#}");
+        let edit = json!({ "suite": "CONNECTION_HEALTH", "intervalSeconds": 60, "expectedRevision": 1 });
+        let fields = "checkSchedule { intervalSeconds revision }";
+        let edited = consumer.mutate("updateCheckSchedule", edit, fields).await;
+        assert_eq!(edited["checkSchedule"], json!({ "intervalSeconds": 60, "revision": 2 }));
+        let scans = pair.consumer.rows("scan").await;
+        pair.consumer.tamper("update job set run_at = 0 where kind = 'CONNECTION_HEALTH'").await;
+        pair.advance(1).await;
+        pair.advance(60).await;
+        assert_eq!(
+            pair.consumer.rows("scan").await,
+            scans,
+            "a look that finds nothing leaves nothing behind"
+        );
+        let lost = "insert into job (id, kind, subject_id, trace, state, run_at, tries, woken, fence, last_error, created_at)
+            select id, 'SYNC_SETTINGS', id, '1', 'DEAD', 0, 12, false, 0, 'given up', 0 from connection";
+        pair.consumer.tamper(lost).await;
+        for _ in 0..3 {
+            pair.advance(60).await;
+        }
+        assert_eq!(pair.consumer.rows("issue where state = 'OPEN'").await, 1);
+        assert!(pair.consumer.rows("issue where seen_count > 1").await == 1, "it is counted");
+        assert_eq!(pair.consumer.rows("scan").await, scans + 1, "only what is new is a scan");
+        pair.consumer.tamper("delete from job where state = 'DEAD'").await;
+        pair.advance(60).await;
+        assert_eq!(pair.consumer.rows("issue where state = 'OPEN'").await, 0, "a later look resolves it");
+    }
+}

@@ -1,0 +1,307 @@
+//! Before onboarding: a registration on the provider, a connection on the consumer.
+
+use linkspan::domain::check::CheckCode;
+use linkspan::domain::requester::Role;
+use linkspan::mail::TransportKind;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::rogue::{Claim, identity};
+use super::{Fixture, assert_found, assert_mended, checks_of, latest};
+use crate::harness::faults::Wire;
+use crate::harness::pair::{PASSWORD, Ready};
+use crate::harness::saboteur::{Saboteur, Well};
+use crate::harness::{Client, Database, Pair, START_MS};
+
+/// A provider whose registration is sound, and waits for its checks to be run again.
+struct Scene {
+    pair: Pair,
+    provider: Client,
+    ready: Ready,
+    registration: String,
+    wire: std::sync::Arc<Wire>,
+    well: std::sync::Arc<Well>,
+    saboteur: std::sync::Arc<Saboteur>,
+    database: Database,
+}
+
+impl Scene {
+    async fn set(database: Database) -> Self {
+        let mut pair = Pair::prepare(database).await;
+        pair.provider.config.outbound.connect_timeout_ms = 400;
+        let (wire, well) = (Wire::breaking(&pair.clock, None), Well::new());
+        let saboteur = Saboteur::new();
+        pair.consumer.wire = Some(wire.clone());
+        pair.provider.entropy = well.clone();
+        pair.run().await;
+        pair.provider.kill().await;
+        pair.provider.start(Some(saboteur.clone())).await;
+        // By token, because the instance may not know its own origin later, and a session is of one origin.
+        let input = json!({ "name": "test", "days": 30 });
+        let token = pair.provider_admin().await.mutate("createAccessToken", input, "secret").await;
+        let provider = pair.provider.client().with_token(token["secret"].as_str().unwrap());
+        let ready = pair.make_ready(&provider).await;
+        let off = json!({ "userId": ready.contact, "active": false });
+        provider.mutate("updateContact", off, "contact { active }").await;
+        let registration = pair.register(&provider, &ready).await;
+        let on = json!({ "userId": ready.contact, "active": true });
+        provider.mutate("updateContact", on, "contact { active }").await;
+        Self { pair, provider, ready, registration, wire, well, saboteur, database }
+    }
+
+    async fn revalidate(&self) -> Value {
+        // Ids sort by time.
+        self.pair.clock.advance(10);
+        let input = json!({ "registrationId": self.registration });
+        self.provider.mutate("revalidateRegistration", input, "registration { state }").await;
+        self.pair.settle().await;
+        latest(&self.provider, Some(&self.registration)).await
+    }
+
+    /// Starts the provider anew, with its configuration changed.
+    async fn restart(&mut self) {
+        self.pair.provider.kill().await;
+        self.pair.provider.start(Some(self.saboteur.clone())).await;
+    }
+
+    fn answer_identity(&self, claim: &Claim<'_>) {
+        self.wire.answer("/.well-known/linkspan", 200, identity(claim));
+    }
+
+    async fn instance(&self) -> Uuid {
+        let id = self.provider.query("{ instance { id } }", json!({})).await["instance"]["id"].clone();
+        Uuid::try_parse(id.as_str().unwrap()).unwrap()
+    }
+
+    /// Breaks what the check looks at.
+    async fn break_it(&mut self, code: CheckCode) {
+        use CheckCode as C;
+        let origin = self.pair.consumer.origin.clone();
+        let claim = Claim { origin: &origin, instance: Uuid::max(), versions: vec![1], signed_at: START_MS };
+        match code {
+            C::ProviderRecord => self.pair.provider.tamper("delete from provider_record").await,
+            C::BaseUrlSet => {
+                self.pair.provider.config.base_url = None;
+                self.restart().await;
+            }
+            C::ContactActive => {
+                let off = json!({ "userId": self.ready.contact, "active": false });
+                self.provider.mutate("updateContact", off, "contact { active }").await;
+            }
+            C::ContactRole => {
+                let role = json!({ "userId": self.ready.contact, "role": "CONSUMER_CONTACT" });
+                self.provider.mutate("revokeRole", role, "__typename").await;
+            }
+            C::ContactInCompany => {
+                self.provider.mutate("createCompany", json!({ "name": "Other Ltd" }), "company { id }").await;
+                let other = "(select id from company where name = 'Other Ltd')";
+                let sql = format!("update account set company_id = {other} where company_id is not null");
+                self.pair.provider.tamper(&sql).await;
+            }
+            C::ContactEmail => {
+                self.pair
+                    .provider
+                    .tamper("update account set email = 'nowhere' where company_id is not null")
+                    .await;
+            }
+            C::MailService => {
+                self.pair.provider.config.mail.transport = TransportKind::Off;
+                self.restart().await;
+            }
+            C::DuplicateRegistration => self.rival().await,
+            C::DuplicateConnection => self.connected("null").await,
+            C::StaleAttempts => self.connected("(select id from registration)").await,
+            C::KeyServiceHealth => self.well.dry(true),
+            C::KeyAccessPolicy => self.saboteur.break_part("KEY_ACCESS_POLICY"),
+            C::PeerUrlSafe => {
+                self.pair.provider.config.outbound.allow_networks.clear();
+                self.restart().await;
+            }
+            C::PeerDns => {
+                let sql = "update registration set origin = 'https://nowhere.invalid'";
+                self.pair.provider.tamper(sql).await;
+            }
+            C::PeerTls => self.pair.consumer.kill().await,
+            C::PeerIsLinkspan => self.wire.answer("/.well-known/linkspan", 200, "{}".to_owned()),
+            C::PeerVersion => self.answer_identity(&Claim { versions: vec![99], ..claim }),
+            C::PeerIsNotUs => {
+                let instance = self.instance().await;
+                self.answer_identity(&Claim { instance, ..claim });
+            }
+            C::ClockSkew => self.answer_identity(&Claim { signed_at: START_MS + 600_000, ..claim }),
+            _ => panic!("{code} is not asked of a registration"),
+        }
+    }
+
+    /// Mends it by hand, where the remedy is no call.
+    async fn mend_it(&mut self, code: CheckCode) {
+        use CheckCode as C;
+        let provider = &self.pair.provider;
+        match code {
+            C::BaseUrlSet => {
+                self.pair.provider.config.base_url = Some(self.pair.provider.origin.clone());
+                self.restart().await;
+            }
+            C::ContactInCompany => {
+                let theirs = "(select company_id from registration)";
+                let sql = format!("update account set company_id = {theirs} where company_id is not null");
+                provider.tamper(&sql).await;
+            }
+            C::ContactEmail => {
+                let sql =
+                    "update account set email = 'contact@consumer.example.com' where company_id is not null";
+                provider.tamper(sql).await;
+            }
+            C::MailService => {
+                self.pair.provider.config.mail.transport = TransportKind::File;
+                self.restart().await;
+            }
+            C::DuplicateRegistration => {
+                provider
+                    .tamper("update registration set state = 'CANCELLED', ended_at = 0 where number = 2")
+                    .await;
+            }
+            C::DuplicateConnection => provider.tamper("delete from connection").await,
+            C::KeyServiceHealth => self.well.dry(false),
+            C::KeyAccessPolicy => self.saboteur.mend(),
+            C::PeerUrlSafe => {
+                self.pair.provider.config.outbound.allow_networks =
+                    self.pair.consumer.config.outbound.allow_networks.clone();
+                self.restart().await;
+            }
+            C::PeerDns => {
+                let sql = format!("update registration set origin = '{}'", self.pair.consumer.origin);
+                provider.tamper(&sql).await;
+            }
+            C::PeerTls => self.pair.consumer.start(None).await,
+            C::PeerIsLinkspan | C::PeerVersion | C::PeerIsNotUs | C::ClockSkew => self.wire.mend(),
+            _ => {}
+        }
+    }
+
+    /// Another unfinished registration for the same company: the rule of the database is what keeps it out.
+    async fn rival(&self) {
+        let provider = &self.pair.provider;
+        let company =
+            self.provider.mutate("createCompany", json!({ "name": "Rival Ltd" }), "company { id }").await;
+        let company = company["company"]["id"].as_str().unwrap().to_owned();
+        let contact = self.pair.make_contact(&self.provider, &company, "contact@rival.example.com").await;
+        let input = json!({
+            "companyId": company, "contactId": contact, "url": "https://rival.invalid", "environment": "NON_PRODUCTION",
+        });
+        self.provider.mutate("createRegistration", input, "registration { id }").await;
+        self.pair.settle().await;
+        provider.tamper("drop index registration_company_live").await;
+        let sql =
+            "update registration set company_id = (select company_id from registration where number = 1)
+            where number = 2";
+        provider.tamper(sql).await;
+    }
+
+    /// A connection to the consumer that came of this registration, or of nothing.
+    async fn connected(&self, registration: &str) {
+        let (uuid, bytes) = match self.database {
+            Database::Sqlite => (format!("x'{}'", "11".repeat(16)), format!("x'{}'", "22".repeat(32))),
+            Database::Postgres => (
+                format!("'{}'::uuid", Uuid::from_bytes([0x11; 16])),
+                format!("'\\x{}'::bytea", "22".repeat(32)),
+            ),
+        };
+        let sql = format!(
+            "insert into connection (id, part, registration_id, link_id, origin, fingerprint, state, attempt_id,
+                attempts, message_seq, created_at, updated_at, revision)
+             values ({uuid}, 'PROVIDER', {registration}, {uuid}, '{}', {bytes}, 'ONBOARDING', {uuid}, 1, 0, 0, 0, 1)",
+            self.pair.consumer.origin
+        );
+        self.pair.provider.tamper(&sql).await;
+    }
+}
+
+async fn registration_is_found_out(wanted: impl Fn(usize) -> bool) {
+    for database in Database::available() {
+        let wanted = checks_of(Fixture::Registration).enumerate().filter(|(n, _)| wanted(*n));
+        for (_, code) in wanted {
+            let mut scene = Scene::set(database).await;
+            scene.break_it(code).await;
+            let scan = scene.revalidate().await;
+            let finding = assert_found(&scene.provider, &scan, code).await;
+            if finding["remedy"]["kind"] != "CALL" {
+                scene.mend_it(code).await;
+            }
+            assert_mended(&scene.pair, &scene.provider, code, &finding, json!([])).await;
+            let now = scene.pair.registration(&scene.provider, &scene.registration).await;
+            assert_eq!(now["state"], "OPEN", "{code}: {now:#}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_wrong_with_a_registration_is_found_by_the_one_check_that_asks_for_it() {
+    registration_is_found_out(|n| n < 7).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_in_the_way_of_a_registration_is_found_by_the_one_check_that_asks_for_it() {
+    registration_is_found_out(|n| (7..13).contains(&n)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_wrong_with_the_other_instance_is_found_by_the_one_check_that_asks_for_it() {
+    registration_is_found_out(|n| n >= 13).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_wrong_with_a_connection_to_be_is_found_by_the_one_check_that_asks_for_it() {
+    for database in Database::available() {
+        for code in checks_of(Fixture::Connection) {
+            let mut pair = Pair::prepare(database).await;
+            let wire = Wire::breaking(&pair.clock, None);
+            pair.consumer.wire = Some(wire.clone());
+            pair.run().await;
+            let (provider, consumer) = (pair.provider_admin().await, pair.consumer_admin().await);
+            let ready = pair.make_ready(&provider).await;
+            let registration = pair.register(&provider, &ready).await;
+            let connection = pair.open_link(&consumer, &pair.link_in_letter()).await;
+            let company =
+                consumer.mutate("createCompany", json!({ "name": "Provider Inc" }), "company { id }").await;
+            let company = company["company"]["id"].clone();
+            if code != CheckCode::ProviderCompanyChosen {
+                let input = json!({ "connectionId": connection, "companyId": company });
+                consumer.mutate("chooseProviderCompany", input, "connection { state }").await;
+            }
+            let run = json!({ "connectionId": connection });
+            pair.clock.advance(10);
+            match code {
+                CheckCode::RunningUserIsAdmin => {
+                    pair.consumer.user("operator@consumer.example.com", PASSWORD, &[Role::Operator]).await;
+                    let operator = pair.consumer.client();
+                    operator.sign_in("operator@consumer.example.com", PASSWORD).await;
+                    operator.mutate("runPreOnboardingChecks", run, "connection { state }").await;
+                }
+                CheckCode::RegistrationMatches => {
+                    provider
+                        .mutate("cancelRegistration", json!({ "registrationId": registration }), "__typename")
+                        .await;
+                    consumer.mutate("runPreOnboardingChecks", run, "connection { state }").await;
+                }
+                CheckCode::CallBack => {
+                    wire.answer("/link/v1/prove", 503, String::new());
+                    consumer.mutate("runPreOnboardingChecks", run, "connection { state }").await;
+                }
+                _ => {
+                    consumer.mutate("runPreOnboardingChecks", run, "connection { state }").await;
+                }
+            }
+            pair.settle().await;
+            let scan = latest(&consumer, Some(&connection)).await;
+            let finding = assert_found(&consumer, &scan, code).await;
+            wire.mend();
+            if code != CheckCode::RegistrationMatches {
+                // What failed a moment ago is answered from memory for two seconds.
+                pair.advance(3).await;
+                let given = json!([{ "name": "companyId", "value": company }]);
+                assert_mended(&pair, &consumer, code, &finding, given).await;
+            }
+        }
+    }
+}
