@@ -9,6 +9,7 @@ mod consent;
 mod console;
 mod environment;
 mod harness;
+mod idempotency;
 mod interruption;
 mod issues;
 mod journey;

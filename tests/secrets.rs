@@ -241,7 +241,13 @@ struct Found {
 /// The whole journey, with a sign-in by code, an access token, and mistakes on the way.
 async fn journey(pair: &Pair, clients: &[&Client; 3]) -> Found {
     let [admin, consumer, contact] = clients;
-    let token = admin.mutate("createAccessToken", json!({ "name": "program", "days": 2 }), "secret").await;
+    let token = admin
+        .mutate(
+            "createAccessToken",
+            json!({ "name": "program", "days": 2, "idempotencyKey": "token" }),
+            "secret",
+        )
+        .await;
     let token = token["secret"].as_str().unwrap().to_owned();
     let program = pair.provider.client().with_token(&token);
     program.query("{ viewer { email } }", json!({})).await;

@@ -226,7 +226,7 @@ async fn initialise(
         hierarchy: hierarchy.bytes,
         identity_seq: 1,
     };
-    let cause = Cause { requester: Requester::System, trace: world.trace()?, now };
+    let cause = Cause { requester: Requester::System, trace: world.trace()?, now, once: None };
     let mut tx = store.begin("instance.initialise", &cause).await?;
     match tx.initialise(&record).await {
         Ok(()) => {}

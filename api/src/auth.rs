@@ -46,7 +46,7 @@ impl Auth {
         } else {
             self.by_cookie(headers).await?
         };
-        Ok(Call { requester, trace })
+        Ok(Call::by(requester, trace))
     }
 
     /// Who sent these headers with a browser: cookies only.
@@ -54,7 +54,7 @@ impl Auth {
     /// # Errors
     /// When memory does not work.
     pub async fn browser(&self, headers: &HeaderMap) -> Result<Call, Failure> {
-        Ok(Call { requester: self.by_cookie(headers).await?, trace: self.trace(headers)? })
+        Ok(Call::by(self.by_cookie(headers).await?, self.trace(headers)?))
     }
 
     /// A call by nobody, for endpoints that have credentials of their own.
@@ -62,7 +62,7 @@ impl Auth {
     /// # Errors
     /// When the machine has no entropy.
     pub fn anonymous(&self, headers: &HeaderMap) -> Result<Call, Failure> {
-        Ok(Call { requester: Requester::Anonymous, trace: self.trace(headers)? })
+        Ok(Call::by(Requester::Anonymous, self.trace(headers)?))
     }
 
     /// Whether the caller, whose socket is still open, may be served on. Nobody stays nobody.

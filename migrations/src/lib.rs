@@ -37,6 +37,7 @@ steps! {
     m0007_keys,
     m0008_authorization,
     m0009_messages,
+    m0010_answers,
     m0012_key_reason,
     m0013_key_module,
     m0017_issues,

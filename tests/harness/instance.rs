@@ -8,7 +8,7 @@ use keyservice::{Entropy, SystemEntropy};
 use linkspan::actions::Call;
 use linkspan::app::{self, App};
 use linkspan::config::Config;
-use linkspan::domain::requester::{Requester, Role};
+use linkspan::domain::requester::Role;
 use linkspan::http::server::Server;
 use linkspan::mail::TransportKind;
 use linkspan::outbound::AllowedPorts;
@@ -213,11 +213,8 @@ impl Instance {
     /// Makes an account on the host, as the command line does.
     pub(crate) async fn user(&self, email: &str, password: &str, roles: &[Role]) {
         let actions = self.app().actions();
-        let call = Call { requester: Requester::System, trace: actions.fresh_trace() };
-        actions
-            .create_user(&call, email, "A Person", Some(password.to_owned().into()), roles, None)
-            .await
-            .unwrap();
+        let call = Call::system(actions.fresh_trace());
+        actions.create_user(&call, email, "A Person", Some(password.to_owned().into()), roles).await.unwrap();
     }
 
     /// A client that talks to it as nobody.

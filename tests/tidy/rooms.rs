@@ -40,7 +40,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "store::ChangeKind",
             "store::Company",
             "store::ConnectionFilter",
-            "store::IdempotencyKey",
+            "store::AccessToken",
             "store::IssueFilter",
             "store::IssueOrder",
             "store::Page",

@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use super::{Actions, Call, Done, Failure, answered, field_schema, keep_answer};
+use super::{Actions, Call, Done, Failure, field_schema};
 use crate::domain::effect::Work;
 use crate::domain::id::{ConnectionId, DefinitionId};
 use crate::domain::refusal::Refusal;
 use crate::domain::settings::{Definition, DefinitionKind, Difference};
-use crate::store::{IdempotencyKey, NewJob, PublishedDefinition, Tx};
+use crate::store::{NewJob, PublishedDefinition, Tx};
 
 /// To how many consumers the work of telling them is written in one transaction.
 const TELL_AT_ONCE: u64 = 500;
@@ -31,22 +31,17 @@ impl Actions {
     /// Publishes a definition, or a change of it, and tells all consumers.
     ///
     /// # Errors
-    /// `INVALID_INPUT`, `DUPLICATE` for a name that is taken, `CONFLICT`, `NOT_FOUND`, `NOT_AN_ADMINISTRATOR`,
-    /// `IDEMPOTENCY_CONFLICT`.
+    /// `INVALID_INPUT`, `DUPLICATE` for a name that is taken, `CONFLICT`, `NOT_FOUND`, `NOT_AN_ADMINISTRATOR`.
     pub async fn save_definition(
         &self,
         call: &Call,
         draft: DefinitionDraft,
         expected: Option<i64>,
-        idem: Option<IdempotencyKey>,
     ) -> Done<PublishedDefinition> {
         call.requester.operator()?;
         let mut tx = self.begin("definition.save", call).await?;
         // First, so that two who publish at once are in an order, and each sees what the other published.
         tx.next_offer().await?;
-        if let Some(id) = answered(&tx, idem.as_ref()).await? {
-            return published(&tx, DefinitionId(id)).await;
-        }
         let (before, after) = drafted(&tx, draft).await?;
         conflict(before.as_ref(), expected)?;
         if before.as_ref().is_some_and(|before| before.definition == after.definition) {
@@ -59,7 +54,6 @@ impl Actions {
         });
         tx.audit("definition.save", "DEFINITION", saved.id, "OK", details);
         tx.enqueue(NewJob { work: Work::Publish, run_at: tx.now(), sealed: None }).await?;
-        keep_answer(&mut tx, idem.as_ref(), saved.id.0).await?;
         tx.commit().await?;
         Ok(saved)
     }

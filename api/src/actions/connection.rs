@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::settings::sync_soon;
 use super::token::{digest, same};
-use super::{Actions, Call, Done, Failure, SECONDS, answered, came_second, keep_answer};
+use super::{Actions, Call, Done, Failure, SECONDS, came_second};
 use crate::domain::attempt::Attempt;
 use crate::domain::check::Suite;
 use crate::domain::connection::{Connection, ConnectionVerb, Part, Peer, State};
@@ -15,7 +15,7 @@ use crate::domain::id::{AttemptId, CompanyId, ConnectionId, UserId};
 use crate::domain::link::OpenLink;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::scan::Subject;
-use crate::store::{IdempotencyKey, NewJob, StoreError, Tx};
+use crate::store::{NewJob, StoreError, Tx};
 
 impl Actions {
     /// Opens a registration link: the connection comes into being, and nothing is redeemed. The same link again
@@ -23,28 +23,18 @@ impl Actions {
     ///
     /// # Errors
     /// `LINK_INVALID`, `NOT_AN_ADMINISTRATOR`, `DUPLICATE_CONNECTION`.
-    pub async fn open_registration_link(
-        &self,
-        call: &Call,
-        link: SecretString,
-        idem: Option<IdempotencyKey>,
-    ) -> Done<Connection> {
-        let mut done = self.try_open_registration_link(call, link.clone(), idem.as_ref()).await;
+    pub async fn open_registration_link(&self, call: &Call, link: SecretString) -> Done<Connection> {
+        let mut done = self.try_open_registration_link(call, link.clone()).await;
         for _ in 0..SECONDS {
             if !came_second(&done) {
                 break;
             }
-            done = self.try_open_registration_link(call, link.clone(), idem.as_ref()).await;
+            done = self.try_open_registration_link(call, link.clone()).await;
         }
         done
     }
 
-    async fn try_open_registration_link(
-        &self,
-        call: &Call,
-        link: SecretString,
-        idem: Option<&IdempotencyKey>,
-    ) -> Done<Connection> {
+    async fn try_open_registration_link(&self, call: &Call, link: SecretString) -> Done<Connection> {
         call.requester.administrator()?;
         let link = OpenLink::parse(link.expose_secret(), &self.profile.policy)?;
         if link.provider == self.profile.origin {
@@ -52,9 +42,6 @@ impl Actions {
             return Err(Refusal::new(RefusalCode::LinkInvalid, message).field("link").reason("SELF").into());
         }
         let mut tx = self.begin("connection.open", call).await?;
-        if let Some(id) = answered(&tx, idem).await? {
-            return self.connection(&tx, ConnectionId(id)).await;
-        }
         let now = tx.now();
         let connection = match tx.connection_to(&link.provider, Part::Consumer).await? {
             Some(known) if known.link == link.id => known,
@@ -93,7 +80,6 @@ impl Actions {
             "OK",
             json!({ "link": link.id.to_string() }),
         );
-        keep_answer(&mut tx, idem, connection.id.0).await?;
         tx.commit().await?;
         Ok(connection)
     }

@@ -28,6 +28,7 @@ pub mod jwt;
 pub mod kept;
 pub mod letters;
 mod limits;
+pub mod once;
 pub mod people;
 pub mod session;
 mod token;
@@ -44,7 +45,6 @@ use limits::Limits;
 pub use registration::NewRegistration;
 pub use scan::{Answers, DryRun, Examine, Mending, ScanPlan, is_remote};
 pub use settings::{Active, SettingsChange, is_agreed, settings_digest};
-pub use work::input_digest;
 
 use crate::domain::direction::Measure;
 use crate::domain::id::{InstanceId, TraceId};
@@ -53,7 +53,7 @@ use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::registration::Environment;
 use crate::domain::requester::Requester;
 use crate::password::PasswordHasher;
-use crate::store::{Cause, IdempotencyKey, Store, StoreError, Tx};
+use crate::store::{Cause, Once, Store, StoreError, Tx};
 use crate::vault::VaultError;
 use crate::world::World;
 
@@ -94,13 +94,21 @@ pub struct Call {
     pub requester: Requester,
     /// Follows the request through logs, refusals and peers.
     pub trace: TraceId,
+    /// The idempotency key that the request is under, see [`Actions::once`].
+    pub once: Option<Arc<Once>>,
 }
 
 impl Call {
+    /// A call by somebody.
+    #[must_use]
+    pub const fn by(requester: Requester, trace: TraceId) -> Self {
+        Self { requester, trace, once: None }
+    }
+
     /// A call by this instance itself.
     #[must_use]
     pub const fn system(trace: TraceId) -> Self {
-        Self { requester: Requester::System, trace }
+        Self::by(Requester::System, trace)
     }
 }
 
@@ -207,7 +215,15 @@ impl Actions {
 
     /// Begins the transaction of a verb.
     pub(crate) async fn begin(&self, label: &'static str, call: &Call) -> Done<Tx> {
-        let cause = Cause { requester: call.requester.clone(), trace: call.trace, now: self.world.now() };
+        if call.once.as_ref().is_some_and(|once| once.is_written()) {
+            return Err(Failure::Bug("a verb commits one transaction"));
+        }
+        let cause = Cause {
+            requester: call.requester.clone(),
+            trace: call.trace,
+            now: self.world.now(),
+            once: call.once.clone(),
+        };
         Ok(self.store.begin(label, &cause).await?)
     }
 }
@@ -219,22 +235,4 @@ pub(crate) const SECONDS: usize = 3;
 pub(crate) fn came_second<T>(done: &Done<T>) -> bool {
     use RefusalCode::{Conflict, Duplicate, DuplicateRegistration};
     matches!(done, Err(Failure::Refused(refusal)) if matches!(refusal.code, Conflict | Duplicate | DuplicateRegistration))
-}
-
-/// The first answer under an idempotency key, if there is one.
-pub(crate) async fn answered(tx: &Tx, key: Option<&IdempotencyKey>) -> Done<Option<uuid::Uuid>> {
-    let Some(key) = key else { return Ok(None) };
-    match tx.answered(key).await? {
-        Err(refusal) => Err(refusal.into()),
-        Ok(None) => Ok(None),
-        Ok(Some(id)) => Ok(Some(uuid::Uuid::try_parse(&id).map_err(|_| Failure::Bug("idempotency result"))?)),
-    }
-}
-
-/// Keeps the answer under the caller's idempotency key.
-pub(crate) async fn keep_answer(tx: &mut Tx, key: Option<&IdempotencyKey>, id: uuid::Uuid) -> Done<()> {
-    if let Some(key) = key {
-        tx.keep_answer(key, id.to_string()).await?;
-    }
-    Ok(())
 }

@@ -8,13 +8,13 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use super::session::hashing;
-use super::{Actions, Call, Done, answered, keep_answer};
+use super::{Actions, Call, Done};
 use crate::domain::id::{CompanyId, UserId};
 use crate::domain::person::{EmailAddress, PersonName, is_unprintable};
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::requester::{Requester, Role};
 use crate::password::{Password, Peppered};
-use crate::store::{Account, Company, IdempotencyKey, ProviderRecord, Tx};
+use crate::store::{Account, Company, ProviderRecord, Tx};
 
 /// The most characters of the provider's or a company's name.
 const NAME_MAX: usize = 100;
@@ -60,21 +60,12 @@ impl Actions {
     /// Makes a company.
     ///
     /// # Errors
-    /// `INVALID_INPUT`, `DUPLICATE`, `NOT_AN_ADMINISTRATOR`, `IDEMPOTENCY_CONFLICT`.
-    pub async fn create_company(
-        &self,
-        call: &Call,
-        name: &str,
-        idem: Option<IdempotencyKey>,
-    ) -> Done<Company> {
+    /// `INVALID_INPUT`, `DUPLICATE`, `NOT_AN_ADMINISTRATOR`.
+    pub async fn create_company(&self, call: &Call, name: &str) -> Done<Company> {
         operator(call)?;
         let name = company_name(name)?;
         let mut tx = self.begin("company.create", call).await?;
-        if let Some(id) = answered(&tx, idem.as_ref()).await? {
-            return Ok(tx.company(CompanyId(id)).await?.ok_or_else(|| Refusal::not_found("company"))?);
-        }
         let company = tx.create_company(name).await?;
-        keep_answer(&mut tx, idem.as_ref(), company.id.0).await?;
         tx.audit("company.create", "COMPANY", company.id, "OK", json!({ "name": name }));
         tx.commit().await?;
         Ok(company)
@@ -83,28 +74,23 @@ impl Actions {
     /// Makes a contact of a company: an account that may see and approve what concerns the company.
     ///
     /// # Errors
-    /// `INVALID_INPUT`, `NOT_FOUND` (the company), `DUPLICATE`, `NOT_AN_ADMINISTRATOR`, `IDEMPOTENCY_CONFLICT`.
+    /// `INVALID_INPUT`, `NOT_FOUND` (the company), `DUPLICATE`, `NOT_AN_ADMINISTRATOR`.
     pub async fn create_contact(
         &self,
         call: &Call,
         company: CompanyId,
         email: &str,
         name: &str,
-        idem: Option<IdempotencyKey>,
     ) -> Done<Account> {
         operator(call)?;
         let (email, name) = (address(email)?, person_name(name)?);
         let mut tx = self.begin("contact.create", call).await?;
-        if let Some(id) = answered(&tx, idem.as_ref()).await? {
-            return account(&tx, UserId(id)).await;
-        }
         if tx.company(company).await?.is_none() {
             return Err(Refusal::not_found("company").field("companyId").into());
         }
         require_free(&tx, &email).await?;
         let id = tx.create_account(&email.key(), name.as_str(), Some(company), None).await?;
         tx.grant_role(id, Role::ConsumerContact).await?;
-        keep_answer(&mut tx, idem.as_ref(), id.0).await?;
         tx.audit("contact.create", "ACCOUNT", id, "OK", json!({ "company": company.to_string() }));
         let contact = account(&tx, id).await?;
         tx.commit().await?;
@@ -152,7 +138,7 @@ impl Actions {
     /// Makes an account for one of our own people.
     ///
     /// # Errors
-    /// `INVALID_INPUT`, `DUPLICATE`, `NOT_AN_ADMINISTRATOR`, `IDEMPOTENCY_CONFLICT`, and what granting the roles
+    /// `INVALID_INPUT`, `DUPLICATE`, `NOT_AN_ADMINISTRATOR`, and what granting the roles
     /// refuses.
     pub async fn create_user(
         &self,
@@ -161,7 +147,6 @@ impl Actions {
         name: &str,
         password: Option<SecretString>,
         roles: &[Role],
-        idem: Option<IdempotencyKey>,
     ) -> Done<Account> {
         administrator(call)?;
         let (email, name) = (address(email)?, person_name(name)?);
@@ -173,16 +158,12 @@ impl Actions {
             None => None,
         };
         let mut tx = self.begin("user.create", call).await?;
-        if let Some(id) = answered(&tx, idem.as_ref()).await? {
-            return account(&tx, UserId(id)).await;
-        }
         require_free(&tx, &email).await?;
         let id = tx.create_account(&email.key(), name.as_str(), None, hash).await?;
         for role in roles {
             tx.grant_role(id, *role).await?;
             tx.audit("role.grant", "ACCOUNT", id, "OK", json!({ "role": role.as_str() }));
         }
-        keep_answer(&mut tx, idem.as_ref(), id.0).await?;
         tx.audit("user.create", "ACCOUNT", id, "OK", json!({}));
         let user = account(&tx, id).await?;
         tx.commit().await?;

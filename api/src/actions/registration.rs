@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::letters::{self, LetterBody};
 use super::token::digest;
-use super::{Actions, Call, Done, Failure, SECONDS, answered, came_second, keep_answer};
+use super::{Actions, Call, Done, Failure};
 use crate::domain::Timestamp;
 use crate::domain::check::Suite;
 use crate::domain::effect::{Effect, Step, Work};
@@ -19,7 +19,7 @@ use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::registration::{Environment, Registration, RegistrationVerb, State};
 use crate::domain::requester::Role;
 use crate::domain::scan::{Scan, ScanState, Subject};
-use crate::store::{IdempotencyKey, NewJob, StoreError, Tx};
+use crate::store::{NewJob, StoreError, Tx};
 
 /// What a new registration needs.
 #[derive(Clone, Debug)]
@@ -39,35 +39,11 @@ impl Actions {
     ///
     /// # Errors
     /// `PROVIDER_RECORD_MISSING`, `INVALID_INPUT`, `CONTACT_NOT_IN_COMPANY`, `DUPLICATE_REGISTRATION`,
-    /// `NOT_AN_ADMINISTRATOR`, `IDEMPOTENCY_CONFLICT`.
-    pub async fn create_registration(
-        &self,
-        call: &Call,
-        new: NewRegistration,
-        idem: Option<IdempotencyKey>,
-    ) -> Done<Registration> {
-        let mut done = self.try_create_registration(call, new.clone(), idem.as_ref()).await;
-        for _ in 0..SECONDS {
-            if idem.is_none() || !came_second(&done) {
-                break;
-            }
-            done = self.try_create_registration(call, new.clone(), idem.as_ref()).await;
-        }
-        done
-    }
-
-    async fn try_create_registration(
-        &self,
-        call: &Call,
-        new: NewRegistration,
-        idem: Option<&IdempotencyKey>,
-    ) -> Done<Registration> {
+    /// `NOT_AN_ADMINISTRATOR`.
+    pub async fn create_registration(&self, call: &Call, new: NewRegistration) -> Done<Registration> {
         let operator = call.requester.operator()?;
         let origin = self.origin(&new.url)?;
         let mut tx = self.begin("registration.create", call).await?;
-        if let Some(id) = answered(&tx, idem).await? {
-            return self.registration(&tx, RegistrationId(id)).await;
-        }
         if tx.provider_record().await?.is_none() {
             return Err(Refusal::new(
                 RefusalCode::ProviderRecordMissing,
@@ -104,7 +80,6 @@ impl Actions {
         let details =
             json!({ "origin": registration.origin.to_string(), "contact": new.contact.to_string() });
         tx.audit("registration.create", "REGISTRATION", registration.id, "OK", details);
-        keep_answer(&mut tx, idem, registration.id.0).await?;
         tx.commit().await?;
         Ok(registration)
     }

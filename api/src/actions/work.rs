@@ -110,9 +110,3 @@ impl Actions {
         self.store.watch()
     }
 }
-
-/// What binds an idempotency key to its request: the mutation and its input as canonical JSON.
-#[must_use]
-pub fn input_digest(operation: &'static str, input: &str) -> [u8; 32] {
-    keyservice::pae::hash(&[b"linkspan input", operation.as_bytes(), input.as_bytes()])
-}

@@ -44,7 +44,7 @@ pub(super) async fn ensure(service: &KeyService, store: &Store, world: &World) -
         return Ok(());
     }
     let now = world.now();
-    let cause = Cause { requester: Requester::System, trace: world.trace()?, now };
+    let cause = Cause { requester: Requester::System, trace: world.trace()?, now, once: None };
     let mut tx = store.begin("key_module.create", &cause).await?;
     for built_in in missing {
         let id = world.uuid()?;

@@ -64,7 +64,7 @@ pub(super) async fn user(config: &Config, command: User) -> Result<(), Failed> {
             let given = password(create.password_stdin, &world)?;
             let roles: &[Role] = if create.admin { &[Role::Admin] } else { &[] };
             let secret = Some(given.secret.clone());
-            let made = actions.create_user(&call, &create.email, &create.name, secret, roles, None).await;
+            let made = actions.create_user(&call, &create.email, &create.name, secret, roles).await;
             let account = made.map_err(Failed::because)?;
             out(&format!("Made {} <{}>, {}.", account.name, account.email, roles_text(&account)));
             given.tell();
@@ -117,7 +117,7 @@ pub async fn ensure_administrator(
         return Ok(());
     }
     let call = call(world)?;
-    let made = app.actions().create_user(&call, email, name, Some(password.clone()), &[Role::Admin], None);
+    let made = app.actions().create_user(&call, email, name, Some(password.clone()), &[Role::Admin]);
     made.await.map(|_| ()).map_err(Failed::because)
 }
 

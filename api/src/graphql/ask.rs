@@ -5,11 +5,12 @@ use async_graphql::{Context, Error, InputType, Result};
 use super::error;
 use super::load::Loaders;
 use super::refusal::Refusal;
-use crate::actions::{Actions, Call, Done, Failure, input_digest};
+use crate::actions::once::{Answer, Asked};
+use crate::actions::{Actions, Call, Done, Failure};
 use crate::domain::id::UserId;
 use crate::domain::refusal as domain;
 use crate::domain::requester::{Person, Requester};
-use crate::store::{IdempotencyKey, Reader};
+use crate::store::Reader;
 
 /// The most characters of an idempotency key.
 const KEY_MAX_CHARS: usize = 255;
@@ -23,12 +24,24 @@ pub(super) struct Ask<'a> {
     pub(super) call: &'a Call,
     /// What loads many things at once.
     pub(super) load: &'a Loaders,
+    /// The field that is being answered, by its name in the schema.
+    field: &'a str,
 }
 
 impl<'a> Ask<'a> {
     /// The request, whoever it is from.
     pub(super) fn anyone(ctx: &Context<'a>) -> Result<Self> {
-        Ok(Self { actions: ctx.data()?, call: ctx.data()?, load: ctx.data()? })
+        Ok(Self {
+            actions: ctx.data()?,
+            call: ctx.data()?,
+            load: ctx.data()?,
+            field: ctx.item.node.name.node.as_str(),
+        })
+    }
+
+    /// A request that outlives the field that it began with.
+    pub(super) const fn outside(actions: &'a Actions, call: &'a Call, load: &'a Loaders) -> Self {
+        Self { actions, call, load, field: "" }
     }
 
     /// The request of somebody who signed in.
@@ -59,15 +72,26 @@ impl<'a> Ask<'a> {
         self.call.requester.administrator().is_ok() || self.person().is_some_and(|person| person.user == user)
     }
 
-    /// The idempotency key of a mutation's input.
+    /// Carries a mutation out, once for each idempotency key of its caller, and answers the noun or the refusal. The
+    /// verb acts under the call that it is given.
     ///
     /// # Errors
-    /// `INVALID_INPUT` when it is empty or too long.
-    pub(super) fn key<I: Keyed>(&self, operation: &'static str, input: &I) -> Done<Option<IdempotencyKey>> {
-        let Some(key) = input.idempotency_key() else { return Ok(None) };
-        check_key(key)?;
-        let text = serde_json::to_string(&input.to_value()).map_err(|_| Failure::Bug("input as JSON"))?;
-        Ok(Some(IdempotencyKey { key: key.to_owned(), operation, digest: input_digest(operation, &text) }))
+    /// When we are at fault.
+    pub(super) async fn once<I: Keyed, T: Answer, F: Future<Output = Done<T>> + Send>(
+        &self,
+        input: I,
+        verb: impl FnOnce(Call, I) -> F + Send,
+    ) -> Result<(Option<T>, Option<Refusal>)> {
+        let done = async {
+            let Some(key) = input.idempotency_key().map(str::to_owned) else {
+                return verb(self.call.clone(), input).await;
+            };
+            check_key(&key)?;
+            let text = serde_json::to_string(&input.to_value()).map_err(|_| Failure::Bug("input as JSON"))?;
+            let asked = Asked { key: &key, operation: self.field, input: text.into() };
+            self.actions.once(self.call, Some(asked), |call| verb(call, input)).await
+        };
+        self.settle(done.await)
     }
 
     /// What a mutation answers: the noun or the refusal.
@@ -84,7 +108,7 @@ impl<'a> Ask<'a> {
 }
 
 /// The input of a mutation.
-pub(super) trait Keyed: InputType {
+pub(super) trait Keyed: InputType + Send {
     /// The caller's key for it.
     fn idempotency_key(&self) -> Option<&str>;
 }
@@ -99,10 +123,7 @@ fn check_key(key: &str) -> Done<()> {
 
 /// Checks the key of a mutation that is safe to repeat as it is: its state says whether it was done.
 pub(super) fn check<I: Keyed>(input: &I) -> Done<()> {
-    if let Some(key) = input.idempotency_key() {
-        check_key(key)?;
-    }
-    Ok(())
+    input.idempotency_key().map_or(Ok(()), check_key)
 }
 
 /// The id in a mutation's input.
@@ -139,8 +160,9 @@ macro_rules! input {
         #[derive(async_graphql::InputObject)]
         pub(super) struct $name {
             $($(#[$fmeta])* $vis $field: $type,)*
-            /// Your key for this request, 1 to 255 characters. The same key with the same input gives the first
-            /// answer again for at least 24 hours; with other input it is refused.
+            /// Your key for this request, 1 to 255 characters. For seven days the same key with the same input does
+            /// nothing again and answers as the first time; with other input it is refused with
+            /// `IDEMPOTENCY_CONFLICT`. A request that was refused can be repeated under its key.
             idempotency_key: Option<String>,
         }
 

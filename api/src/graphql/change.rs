@@ -138,7 +138,7 @@ impl Follower {
     }
 
     fn ask(&self) -> Ask<'_> {
-        Ask { actions: &self.actions, call: &self.call, load: &self.load }
+        Ask::outside(&self.actions, &self.call, &self.load)
     }
 
     async fn read(&mut self) -> Result<()> {

@@ -3,7 +3,7 @@
 use async_graphql::{Context, ID, Object, Result};
 use secrecy::SecretString;
 
-use super::ask::{Ask, check, named};
+use super::ask::{Ask, named};
 use super::connection::ConnectionRecord;
 use super::id::Kind;
 use crate::domain::id::{CompanyId, ConnectionId};
@@ -81,11 +81,10 @@ impl ConnectionMutation {
         #[graphql(desc = "The link to open.")] input: OpenRegistrationLinkInput,
     ) -> Result<ConnectionPayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            let key = ask.key("openRegistrationLink", &input)?;
-            ask.actions.open_registration_link(ask.call, SecretString::from(input.link), key).await
-        };
-        Ok(ConnectionPayload::new(ask.settle(done.await)?, ConnectionRecord))
+        let done = ask.once(input, |call, input| async move {
+            ask.actions.open_registration_link(&call, SecretString::from(input.link)).await
+        });
+        Ok(ConnectionPayload::new(done.await?, ConnectionRecord))
     }
 
     /// Says which company the provider is.
@@ -95,13 +94,12 @@ impl ConnectionMutation {
         #[graphql(desc = "The connection and the company.")] input: ChooseProviderCompanyInput,
     ) -> Result<ConnectionPayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
+        let done = ask.once(input, |call, input| async move {
             let id: ConnectionId = named(Kind::Connection, "connectionId", &input.connection_id)?;
             let company: CompanyId = named(Kind::Company, "companyId", &input.company_id)?;
-            ask.actions.choose_provider_company(ask.call, id, company).await
-        };
-        Ok(ConnectionPayload::new(ask.settle(done.await)?, ConnectionRecord))
+            ask.actions.choose_provider_company(&call, id, company).await
+        });
+        Ok(ConnectionPayload::new(done.await?, ConnectionRecord))
     }
 
     /// Runs the consumer's checks (*Get Started*).
@@ -111,12 +109,11 @@ impl ConnectionMutation {
         #[graphql(desc = "Which one.")] input: RunPreOnboardingChecksInput,
     ) -> Result<ConnectionPayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
+        let done = ask.once(input, |call, input| async move {
             let id = named(Kind::Connection, "connectionId", &input.connection_id)?;
-            ask.actions.run_pre_onboarding_checks(ask.call, id).await
-        };
-        Ok(ConnectionPayload::new(ask.settle(done.await)?, ConnectionRecord))
+            ask.actions.run_pre_onboarding_checks(&call, id).await
+        });
+        Ok(ConnectionPayload::new(done.await?, ConnectionRecord))
     }
 
     /// Starts the phases of onboarding. When the checks passed more than 15 minutes ago they run again first.
@@ -126,12 +123,11 @@ impl ConnectionMutation {
         #[graphql(desc = "Which one.")] input: StartOnboardingInput,
     ) -> Result<ConnectionPayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
+        let done = ask.once(input, |call, input| async move {
             let id = named(Kind::Connection, "connectionId", &input.connection_id)?;
-            ask.actions.start_onboarding(ask.call, id).await
-        };
-        Ok(ConnectionPayload::new(ask.settle(done.await)?, ConnectionRecord))
+            ask.actions.start_onboarding(&call, id).await
+        });
+        Ok(ConnectionPayload::new(done.await?, ConnectionRecord))
     }
 
     /// Runs the failed phase again.
@@ -141,12 +137,11 @@ impl ConnectionMutation {
         #[graphql(desc = "Which one.")] input: RetryPhaseInput,
     ) -> Result<ConnectionPayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
+        let done = ask.once(input, |call, input| async move {
             let id = named(Kind::Connection, "connectionId", &input.connection_id)?;
-            ask.actions.retry_phase(ask.call, id).await
-        };
-        Ok(ConnectionPayload::new(ask.settle(done.await)?, ConnectionRecord))
+            ask.actions.retry_phase(&call, id).await
+        });
+        Ok(ConnectionPayload::new(done.await?, ConnectionRecord))
     }
 
     /// Undoes the attempt under way and begins a new one.
@@ -156,12 +151,11 @@ impl ConnectionMutation {
         #[graphql(desc = "Which one.")] input: StartOverInput,
     ) -> Result<ConnectionPayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
+        let done = ask.once(input, |call, input| async move {
             let id = named(Kind::Connection, "connectionId", &input.connection_id)?;
-            ask.actions.start_over(ask.call, id).await
-        };
-        Ok(ConnectionPayload::new(ask.settle(done.await)?, ConnectionRecord))
+            ask.actions.start_over(&call, id).await
+        });
+        Ok(ConnectionPayload::new(done.await?, ConnectionRecord))
     }
 
     /// Undoes the attempt under way; the opened link stays and can be started again.
@@ -171,12 +165,11 @@ impl ConnectionMutation {
         #[graphql(desc = "Which one.")] input: CancelOnboardingInput,
     ) -> Result<ConnectionPayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
+        let done = ask.once(input, |call, input| async move {
             let id = named(Kind::Connection, "connectionId", &input.connection_id)?;
-            ask.actions.cancel_onboarding(ask.call, id).await
-        };
-        Ok(ConnectionPayload::new(ask.settle(done.await)?, ConnectionRecord))
+            ask.actions.cancel_onboarding(&call, id).await
+        });
+        Ok(ConnectionPayload::new(done.await?, ConnectionRecord))
     }
 
     /// Looks at once whether the contact has approved, instead of waiting for the next look.
@@ -186,12 +179,11 @@ impl ConnectionMutation {
         #[graphql(desc = "Which one.")] input: ContinueAuthorizationInput,
     ) -> Result<ConnectionPayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
+        let done = ask.once(input, |call, input| async move {
             let id = named(Kind::Connection, "connectionId", &input.connection_id)?;
-            ask.actions.continue_authorization(ask.call, id).await
-        };
-        Ok(ConnectionPayload::new(ask.settle(done.await)?, ConnectionRecord))
+            ask.actions.continue_authorization(&call, id).await
+        });
+        Ok(ConnectionPayload::new(done.await?, ConnectionRecord))
     }
 
     /// Pauses a connection, without the peer's consent.
@@ -201,12 +193,11 @@ impl ConnectionMutation {
         #[graphql(desc = "Which one.")] input: SuspendConnectionInput,
     ) -> Result<ConnectionPayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
+        let done = ask.once(input, |call, input| async move {
             let id = named(Kind::Connection, "connectionId", &input.connection_id)?;
-            ask.actions.suspend_connection(ask.call, id).await
-        };
-        Ok(ConnectionPayload::new(ask.settle(done.await)?, ConnectionRecord))
+            ask.actions.suspend_connection(&call, id).await
+        });
+        Ok(ConnectionPayload::new(done.await?, ConnectionRecord))
     }
 
     /// Goes on with a connection after a pause.
@@ -216,11 +207,10 @@ impl ConnectionMutation {
         #[graphql(desc = "Which one.")] input: ResumeConnectionInput,
     ) -> Result<ConnectionPayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
+        let done = ask.once(input, |call, input| async move {
             let id = named(Kind::Connection, "connectionId", &input.connection_id)?;
-            ask.actions.resume_connection(ask.call, id).await
-        };
-        Ok(ConnectionPayload::new(ask.settle(done.await)?, ConnectionRecord))
+            ask.actions.resume_connection(&call, id).await
+        });
+        Ok(ConnectionPayload::new(done.await?, ConnectionRecord))
     }
 }

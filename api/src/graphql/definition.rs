@@ -2,7 +2,7 @@
 
 use async_graphql::{Context, ID, Object, Result};
 
-use super::ask::{Ask, check, named, ours};
+use super::ask::{Ask, named, ours};
 use super::id::Kind;
 use super::page::{List, Window, cost, list};
 use super::settings::DifferencePreview;
@@ -174,11 +174,10 @@ impl DefinitionMutation {
         #[graphql(desc = "The definition.")] input: SaveDefinitionInput,
     ) -> Result<DefinitionPayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            let key = ask.key("saveDefinition", &input)?;
-            ask.actions.save_definition(ask.call, input.draft()?, input.expected_revision, key).await
-        };
-        Ok(DefinitionPayload::new(ask.settle(done.await)?, PublishedDefinition))
+        let done = ask.once(input, |call, input| async move {
+            ask.actions.save_definition(&call, input.draft()?, input.expected_revision).await
+        });
+        Ok(DefinitionPayload::new(done.await?, PublishedDefinition))
     }
 
     /// Withdraws a definition: consumers can take it no more, and where it was active it is not any more.
@@ -188,11 +187,10 @@ impl DefinitionMutation {
         #[graphql(desc = "Which one.")] input: WithdrawDefinitionInput,
     ) -> Result<DefinitionPayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
+        let done = ask.once(input, |call, input| async move {
             let id = named(Kind::Definition, "definitionId", &input.definition_id)?;
-            ask.actions.withdraw_definition(ask.call, id, input.expected_revision).await
-        };
-        Ok(DefinitionPayload::new(ask.settle(done.await)?, PublishedDefinition))
+            ask.actions.withdraw_definition(&call, id, input.expected_revision).await
+        });
+        Ok(DefinitionPayload::new(done.await?, PublishedDefinition))
     }
 }

@@ -206,18 +206,15 @@ impl InstanceMutation {
         #[graphql(desc = "What the record is to say.")] input: SaveProviderRecordInput,
     ) -> Result<ProviderRecordPayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            super::ask::check(&input)?;
+        let done = ask.once(input, |call, input| async move {
             let description = match input.description {
                 Some(description) => description,
                 None => {
                     ask.reader().provider_record().await?.map(|record| record.description).unwrap_or_default()
                 }
             };
-            ask.actions
-                .save_provider_record(ask.call, &input.name, &description, input.expected_revision)
-                .await
-        };
-        Ok(ProviderRecordPayload::new(ask.settle(done.await)?, ProviderRecord))
+            ask.actions.save_provider_record(&call, &input.name, &description, input.expected_revision).await
+        });
+        Ok(ProviderRecordPayload::new(done.await?, ProviderRecord))
     }
 }

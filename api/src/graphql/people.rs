@@ -1,6 +1,6 @@
 //! Companies, their contacts, our own users, and access tokens.
 
-use async_graphql::{Context, ID, Object, Result, SimpleObject};
+use async_graphql::{Context, ID, Object, Result};
 
 use super::ask::{Ask, ours};
 use super::error;
@@ -191,14 +191,30 @@ impl User {
 }
 
 /// A personal access token, for programs. Its secret is shown once, when it is made.
-#[derive(SimpleObject)]
-pub(super) struct AccessToken {
+pub(super) struct AccessToken(pub(super) crate::store::AccessToken);
+
+/// A personal access token, for programs. Its secret is shown once, when it is made.
+#[Object]
+impl AccessToken {
     /// Global id, by which it is revoked.
-    pub(super) id: ID,
+    async fn id(&self) -> ID {
+        Kind::AccessToken.id(self.0.id.0)
+    }
+
     /// What it is for.
-    pub(super) name: String,
+    async fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// When it was made.
+    async fn created_at(&self) -> Timestamp {
+        self.0.created_at
+    }
+
     /// When it stops working.
-    pub(super) expires_at: Timestamp,
+    async fn expires_at(&self) -> Timestamp {
+        self.0.expires_at
+    }
 }
 
 /// Queries about people.

@@ -3,7 +3,7 @@
 use async_graphql::{Context, ID, Object, Result, SimpleObject};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::ask::{Ask, account, check, named};
+use super::ask::{Ask, account, named};
 use super::id::Kind;
 use super::people::{AccessToken, Company, Contact, User};
 use super::refusal::Refusal;
@@ -176,11 +176,9 @@ impl PeopleMutation {
         #[graphql(desc = "The company to make.")] input: CreateCompanyInput,
     ) -> Result<CompanyPayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            let key = ask.key("createCompany", &input)?;
-            ask.actions.create_company(ask.call, &input.name, key).await
-        };
-        Ok(CompanyPayload::new(ask.settle(done.await)?, Company))
+        let done = ask
+            .once(input, |call, input| async move { ask.actions.create_company(&call, &input.name).await });
+        Ok(CompanyPayload::new(done.await?, Company))
     }
 
     /// Makes an account for a person of another organisation, with the role consumer contact.
@@ -190,12 +188,11 @@ impl PeopleMutation {
         #[graphql(desc = "The contact to make.")] input: CreateContactInput,
     ) -> Result<ContactPayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            let key = ask.key("createContact", &input)?;
+        let done = ask.once(input, |call, input| async move {
             let company: CompanyId = named(Kind::Company, "companyId", &input.company_id)?;
-            ask.actions.create_contact(ask.call, company, &input.email, &input.name, key).await
-        };
-        Ok(ContactPayload::new(ask.settle(done.await)?, Contact))
+            ask.actions.create_contact(&call, company, &input.email, &input.name).await
+        });
+        Ok(ContactPayload::new(done.await?, Contact))
     }
 
     /// Changes a contact's name, or switches the account on or off.
@@ -205,13 +202,12 @@ impl PeopleMutation {
         #[graphql(desc = "What to change.")] input: UpdateContactInput,
     ) -> Result<ContactPayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
+        let done = ask.once(input, |call, input| async move {
             let user = named(Kind::Contact, "userId", &input.user_id)?;
             let (name, expected) = (input.name.as_deref(), input.expected_revision);
-            ask.actions.update_contact(ask.call, user, name, input.active, expected).await
-        };
-        Ok(ContactPayload::new(ask.settle(done.await)?, Contact))
+            ask.actions.update_contact(&call, user, name, input.active, expected).await
+        });
+        Ok(ContactPayload::new(done.await?, Contact))
     }
 
     /// Makes an account for one of our own people or programs.
@@ -221,15 +217,12 @@ impl PeopleMutation {
         #[graphql(desc = "The user to make.")] input: CreateUserInput,
     ) -> Result<UserPayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            // The password stays out of the digest that is stored: it could be guessed from it.
-            let mut input = input;
-            let password = input.password.take().map(SecretString::from);
-            let key = ask.key("createUser", &input)?;
+        let done = ask.once(input, |call, input| async move {
+            let password = input.password.map(SecretString::from);
             let roles: Vec<_> = input.roles.iter().map(|role| (*role).into()).collect();
-            ask.actions.create_user(ask.call, &input.email, &input.name, password, &roles, key).await
-        };
-        Ok(UserPayload::new(ask.settle(done.await)?, User))
+            ask.actions.create_user(&call, &input.email, &input.name, password, &roles).await
+        });
+        Ok(UserPayload::new(done.await?, User))
     }
 
     /// Grants a role; granted again, it changes nothing.
@@ -239,12 +232,11 @@ impl PeopleMutation {
         #[graphql(desc = "The role to grant.")] input: GrantRoleInput,
     ) -> Result<RolePayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
+        let done = ask.once(input, |call, input| async move {
             let user = account("userId", &input.user_id)?;
-            ask.actions.grant_role(ask.call, user, input.role.into()).await
-        };
-        Ok(RolePayload::new(ask.settle(done.await)?))
+            ask.actions.grant_role(&call, user, input.role.into()).await
+        });
+        Ok(RolePayload::new(done.await?))
     }
 
     /// Takes a role away; taken away again, it changes nothing.
@@ -254,30 +246,26 @@ impl PeopleMutation {
         #[graphql(desc = "The role to take away.")] input: RevokeRoleInput,
     ) -> Result<RolePayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
+        let done = ask.once(input, |call, input| async move {
             let user = account("userId", &input.user_id)?;
-            ask.actions.revoke_role(ask.call, user, input.role.into()).await
-        };
-        Ok(RolePayload::new(ask.settle(done.await)?))
+            ask.actions.revoke_role(&call, user, input.role.into()).await
+        });
+        Ok(RolePayload::new(done.await?))
     }
 
-    /// Makes a personal access token for whoever asks; its secret is in the answer and nowhere else. Because it is
-    /// shown once, the same request again makes another token, whatever its idempotency key.
+    /// Makes a personal access token for whoever asks; its secret is in the answer to this request and nowhere else.
     async fn create_access_token(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The token to make.")] input: CreateAccessTokenInput,
     ) -> Result<CreateAccessTokenPayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
-            ask.actions.create_access_token(ask.call, &input.name, input.days).await
-        };
-        let (made, refusal) = ask.settle(done.await)?;
-        let (token, secret) = made.map_or((None, None), |(id, secret, expires_at)| {
-            let token = AccessToken { id: Kind::AccessToken.id(id.0), name: input.name, expires_at };
-            (Some(token), Some(secret.expose_secret().to_owned()))
+        let done = ask.once(input, |call, input| async move {
+            ask.actions.create_access_token(&call, &input.name, input.days).await
+        });
+        let (made, refusal) = done.await?;
+        let (token, secret) = made.map_or((None, None), |made| {
+            (Some(AccessToken(made.token)), Some(made.secret.expose_secret().to_owned()))
         });
         Ok(CreateAccessTokenPayload { access_token: token, secret, refusal })
     }
@@ -288,13 +276,12 @@ impl PeopleMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The token to revoke.")] input: RevokeAccessTokenInput,
     ) -> Result<RevokeAccessTokenPayload> {
-        let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
+        let (ask, id) = (Ask::new(ctx)?, input.id.clone());
+        let done = ask.once(input, |call, input| async move {
             let token: AccessTokenId = named(Kind::AccessToken, "id", &input.id)?;
-            ask.actions.revoke_access_token(ask.call, token).await
-        };
-        let (done, refusal) = ask.settle(done.await)?;
-        Ok(RevokeAccessTokenPayload { revoked_id: done.map(|()| input.id), refusal })
+            ask.actions.revoke_access_token(&call, token).await
+        });
+        let (done, refusal) = done.await?;
+        Ok(RevokeAccessTokenPayload { revoked_id: done.map(|()| id), refusal })
     }
 }

@@ -3,7 +3,7 @@
 use async_graphql::{Context, ID, Object, Result, SimpleObject};
 use secrecy::ExposeSecret as _;
 
-use super::ask::{Ask, account, check, named};
+use super::ask::{Ask, account, named};
 use super::id::Kind;
 use super::refusal::Refusal;
 use super::registration::Registration;
@@ -123,15 +123,14 @@ impl RegistrationMutation {
         #[graphql(desc = "The registration to save.")] input: CreateRegistrationInput,
     ) -> Result<RegistrationPayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            let key = ask.key("createRegistration", &input)?;
+        let done = ask.once(input, |call, input| async move {
             let company: CompanyId = named(Kind::Company, "companyId", &input.company_id)?;
             let contact = account("contactId", &input.contact_id)?;
             let new =
                 NewRegistration { company, contact, url: input.url, environment: input.environment.into() };
-            ask.actions.create_registration(ask.call, new, key).await
-        };
-        Ok(RegistrationPayload::new(ask.settle(done.await)?, Registration))
+            ask.actions.create_registration(&call, new).await
+        });
+        Ok(RegistrationPayload::new(done.await?, Registration))
     }
 
     /// Changes the contact (a new link is made) or the URL (the checks run again).
@@ -141,13 +140,12 @@ impl RegistrationMutation {
         #[graphql(desc = "What to change.")] input: UpdateRegistrationInput,
     ) -> Result<RegistrationPayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
+        let done = ask.once(input, |call, input| async move {
             let id: RegistrationId = named(Kind::Registration, "registrationId", &input.registration_id)?;
             let contact = input.contact_id.map(|id| account("contactId", &id)).transpose()?;
-            ask.actions.update_registration(ask.call, id, contact, input.url, input.expected_revision).await
-        };
-        Ok(RegistrationPayload::new(ask.settle(done.await)?, Registration))
+            ask.actions.update_registration(&call, id, contact, input.url, input.expected_revision).await
+        });
+        Ok(RegistrationPayload::new(done.await?, Registration))
     }
 
     /// Runs the checks of a registration again.
@@ -157,12 +155,11 @@ impl RegistrationMutation {
         #[graphql(desc = "Which one.")] input: RevalidateRegistrationInput,
     ) -> Result<RegistrationPayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
+        let done = ask.once(input, |call, input| async move {
             let id = named(Kind::Registration, "registrationId", &input.registration_id)?;
-            ask.actions.revalidate_registration(ask.call, id).await
-        };
-        Ok(RegistrationPayload::new(ask.settle(done.await)?, Registration))
+            ask.actions.revalidate_registration(&call, id).await
+        });
+        Ok(RegistrationPayload::new(done.await?, Registration))
     }
 
     /// Tries again after a registration was closed incomplete; what the old attempt left is undone first.
@@ -172,12 +169,11 @@ impl RegistrationMutation {
         #[graphql(desc = "Which one.")] input: RetryRegistrationInput,
     ) -> Result<RegistrationPayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
+        let done = ask.once(input, |call, input| async move {
             let id = named(Kind::Registration, "registrationId", &input.registration_id)?;
-            ask.actions.retry_registration(ask.call, id).await
-        };
-        Ok(RegistrationPayload::new(ask.settle(done.await)?, Registration))
+            ask.actions.retry_registration(&call, id).await
+        });
+        Ok(RegistrationPayload::new(done.await?, Registration))
     }
 
     /// Calls a registration off; its link is void at once.
@@ -187,12 +183,11 @@ impl RegistrationMutation {
         #[graphql(desc = "Which one.")] input: CancelRegistrationInput,
     ) -> Result<RegistrationPayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
+        let done = ask.once(input, |call, input| async move {
             let id = named(Kind::Registration, "registrationId", &input.registration_id)?;
-            ask.actions.cancel_registration(ask.call, id).await
-        };
-        Ok(RegistrationPayload::new(ask.settle(done.await)?, Registration))
+            ask.actions.cancel_registration(&call, id).await
+        });
+        Ok(RegistrationPayload::new(done.await?, Registration))
     }
 
     /// Makes a new link and shows it once; the one before is void. An expired registration is checked again first.
@@ -202,12 +197,11 @@ impl RegistrationMutation {
         #[graphql(desc = "Which one.")] input: ReissueRegistrationLinkInput,
     ) -> Result<ReissueRegistrationLinkPayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
+        let done = ask.once(input, |call, input| async move {
             let id = named(Kind::Registration, "registrationId", &input.registration_id)?;
-            ask.actions.reissue_registration_link(ask.call, id).await
-        };
-        let (done, refusal) = ask.settle(done.await)?;
+            ask.actions.reissue_registration_link(&call, id).await
+        });
+        let (done, refusal) = done.await?;
         let (registration, link) =
             done.map_or((None, None), |(registration, link)| (Some(registration), link));
         Ok(ReissueRegistrationLinkPayload {
@@ -223,14 +217,13 @@ impl RegistrationMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Of what.")] input: DiscardStaleAttemptsInput,
     ) -> Result<DiscardStaleAttemptsPayload> {
-        let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
+        let (ask, subject_id) = (Ask::new(ctx)?, input.subject_id.clone());
+        let done = ask.once(input, |call, input| async move {
             let absent = || domain::Refusal::not_found("registration or connection").field("subjectId");
             let subject = CheckSubject::read(&input.subject_id).ok_or_else(absent)?;
-            ask.actions.discard_stale_attempts(ask.call, subject).await
-        };
-        let (done, refusal) = ask.settle(done.await)?;
-        Ok(DiscardStaleAttemptsPayload { subject_id: done.map(|()| input.subject_id), refusal })
+            ask.actions.discard_stale_attempts(&call, subject).await
+        });
+        let (done, refusal) = done.await?;
+        Ok(DiscardStaleAttemptsPayload { subject_id: done.map(|()| subject_id), refusal })
     }
 }

@@ -2,12 +2,12 @@
 
 use async_graphql::{Context, ID, Object, Result, SimpleObject};
 
-use super::ask::{Ask, check, named};
+use super::ask::{Ask, named};
 use super::id::Kind;
 use super::load::{PublishedOffer, Settings};
 use super::refusal::Refusal;
 use super::words::DefinitionKind;
-use crate::actions::{Active, SettingsChange, is_agreed};
+use crate::actions::{Active, Call, Done, SettingsChange, is_agreed};
 use crate::domain::Timestamp;
 use crate::domain::connection::{Connection, Part};
 use crate::domain::id::ConnectionId;
@@ -250,17 +250,19 @@ pub(super) struct SettingsMutation;
 impl SettingsMutation {
     async fn switch(
         ask: &Ask<'_>,
+        call: &Call,
         connection: &ID,
         (kind, name, active): (DefinitionKind, String, Active),
         expected: Option<i64>,
-    ) -> Result<SettingsPayload> {
-        let done = async {
-            let id = named(Kind::Connection, "connectionId", connection)?;
-            let one = Some((kind.into(), name, active));
-            let change = SettingsChange { one, ..SettingsChange::default() };
-            ask.actions.update_settings(ask.call, id, change, expected).await
-        };
-        Ok(SettingsPayload::new(ask.settle(done.await)?, |record| ConnectionSettings { record }))
+    ) -> Done<(ConnectionId, SettingsRecord)> {
+        let id = named(Kind::Connection, "connectionId", connection)?;
+        let one = Some((kind.into(), name, active));
+        let change = SettingsChange { one, ..SettingsChange::default() };
+        Ok((id, ask.actions.update_settings(call, id, change, expected).await?))
+    }
+
+    fn changed(done: (Option<(ConnectionId, SettingsRecord)>, Option<Refusal>)) -> SettingsPayload {
+        SettingsPayload::new(done, |(_, record)| ConnectionSettings { record })
     }
 }
 
@@ -273,13 +275,12 @@ impl SettingsMutation {
         #[graphql(desc = "What to change.")] input: UpdateSettingsInput,
     ) -> Result<SettingsPayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
+        let done = ask.once(input, |call, input| async move {
             let id = named(Kind::Connection, "connectionId", &input.connection_id)?;
             let expected = input.expected_revision;
-            ask.actions.update_settings(ask.call, id, input.change(), expected).await
-        };
-        Ok(SettingsPayload::new(ask.settle(done.await)?, |record| ConnectionSettings { record }))
+            Ok((id, ask.actions.update_settings(&call, id, input.change(), expected).await?))
+        });
+        Ok(Self::changed(done.await?))
     }
 
     /// Takes one definition that the provider offers, on the consumer's instance.
@@ -289,13 +290,11 @@ impl SettingsMutation {
         #[graphql(desc = "Which one.")] input: ActivateDefinitionInput,
     ) -> Result<SettingsPayload> {
         let ask = Ask::new(ctx)?;
-        if let Err(failure) = check(&input) {
-            return Ok(SettingsPayload::new(ask.settle(Err(failure))?, |record| ConnectionSettings {
-                record,
-            }));
-        }
-        let one = (input.kind, input.name, Active::On);
-        Self::switch(&ask, &input.connection_id, one, input.expected_revision).await
+        let done = ask.once(input, |call, input| async move {
+            let one = (input.kind, input.name, Active::On);
+            Self::switch(&ask, &call, &input.connection_id, one, input.expected_revision).await
+        });
+        Ok(Self::changed(done.await?))
     }
 
     /// Takes one definition no more, on the consumer's instance.
@@ -305,13 +304,11 @@ impl SettingsMutation {
         #[graphql(desc = "Which one.")] input: DeactivateDefinitionInput,
     ) -> Result<SettingsPayload> {
         let ask = Ask::new(ctx)?;
-        if let Err(failure) = check(&input) {
-            return Ok(SettingsPayload::new(ask.settle(Err(failure))?, |record| ConnectionSettings {
-                record,
-            }));
-        }
-        let one = (input.kind, input.name, Active::Off);
-        Self::switch(&ask, &input.connection_id, one, input.expected_revision).await
+        let done = ask.once(input, |call, input| async move {
+            let one = (input.kind, input.name, Active::Off);
+            Self::switch(&ask, &call, &input.connection_id, one, input.expected_revision).await
+        });
+        Ok(Self::changed(done.await?))
     }
 
     /// Lets both sides agree on the settings again, on either instance. On the consumer's, what it holds counts.
@@ -321,13 +318,11 @@ impl SettingsMutation {
         #[graphql(desc = "Of which connection.")] input: SyncConnectionSettingsInput,
     ) -> Result<SettingsPayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
+        let done = ask.once(input, |call, input| async move {
             let id: ConnectionId = named(Kind::Connection, "connectionId", &input.connection_id)?;
-            let record = ask.actions.sync_connection_settings(ask.call, id).await?;
-            Ok((id, record))
-        };
-        let (done, refusal) = ask.settle(done.await)?;
+            Ok((id, ask.actions.sync_connection_settings(&call, id).await?))
+        });
+        let (done, refusal) = done.await?;
         let settings = match done {
             Some((id, record)) => {
                 let part = ask.load.one(id).await?.map_or(Part::Consumer, |connection| connection.part);

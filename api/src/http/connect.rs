@@ -91,7 +91,7 @@ async fn open(
         Ok(false) => return state.foreign(),
         Err(failure) => return state.failure(&call, &failure),
     }
-    match state.actions.open_registration_link(&call, link, None).await {
+    match state.actions.open_registration_link(&call, link).await {
         Ok(connection) => see_other(&state.console.wizard_path(connection.id)),
         Err(failure) => refused(&state, &call, &failure).await,
     }

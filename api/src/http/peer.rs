@@ -102,7 +102,7 @@ async fn message(State(actions): State<Actions>, request: Request) -> Response {
 fn call(actions: &Actions, headers: &HeaderMap) -> Call {
     let given =
         headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(TraceId::from_traceparent);
-    Call { requester: Requester::Anonymous, trace: given.unwrap_or_else(|| actions.fresh_trace()) }
+    Call::by(Requester::Anonymous, given.unwrap_or_else(|| actions.fresh_trace()))
 }
 
 fn bearer(headers: &HeaderMap) -> String {

@@ -79,6 +79,7 @@ tables! {
         operation: String,
         digest: Vec<u8>,
         result: String,
+        sealed: Option<Vec<u8>>,
         created_at: i64,
     }
     company = "company" {

@@ -1,11 +1,14 @@
-//! The first answer to a mutation, kept with the fact under the caller's key.
+//! The first answer to a mutation, kept in the transaction of the fact under the caller's key.
 
-use sea_orm::{EntityTrait as _, Set};
+use std::sync::{Mutex, PoisonError};
+
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, Set};
 
 use super::tx::Tx;
-use super::{StoreError, entity, unique};
-use crate::domain::refusal::{Refusal, RefusalCode};
-use entity::idempotency::{ActiveModel, Entity};
+use super::{Store, StoreError, entity, unique};
+use crate::domain::requester::Requester;
+use entity::idempotency::{ActiveModel, Column, Entity};
 
 /// A caller's key for one mutation and its input.
 #[derive(Clone, Debug)]
@@ -13,49 +16,111 @@ pub struct IdempotencyKey {
     /// What the caller chose, 1 to 255 characters.
     pub key: String,
     /// The mutation.
-    pub operation: &'static str,
-    /// SHA-256 over the mutation and its input.
+    pub operation: String,
+    /// A MAC over the mutation and its input, which may hold a secret.
     pub digest: [u8; 32],
 }
 
-impl Tx {
-    /// The first answer under this key: the id of what was made.
-    ///
-    /// # Errors
-    /// `IDEMPOTENCY_CONFLICT` (inner) when the key was used with other input.
-    pub async fn answered(
-        &self,
-        key: &IdempotencyKey,
-    ) -> Result<Result<Option<String>, Refusal>, StoreError> {
-        let id = (self.cause.requester.actor(), key.key.clone());
-        let Some(row) = Entity::find_by_id(id).one(&self.txn).await? else { return Ok(Ok(None)) };
-        if row.operation != key.operation || row.digest != key.digest {
-            return Ok(Err(Refusal::new(
-                RefusalCode::IdempotencyConflict,
-                "This idempotency key was used before with other input. Use a new key for a new request.",
-            )
-            .field("idempotencyKey")));
-        }
-        Ok(Ok(Some(row.result)))
+/// An answer as it is stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredAnswer {
+    /// The id of what was made or changed; empty where the answer names nothing.
+    pub subject: String,
+    /// What was shown once, sealed.
+    pub sealed: Option<Vec<u8>>,
+}
+
+/// One request under an idempotency key. Its transaction takes the key when it begins, so that the same request at
+/// the same time waits for it; when the verb commits, the transaction waits here until the answer is put to it.
+#[derive(Debug)]
+pub struct Once {
+    key: IdempotencyKey,
+    written: Mutex<Option<Tx>>,
+}
+
+impl Once {
+    /// A request that was not answered yet.
+    #[must_use]
+    pub const fn new(key: IdempotencyKey) -> Self {
+        Self { key, written: Mutex::new(None) }
     }
 
-    /// Keeps the answer. Two at once with one key: the second transaction is a conflict.
+    /// Whether the verb has written its fact: from then on, it can write nothing else.
+    #[must_use]
+    pub fn is_written(&self) -> bool {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// What the verb wrote, if it wrote anything.
+    #[must_use]
+    pub fn take(&self) -> Option<Tx> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(super) fn keep(&self, tx: Tx) {
+        *self.written.lock().unwrap_or_else(PoisonError::into_inner) = Some(tx);
+    }
+}
+
+impl Store {
+    /// The first answer under this key, and whether it was to the same mutation with the same input.
     ///
     /// # Errors
-    /// [`StoreError::Duplicate`] when another transaction kept an answer first.
-    pub async fn keep_answer(&mut self, key: &IdempotencyKey, result: String) -> Result<(), StoreError> {
+    /// When the database does not answer.
+    pub async fn first_answer(
+        &self,
+        requester: &Requester,
+        key: &IdempotencyKey,
+    ) -> Result<Option<(StoredAnswer, bool)>, StoreError> {
+        let row = Entity::find_by_id((requester.actor(), key.key.clone())).one(&self.read).await?;
+        Ok(row.map(|row| {
+            let same = row.operation == key.operation && row.digest == key.digest;
+            (StoredAnswer { subject: row.result, sealed: row.sealed }, same)
+        }))
+    }
+}
+
+impl Tx {
+    /// Takes the caller's key for this transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::Duplicate`] when an answer is kept under it; while another transaction has it, this waits.
+    pub(super) async fn take_key(&mut self, once: &Once) -> Result<(), StoreError> {
+        let key = &once.key;
         let row = ActiveModel {
             principal: Set(self.cause.requester.actor()),
             idempotency_key: Set(key.key.clone()),
-            operation: Set(key.operation.to_owned()),
+            operation: Set(key.operation.clone()),
             digest: Set(key.digest.to_vec()),
-            result: Set(result),
+            result: Set(String::new()),
+            sealed: Set(None),
             created_at: Set(self.now_ms()),
         };
-        Entity::insert(row)
-            .exec_without_returning(&self.txn)
-            .await
-            .map_err(|e| unique(e, "idempotency key"))?;
-        Ok(())
+        let taken = Entity::insert(row).exec_without_returning(&self.txn).await;
+        taken.map(|_| ()).map_err(|error| unique(error, "request under this idempotency key"))
+    }
+
+    /// Gives the key back, and makes true what was written.
+    ///
+    /// # Errors
+    /// As [`Tx::commit`].
+    pub async fn commit_without(self, once: &Once) -> Result<(), StoreError> {
+        Entity::delete_by_id((self.cause.requester.actor(), once.key.key.clone())).exec(&self.txn).await?;
+        self.commit().await
+    }
+
+    /// Puts the answer to what the verb wrote, and makes both true.
+    ///
+    /// # Errors
+    /// As [`Tx::commit`].
+    pub async fn commit_with(self, once: &Once, answer: StoredAnswer) -> Result<(), StoreError> {
+        Entity::update_many()
+            .col_expr(Column::Result, Expr::value(answer.subject))
+            .col_expr(Column::Sealed, Expr::value(answer.sealed))
+            .filter(Column::Principal.eq(self.cause.requester.actor()))
+            .filter(Column::IdempotencyKey.eq(once.key.key.clone()))
+            .exec(&self.txn)
+            .await?;
+        self.commit().await
     }
 }

@@ -74,6 +74,21 @@ pub struct Session {
     pub expires_at: Timestamp,
 }
 
+/// A program's credentials, without their secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessToken {
+    /// Which one.
+    pub id: AccessTokenId,
+    /// Whose.
+    pub account: UserId,
+    /// What it is for.
+    pub name: String,
+    /// Since when.
+    pub created_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
 pub(super) fn company_from(row: company::Model) -> Company {
     Company { id: CompanyId(row.id), name: row.name, created_at: at(row.created_at), revision: row.revision }
 }
@@ -114,6 +129,16 @@ async fn one(
     row: Option<account::Model>,
 ) -> Result<Option<Account>, StoreError> {
     Ok(with_roles(conn, row.into_iter().collect()).await?.pop())
+}
+
+fn access_token_from(row: access_token::Model) -> AccessToken {
+    AccessToken {
+        id: AccessTokenId(row.id),
+        account: UserId(row.account_id),
+        name: row.name,
+        created_at: at(row.created_at),
+        expires_at: at(row.expires_at),
+    }
 }
 
 fn session_from(row: session::Model) -> Session {
@@ -475,7 +500,7 @@ impl Tx {
         name: &str,
         digest: [u8; 32],
         expires_at: Timestamp,
-    ) -> Result<AccessTokenId, StoreError> {
+    ) -> Result<AccessToken, StoreError> {
         let id = self.uuid()?;
         let row = access_token::ActiveModel {
             id: Set(id),
@@ -486,8 +511,8 @@ impl Tx {
             expires_at: Set(ms(expires_at)),
             used_at: Set(None),
         };
-        access_token::Entity::insert(row).exec_without_returning(&self.txn).await?;
-        Ok(AccessTokenId(id))
+        let row = access_token::Entity::insert(row).exec_with_returning(&self.txn).await?;
+        Ok(access_token_from(row))
     }
 
     /// Takes an access token back; answers whether it was the account's.

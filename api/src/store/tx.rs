@@ -1,5 +1,7 @@
 //! A writing transaction: the fact, its changes, its work and its audit entries, or nothing.
 
+use std::sync::Arc;
+
 use sea_orm::{
     ConnectionTrait, DatabaseTransaction, EntityTrait as _, Set, SqliteTransactionMode, Statement,
     TransactionOptions, TransactionTrait as _,
@@ -7,6 +9,7 @@ use sea_orm::{
 
 use super::change::{ChangeKind, SubjectKind};
 use super::entity;
+use super::idempotency::Once;
 use super::{Store, StoreError, audit, ms};
 use crate::domain::Timestamp;
 use crate::domain::id::TraceId;
@@ -21,6 +24,8 @@ pub struct Cause {
     pub trace: TraceId,
     /// The one time all of it happened at.
     pub now: Timestamp,
+    /// The idempotency key under which it happens, if there is one.
+    pub once: Option<Arc<Once>>,
 }
 
 pub(super) struct PendingChange {
@@ -70,7 +75,7 @@ impl Store {
             ..Default::default()
         };
         let txn = self.write.begin_with_options(options).await?;
-        Ok(Tx {
+        let mut tx = Tx {
             txn,
             cause: cause.clone(),
             changes: Vec::new(),
@@ -78,7 +83,11 @@ impl Store {
             woke: false,
             store: self.clone(),
             label,
-        })
+        };
+        if let Some(once) = &cause.once {
+            tx.take_key(once).await?;
+        }
+        Ok(tx)
     }
 }
 
@@ -113,11 +122,15 @@ impl Tx {
         self.changes.push(PendingChange { subject, id, kind, revision, company, body });
     }
 
-    /// Makes it all true, and announces it.
+    /// Makes it all true, and announces it. Under an idempotency key it waits there for its answer first.
     ///
     /// # Errors
     /// When the database refuses; then nothing happened.
     pub async fn commit(mut self) -> Result<(), StoreError> {
+        if let Some(once) = self.cause.once.take() {
+            once.keep(self);
+            return Ok(());
+        }
         let seq = self.flush().await?;
         let dies = |committed| {
             self.store.world.interruption.as_ref().is_some_and(|point| point.dies(self.label, committed))
