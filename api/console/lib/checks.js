@@ -1,6 +1,7 @@
 // Checks and issues, wherever they are shown: what was asked, what came out, what to do.
 import { gql, mutate } from './api.js';
 import { REFUSAL } from './fragments.js';
+import { exceptions } from './exceptions.js';
 import { remedy } from './remedies.js';
 import { announce } from './say.js';
 import { badge, button, mark, outcome, spinner, when } from './ui.js';
@@ -19,7 +20,10 @@ const answerTone = (result) => (result.answer === 'FINDING' ? (result.blocking ?
 /** Every check of the suite, in order, answered or not yet. */
 export function checklist(scan, suite) {
   const answers = new Map(scan.results.map((result) => [result.check, result]));
-  const checks = scan.only ? suite.checks.filter((check) => check.code === scan.only) : suite.checks;
+  const listed = new Set(suite.checks.map((check) => check.code));
+  // A scan of several suites answers more than the first of them asks.
+  const others = scan.results.filter((result) => !listed.has(result.check)).map((result) => ({ code: result.check, label: result.checkLabel, asks: '' }));
+  const checks = scan.only ? [...suite.checks, ...others].filter((check) => check.code === scan.only) : [...suite.checks, ...others];
   const running = scan.state === 'RUNNING' || scan.state === 'QUEUED';
   const next = checks.find((check) => !answers.has(check.code))?.code;
   return html`<ol class="checks">${checks.map((check) => {
@@ -42,18 +46,22 @@ export const progress = (scan) => html`<div class="progress"><progress max=${sca
 export const warnings = (scan) => scan.results.filter((result) => (result.answer === 'FINDING' && !result.blocking) || result.answer === 'ERROR');
 
 /** Open issues with what is wrong, what to do, and *Validate and resolve*. */
-export function issueList(update, refresh) {
+export function issueList(update, refresh, viewer = null) {
   const commands = new Map();
   const commandOf = (id) => {
-    if (!commands.has(id)) commands.set(id, { validate: command(update), remedy: command(update), asked: null });
+    if (!commands.has(id)) commands.set(id, { validate: command(update), remedy: command(update), people: command(update), asked: null });
     return commands.get(id);
   };
 
   async function validate(issue) {
     const own = commandOf(issue.id);
     const payload = await own.validate.run(() => mutate(VALIDATE, { issueId: issue.id }));
-    if (!payload) return;
-    own.asked = { id: payload.scan.id, seen: issue.lastSeenAt };
+    if (payload) await look(issue, payload.scan);
+  }
+
+  /** A scan looks at the issue again. */
+  async function look(issue, scan) {
+    commandOf(issue.id).asked = { id: scan.id, seen: issue.lastSeenAt };
     announce(`Looking again: ${issue.checkLabel}.`);
     await refresh();
   }
@@ -68,7 +76,10 @@ export function issueList(update, refresh) {
         announce(`Still so: ${issue.message}`);
       }
     }
-    return html`<ul class="issues">${repeat(issues, (issue) => issue.id, (issue) => {
+    const all = issues.length > 1
+      ? html`<p>${button('Validate all', () => issues.forEach(validate), { kind: 'secondary small-button', busy: issues.some((issue) => commandOf(issue.id).asked) })}</p>`
+      : nothing;
+    return html`${all}<ul class="issues">${repeat(issues, (issue) => issue.id, (issue) => {
       const own = commandOf(issue.id);
       const looking = own.validate.busy || own.asked !== null;
       return html`<li class="issue ${issue.blocking ? 'bad' : 'warn'}">
@@ -79,8 +90,9 @@ export function issueList(update, refresh) {
         </div>
         <p>${issue.message}</p>
         ${issue.evidence ? html`<p class="small">Seen: <code>${issue.evidence}</code></p>` : nothing}
-        <div class="remedy"><h4>What to do</h4>${remedy(issue.remedy, own.remedy, () => validate(issue))}${outcome(own.remedy)}</div>
+        <div class="remedy"><h4>What to do</h4>${remedy(issue, own.remedy, (scan) => look(issue, scan))}${outcome(own.remedy)}</div>
         ${outcome(own.validate)}
+        ${exceptions(issue, { command: own.people, refresh, viewer })}${outcome(own.people)}
         <div class="issue-foot">
           ${button(looking ? 'Looking again' : 'Validate and resolve', () => validate(issue), { busy: looking, kind: 'secondary' })}
           <p class="small">${own.still && !looking ? html`<strong>Looked again: still so.</strong> ` : nothing}Seen ${issue.count === 1 ? 'once' : `${issue.count} times`}, last ${when(issue.lastSeenAt)} · <a href=${issue.docsUrl}>About this check</a></p>
@@ -91,7 +103,7 @@ export function issueList(update, refresh) {
 }
 
 /** Warnings of a scan: worth reading, nothing stops. */
-export const warningList = (results) => html`<ul class="issues">${results.map((result) => html`<li class="issue warn">
-  <div class="issue-head"><h3>${result.checkLabel}</h3>${badge(result.answer, result.answer === 'ERROR' ? 'The check broke' : 'Warning', 'warn')}</div>
+export const warningList = (results) => html`<ul class="issues">${results.map((result) => html`<li class="issue ${result.blocking ? 'bad' : 'warn'}">
+  <div class="issue-head"><h3>${result.checkLabel}</h3>${badge(result.answer, result.answer === 'ERROR' ? 'The check broke' : result.blocking ? result.severityLabel : 'Warning', result.blocking ? 'bad' : 'warn')}</div>
   <p>${result.message}</p>${result.remedy?.text ? html`<p class="small">${result.remedy.text}</p>` : nothing}
   <p class="small"><a href=${result.docsUrl}>About this check</a></p></li>`)}</ul>`;

@@ -9,6 +9,8 @@ export const REFUSAL = gql`fragment RefusalParts on Refusal {
 export const ISSUE = gql`fragment IssueParts on Issue {
   id check checkLabel message evidence blocking severity severityLabel state stateLabel count
   firstSeenAt lastSeenAt resolvedAt docsUrl
+  actions { name label allowed }
+  assignee { id name } mute { reason until by { name } } waiver { reason until by { name } }
   remedy { kind text setting value mutation variables { name value } }
 }`;
 
@@ -22,7 +24,9 @@ export const SCAN = gql`fragment ScanParts on Scan {
 }`;
 
 export const DIRECTION = gql`fragment DirectionParts on Direction {
-  way status statusLabel lastProofAt roundTripMs misses peerView peerViewLabel lastFailure activatedAt
+  way status statusLabel statusSince ourView ourViewLabel lastProofAt roundTripMs clockSkewMs misses activatedAt
+  peerView peerViewLabel peerViewAt peerCause { code codeLabel reason }
+  cause { code codeLabel reason detail at traceId peerTraceId }
 }`;
 
 export const ONBOARDING = gql`fragment OnboardingParts on OnboardingAttempt {

@@ -1,49 +1,42 @@
-// What to do about a finding: a call that a button makes, a setting of the operator, or words.
+// What to do about a finding: a call that the instance makes, a setting of the operator, or words.
 import { gql, mutate } from './api.js';
 import { REFUSAL } from './fragments.js';
 import { html, nothing } from './view.js';
 import { button } from './ui.js';
 
-const CALLS = {
-  discardStaleAttempts: {
-    label: 'Discard what is left',
-    operation: gql`mutation DiscardStaleAttempts($input: DiscardStaleAttemptsInput!) {
-      discardStaleAttempts(input: $input) { subjectId refusal { ...RefusalParts } }
-    }
-    ${REFUSAL}`,
-  },
-  updateContact: {
-    label: 'Switch the account on',
-    operation: gql`mutation ActivateContact($input: UpdateContactInput!) {
-      updateContact(input: $input) { contact { id active revision } refusal { ...RefusalParts } }
-    }
-    ${REFUSAL}`,
-  },
-  grantRole: {
-    label: 'Grant the role',
-    operation: gql`mutation GrantRole($input: GrantRoleInput!) {
-      grantRole(input: $input) { contact { id roles } refusal { ...RefusalParts } }
-    }
-    ${REFUSAL}`,
-  },
+const APPLY = gql`mutation ApplyRemedy($input: ApplyRemedyInput!) {
+  applyRemedy(input: $input) { scan { id state } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+
+/** What a press does, by the mutation that the remedy calls. */
+const LABELS = {
+  discardStaleAttempts: 'Discard what is left',
+  updateContact: 'Switch the account on',
+  grantRole: 'Grant the role',
+  syncConnectionSettings: 'Sync the settings',
+  renewConnectionCredentials: 'Renew the credentials',
+  refreshConnectionPeer: 'Ask the other side again',
+  retryConnectionWork: 'Try the work again',
+  rotateKey: 'Rotate the key',
 };
 
-const WORDS = { true: true, false: false };
+/** Remedies that leave something open, which a person enters on a page. */
+const PAGES = {
+  saveProviderRecord: html`<p>Save the provider record in the <a href="/provider">provider centre</a>.</p>`,
+  chooseProviderCompany: html`<p>Choose the provider company, then get started again.</p>`,
+};
 
-/** The sentence or control for a remedy. `command` runs calls; `done` is called after one succeeded. */
-export function remedy(remedy, command, done) {
-  if (!remedy) return nothing;
-  if (remedy.kind === 'HUMAN') return html`<p>${remedy.text || 'Look at the documentation of the check.'}</p>`;
-  if (remedy.kind === 'CONFIG') return html`<p>An operator of this instance sets <code>${remedy.setting}</code>, for example to <code>${remedy.value}</code>, and starts it again.</p>`;
-  const call = CALLS[remedy.mutation];
-  if (call) {
-    const input = Object.fromEntries(remedy.variables.map(({ name, value }) => [name, WORDS[value] ?? value]));
-    const run = async () => {
-      if (await command.run(() => mutate(call.operation, input))) done();
-    };
-    return html`<div class="buttons">${button(call.label, run, { busy: command.busy, kind: 'secondary' })}</div>`;
-  }
-  if (remedy.mutation === 'saveProviderRecord') return html`<p>Save the provider record in the <a href="/provider">provider centre</a>.</p>`;
-  if (remedy.mutation === 'chooseProviderCompany') return html`<p>Choose the provider company, then get started again.</p>`;
-  return html`<p>Through the API: <code>${remedy.mutation}</code>.</p>`;
+/** The sentence or control for an issue's remedy. `command` runs it; `done` is called with the scan that follows. */
+export function remedy(issue, command, done) {
+  const { kind, text, setting, value, mutation } = issue.remedy;
+  if (kind === 'HUMAN') return html`<p>${text || 'Look at the documentation of the check.'}</p>`;
+  if (kind === 'CONFIG') return html`<p>An operator of this instance sets <code>${setting}</code>, for example to <code>${value}</code>, and starts it again.</p>`;
+  if (PAGES[mutation]) return PAGES[mutation];
+  if (!issue.actions.find((action) => action.name === 'applyRemedy')?.allowed) return html`<p>Ask an administrator of this instance: it is a press of a button for them.</p>`;
+  const run = async () => {
+    const payload = await command.run(() => mutate(APPLY, { issueId: issue.id }));
+    if (payload) done(payload.scan);
+  };
+  return html`<div class="buttons">${button(LABELS[mutation] ?? 'Apply the remedy', run, { busy: command.busy, kind: 'secondary' })}${mutation in LABELS ? nothing : html` <code>${mutation}</code>`}</div>`;
 }

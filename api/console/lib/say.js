@@ -1,6 +1,6 @@
 // What the console says out loud: messages, the live region, and questions before something that cannot be undone.
 import { html, nothing, render } from './view.js';
-import { button, mark } from './ui.js';
+import { button, input, mark, select, submit } from './ui.js';
 
 const STAYS_MS = 8_000;
 let toasts = [];
@@ -59,6 +59,39 @@ export function ask({ title, body, confirm, cancel = 'Keep it as it is', danger 
     dialog.addEventListener('cancel', (event) => {
       event.preventDefault();
       end(false);
+    });
+    redraw();
+    dialog.showModal();
+  });
+}
+
+/** As `ask`, with fields to fill in; answers their values, or null. */
+export function askFor({ title, body, confirm, cancel = 'Keep it as it is', fields }) {
+  return new Promise((answer) => {
+    const dialog = document.createElement('dialog');
+    dialog.setAttribute('aria-labelledby', 'ask-title');
+    document.body.append(dialog);
+    const values = Object.fromEntries(fields.map(({ name, value = '' }) => [name, value]));
+    const problems = {};
+    const end = (result) => {
+      dialog.close();
+      dialog.remove();
+      answer(result);
+    };
+    const send = (event) => {
+      event.preventDefault();
+      for (const one of fields) problems[one.name] = one.required && !values[one.name].trim() ? one.required : null;
+      redraw();
+      const first = fields.find((one) => problems[one.name]);
+      if (first) dialog.querySelector(`#ask-${first.name}`).focus();
+      else end(values);
+    };
+    const redraw = () => render(html`<h2 id="ask-title">${title}</h2><p>${body}</p><form novalidate @submit=${send}>
+      ${fields.map((one) => (one.choices ? select : input)({ ...one, id: `ask-${one.name}`, value: values[one.name], error: problems[one.name], change: (value) => { values[one.name] = value; } }))}
+      <div class="buttons">${submit(confirm)}${button(cancel, () => end(null), { kind: 'secondary' })}</div></form>`, dialog);
+    dialog.addEventListener('cancel', (event) => {
+      event.preventDefault();
+      end(null);
     });
     redraw();
     dialog.showModal();

@@ -2,6 +2,7 @@
 import { gql, mutate } from '../lib/api.js';
 import { checklist, issueList, progress } from '../lib/checks.js';
 import { DIRECTION, ISSUE, ONBOARDING, REFUSAL, SCAN } from '../lib/fragments.js';
+import { HISTORY, picture, transitions } from '../lib/history.js';
 import { phaseList } from '../lib/phases.js';
 import { command, resource } from '../lib/resource.js';
 import { ask, toast } from '../lib/say.js';
@@ -55,7 +56,9 @@ export default function connection({ params, update, query, viewer }) {
   const { id } = params;
   const all = resource(CONNECTION, { id }, update);
   const act = command(update);
-  const issues = issueList(update, () => all.refresh());
+  const issues = issueList(update, () => all.refresh(), viewer);
+  const histories = { OUTBOUND: resource(HISTORY.OUTBOUND, { id }, update), INBOUND: resource(HISTORY.INBOUND, { id }, update) };
+  const remember = () => Promise.all(Object.values(histories).map((one) => one.refresh()));
   const settled = query.get('from') === 'settings';
 
   async function run(operation, input, words) {
@@ -74,22 +77,26 @@ export default function connection({ params, update, query, viewer }) {
 
   function direction(now) {
     const [name, words] = WAYS[now.way];
-    const disputed = now.status === 'DISPUTED' || (now.peerView && now.status && now.peerView !== now.status);
+    const past = histories[now.way].data?.connection?.way;
     return section(name.toLowerCase(), `${name} status`, html`
-      <p class="small">${words}. Computed from signed answers over the real path.</p>
+      <p class="small">${words}. Computed from signed answers over the real path${now.statusSince ? html`; so since ${on(now.statusSince)}` : nothing}.</p>
+      ${now.status === 'DISPUTED' ? notice('warn', 'The two sides do not agree.', html`<p>We see ${now.ourViewLabel}, they see ${now.peerViewLabel}. It settles with the next probes, or one side cannot hear the other.</p>`) : nothing}
+      ${now.cause ? notice('bad', 'Why it is not up', html`<p>${failure(now.cause)} It is tried again by itself. If it stays so, ask the operators of both instances to look at the way between them.</p>
+        <p class="fine">Code <code>${now.cause.code}${now.cause.reason ? ` ${now.cause.reason}` : ''}</code>${now.cause.traceId ? html` · Reference <code>${now.cause.traceId}</code>` : nothing}${now.cause.peerTraceId ? html` · Theirs <code>${now.cause.peerTraceId}</code>` : nothing}</p>`) : nothing}
+      ${now.peerCause ? notice('warn', 'Why it does not work for them', html`<p>${now.peerCause.codeLabel}. Code <code>${now.peerCause.code}${now.peerCause.reason ? ` ${now.peerCause.reason}` : ''}</code></p>`) : nothing}
+      ${past ? html`${picture(past.day.buckets, 'The last day')}${picture(past.ninety.buckets, 'The last 90 days')}` : nothing}
       ${facts([
         ['Last proof', when(now.lastProofAt, 'None yet')],
-        now.way === 'OUTBOUND' && ['Round trip', now.roundTripMs === null ? '–' : `${now.roundTripMs} ms`],
+        ['Round trip', now.roundTripMs === null ? '–' : `${now.roundTripMs} ms`],
         ['Missed in a row', String(now.misses)],
-        ['They see', now.peerViewLabel ?? '–'],
+        ['They see', now.peerViewLabel ? html`${now.peerViewLabel}${now.peerViewAt ? html` <span class="quiet">${when(now.peerViewAt)}</span>` : nothing}` : '–'],
         ['Activated', on(now.activatedAt)],
       ])}
-      ${disputed ? notice('warn', 'The two sides do not agree.', html`<p>We see ${now.statusLabel}, they see ${now.peerViewLabel}. It settles with the next probes, or one side cannot hear the other.</p>`) : nothing}
-      ${now.lastFailure ? notice('bad', 'Why it is not up', html`<p>${failure(now.lastFailure)} It is tried again by itself. If it stays so, ask the operators of both instances to look at the way between them.</p>`) : nothing}`, { aside: directionBadge(now) });
+      ${past?.recent.transitions.length ? html`<details class="more"><summary>What changed in the last week</summary>${transitions(past.recent.transitions)}</details>` : nothing}`, { aside: directionBadge(now) });
   }
 
-  /** A probe's reason in words, with the code that programs go by. */
-  const failure = (code) => html`${STAGES[code] ?? 'The last probe was not answered as it should be.'} Code <code>${code}</code>.`;
+  /** A probe's cause in words. */
+  const failure = (cause) => STAGES[cause.reason] ?? `${cause.codeLabel}${cause.detail ? `: ${cause.detail}` : ''}.`;
 
   const definitions = (label, items) => [label, items.length ? html`${count(items.filter((item) => item.active).length, 'active', 'active')} of ${items.length}` : 'None offered'];
 
@@ -107,8 +114,8 @@ export default function connection({ params, update, query, viewer }) {
 
   function checks(now, suites) {
     const scan = now.latestScan;
-    const suite = suites.find((one) => one.code === scan?.suite);
-    return section('scan', 'Latest scan', scan && suite ? html`
+    const suite = suites.find((one) => one.code === scan?.suite) ?? { checks: [] };
+    return section('scan', 'Latest scan', scan ? html`
       <p class="small">${scan.suiteLabel}, ${when(scan.finishedAt ?? scan.requestedAt)}</p>
       ${scan.finishedAt ? nothing : progress(scan)}
       <details class="more" ?open=${!scan.finishedAt}><summary>${count(scan.results.length, 'check')} answered</summary>${checklist(scan, suite)}</details>
@@ -164,10 +171,10 @@ export default function connection({ params, update, query, viewer }) {
   return {
     title: () => all.data?.connection?.peer.name ?? 'Connection',
     view,
-    ready: all.refresh(),
-    refresh: all.refresh,
+    ready: Promise.all([all.refresh(), remember()]),
+    refresh: () => Promise.all([all.refresh(), remember()]),
     subjects: ['CONNECTION', 'ONBOARDING', 'SCAN', 'ISSUE', 'COMPANY'],
-    changed: all.refresh,
+    changed: (event) => (event.subject === 'CONNECTION' ? Promise.all([all.refresh(), remember()]) : all.refresh()),
     leave: () => clearInterval(clock),
   };
 }

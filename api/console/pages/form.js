@@ -47,12 +47,12 @@ const MESSAGES = [
   ['Onboarding Complete', 'All settings have synced; both directions were tried.'],
 ];
 
-export default function form({ params, update, navigate }) {
+export default function form({ params, update, navigate, viewer }) {
   const { id } = params;
   const all = resource(CONNECTION, { id }, changed);
   const act = command(update);
   const choice = companyChoice(update, () => all.refresh());
-  const issues = issueList(update, () => all.refresh());
+  const issues = issueList(update, () => all.refresh(), viewer);
   let said = null;
   let startedHere = false;
 

@@ -9,34 +9,37 @@ import { count, host } from '../lib/words.js';
 import { pathOf } from './connections.js';
 
 const HEALTH = gql`query Health($filter: IssuesFilter) {
-  issues(first: 25, filter: $filter) {
+  issues(first: 15, filter: $filter, orderBy: SEVERITY) {
     pageInfo { hasNextPage }
     edges { node { ...IssueParts subject {
       ... on Registration { id number company { name } }
       ... on ConnectionRecord { id role state peer { name origin } }
     } } }
   }
+}
+${ISSUE}`;
+
+const MAP = gql`query HealthMap {
   connections(first: 50, filter: { states: [ONBOARDED, SUSPENDED] }) {
     pageInfo { hasNextPage }
     edges { node { id role state stateLabel peer { name origin } outbound { status statusLabel } inbound { status statusLabel } } }
   }
-}
-${ISSUE}`;
+}`;
 
 // A question of its own: contacts of other companies may not ask it, and see the rest all the same.
 const KEY_HEALTH = gql`query KeyHealthSummary { keyHealth { status statusLabel reason measuredAt } }`;
 
-const ORDER = ['CRITICAL', 'HIGH', 'MODERATE', 'LOW'];
 const nodes = (connection) => connection.edges.map(({ node }) => node);
 
 export default function health({ update, query, viewer }) {
   const subject = query.get('registration') ?? query.get('connection');
   const all = resource(HEALTH, { filter: { state: 'OPEN', ...(subject ? { subjectId: subject } : {}) } }, update);
   const keys = resource(KEY_HEALTH, {}, update);
-  const refresh = () => Promise.all([all.refresh(), viewer.company ? null : keys.refresh()]);
+  const connections = resource(MAP, {}, update);
+  const refresh = () => Promise.all([all.refresh(), connections.refresh(), viewer.company ? null : keys.refresh()]);
   const lists = new Map();
   const listOf = (key) => {
-    if (!lists.has(key)) lists.set(key, issueList(update, () => all.refresh()));
+    if (!lists.has(key)) lists.set(key, issueList(update, () => all.refresh(), viewer));
     return lists.get(key);
   };
 
@@ -51,7 +54,7 @@ export default function health({ update, query, viewer }) {
   }
 
   const name = (one) => (one?.number ? `${one.number}${one.company ? `, ${one.company.name}` : ''}` : one?.peer ? one.peer.name ?? host(one.peer.origin) : 'This instance');
-  const path = (one) => (one?.number ? `/registrations/${one.id}` : one ? pathOf(one) : '/');
+  const path = (one) => (one?.number ? `/registrations/${one.id}` : one?.id ? pathOf(one) : '/keys');
 
   const card = (title, number, words, kind, href) => html`<a class="card-link" href=${href}><span class="small">${title}</span><span class="figure-number">${number}</span><span>${badge('', words, kind)}</span></a>`;
 
@@ -63,23 +66,23 @@ export default function health({ update, query, viewer }) {
   function cards(data) {
     const issues = nodes(data.issues);
     const blocking = issues.filter((issue) => issue.blocking).length;
-    const connections = nodes(data.connections);
-    const up = connections.filter((one) => one.outbound.status === 'UP' && one.inbound.status === 'UP').length;
+    const found = connections.data ? nodes(connections.data.connections) : [];
+    const up = found.filter((one) => one.outbound.status === 'UP' && one.inbound.status === 'UP').length;
     const more = data.issues.pageInfo.hasNextPage ? '+' : '';
     return html`<div class="cards">
       ${card('Open issues', `${issues.length}${more}`, blocking ? `${blocking} ${blocking === 1 ? 'stops' : 'stop'} something` : issues.length ? 'nothing is stopped' : 'all clear', blocking ? 'bad' : issues.length ? 'warn' : 'good', '#issues')}
-      ${card('Connections up both ways', `${up} of ${connections.length}${data.connections.pageInfo.hasNextPage ? '+' : ''}`, connections.length === 0 ? 'none yet' : up === connections.length ? 'all up' : 'look below', connections.length === 0 ? 'quiet' : up === connections.length ? 'good' : 'bad', '#connections')}
+      ${card('Connections up both ways', `${up} of ${found.length}${connections.data?.connections.pageInfo.hasNextPage ? '+' : ''}`, found.length === 0 ? 'none yet' : up === found.length ? 'all up' : 'look below', found.length === 0 ? 'quiet' : up === found.length ? 'good' : 'bad', '#connections')}
       ${keyService()}
     </div>`;
   }
 
   function issues(data) {
-    const found = nodes(data.issues).sort((a, b) => Number(b.blocking) - Number(a.blocking) || ORDER.indexOf(a.severity) - ORDER.indexOf(b.severity));
+    const found = nodes(data.issues);
     return section('issues', 'Open issues', html`
       ${found.length
         ? groups(found).map((group) => html`<div class="stack"><h3><a href=${path(group.subject)}>${name(group.subject)}</a> <span class="small">${count(group.issues.length, 'issue')}</span></h3>${listOf(group.subject?.id ?? '')(group.issues)}</div>`)
         : empty('No open issue.', subject ? 'Nothing stands in the way here.' : 'Whatever a check finds appears here, with what to do about it.')}
-      ${data.issues.pageInfo.hasNextPage ? notice('calm', 'There are more.', html`<p>The oldest are shown; the others follow as these are resolved.</p>`) : nothing}
+      ${data.issues.pageInfo.hasNextPage ? notice('calm', 'There are more.', html`<p>The most severe are shown; the others follow as these are resolved.</p>`) : nothing}
       ${subject ? html`<p><a href="/health">All issues</a></p>` : nothing}`);
   }
 
@@ -98,6 +101,6 @@ export default function health({ update, query, viewer }) {
     subjects: ['ISSUE', 'SCAN', 'CONNECTION'],
     changed: refresh,
     view: () => html`${head('Health', { lead: 'What is wrong now, and what to do about it. It changes as you look.' })}
-      ${all.view((data) => html`${cards(data)}${issues(data)}${subject ? nothing : map(data)}`)}`,
+      ${all.view((data) => html`${cards(data)}${issues(data)}${subject ? nothing : connections.view(map)}`)}`,
   };
 }

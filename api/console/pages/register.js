@@ -1,8 +1,10 @@
 // A new registration: company, contact, URL. What can be seen to be wrong is said before it is saved.
 import { gql, mutate, request } from '../lib/api.js';
 import { REFUSAL } from '../lib/fragments.js';
+import { warningList } from '../lib/checks.js';
 import { command, resource } from '../lib/resource.js';
-import { head, input, notice, outcome, select, submit } from '../lib/ui.js';
+import { announce } from '../lib/say.js';
+import { button, head, input, notice, outcome, select, submit } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 
 const CHOICES = gql`query RegistrationChoices {
@@ -16,6 +18,14 @@ const CONTACTS = gql`query CompanyContacts($companyId: ID!) {
 
 const CREATE = gql`mutation CreateRegistration($input: CreateRegistrationInput!) {
   createRegistration(input: $input) { registration { id number } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+
+const TRY = gql`mutation DryRunChecks($input: DryRunChecksInput!) {
+  dryRunChecks(input: $input) {
+    dryRun { passed results { check checkLabel answer answerLabel message blocking severity severityLabel docsUrl remedy { kind text setting value mutation variables { name value } } } }
+    refusal { ...RefusalParts }
+  }
 }
 ${REFUSAL}`;
 
@@ -39,6 +49,8 @@ function urlProblem(text, ours) {
 export default function register({ update, query, navigate, instance, viewer }) {
   const choices = resource(CHOICES, {}, update);
   const save = command(update);
+  const trial = command(update);
+  let tried = null;
   const values = { companyId: query.get('company') ?? '', contactId: '', url: '', environment: instance.environment };
   const problems = {};
   let contacts = null;
@@ -62,8 +74,31 @@ export default function register({ update, query, navigate, instance, viewer }) 
     delete problems[name];
     key = crypto.randomUUID();
     save.clear();
+    tried = null;
     if (name === 'companyId') loadContacts();
     else update();
+  }
+
+  /** Asks all checks what they would answer, without keeping anything. */
+  async function tryOut() {
+    problems.url = urlProblem(values.url.trim(), instance.origin);
+    update();
+    if (problems.url) {
+      requestAnimationFrame(() => document.getElementById('url')?.focus());
+      return;
+    }
+    tried = null;
+    const { url, companyId, contactId, environment } = values;
+    const payload = await trial.run(() => mutate(TRY, { url: url.trim(), environment, ...(companyId ? { companyId } : {}), ...(companyId && contactId ? { contactId } : {}) }));
+    tried = payload?.dryRun ?? null;
+    if (tried) announce(tried.passed ? 'The checks would pass.' : 'The checks would not pass.');
+    update();
+  }
+
+  function trialResult() {
+    if (!tried) return outcome(trial);
+    const found = tried.results.filter((result) => result.answer === 'FINDING' || result.answer === 'ERROR');
+    return html`${notice(tried.passed ? 'good' : 'warn', tried.passed ? 'The checks would pass.' : 'The checks would not pass yet.', html`<p>Nothing was kept.</p>`)}${found.length ? warningList(found) : nothing}`;
   }
 
   async function store(event) {
@@ -103,8 +138,9 @@ export default function register({ update, query, navigate, instance, viewer }) 
     ${input({ id: 'url', label: 'URL of the consumer’s instance', type: 'url', value: values.url, maxlength: 255, required: true, error: problem('url'), placeholder: 'https://linkspan.consumer.example', change: (text) => set('url', text), blur: () => { if (values.url) { problems.url = urlProblem(values.url.trim(), instance.origin); update(); } } })}
     ${select({ id: 'environment', label: 'Their environment', value: values.environment, choices: ENVIRONMENTS, help: 'In production the contact’s mail address has to work.', change: (value) => set('environment', value) })}
     ${save.refusal?.field && document.getElementById(save.refusal.field) ? nothing : outcome(save)}
-    <div class="buttons">${submit('Save', { busy: save.busy })}<a class="button secondary" href="/provider">Do not save</a></div>
+    <div class="buttons">${submit('Save', { busy: save.busy })}${button('Try the checks', tryOut, { kind: 'secondary', busy: trial.busy })}<a class="button secondary" href="/provider">Do not save</a></div>
     <p class="small">Saving runs the checks. When they pass, ${instance.mailOn ? 'a letter with the link goes to the contact.' : 'you get a link to pass on: letters are off here.'}</p>
+    ${trialResult()}
   </form>`;
 
   const ready = choices.refresh().then(() => (values.companyId ? loadContacts() : null));

@@ -44,12 +44,12 @@ const UPDATE = gql`mutation UpdateRegistration($input: UpdateRegistrationInput!)
 }
 ${REFUSAL}`;
 
-export default function registration({ params, update }) {
+export default function registration({ params, update, viewer }) {
   const { id } = params;
   const all = resource(REGISTRATION, { id }, changed);
   const act = command(update);
   const change = command(update);
-  const issues = issueList(update, () => all.refresh());
+  const issues = issueList(update, () => all.refresh(), viewer);
   let link = null;
   let draft = null;
   let said = null;
@@ -131,8 +131,8 @@ export default function registration({ params, update }) {
 
   function checks(now, suites) {
     const scan = now.latestScan;
-    const suite = suites.find((one) => one.code === scan?.suite);
-    if (!scan || !suite || scan.only) return nothing;
+    const suite = suites.find((one) => one.code === scan?.suite) ?? { checks: [] };
+    if (!scan || scan.only) return nothing;
     const worth = now.issues.length ? [] : warnings(scan);
     const running = now.state === 'AWAITING_VALIDATION';
     return section('checks', running ? 'Checks are running' : 'Checks', html`

@@ -34,7 +34,7 @@ export default function start({ update, viewer, instance }) {
     : empty(record ? 'Nobody is registered yet.' : 'This instance offers nothing yet.', record ? 'Register a consumer: a company, a person there, and the URL of their instance.' : 'To register consumers, first say what this instance offers: its provider record.', html`<a class="button secondary" href=${record ? '/registrations/new' : '/provider'}>${record ? 'Register a consumer' : 'Set up the provider record'}</a>`));
 
   const issues = (items) => (items.length ? section('issues', 'What waits for somebody', html`<ul class="log">${items.map((one) => html`<li>${badge(one.severity, one.severityLabel, one.blocking ? 'bad' : 'warn')} <strong>${one.checkLabel}</strong> <span>${one.message}</span>
-      ${one.subject?.number ? html`<a href="/registrations/${one.subject.id}">${one.subject.number}</a>` : one.subject ? html`<a href="/connections/${one.subject.id}">${one.subject.peer.name ?? host(one.subject.peer.origin)}</a>` : nothing}</li>`)}</ul><p><a href="/health">Health</a></p>`) : nothing);
+      ${one.subject?.number ? html`<a href="/registrations/${one.subject.id}">${one.subject.number}</a>` : one.subject?.id ? html`<a href="/connections/${one.subject.id}">${one.subject.peer.name ?? host(one.subject.peer.origin)}</a>` : nothing}</li>`)}</ul><p><a href="/health">Health</a></p>`) : nothing);
 
   return {
     title: () => 'Start',

@@ -56,12 +56,12 @@ ${REFUSAL}`;
 const STEPS = ['Open the link', 'Select the provider', 'Run the checks', 'Register', 'Configure settings'];
 const STEP_OF = { PENDING: 1, AWAITING_VALIDATION: 2, VALIDATION_FAILED: 2, VALIDATED: 3, ONBOARDING: 3, ONBOARDED: 4, SUSPENDED: 4 };
 
-export default function wizard({ params, update, navigate }) {
+export default function wizard({ params, update, navigate, viewer }) {
   const id = params.id;
   const all = resource(CONNECTION, { id }, changed);
   const act = command(update);
   const choice = companyChoice(update, () => all.refresh());
-  const issues = issueList(update, () => all.refresh());
+  const issues = issueList(update, () => all.refresh(), viewer);
   let said = null;
   // Whoever pressed Start here is taken to the provider; whoever only looks on is not.
   let startedHere = false;

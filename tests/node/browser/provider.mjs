@@ -79,6 +79,14 @@ await run({
     await ada.sees('This is our own URL.');
   },
 
+  async 'the checks are tried before anything is saved'() {
+    await field('URL of the consumer’s instance').fill(CONSUMER);
+    await ada.press('Try the checks');
+    await ada.sees('The checks would not pass yet.', 20_000);
+    await ada.sees(/contact.s account is switched off|unfinished registration|registration/i);
+    await ada.look('register-tried');
+  },
+
   async 'a second registration for the same instance is refused with the reason, until the first is cancelled'() {
     const off = 'Second Person <second@consumer.example.com> (switched off)';
     await register(CONSUMER, off);
@@ -107,6 +115,20 @@ await run({
     await heading('Health').waitFor();
     await ada.sees(/contact.s account is switched off/);
     await ada.look('health-issue');
+  },
+
+  async 'an issue is taken on, and muted with a reason and an end'() {
+    await ada.press('I do');
+    await ada.sees('looks after it.');
+    await ada.press('Mute');
+    const dialog = ada.page.getByRole('dialog', { name: 'Mute this issue?' });
+    await dialog.getByRole('button', { name: 'Mute' }).click();
+    await ada.sees('Say why, for those who come after you.');
+    await ada.look('health-mute');
+    await dialog.getByLabel('Why').fill('The contact starts on Monday.');
+    await dialog.getByRole('button', { name: 'Mute' }).click();
+    await ada.sees(/The contact starts on Monday/);
+    await ada.look('health-muted');
   },
 
   async 'the remedy is one press away; resolved, the registration opens by itself and the letter goes out'() {

@@ -1,0 +1,70 @@
+// A picture of how a direction was: the last day by the hour, the last 90 days by the day.
+import { gql } from './api.js';
+import { html, nothing, svg } from './view.js';
+import { badge, on } from './ui.js';
+
+const BAR = gql`fragment BarParts on UptimeBucket { upMs slowMs downMs disputedMs suspendedMs unknownMs }`;
+const CHANGE = gql`fragment ChangeParts on StatusTransition { at status statusLabel code reason }`;
+
+/** The history of each direction: a query each, because ninety days are what one query may ask for. */
+export const HISTORY = {
+  OUTBOUND: gql`query OutboundHistory($id: ID!) {
+    connection(id: $id) { way: outbound {
+      day: history(days: 1, bucket: HOUR) { buckets { ...BarParts } }
+      ninety: history(days: 90, bucket: DAY) { buckets { ...BarParts } }
+      recent: history(days: 7) { transitions { ...ChangeParts } }
+    } }
+  }
+  ${BAR} ${CHANGE}`,
+  INBOUND: gql`query InboundHistory($id: ID!) {
+    connection(id: $id) { way: inbound {
+      day: history(days: 1, bucket: HOUR) { buckets { ...BarParts } }
+      ninety: history(days: 90, bucket: DAY) { buckets { ...BarParts } }
+      recent: history(days: 7) { transitions { ...ChangeParts } }
+    } }
+  }
+  ${BAR} ${CHANGE}`,
+};
+
+const HEIGHT = 32;
+const STEP = 6;
+const PARTS = [['suspendedMs', 'calm'], ['downMs', 'bad'], ['disputedMs', 'warn'], ['slowMs', 'slow'], ['upMs', 'good']];
+const SHOWN = 8;
+
+const percent = (permille) => `${(permille / 10).toFixed(permille === 1000 ? 0 : 1)} %`;
+
+/** The share of the watched time in which messages got through; null when it was not watched at all. */
+function share(buckets) {
+  const sum = (...names) => buckets.reduce((total, bucket) => total + names.reduce((ms, name) => ms + bucket[name], 0), 0);
+  const through = sum('upMs', 'slowMs');
+  const watched = through + sum('downMs', 'disputedMs');
+  return watched ? Math.floor((1000 * through) / watched) : null;
+}
+
+/** What was watched fills the height by its shares, however short it was; what was not watched is a line. */
+function bar(bucket, at) {
+  const watched = PARTS.reduce((ms, [name]) => ms + bucket[name], 0);
+  if (!watched) return [{ kind: 'quiet', x: at * STEP, y: HEIGHT - 3, height: 3 }];
+  let top = 0;
+  return PARTS.map(([name, kind]) => {
+    const height = (HEIGHT * bucket[name]) / watched;
+    top += height;
+    return { kind, x: at * STEP, y: top - height, height };
+  }).filter((part) => part.height > 0);
+}
+
+/** Bars, one for each part of the time, with what they say in words. */
+export function picture(buckets, words) {
+  const permille = share(buckets);
+  const said = permille === null ? 'not watched yet' : `messages got through in ${percent(permille)} of the watched time`;
+  const rects = buckets.flatMap(bar);
+  return html`<figure class="history"><figcaption class="small">${words}: ${said}</figcaption>
+    <svg viewBox="0 0 ${buckets.length * STEP} ${HEIGHT}" role="img" aria-label="${words}: ${said}" preserveAspectRatio="none" class="bars">${rects.map(rect)}</svg></figure>`;
+}
+
+const rect = ({ kind, x, y, height }) => svg`<rect class="bar-${kind}" x=${x} y=${y} width=${STEP - 1} height=${height}></rect>`;
+
+/** What changed last, the newest first. */
+export const transitions = (list) => (list.length
+  ? html`<ul class="log">${[...list].reverse().slice(0, SHOWN).map((one) => html`<li>${one.status ? badge(one.status, one.statusLabel) : html`<span class="badge quiet">Not watched</span>`} <span class="small">${on(one.at)}</span>${one.code ? html` <code>${one.code}${one.reason ? ` ${one.reason}` : ''}</code>` : nothing}</li>`)}</ul>`
+  : nothing);
