@@ -200,7 +200,7 @@ async fn administrators_and_followers_hear_of_issues_as_each_of_them_likes() {
         };
         let first = news("admin@provider.example.com");
         assert_eq!(first.len(), 2, "one letter for each scan that found something new: {first:#?}");
-        assert!(first[0].contains("switched off"), "{}", first[0]);
+        assert!(first.iter().any(|letter| letter.contains("switched off")), "{first:#?}");
 
         scene.pair.provider.user("follower@provider.example.com", PASSWORD, &[Role::Operator]).await;
         let follower = scene.pair.provider.client();

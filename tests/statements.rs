@@ -18,7 +18,7 @@ const PROVIDER: [&str; 7] = [
     "query($n: Int!) { companies(last: $n) { edges { node { contacts(first: 1) { edges { node { name } } }
         registrations(first: 1) { edges { node { number contact { name } } } } } } } }",
     "query($n: Int!) { contacts(last: $n) { edges { node { name company { name } } } } }",
-    "query($n: Int!) { scans(last: $n) { edges { node { results { check } subject { __typename ... on Registration { number } } } } } }",
+    "query($n: Int!) { scans(first: $n) { edges { node { results { check } subject { __typename ... on Registration { number } } } } } }",
     "query($n: Int!) { issues(last: $n, orderBy: LAST_SEEN) { edges { node { check viewerFollows assignee { name }
         followers { name } mute { reason } waiver { reason } actions { name } scan { state } subject { __typename } } } } }",
     "query($n: Int!) { changes(first: $n, subjects: [REGISTRATION]) { events { node { __typename ... on Registration { number company { name } } } } } }",
@@ -60,7 +60,7 @@ async fn hold(instance: &Instance, client: &Client, query: &str) {
 
 /// Companies, contacts, and registrations whose checks found something.
 async fn fill_provider(pair: &Pair, admin: &Client) {
-    for n in 1..MANY {
+    for n in 1..=MANY {
         let company =
             admin.mutate("createCompany", json!({ "name": format!("Company {n}") }), "company { id }").await;
         let company = company["company"]["id"].as_str().unwrap();

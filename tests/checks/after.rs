@@ -106,6 +106,13 @@ impl Scene {
                 for instance in [&self.pair.provider, consumer] {
                     instance.tamper(&format!("update service_account set expires_at = {until}")).await;
                 }
+                // Each side knows the accounts from its start on.
+                for instance in [&mut self.pair.provider, &mut self.pair.consumer] {
+                    instance.kill().await;
+                    instance.start(None).await;
+                }
+                // No probe is on its way when the clock jumps.
+                self.pair.advance(2).await;
                 self.pair.clock.advance(91 * day + hour);
                 self.pair.advance(1).await;
                 self.pair.advance(6).await;
