@@ -10,17 +10,46 @@ use std::collections::BTreeSet;
 
 use crate::harness::Database;
 use crate::harness::faults::{Commit, Fault, Message};
-use stage::{Side, Stage};
+use stage::{Plot, Side, Stage};
 
 /// Kills one side at each of its commits that `wanted` names, one journey each.
 async fn kill_at_each(side: Side, database: Database, wanted: impl Fn(usize, usize, &Commit) -> bool) {
-    let mut stage = Stage::set(database).await;
+    let mut stage = Stage::set(database, Plot::Onboard).await;
     let points = stage.record().await.commits(side);
+    kill_at(&mut stage, side, points, wanted).await;
+}
+
+/// Kills each side at each commit, and breaks each message in each way, that a plot adds to the plain journey.
+async fn break_what_it_adds(plot: Plot) {
+    let plain = Stage::set(Sqlite, Plot::Onboard).await.record().await;
+    let mut stage = Stage::set(Sqlite, plot).await;
+    let recorded = stage.record().await;
+    for side in [Provider, Consumer] {
+        let known: BTreeSet<_> = plain.commits(side).iter().map(|commit| commit.label).collect();
+        let points = recorded.commits(side);
+        if points.iter().any(|point| !known.contains(point.label)) {
+            kill_at(&mut stage, side, points, |_, _, at| !known.contains(at.label)).await;
+        }
+        let known: BTreeSet<_> = plain.messages(side).into_iter().map(|message| message.path).collect();
+        let messages = recorded.messages(side).into_iter().filter(|message| !known.contains(&message.path));
+        let messages: Vec<_> = messages.collect();
+        if !messages.is_empty() {
+            break_all(&mut stage, side, &messages.iter().collect::<Vec<_>>(), &Fault::ALL).await;
+        }
+    }
+}
+
+async fn kill_at(
+    stage: &mut Stage,
+    side: Side,
+    points: Vec<Commit>,
+    wanted: impl Fn(usize, usize, &Commit) -> bool,
+) {
     let numbered = points.iter().enumerate();
     let wanted: Vec<&Commit> =
         numbered.filter(|(n, point)| wanted(*n, points.len(), point)).map(|(_, p)| p).collect();
-    assert!(points.len() > 30 && !wanted.is_empty(), "{points:?}");
-    let (mut died, mut failures) = (BTreeSet::new(), Vec::new());
+    assert!(points.len() > 6 && !wanted.is_empty(), "{points:?}");
+    let (before, mut died, mut failures) = (stage.broken(), BTreeSet::new(), Vec::new());
     for point in &wanted {
         let run = stage.journey_dying(side, point).await;
         if run.broke {
@@ -30,7 +59,7 @@ async fn kill_at_each(side: Side, database: Database, wanted: impl Fn(usize, usi
     }
     println!(
         "killed the {side:?} at {} of {} points, {} transitions",
-        stage.broken(),
+        stage.broken() - before,
         wanted.len(),
         died.len()
     );
@@ -43,13 +72,18 @@ async fn kill_at_each(side: Side, database: Database, wanted: impl Fn(usize, usi
 
 /// Breaks each message that one side receives in these ways, one journey each.
 async fn break_each(side: Side, database: Database, faults: &[Fault], wanted: impl Fn(usize) -> bool) {
-    let mut stage = Stage::set(database).await;
+    let mut stage = Stage::set(database, Plot::Onboard).await;
     let messages = stage.record().await.messages(side);
     let wanted: Vec<&Message> =
         messages.iter().enumerate().filter(|(n, _)| wanted(*n)).map(|(_, m)| m).collect();
     assert!(!wanted.is_empty(), "{messages:?}");
+    break_all(&mut stage, side, &wanted, faults).await;
+}
+
+async fn break_all(stage: &mut Stage, side: Side, wanted: &[&Message], faults: &[Fault]) {
+    let before = stage.broken();
     let (mut broke, mut failures) = (BTreeSet::new(), Vec::new());
-    for message in &wanted {
+    for message in wanted {
         for fault in faults {
             let run = stage.journey_breaking(side, message, *fault).await;
             if run.broke {
@@ -63,7 +97,7 @@ async fn break_each(side: Side, database: Database, faults: &[Fault], wanted: im
     let paths: BTreeSet<_> = certain.map(|message| &message.path).collect();
     println!(
         "broke messages to the {side:?} {} of {} times: {} messages, {} ways",
-        stage.broken(),
+        stage.broken() - before,
         wanted.len() * faults.len(),
         wanted.len(),
         faults.len()
@@ -107,6 +141,10 @@ tests! {
     messages_that_are_lost_on_the_way_to_the_provider_are_made_good: break_each(Provider, Sqlite, LOST, |_| true);
     messages_that_reach_the_provider_again_change_nothing: break_each(Provider, Sqlite, REPEATED, |_| true);
     messages_that_reach_the_provider_late_are_waited_for: break_each(Provider, Sqlite, LATE, |_| true);
+    a_registration_killed_while_it_is_checked_still_opens_once: break_what_it_adds(Plot::Register);
+    starting_over_leaves_nothing_behind_wherever_it_breaks: break_what_it_adds(Plot::StartOver);
+    cancelling_leaves_nothing_behind_wherever_it_breaks: break_what_it_adds(Plot::Cancel);
+    a_consumer_hears_that_the_provider_cancelled_wherever_it_breaks: break_what_it_adds(Plot::Withdraw);
     messages_to_the_consumer_may_be_lost_repeated_and_late: break_each(Consumer, Sqlite, &Fault::ALL, |_| true);
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::harness::browser::{Consent, authorize, decide};
 use crate::harness::faults::{Commit, Commits, Fault, Message, Wire, perhaps, rest};
-use crate::harness::pair::{CONTACT, PASSWORD};
+use crate::harness::pair::{CONTACT, PASSWORD, Ready};
 use crate::harness::{Client, Database, Instance, Pair};
 
 /// How many times people look, and do what is to be done.
@@ -20,6 +20,21 @@ const LOOKS: usize = 40;
 pub(super) enum Side {
     Provider,
     Consumer,
+}
+
+/// What people do on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Plot {
+    /// The link is out; they onboard.
+    Onboard,
+    /// The registration is still to be made; then they onboard.
+    Register,
+    /// The consumer begins anew when the contact was to approve.
+    StartOver,
+    /// The consumer cancels when the contact was to approve, and starts once more.
+    Cancel,
+    /// The provider cancels the registration when the contact was to approve.
+    Withdraw,
 }
 
 /// What an undisturbed journey did.
@@ -49,6 +64,7 @@ pub(super) struct Run {
 /// The instances, and the people at their browsers.
 pub(super) struct Stage {
     database: Database,
+    plot: Plot,
     pair: Pair,
     people: People,
     /// The databases of both as they were when the link was out.
@@ -67,12 +83,14 @@ struct People {
     consumer: Client,
     contact: Client,
     company: String,
-    link: String,
-    registration: String,
+    ready: Ready,
+    /// The link and the registration, as far as they exist.
+    link: Option<String>,
+    registration: Option<String>,
 }
 
 impl Stage {
-    pub(super) async fn set(database: Database) -> Self {
+    pub(super) async fn set(database: Database, plot: Plot) -> Self {
         let mut pair = Pair::prepare(database).await;
         pair.provider.config.probe_interval_seconds = 3_600;
         pair.consumer.config.probe_interval_seconds = 3_600;
@@ -80,19 +98,22 @@ impl Stage {
         pair.run().await;
         let (provider, consumer) = (pair.provider_admin().await, pair.consumer_admin().await);
         let ready = pair.make_ready(&provider).await;
-        let registration = pair.register(&provider, &ready).await;
+        let (mut registration, mut link) = (None, None);
+        if plot != Plot::Register {
+            registration = Some(pair.register(&provider, &ready).await);
+            link = Some(pair.link_in_letter());
+        }
         let contact = pair.provider.client();
         contact.sign_in(CONTACT, PASSWORD).await;
         let company =
             consumer.mutate("createCompany", json!({ "name": "Provider Inc" }), "company { id }").await;
         let company = company["company"]["id"].as_str().unwrap().to_owned();
-        let people =
-            People { provider, consumer, contact, company, link: pair.link_in_letter(), registration };
+        let people = People { provider, consumer, contact, company, ready, link, registration };
         let began_ms = pair.clock.now_ms();
         let commits = [Commits::dying_at(None), Commits::dying_at(None)];
         let (kept, journeys, broken, revived) = (Vec::new(), 0, 0, false);
         let mut stage =
-            Self { database, pair, people, kept, began_ms, journeys, broken, revived, commits, wires };
+            Self { database, plot, pair, people, kept, began_ms, journeys, broken, revived, commits, wires };
         if database == Database::Sqlite {
             stage.kept = vec![keep(&stage.pair.provider).await, keep(&stage.pair.consumer).await];
         }
@@ -164,7 +185,7 @@ impl Stage {
     async fn put_back(&mut self) {
         self.journeys += 1;
         if self.database == Database::Postgres {
-            let fresh = Self::set(self.database).await;
+            let fresh = Box::pin(Self::set(self.database, self.plot)).await;
             (self.pair, self.people, self.began_ms) = (fresh.pair, fresh.people, fresh.began_ms);
         }
         self.pair.provider.kill().await;
@@ -176,6 +197,10 @@ impl Stage {
             instance.config.database.url = format!("sqlite:{}", fresh.display());
         }
         self.pair.clock.advance(self.began_ms - self.pair.clock.now_ms());
+        if self.plot == Plot::Register {
+            (self.people.registration, self.people.link) = (None, None);
+            let _ = std::fs::remove_dir_all(&self.pair.provider.config.mail.directory);
+        }
     }
 
     /// Whether an instance lies dead.
@@ -199,6 +224,13 @@ impl Stage {
     /// People look at where things stand and do what is to be done. Answers whether they are through.
     async fn look(&mut self, seen: &mut Vec<String>) -> bool {
         rest(&self.pair, || self.dead()).await;
+        if self.people.link.is_none() {
+            let registered = perhaps(self.people.registered(&self.pair)).await;
+            seen.push(format!("{registered:?}"));
+            let Some((registration, link)) = registered else { return false };
+            (self.people.registration, self.people.link) = (Some(registration), link);
+            return false;
+        }
         let Some((state, connection)) = perhaps(self.people.opened()).await else {
             seen.push("no answer".to_owned());
             return false;
@@ -217,17 +249,18 @@ impl Stage {
             state => state.to_owned(),
         };
         let again = seen.iter().filter(|before| **before == summary).count();
+        let called_off = summary.contains("PEER_REFUSED") && summary.contains("CANCELLED");
         seen.push(summary);
-        if state == "ONBOARDED" {
-            let closed =
-                perhaps(self.pair.registration(&self.people.provider, &self.people.registration)).await;
-            return closed.is_some_and(|registration| registration["state"] == "CLOSED_COMPLETE");
+        if state == "ONBOARDED" || self.plot == Plot::Withdraw && called_off {
+            let registration = self.people.registration.clone().unwrap_or_default();
+            let registration = perhaps(self.pair.registration(&self.people.provider, &registration)).await;
+            return registration.is_some_and(|registration| registration["state"] == self.plot.ending());
         }
         if state == "VALIDATION_FAILED" {
             // Reading what is wrong takes a while.
             self.pair.clock.advance(5_000);
         }
-        let acted = perhaps(self.people.act(&state, &connection, &now)).await.unwrap_or(true);
+        let acted = perhaps(self.people.act(self.plot, &state, &connection, &now)).await.unwrap_or(true);
         if again > 0 && !acted {
             self.pair.clock.advance(61_000);
         }
@@ -240,7 +273,7 @@ impl Stage {
         let mut common = Vec::new();
         for instance in [&self.pair.provider, &self.pair.consumer] {
             let memory = Memory::of(instance).await;
-            for (sql, expected) in FACTS {
+            for (sql, expected) in self.plot.facts(instance.name) {
                 let found = memory.text(sql).await;
                 if found != *expected {
                     problems.push(format!("{}: {sql}: {found:?} instead of {expected:?}", instance.name));
@@ -252,22 +285,63 @@ impl Stage {
             ]);
             if instance.name == "provider" {
                 let registration = memory.text("select state from registration").await;
-                if registration != "CLOSED_COMPLETE" {
+                if registration != self.plot.ending() {
                     problems.push(format!("the registration is {registration}"));
+                }
+                let letters = instance.letters().iter().filter(|it| it.contains("/connect")).count();
+                if letters != 1 {
+                    problems.push(format!("{letters} letters with a link"));
                 }
             }
             let _ = memory.0.close().await;
         }
-        if common[0] != common[1] || common[0][1].is_empty() {
+        let agreed = common[0] == common[1] && !common[0][1].is_empty();
+        if self.plot != Plot::Withdraw && !agreed {
             problems.push(format!("the two sides do not hold the same keys and settings: {common:?}"));
         }
         problems
     }
 }
 
-/// What both databases hold in the end, whatever happened on the way. The scan that follows onboarding, and the calls
-/// back that it asks for, may still be under way.
-const FACTS: &[(&str, &str)] = &[
+impl Plot {
+    /// The state of the registration in the end.
+    const fn ending(self) -> &'static str {
+        match self {
+            Self::Onboard | Self::Register | Self::StartOver | Self::Cancel => "CLOSED_COMPLETE",
+            Self::Withdraw => "CANCELLED",
+        }
+    }
+
+    /// What a database holds in the end, whatever happened on the way.
+    fn facts(self, side: &str) -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+        let facts = match (self, side) {
+            (Self::Withdraw, "provider") => NOTHING,
+            (Self::Withdraw, _) => CALLED_OFF,
+            _ => ONBOARDED,
+        };
+        facts.iter().chain(QUIET)
+    }
+}
+
+/// What a provider holds of an attempt that it called off.
+const NOTHING: &[(&str, &str)] = &[
+    ("select state from connection", ""),
+    ("select state from attempt", ""),
+    ("select state from key_version where module like 'links/%'", ""),
+    ("select state from claim where not rehearsal", ""),
+    ("select cast(count(*) as text) from service_account", "0"),
+];
+
+/// What a consumer holds of an attempt that the provider called off: why, and nothing that works.
+const CALLED_OFF: &[(&str, &str)] = &[
+    ("select state from connection", "ONBOARDING"),
+    ("select state from attempt", "FAILED"),
+    ("select state from key_version where module like 'links/%' and state = 'ACTIVE'", ""),
+];
+
+/// What both databases hold after onboarding. The scan that follows it, and the calls back that it asks for, may
+/// still be under way.
+const ONBOARDED: &[(&str, &str)] = &[
     ("select state from connection", "ONBOARDED"),
     ("select state from attempt", "DONE"),
     ("select state from key_version where module like 'links/%'", "ACTIVE"),
@@ -275,6 +349,10 @@ const FACTS: &[(&str, &str)] = &[
     ("select cast(count(*) as text) from connection where link_secret is not null", "0"),
     // A claim whose proof failed is kept as what it is: refused.
     ("select state from claim where state not in ('BOUND', 'REFUSED') and not rehearsal", ""),
+];
+
+/// That nothing is under way, or given up.
+const QUIET: &[(&str, &str)] = &[
     ("select state from claim where state = 'PROVING'", ""),
     ("select kind from job where state = 'DEAD' and kind <> 'LETTER'", ""),
     (
@@ -294,9 +372,22 @@ impl People {
         (text("state"), text("id"))
     }
 
+    /// The provider's administrator registers the consumer, under one key however often; answers the registration,
+    /// and the link once it is in the contact's hands.
+    async fn registered(&self, pair: &Pair) -> (String, Option<String>) {
+        let input = json!({
+            "companyId": self.ready.company, "contactId": self.ready.contact, "url": pair.consumer.origin,
+            "environment": "NON_PRODUCTION", "idempotencyKey": "the only one",
+        });
+        let made = self.provider.mutate("createRegistration", input, "registration { id state }").await;
+        let open = made["registration"]["state"] == "OPEN"
+            && pair.provider.letters().iter().any(|letter| letter.contains("/connect"));
+        (made["registration"]["id"].as_str().unwrap().to_owned(), open.then(|| pair.link_in_letter()))
+    }
+
     /// Does what is to be done, if anything. Only an approval may ever have to be asked for again: whatever else
     /// is broken off goes on by itself.
-    async fn act(&self, state: &str, connection: &str, now: &Value) -> bool {
+    async fn act(&self, plot: Plot, state: &str, connection: &str, now: &Value) -> bool {
         let id = json!({ "connectionId": connection });
         let admin = &self.consumer;
         match state {
@@ -315,7 +406,19 @@ impl People {
                 let Some(phase) = phase else { return false };
                 let failed = phase["state"] == "FAILED";
                 let contact = phase["name"] == "AUTHORIZE_CONTACT";
+                let first = onboarding["number"] == 1 && contact && !failed;
                 match onboarding["authorizationUrl"].as_str() {
+                    Some(_) if first && plot == Plot::StartOver => {
+                        admin.mutate("startOver", id, "connection { state }").await;
+                    }
+                    Some(_) if first && plot == Plot::Cancel => {
+                        admin.mutate("cancelOnboarding", id, "connection { state }").await;
+                    }
+                    Some(_) if first && plot == Plot::Withdraw => {
+                        let input = json!({ "registrationId": self.registration });
+                        let cancelled = "registration { state } refusal { code }";
+                        self.provider.mutate("cancelRegistration", input, cancelled).await;
+                    }
                     Some(url) if contact && !failed => self.approve(url, connection).await,
                     _ if contact && failed => {
                         admin.mutate("continueAuthorization", id, "connection { state }").await;

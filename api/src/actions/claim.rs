@@ -341,6 +341,7 @@ impl Actions {
         let bound = claim.state == ClaimState::Bound;
         if let (State::WorkInProgress { connection, .. }, true) = (&registration.state, bound) {
             let (before, connection) = (registration.clone(), *connection);
+            tx.delete_claims(before.id).await?;
             let step = registration.abandoned(connection, "The consumer called the attempt off.", tx.now());
             self.settle(&mut tx, call, &before, step).await?;
             tx.audit("attempt.abandoned", "REGISTRATION", before.id, "OK", json!({}));

@@ -21,6 +21,7 @@ mod registration;
 mod scan;
 mod settings;
 mod watch;
+mod withdrawal;
 mod work;
 
 pub mod authorization;

@@ -304,13 +304,17 @@ impl Actions {
         Ok((registration, SecretString::from(url)))
     }
 
-    /// Removes everything an abandoned attempt left on this side: connection, attempt, keys, claims, approvals.
+    /// Removes everything an abandoned attempt left on this side: connection, attempt, keys, claims, approvals. The
+    /// consumer is told, unless it was the one to let go of its claim.
     pub(super) async fn discard(
         &self,
         tx: &mut Tx,
         registration: &Registration,
         connection: ConnectionId,
     ) -> Done<()> {
+        if let Some(claim) = tx.bound_claim(registration.id).await? {
+            self.withdraw(tx, registration, &claim).await?;
+        }
         if let Some(connection) = tx.connection(connection).await? {
             if let Some(channel) = connection.channel {
                 tx.delete_keys(&link_module(&channel.bytes())).await?;

@@ -51,6 +51,8 @@ pub enum Work {
     Ping(ConnectionId),
     /// Tell the provider that an attempt on this connection was abandoned; the sealed body is what to say.
     Abandon(ConnectionId),
+    /// Tell the consumer that its attempt was called off; the sealed body is where and what to say.
+    Withdraw(RegistrationId),
     /// Agree on the settings with the peer again.
     SyncSettings(ConnectionId),
     /// Tell all consumers that what we publish changed.
@@ -84,6 +86,7 @@ impl Work {
             Self::Phase(_) => "PHASE",
             Self::Ping(_) => "PING",
             Self::Abandon(_) => "ABANDON",
+            Self::Withdraw(_) => "WITHDRAW",
             Self::SyncSettings(_) => "SYNC_SETTINGS",
             Self::Publish => "PUBLISH",
             Self::RenewCredentials(_) => "RENEW_CREDENTIALS",
@@ -106,7 +109,7 @@ impl Work {
             Self::Phase(id) | Self::ExpireAttempt(id) => Some(id.0),
             Self::Ping(id) | Self::Abandon(id) | Self::SyncSettings(id) => Some(id.0),
             Self::RenewCredentials(id) | Self::RefreshPeer(id) | Self::ConnectionHealth(id) => Some(id.0),
-            Self::ExpireRegistration(id) => Some(id.0),
+            Self::ExpireRegistration(id) | Self::Withdraw(id) => Some(id.0),
             Self::Letter | Self::Publish | Self::KeyServiceHealth | Self::IssueDigest | Self::Sweep => None,
         }
     }
@@ -121,6 +124,7 @@ impl Work {
             ("PHASE", Some(id)) => Self::Phase(AttemptId(id)),
             ("PING", Some(id)) => Self::Ping(ConnectionId(id)),
             ("ABANDON", Some(id)) => Self::Abandon(ConnectionId(id)),
+            ("WITHDRAW", Some(id)) => Self::Withdraw(RegistrationId(id)),
             ("SYNC_SETTINGS", Some(id)) => Self::SyncSettings(ConnectionId(id)),
             ("RENEW_CREDENTIALS", Some(id)) => Self::RenewCredentials(ConnectionId(id)),
             ("REFRESH_PEER", Some(id)) => Self::RefreshPeer(ConnectionId(id)),

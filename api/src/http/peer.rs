@@ -22,6 +22,7 @@ pub fn router(actions: Actions) -> Router {
         .route(wire::CLAIM, post(claim))
         .route(wire::PROVE, post(prove))
         .route(wire::ABANDON, post(abandon))
+        .route(wire::WITHDRAW, post(withdraw))
         .route(wire::EXCHANGE, post(exchange))
         .route(wire::CONFIRM, post(confirm))
         .route(wire::MESSAGE, post(message))
@@ -58,6 +59,16 @@ async fn abandon(State(actions): State<Actions>, request: Request) -> Response {
         Err(refusal) => return refused(&call, &refusal),
     };
     let done = actions.receive_abandon(&call, &body).await;
+    answer(&call, done.map(|()| Json(serde_json::json!({}))))
+}
+
+async fn withdraw(State(actions): State<Actions>, request: Request) -> Response {
+    let call = call(&actions, request.headers());
+    let body = match read::<wire::Withdraw>(request, wire::BODY_LIMIT).await {
+        Ok(body) => body,
+        Err(refusal) => return refused(&call, &refusal),
+    };
+    let done = actions.receive_withdrawal(&call, &body).await;
     answer(&call, done.map(|()| Json(serde_json::json!({}))))
 }
 

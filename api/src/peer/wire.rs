@@ -16,6 +16,8 @@ pub const CLAIM: &str = "/link/v1/claim";
 pub const PROVE: &str = "/link/v1/prove";
 /// Where an attempt is called off, with or without keys.
 pub const ABANDON: &str = "/link/v1/abandon";
+/// Where a consumer hears that the provider called its attempt off.
+pub const WITHDRAW: &str = "/link/v1/withdraw";
 /// Where the first message of the handshake goes.
 pub const EXCHANGE: &str = "/link/v1/exchange";
 /// Where the third message of the handshake goes.
@@ -191,6 +193,20 @@ pub struct Abandon {
     /// The claim that is given up; what was bound later stays.
     pub claim_id: Uuid,
     /// Over all of it.
+    pub proof: Bytes<64>,
+}
+
+/// The provider calls an attempt off. Signed with its identity key, so that it works before keys were exchanged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Withdraw {
+    /// The public part of the link.
+    pub r: Uuid,
+    /// The claim that is void; what is claimed later stays.
+    pub claim_id: Uuid,
+    /// A stable reason: `CANCELLED`, `DEADLINE_EXCEEDED`, `CHANGED` or `CLOSED`.
+    pub reason: String,
+    /// Over all of it and the id of the claiming instance.
     pub proof: Bytes<64>,
 }
 

@@ -198,6 +198,7 @@ impl Worker {
             Work::Phase(id) => self.phase(&call, id).await,
             Work::Ping(id) => self.ping(&call, id).await,
             Work::Abandon(id) => self.abandon(&call, id, job).await,
+            Work::Withdraw(_) => self.withdraw(&call, job).await,
             Work::SyncSettings(id) => self.sync_settings(&call, id).await,
             Work::Publish => Ok(self.actions.publish(&call).await?),
             Work::RenewCredentials(id) => self.renew_credentials(&call, id).await,

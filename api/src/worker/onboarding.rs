@@ -259,6 +259,16 @@ impl Worker {
         }
     }
 
+    /// Tells the consumer that its attempt is over; that it does not know the attempt is as good.
+    pub(super) async fn withdraw(&self, call: &Call, job: &Job) -> Result<(), Trouble> {
+        let (origin, withdraw) = self.actions.withdrawal(job).await?;
+        match self.peer.post::<Value>(&origin, wire::WITHDRAW, None, &withdraw, call.trace).await {
+            Ok(_) => Ok(()),
+            Err(PeerError::Refused(refused)) if refused.code == RefusalCode::LinkInvalid.as_str() => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Says something over the sealed channel and opens the answer. Answers how long it took, in milliseconds.
     pub(super) async fn say(
         &self,
