@@ -65,7 +65,9 @@ impl Actions {
     /// `NOT_FOUND`; `WRONG_STATE` when the remedy is no call, or the issue is resolved; whatever the call refuses.
     pub async fn apply_remedy(&self, call: &Call, id: IssueId, given: Vec<(String, String)>) -> Done<Scan> {
         call.requester.operator()?;
-        let tx = self.begin("issue.read", call).await?;
+        // What the remedy commits is a fact of its own; the scan that follows is what is answered under the key.
+        let first = &Call::by(call.requester.clone(), call.trace);
+        let tx = self.begin("issue.read", first).await?;
         let issue = self.issue(&tx, id).await?;
         issue.allows(IssueVerb::ApplyRemedy, tx.now())?;
         drop(tx);
@@ -76,11 +78,11 @@ impl Actions {
             variables.retain(|(known, _)| *known != name);
             variables.push((name, value));
         }
-        self.carry_remedy_out(call, issue.subject, &mutation, &Variables(variables)).await?;
+        self.carry_remedy_out(first, issue.subject, &mutation, &Variables(variables)).await?;
         match self.validate_issue(call, id).await {
             // The call itself may have had all checks run again, and they may have resolved it already.
             Err(Failure::Refused(refusal)) if refusal.code == RefusalCode::WrongState => {
-                self.latest_look(call, id).await
+                self.latest_look(first, id).await
             }
             outcome => outcome,
         }
@@ -202,7 +204,7 @@ impl Actions {
         self.keep_issue(tx, issue, "issue.unmute", json!({})).await
     }
 
-    /// Goes on in spite of an issue until a time. If it was the last that blocked, what waited goes on by itself.
+    /// Goes on in spite of an issue until a time; see [`Self::go_on`].
     ///
     /// # Errors
     /// `NOT_FOUND`, `NOT_AN_ADMINISTRATOR`, `WRONG_STATE`, `INVALID_INPUT`, `CONFLICT`.
@@ -213,18 +215,25 @@ impl Actions {
         issue.allows(IssueVerb::Waive, tx.now())?;
         issue.waiver = Some(Exception::new(user, reason, until, tx.now())?);
         let details = json!({ "until": until.to_rfc3339(), "reason": reason });
-        let issue = self.keep_issue(tx, issue, "issue.waive", details).await?;
-        // In a transaction of its own: of two that clear the last two issues at once, the later one sees both.
+        self.keep_issue(tx, issue, "issue.waive", details).await
+    }
+
+    /// Lets go on what waited for an issue that was waived, if nothing else blocks it. In a transaction of its own: of
+    /// two that clear the last two issues at once, the later one sees both. Done again, it changes nothing.
+    ///
+    /// # Errors
+    /// `CONFLICT`.
+    pub async fn go_on(&self, call: &Call, subject: Subject) -> Done<()> {
         let mut tx = self.begin("issue.go_on", call).await?;
-        if tx.blocking_issues(issue.subject).await? == 0 {
-            match issue.subject {
+        if tx.blocking_issues(subject).await? == 0 {
+            match subject {
                 Subject::Registration(id) => self.unblock_registration(&mut tx, call, id).await?,
                 Subject::Connection(id) => self.unblock_connection(&mut tx, id).await?,
                 Subject::Instance(_) => {}
             }
             tx.commit().await?;
         }
-        Ok(issue)
+        Ok(())
     }
 
     /// Goes on in spite of an issue no more. What went on already stays as it is.

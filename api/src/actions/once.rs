@@ -7,11 +7,14 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::{Actions, Call, Done, Failure};
+use crate::domain::check::Suite;
 use crate::domain::connection::Connection;
-use crate::domain::id::{CompanyId, ConnectionId, DefinitionId, RegistrationId, ScanId, UserId};
+use crate::domain::id::{CompanyId, ConnectionId, DefinitionId, IssueId, RegistrationId, ScanId, UserId};
+use crate::domain::issue::{Issue, IssueMail};
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::registration::Registration;
 use crate::domain::scan::Scan;
+use crate::domain::schedule::Schedule;
 use crate::store::{
     Account, Company, IdempotencyKey, Once, ProviderRecord, PublishedDefinition, Reader, SettingsRecord,
     StoredAnswer,
@@ -45,6 +48,17 @@ impl Kept {
     #[must_use]
     pub const fn of(subject: Uuid) -> Self {
         Self { subject: Some(subject), secret: None }
+    }
+
+    /// An answer that is one of a few words.
+    fn word(word: &str) -> Self {
+        Self { subject: None, secret: Some(SecretString::from(word)) }
+    }
+
+    /// The word again.
+    fn said<T>(&self, parse: impl FnOnce(&str) -> Option<T>) -> Done<T> {
+        let word = self.secret.as_ref().and_then(|word| parse(word.expose_secret()));
+        word.ok_or(Failure::Bug("a kept answer"))
     }
 }
 
@@ -172,6 +186,7 @@ nouns! {
     Company: CompanyId, companies_by_id, "company";
     Account: UserId, accounts_by_id, "account";
     Scan: ScanId, scans_by_id, "scan";
+    Issue: IssueId, issues_by_id, "issue";
     PublishedDefinition: DefinitionId, definitions_by_id, "definition";
 }
 
@@ -219,5 +234,41 @@ impl Answer for (ConnectionId, SettingsRecord) {
         let connection = Connection::again(kept, reader).await?;
         let found = reader.settings(&[connection.id]).await?.pop();
         Ok(found.unwrap_or_else(|| (connection.id, SettingsRecord::default())))
+    }
+}
+
+/// A scan that was asked for, by its id.
+impl Answer for ScanId {
+    fn kept(&self) -> Kept {
+        Kept::of(self.0)
+    }
+
+    async fn again(kept: Kept, _: &Reader) -> Done<Self> {
+        subject(&kept)
+    }
+}
+
+/// What a person chose for themselves.
+impl Answer for IssueMail {
+    fn kept(&self) -> Kept {
+        Kept::word(self.as_str())
+    }
+
+    async fn again(kept: Kept, _: &Reader) -> Done<Self> {
+        kept.said(Self::parse)
+    }
+}
+
+/// The schedule of a suite.
+impl Answer for Schedule {
+    fn kept(&self) -> Kept {
+        Kept::word(self.suite.as_str())
+    }
+
+    async fn again(kept: Kept, reader: &Reader) -> Done<Self> {
+        let suite = kept.said(Suite::parse)?;
+        let schedules = reader.schedules().await?;
+        let found = schedules.into_iter().find(|schedule| schedule.suite == suite);
+        Ok(found.ok_or_else(|| Refusal::not_found("schedule"))?)
     }
 }

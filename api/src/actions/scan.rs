@@ -46,7 +46,7 @@ impl Actions {
     ///
     /// # Errors
     /// `NOT_FOUND`; `WRONG_STATE`; `INVALID_INPUT` for a suite that is not about such a thing; `RATE_LIMITED`.
-    pub async fn run_scan(&self, call: &Call, subject: Option<Subject>, suites: &[Suite]) -> Done<Scan> {
+    pub async fn run_scan(&self, call: &Call, subject: Option<Subject>, suites: &[Suite]) -> Done<ScanId> {
         call.requester.operator()?;
         let subject = subject.unwrap_or(Subject::Instance(self.profile.instance));
         let fits = |allowed: &[Suite]| -> Done<()> {
@@ -62,9 +62,7 @@ impl Actions {
                 fits(&[Suite::PreOnboardingProvider])?;
                 let registration = self.revalidate_registration(call, id).await?;
                 match registration.state {
-                    RegistrationState::AwaitingValidation { scan: Some(scan) } => {
-                        self.found(call, scan).await
-                    }
+                    RegistrationState::AwaitingValidation { scan: Some(scan) } => Ok(scan),
                     _ => Err(Failure::Bug("a scan was to begin")),
                 }
             }
@@ -76,24 +74,22 @@ impl Actions {
                     let both = [Suite::PostOnboarding, Suite::ConnectionHealth];
                     fits(&both)?;
                     let suites = both.into_iter().filter(|suite| suites.is_empty() || suites.contains(suite));
-                    return self.queue_alone(call, suites.collect(), subject, connection.company).await;
+                    return Ok(self
+                        .queue_alone(call, suites.collect(), subject, connection.company)
+                        .await?
+                        .id);
                 }
                 fits(&[Suite::PreOnboardingConsumer])?;
                 match self.run_pre_onboarding_checks(call, id).await?.state {
-                    Standing::AwaitingValidation { scan, .. } => self.found(call, scan).await,
+                    Standing::AwaitingValidation { scan, .. } => Ok(scan),
                     _ => Err(Failure::Bug("a scan was to begin")),
                 }
             }
             Subject::Instance(_) => {
                 fits(&[Suite::KeyService])?;
-                self.queue_alone(call, vec![Suite::KeyService], subject, None).await
+                Ok(self.queue_alone(call, vec![Suite::KeyService], subject, None).await?.id)
             }
         }
-    }
-
-    async fn found(&self, call: &Call, id: ScanId) -> Done<Scan> {
-        let tx = self.begin("scan.read", call).await?;
-        tx.scan(id).await?.ok_or(Failure::Bug("a scan began"))
     }
 
     async fn queue_alone(

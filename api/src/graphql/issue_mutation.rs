@@ -2,7 +2,7 @@
 
 use async_graphql::{Context, ID, InputObject, Object, Result};
 
-use super::ask::{Ask, account, check, named};
+use super::ask::{Ask, account, named};
 use super::connection::ConnectionRecord;
 use super::connection_mutation::ConnectionPayload;
 use super::id::{Kind, decode};
@@ -10,8 +10,9 @@ use super::issue::Issue;
 use super::scan::Scan;
 use super::scan_mutation::ScanPayload;
 use super::words::IssueMail;
-use crate::actions::Mending;
+use crate::actions::{Call, Done, Mending};
 use crate::domain::Timestamp;
+use crate::domain::connection::Connection;
 
 macro_rules! of_issue {
     ($($(#[$meta:meta])* $name:ident;)+) => {$(
@@ -149,12 +150,11 @@ impl IssueMutation {
         #[graphql(desc = "Which one.")] input: ValidateIssueInput,
     ) -> Result<ScanPayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
+        let done = ask.once(input, |call, input| async move {
             let id = named(Kind::Issue, "issueId", &input.issue_id)?;
-            ask.actions.validate_issue(ask.call, id).await
-        };
-        Ok(ScanPayload::new(ask.settle(done.await)?, Scan))
+            ask.actions.validate_issue(&call, id).await
+        });
+        Ok(ScanPayload::new(done.await?, Scan))
     }
 
     /// Runs the remedy of an issue, with the rights of whoever asks, then asks the check again.
@@ -164,17 +164,16 @@ impl IssueMutation {
         #[graphql(desc = "Of which issue.")] input: ApplyRemedyInput,
     ) -> Result<ScanPayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
+        let done = ask.once(input, |call, input| async move {
             let id = named(Kind::Issue, "issueId", &input.issue_id)?;
             let local = |given: RemedyVariableInput| {
                 let id = decode(&given.value).map(|(_, id)| id.to_string());
                 (given.name, id.unwrap_or(given.value))
             };
             let given = input.variables.unwrap_or_default().into_iter().map(local).collect();
-            ask.actions.apply_remedy(ask.call, id, given).await
-        };
-        Ok(ScanPayload::new(ask.settle(done.await)?, Scan))
+            ask.actions.apply_remedy(&call, id, given).await
+        });
+        Ok(ScanPayload::new(done.await?, Scan))
     }
 
     /// Says who looks after an issue. Whoever it is follows it from then on.
@@ -184,16 +183,15 @@ impl IssueMutation {
         #[graphql(desc = "Which one, and who.")] input: AssignIssueInput,
     ) -> Result<IssuePayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
+        let done = ask.once(input, |call, input| async move {
             let id = named(Kind::Issue, "issueId", &input.issue_id)?;
             let user = match &input.user_id {
                 Some(user) => Some(account("userId", user)?),
                 None => None,
             };
-            ask.actions.assign_issue(ask.call, id, user).await
-        };
-        Ok(IssuePayload::new(ask.settle(done.await)?, Issue))
+            ask.actions.assign_issue(&call, id, user).await
+        });
+        Ok(IssuePayload::new(done.await?, Issue))
     }
 
     /// Wants to hear of what becomes of an issue.
@@ -203,12 +201,11 @@ impl IssueMutation {
         #[graphql(desc = "Which one.")] input: FollowIssueInput,
     ) -> Result<IssuePayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
+        let done = ask.once(input, |call, input| async move {
             let id = named(Kind::Issue, "issueId", &input.issue_id)?;
-            ask.actions.follow_issue(ask.call, id, true).await
-        };
-        Ok(IssuePayload::new(ask.settle(done.await)?, Issue))
+            ask.actions.follow_issue(&call, id, true).await
+        });
+        Ok(IssuePayload::new(done.await?, Issue))
     }
 
     /// Wants to hear of an issue no more.
@@ -218,12 +215,11 @@ impl IssueMutation {
         #[graphql(desc = "Which one.")] input: UnfollowIssueInput,
     ) -> Result<IssuePayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
+        let done = ask.once(input, |call, input| async move {
             let id = named(Kind::Issue, "issueId", &input.issue_id)?;
-            ask.actions.follow_issue(ask.call, id, false).await
-        };
-        Ok(IssuePayload::new(ask.settle(done.await)?, Issue))
+            ask.actions.follow_issue(&call, id, false).await
+        });
+        Ok(IssuePayload::new(done.await?, Issue))
     }
 
     /// Is silent about an issue until a time. It blocks all the same.
@@ -233,12 +229,11 @@ impl IssueMutation {
         #[graphql(desc = "Which one, why, until when.")] input: MuteIssueInput,
     ) -> Result<IssuePayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
+        let done = ask.once(input, |call, input| async move {
             let id = named(Kind::Issue, "issueId", &input.issue_id)?;
-            ask.actions.mute_issue(ask.call, id, &input.reason, input.until).await
-        };
-        Ok(IssuePayload::new(ask.settle(done.await)?, Issue))
+            ask.actions.mute_issue(&call, id, &input.reason, input.until).await
+        });
+        Ok(IssuePayload::new(done.await?, Issue))
     }
 
     /// Is silent about an issue no more.
@@ -248,12 +243,11 @@ impl IssueMutation {
         #[graphql(desc = "Which one.")] input: UnmuteIssueInput,
     ) -> Result<IssuePayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
+        let done = ask.once(input, |call, input| async move {
             let id = named(Kind::Issue, "issueId", &input.issue_id)?;
-            ask.actions.unmute_issue(ask.call, id).await
-        };
-        Ok(IssuePayload::new(ask.settle(done.await)?, Issue))
+            ask.actions.unmute_issue(&call, id).await
+        });
+        Ok(IssuePayload::new(done.await?, Issue))
     }
 
     /// Goes on in spite of an issue until a time. If it was the last that blocked, what waited goes on by itself. For
@@ -264,12 +258,17 @@ impl IssueMutation {
         #[graphql(desc = "Which one, why, until when.")] input: WaiveIssueInput,
     ) -> Result<IssuePayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
+        let done = ask.once(input, |call, input| async move {
             let id = named(Kind::Issue, "issueId", &input.issue_id)?;
-            ask.actions.waive_issue(ask.call, id, &input.reason, input.until).await
+            ask.actions.waive_issue(&call, id, &input.reason, input.until).await
+        });
+        let (issue, refusal) = done.await?;
+        let gone_on = match &issue {
+            Some(issue) => ask.actions.go_on(ask.call, issue.subject).await,
+            None => Ok(()),
         };
-        Ok(IssuePayload::new(ask.settle(done.await)?, Issue))
+        let (_, late) = ask.settle(gone_on)?;
+        Ok(IssuePayload::new((issue, refusal.or(late)), Issue))
     }
 
     /// Goes on in spite of an issue no more. What went on already stays as it is.
@@ -279,12 +278,11 @@ impl IssueMutation {
         #[graphql(desc = "Of which issue.")] input: WithdrawWaiverInput,
     ) -> Result<IssuePayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
+        let done = ask.once(input, |call, input| async move {
             let id = named(Kind::Issue, "issueId", &input.issue_id)?;
-            ask.actions.withdraw_waiver(ask.call, id).await
-        };
-        Ok(IssuePayload::new(ask.settle(done.await)?, Issue))
+            ask.actions.withdraw_waiver(&call, id).await
+        });
+        Ok(IssuePayload::new(done.await?, Issue))
     }
 
     /// Says how whoever asks wants to hear of issues.
@@ -294,11 +292,10 @@ impl IssueMutation {
         #[graphql(desc = "How.")] input: SetIssueMailInput,
     ) -> Result<SetIssueMailPayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
-            ask.actions.set_issue_mail(ask.call, input.mode.into()).await
-        };
-        Ok(SetIssueMailPayload::new(ask.settle(done.await)?, Into::into))
+        let done = ask.once(input, |call, input| async move {
+            ask.actions.set_issue_mail(&call, input.mode.into()).await
+        });
+        Ok(SetIssueMailPayload::new(done.await?, Into::into))
     }
 
     /// Renews the service accounts of both sides, in the background. This also happens by itself in time.
@@ -308,8 +305,10 @@ impl IssueMutation {
         #[graphql(desc = "Of which connection.")] input: RenewConnectionCredentialsInput,
     ) -> Result<ConnectionPayload> {
         let ask = Ask::new(ctx)?;
-        let done = mend(&ask, check(&input), &input.connection_id, Mending::RenewCredentials);
-        Ok(ConnectionPayload::new(ask.settle(done.await)?, ConnectionRecord))
+        let done = ask.once(input, |call, input| async move {
+            mend(&ask, &call, &input.connection_id, Mending::RenewCredentials).await
+        });
+        Ok(ConnectionPayload::new(done.await?, ConnectionRecord))
     }
 
     /// Asks the other side again who it is and which version it runs, in the background.
@@ -319,8 +318,10 @@ impl IssueMutation {
         #[graphql(desc = "Of which connection.")] input: RefreshConnectionPeerInput,
     ) -> Result<ConnectionPayload> {
         let ask = Ask::new(ctx)?;
-        let done = mend(&ask, check(&input), &input.connection_id, Mending::RefreshPeer);
-        Ok(ConnectionPayload::new(ask.settle(done.await)?, ConnectionRecord))
+        let done = ask.once(input, |call, input| async move {
+            mend(&ask, &call, &input.connection_id, Mending::RefreshPeer).await
+        });
+        Ok(ConnectionPayload::new(done.await?, ConnectionRecord))
     }
 
     /// Has work about a connection tried again that was given up.
@@ -330,18 +331,14 @@ impl IssueMutation {
         #[graphql(desc = "Of which connection.")] input: RetryConnectionWorkInput,
     ) -> Result<ConnectionPayload> {
         let ask = Ask::new(ctx)?;
-        let done = mend(&ask, check(&input), &input.connection_id, Mending::RetryWork);
-        Ok(ConnectionPayload::new(ask.settle(done.await)?, ConnectionRecord))
+        let done = ask.once(input, |call, input| async move {
+            mend(&ask, &call, &input.connection_id, Mending::RetryWork).await
+        });
+        Ok(ConnectionPayload::new(done.await?, ConnectionRecord))
     }
 }
 
-async fn mend(
-    ask: &Ask<'_>,
-    checked: crate::actions::Done<()>,
-    id: &str,
-    how: Mending,
-) -> crate::actions::Done<crate::domain::connection::Connection> {
-    checked?;
+async fn mend(ask: &Ask<'_>, call: &Call, id: &str, how: Mending) -> Done<Connection> {
     let id = named(Kind::Connection, "connectionId", id)?;
-    ask.actions.mend_connection(ask.call, id, how).await
+    ask.actions.mend_connection(call, id, how).await
 }

@@ -88,17 +88,17 @@ impl ScanMutation {
         #[graphql(desc = "Of what.")] input: RunScanInput,
     ) -> Result<ScanPayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
+        let done = ask.once(input, |call, input| async move {
             let absent = || Refusal::not_found("registration or connection").field("subjectId");
             let subject = match &input.subject_id {
                 Some(id) => Some(CheckSubject::read(id).ok_or_else(absent)?),
                 None => None,
             };
             let suites: Vec<Suite> = input.suites.unwrap_or_default().into_iter().map(Into::into).collect();
-            ask.actions.run_scan(ask.call, subject, &suites).await
-        };
-        Ok(ScanPayload::new(ask.settle(done.await)?, Scan))
+            ask.actions.run_scan(&call, subject, &suites).await
+        });
+        let (id, refusal) = done.await?;
+        Ok(ScanPayload::new((ask.load.maybe(id).await?, refusal), Scan))
     }
 
     /// Calls a scan off that has not ended. What waited for it has not passed.
@@ -108,12 +108,11 @@ impl ScanMutation {
         #[graphql(desc = "Which one.")] input: CancelScanInput,
     ) -> Result<ScanPayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
+        let done = ask.once(input, |call, input| async move {
             let id = named(Kind::Scan, "scanId", &input.scan_id)?;
-            ask.actions.cancel_scan(ask.call, id).await
-        };
-        Ok(ScanPayload::new(ask.settle(done.await)?, Scan))
+            ask.actions.cancel_scan(&call, id).await
+        });
+        Ok(ScanPayload::new(done.await?, Scan))
     }
 
     /// Asks the provider's pre-onboarding checks about a URL, before anything is stored: neither the answers nor what

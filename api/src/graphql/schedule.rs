@@ -3,7 +3,7 @@
 use async_graphql::{Context, Object, Result, SimpleObject};
 use chrono::TimeDelta;
 
-use super::ask::{Ask, check, ours};
+use super::ask::{Ask, ours};
 use super::words::SuiteCode;
 use crate::domain::Timestamp;
 use crate::domain::refusal::Refusal;
@@ -94,16 +94,15 @@ impl ScheduleMutation {
         #[graphql(desc = "What to change.")] input: UpdateCheckScheduleInput,
     ) -> Result<CheckSchedulePayload> {
         let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
+        let done = ask.once(input, |call, input| async move {
             let far = || Refusal::invalid("intervalSeconds", "This is no number of seconds to wait.");
             let interval = match input.interval_seconds {
                 Some(seconds) => Some(TimeDelta::try_seconds(seconds).ok_or_else(far)?),
                 None => None,
             };
             let (suite, expected) = (input.suite.into(), input.expected_revision);
-            ask.actions.update_check_schedule(ask.call, suite, interval, input.enabled, expected).await
-        };
-        Ok(CheckSchedulePayload::new(ask.settle(done.await)?, Into::into))
+            ask.actions.update_check_schedule(&call, suite, interval, input.enabled, expected).await
+        });
+        Ok(CheckSchedulePayload::new(done.await?, Into::into))
     }
 }
