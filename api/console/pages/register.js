@@ -4,7 +4,7 @@ import { REFUSAL } from '../lib/fragments.js';
 import { warningList } from '../lib/checks.js';
 import { command, resource } from '../lib/resource.js';
 import { announce } from '../lib/say.js';
-import { button, head, input, notice, outcome, select, submit } from '../lib/ui.js';
+import { button, head, input, notice, outcome, section, select, submit } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 
 const CHOICES = gql`query RegistrationChoices {
@@ -140,8 +140,8 @@ export default function register({ update, query, navigate, instance, viewer }) 
     ${save.refusal?.field && document.getElementById(save.refusal.field) ? nothing : outcome(save)}
     <div class="buttons">${submit('Save', { busy: save.busy })}${button('Try the checks', tryOut, { kind: 'secondary', busy: trial.busy })}<a class="button secondary" href="/provider">Do not save</a></div>
     <p class="small">Saving runs the checks. When they pass, ${instance.mailOn ? 'a letter with the link goes to the contact.' : 'you get a link to pass on: letters are off here.'}</p>
-    ${trialResult()}
-  </form>`;
+  </form>
+  ${tried || trial.refusal || trial.error ? section('tried', 'What the checks would say', trialResult()) : nothing}`;
 
   const ready = choices.refresh().then(() => (values.companyId ? loadContacts() : null));
   return {
