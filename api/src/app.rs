@@ -124,6 +124,7 @@ impl App {
         let worker = Worker::new(actions.clone(), Outbound::new(outbound)?, mailer);
         actions.schedule_sweep(&Call::system(actions.fresh_trace())).await?;
         actions.schedule_checks(&Call::system(actions.fresh_trace())).await?;
+        actions.schedule_checkpoints(&Call::system(actions.fresh_trace())).await?;
         let hands: Arc<dyn Examine> = Arc::new(worker.clone());
         let schema = config.graphql.apply(graphql::builder()).data(actions.clone()).data(hands).finish();
         Ok(Self { actions, worker, schema, config: Arc::new(config.clone()) })
@@ -199,9 +200,48 @@ async fn open_keys(config: &Config, store: &Store, world: &World) -> Result<(Ins
     let hierarchy = SealedHierarchy { bytes: record.hierarchy };
     let service = keyservice::KeyService::open(&root, record.id.bytes(), &hierarchy, world.entropy.clone())?;
     modules::ensure(&service, store, world).await?;
+    ensure_audit_key(&service, store, world).await?;
     let identity = active(store, Keys::IDENTITY).await?;
     let data = active(store, Keys::DATA).await?;
     Ok((record.id, Keys::new(Arc::new(service), identity, data)?))
+}
+
+/// Instances that were made before checkpoints were signed get the key for it.
+async fn ensure_audit_key(
+    service: &keyservice::KeyService,
+    store: &Store,
+    world: &World,
+) -> Result<(), StartError> {
+    if !store.keys(Keys::AUDIT).await?.is_empty() {
+        return Ok(());
+    }
+    let now = world.now();
+    let cause = Cause { requester: Requester::System, trace: world.trace()?, now, once: None };
+    let mut tx = store.begin("key.generate", &cause).await?;
+    let spec = own_key(world, (Keys::AUDIT, Purpose::AuditSigning, Algorithm::Ed25519))?;
+    match tx.insert_key(&service.generate(&spec, now.timestamp_millis())?).await {
+        // Another process was first.
+        Err(StoreError::Duplicate(_)) => return Ok(()),
+        done => done?,
+    }
+    let id = Uuid::from_bytes(spec.id);
+    tx.audit("key.generate", "KEY", id, "OK", serde_json::json!({ "module": Keys::AUDIT }));
+    Ok(tx.commit().await?)
+}
+
+fn own_key(
+    world: &World,
+    (module, purpose, algorithm): (&str, Purpose, Algorithm),
+) -> Result<KeySpec, StartError> {
+    Ok(KeySpec {
+        id: world.uuid()?.into_bytes(),
+        module: module.to_owned(),
+        purpose,
+        algorithm,
+        version: 1,
+        expires_at: None,
+        activate: true,
+    })
 }
 
 async fn active(store: &Store, module: &'static str) -> Result<SealedKey, StartError> {
@@ -241,16 +281,8 @@ async fn initialise(
         (Keys::IDENTITY, Purpose::IdentitySigning, Algorithm::Ed25519),
         (Keys::DATA, Purpose::DataEncryption, Algorithm::Aes256Gcm),
     ];
-    for (module, purpose, algorithm) in own {
-        let spec = KeySpec {
-            id: world.uuid()?.into_bytes(),
-            module: module.to_owned(),
-            purpose,
-            algorithm,
-            version: 1,
-            expires_at: None,
-            activate: true,
-        };
+    for module in own {
+        let spec = own_key(world, module)?;
         tx.insert_key(&service.generate(&spec, now.timestamp_millis())?).await?;
     }
     tx.audit("instance.initialise", "INSTANCE", id, "OK", serde_json::json!({}));

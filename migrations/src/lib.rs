@@ -40,6 +40,7 @@ steps! {
     m0010_answers,
     m0012_key_reason,
     m0013_key_module,
+    m0014_audit_checkpoint,
     m0017_issues,
     m0018_schedules,
     m0019_watch,

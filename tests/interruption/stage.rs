@@ -358,7 +358,7 @@ const QUIET: &[(&str, &str)] = &[
     (
         "select kind from job where state = 'PENDING' and kind not in
             ('PROBE', 'SWEEP', 'EXPIRE_REGISTRATION', 'EXPIRE_ATTEMPT', 'SCAN', 'PING', 'LETTER', 'CONNECTION_HEALTH',
-             'KEY_SERVICE_HEALTH', 'ISSUE_DIGEST')",
+             'KEY_SERVICE_HEALTH', 'ISSUE_DIGEST', 'CHECKPOINT')",
         "",
     ),
 ];

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use keyservice::checkpoint::{Checkpoint, Note, NoteSignature};
 use keyservice::{
     Envelope, EnvelopeHeader, ExchangeId, Floor, HealthReport, KeyService, LifecycleVerb, LinkSpec, M1, M2,
     M3, M4, MacPurpose, PublicKey, RegistrationContext, SealedKey, SealedPending,
@@ -36,6 +37,8 @@ impl std::fmt::Debug for Keys {
 impl Keys {
     /// The module of the instance's identity key.
     pub const IDENTITY: &'static str = "identity";
+    /// The module of the key that signs checkpoints of the audit trail.
+    pub const AUDIT: &'static str = "audit";
     /// The module of the key that seals secrets at rest.
     pub const DATA: &'static str = "data";
 
@@ -99,6 +102,21 @@ impl Keys {
     /// A MAC under a key of this instance.
     pub(crate) async fn mac(&self, purpose: MacPurpose, parts: &[&[u8]]) -> Kept<[u8; 32]> {
         Ok(self.service.mac(purpose, parts)?)
+    }
+
+    /// Signs a checkpoint of our audit trail.
+    pub(crate) async fn sign_checkpoint(
+        &self,
+        key: &SealedKey,
+        checkpoint: &Checkpoint,
+        now: Timestamp,
+    ) -> Kept<Note> {
+        Ok(self.service.sign_checkpoint(key, checkpoint, now.timestamp_millis())?)
+    }
+
+    /// Countersigns a checkpoint of another instance's audit trail.
+    pub(crate) async fn countersign(&self, name: &str, note: &Note, now: Timestamp) -> Kept<NoteSignature> {
+        Ok(self.service.countersign(&self.identity, name, note, now.timestamp_millis())?)
     }
 
     /// Takes a key to another state; the caller saves it.

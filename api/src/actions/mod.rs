@@ -24,6 +24,7 @@ mod watch;
 mod withdrawal;
 mod work;
 
+pub mod audit;
 pub mod authorization;
 pub mod jwt;
 pub mod kept;
@@ -178,6 +179,7 @@ pub struct Actions {
     pub(crate) profile: Arc<Profile>,
     pub(crate) passwords: PasswordHasher,
     pub(crate) limits: Limits,
+    pub(crate) trail: audit::Trail,
     watch: watch::Watch,
 }
 
@@ -198,6 +200,7 @@ impl Actions {
             profile: Arc::new(profile),
             passwords: PasswordHasher::new(cores),
             limits: Limits::default(),
+            trail: audit::Trail::default(),
             watch: watch::Watch::default(),
         }
     }

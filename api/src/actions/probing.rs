@@ -171,7 +171,9 @@ impl Actions {
             (watch.channel(id), watch.heartbeat(id, self.profile.measure, now))
         };
         let Some(Channel { connection, keys, seq, .. }) = channel else { return Ok(None) };
-        let said = serde_json::to_vec(&said).map_err(|_| Failure::Bug("heartbeat"))?;
+        let mut said = serde_json::to_value(&said).map_err(|_| Failure::Bug("heartbeat"))?;
+        self.say_checkpoint(id, &mut said).await;
+        let said = said.to_string().into_bytes();
         self.seal_with(&connection, &keys, (self.world.uuid()?, seq), PROBE, &said).await.map(Some)
     }
 
@@ -185,6 +187,7 @@ impl Actions {
         let Some(Channel { keys, .. }) = channel else { return Err(undecipherable()) };
         let plaintext = self.open_with(&keys, request, answer).await?;
         let value: Value = serde_json::from_slice(&plaintext).map_err(|_| undecipherable())?;
+        self.take_countersignature(&request.connection, &value).await;
         if let Some(refused) = value.get("refused") {
             return Ok(Err(serde_json::from_value(refused.clone()).map_err(|_| undecipherable())?));
         }
@@ -241,10 +244,14 @@ impl Actions {
         let answer = match self.may_probe(&known, now) {
             Ok(()) => {
                 let said: Heartbeat = serde_json::from_slice(&plaintext).unwrap_or_default();
-                let mut watch = self.watch.lock();
-                watch.heard(connection.id, &said, self.profile.measure, now);
-                serde_json::to_value(watch.heartbeat(connection.id, self.profile.measure, now))
-                    .map_err(|_| Failure::Bug("heartbeat"))?
+                let heartbeat = {
+                    let mut watch = self.watch.lock();
+                    watch.heard(connection.id, &said, self.profile.measure, now);
+                    watch.heartbeat(connection.id, self.profile.measure, now)
+                };
+                let mut answer = serde_json::to_value(heartbeat).map_err(|_| Failure::Bug("heartbeat"))?;
+                self.keep_checkpoint(call, connection, &plaintext, &mut answer).await;
+                answer
             }
             Err(refusal) => json!({ "refused": wire::Refused::new(&refusal, call.trace.to_string()) }),
         };

@@ -296,7 +296,8 @@ impl Actions {
         // Searchable for a known address, readable by nobody.
         let mac = self.keys.mac(MacPurpose::AuditField, &[b"email", key.as_bytes()]).await?;
         let details = json!({ "means": means });
-        tx.audit("session.start", "ADDRESS", crate::domain::link::hex(&mac), "CREDENTIALS_INVALID", details);
+        tx.audit("session.start", "ADDRESS", "", "CREDENTIALS_INVALID", details);
+        tx.audit_sensitive("email", mac);
         tx.commit().await?;
         let message = match means {
             "code" => {

@@ -1,5 +1,6 @@
 //! The command line: what it takes, and which command does it.
 
+mod audit;
 mod check;
 pub mod logging;
 mod people;
@@ -90,6 +91,9 @@ Every setting can be given in the environment, too, and wins there:
     /// Makes and lists accounts on the host; this is how the first administrator comes to be.
     #[command(subcommand)]
     User(people::User),
+    /// Exports and verifies the audit trail.
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Grants and revokes roles on the host; this is how the first key administrator comes to be.
     #[command(subcommand)]
     Role(RoleCommand),
@@ -181,6 +185,10 @@ async fn run(cli: Cli) -> Result<ExitCode, Failed> {
             out(config::commented().trim_end());
             return Ok(ExitCode::SUCCESS);
         }
+        Command::Audit(audit::Audit::Verify { file, keys, witnesses }) => {
+            audit::verify(&file, &keys, &witnesses)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         Command::Check { json } => return Ok(check::run(file, json).await),
         Command::Demo(options) => {
             start_logging(&LogConfig { filter: "warn".to_owned(), ..LogConfig::default() });
@@ -203,6 +211,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failed> {
                 n => format!("Applied {n} migrations."),
             });
         }
+        Command::Audit(command) => audit::run(&config, command).await?,
         Command::User(command) => people::user(&config, command).await?,
         Command::Role(RoleCommand::Grant(change)) => {
             people::grant(&config, &change.email, change.role).await?;

@@ -73,6 +73,8 @@ pub enum Work {
     ExpireAttempt(AttemptId),
     /// Remove what is past its retention time: sessions, codes, replay records, idempotency keys, finished jobs.
     Sweep,
+    /// Sign how far the audit trail goes, if it went further.
+    Checkpoint,
 }
 
 impl Work {
@@ -97,6 +99,7 @@ impl Work {
             Self::ExpireRegistration(_) => "EXPIRE_REGISTRATION",
             Self::ExpireAttempt(_) => "EXPIRE_ATTEMPT",
             Self::Sweep => "SWEEP",
+            Self::Checkpoint => "CHECKPOINT",
         }
     }
 
@@ -110,7 +113,12 @@ impl Work {
             Self::Ping(id) | Self::Abandon(id) | Self::SyncSettings(id) => Some(id.0),
             Self::RenewCredentials(id) | Self::RefreshPeer(id) | Self::ConnectionHealth(id) => Some(id.0),
             Self::ExpireRegistration(id) | Self::Withdraw(id) => Some(id.0),
-            Self::Letter | Self::Publish | Self::KeyServiceHealth | Self::IssueDigest | Self::Sweep => None,
+            Self::Letter
+            | Self::Publish
+            | Self::KeyServiceHealth
+            | Self::IssueDigest
+            | Self::Sweep
+            | Self::Checkpoint => None,
         }
     }
 
@@ -135,6 +143,7 @@ impl Work {
             ("EXPIRE_ATTEMPT", Some(id)) => Self::ExpireAttempt(AttemptId(id)),
             ("PUBLISH", None) => Self::Publish,
             ("SWEEP", None) => Self::Sweep,
+            ("CHECKPOINT", None) => Self::Checkpoint,
             _ => return None,
         })
     }

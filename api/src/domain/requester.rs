@@ -192,6 +192,20 @@ impl Requester {
         }
     }
 
+    /// The roles under which audit entries record the requester, by name and comma-separated.
+    #[must_use]
+    pub fn roles(&self) -> String {
+        let roles = self.person().into_iter().flat_map(|person| &person.roles);
+        roles.map(|role| role.as_str()).collect::<Vec<_>>().join(",")
+    }
+
+    /// For whom the requester acts, as audit entries record it: another organisation's people act for it.
+    #[must_use]
+    pub fn on_behalf_of(&self) -> String {
+        let company = self.person().and_then(|person| person.company);
+        company.map(|company| format!("company:{company}")).unwrap_or_default()
+    }
+
     /// The name under which audit entries record the requester.
     #[must_use]
     pub fn actor(&self) -> String {

@@ -1,13 +1,46 @@
 //! Who did what to what, when, in a chain in which each entry's hash covers the one before.
 
-use sea_orm::{ConnectionTrait, EntityTrait as _, Set, Statement};
-use serde_json::Value;
+use keyservice::audit::{Entry, Recorded};
+use sea_orm::{
+    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _, Set, Statement,
+};
+use serde_json::{Map, Value};
 
 use super::tx::{Cause, PendingAudit, Tx};
-use super::{StoreError, entity, ms};
+use super::{Store, StoreError, at, entity, inconsistent, ms};
+use crate::domain::Timestamp;
+use crate::domain::link::hex;
+use entity::audit::{ActiveModel, Column, Entity, Model};
 
 /// The most rows one statement carries, to stay under the databases' limits on parameters.
 const ROWS: usize = 500;
+
+/// Which entries.
+#[derive(Clone, Debug, Default)]
+pub struct AuditFilter {
+    /// Whose operations begin with one of these; all when empty.
+    pub operations: Vec<String>,
+    /// Whose operations do not begin with any of these.
+    pub without: Vec<String>,
+    /// By this actor.
+    pub actor: Option<String>,
+    /// About this thing.
+    pub object: Option<String>,
+    /// From then on.
+    pub since: Option<Timestamp>,
+    /// Before then.
+    pub until: Option<Timestamp>,
+}
+
+/// How far the trail goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditTail {
+    /// The number of the last entry.
+    pub n: i64,
+    /// Its hash.
+    pub hash: [u8; 32],
+}
 
 impl Tx {
     /// Writes an audit entry with the fact. `details` must hold no secret.
@@ -25,7 +58,17 @@ impl Tx {
             object_id: object_id.to_string(),
             result: result.into(),
             details,
+            sensitive: Vec::new(),
         });
+    }
+
+    /// Adds a sensitive value to the last audit entry, as its keyed hash: searchable for a known value, readable by
+    /// nobody.
+    pub fn audit_sensitive(&mut self, name: &'static str, mac: [u8; 32]) {
+        if let Some(entry) = self.audits.last_mut() {
+            entry.sensitive.push((name, mac));
+            entry.sensitive.sort_unstable();
+        }
     }
 }
 
@@ -33,44 +76,162 @@ pub(super) async fn append(
     conn: &impl ConnectionTrait,
     cause: &Cause,
     first: i64,
-    mut hash: Vec<u8>,
+    mut hash: [u8; 32],
     entries: Vec<PendingAudit>,
 ) -> Result<(), StoreError> {
-    let (at, actor, trace) = (ms(cause.now), cause.requester.actor(), cause.trace.to_string());
+    let last = first + i64::try_from(entries.len()).unwrap_or(i64::MAX) - 1;
     let mut rows = Vec::with_capacity(entries.len());
-    for (entry, n) in entries.into_iter().zip(first..) {
-        let details = entry.details.to_string();
-        hash = keyservice::pae::hash(&[
-            b"linkspan audit",
-            &hash,
-            &n.to_le_bytes(),
-            &at.to_le_bytes(),
-            actor.as_bytes(),
-            entry.operation.as_bytes(),
-            entry.object_kind.as_bytes(),
-            entry.object_id.as_bytes(),
-            entry.result.as_bytes(),
-            trace.as_bytes(),
-            details.as_bytes(),
-        ])
-        .to_vec();
-        rows.push(entity::audit::ActiveModel {
-            n: Set(n),
-            hash: Set(hash.clone()),
-            at: Set(at),
-            actor: Set(actor.clone()),
-            operation: Set(entry.operation.to_owned()),
-            object_kind: Set(entry.object_kind.to_owned()),
-            object_id: Set(entry.object_id),
-            result: Set(entry.result),
-            trace: Set(trace.clone()),
-            details: Set(entry.details),
-        });
+    for (pending, n) in entries.into_iter().zip(first..) {
+        let details = pending.details;
+        let entry = Entry {
+            n: n.unsigned_abs(),
+            at: ms(cause.now),
+            actor: cause.requester.actor(),
+            role: cause.requester.roles(),
+            on_behalf_of: cause.requester.on_behalf_of(),
+            operation: pending.operation.to_owned(),
+            object_kind: pending.object_kind.to_owned(),
+            object_id: pending.object_id,
+            result: pending.result,
+            trace: cause.trace.to_string(),
+            details: details.to_string(),
+            sensitive: pending.sensitive.into_iter().map(|(name, mac)| (name.to_owned(), mac)).collect(),
+        };
+        hash = entry.hash(&hash);
+        rows.push(to_row(entry, details, n, hash));
     }
     for chunk in rows.chunks(ROWS) {
-        entity::audit::Entity::insert_many(chunk.to_vec()).exec_without_returning(conn).await?;
+        Entity::insert_many(chunk.to_vec()).exec_without_returning(conn).await?;
     }
+    let backend = conn.get_database_backend();
     let sql = "update head set audit_hash = $1 where id = 1";
-    conn.execute_raw(Statement::from_sql_and_values(conn.get_database_backend(), sql, [hash.into()])).await?;
+    conn.execute_raw(Statement::from_sql_and_values(backend, sql, [hash.to_vec().into()])).await?;
+    let every = i64::try_from(keyservice::checkpoint::EVERY_ENTRIES).unwrap_or(i64::MAX);
+    if first / every != (last + 1) / every {
+        let sql = "update job set run_at = $1 where dedupe = 'CHECKPOINT' and run_at > $1";
+        let now = ms(cause.now).into();
+        conn.execute_raw(Statement::from_sql_and_values(backend, sql, [now])).await?;
+    }
     Ok(())
+}
+
+fn to_row(entry: Entry, details: Value, n: i64, hash: [u8; 32]) -> ActiveModel {
+    let sensitive: Map<String, Value> =
+        entry.sensitive.into_iter().map(|(name, mac)| (name, Value::from(hex(&mac)))).collect();
+    ActiveModel {
+        n: Set(n),
+        hash: Set(hash.to_vec()),
+        at: Set(entry.at),
+        actor: Set(entry.actor),
+        operation: Set(entry.operation),
+        object_kind: Set(entry.object_kind),
+        object_id: Set(entry.object_id),
+        result: Set(entry.result),
+        trace: Set(entry.trace),
+        details: Set(details),
+        role: Set(entry.role),
+        on_behalf_of: Set(entry.on_behalf_of),
+        sensitive: Set(Value::Object(sensitive)),
+    }
+}
+
+/// A row as it is, believed nothing of: whoever verifies says what is wrong with it.
+fn from_row(row: Model) -> Recorded {
+    let sensitive = match row.sensitive {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    };
+    let sensitive = sensitive.into_iter().filter_map(|(name, mac)| {
+        let mac = data_encoding::HEXLOWER.decode(mac.as_str()?.as_bytes()).ok()?;
+        Some((name, mac.try_into().ok()?))
+    });
+    Recorded {
+        entry: Entry {
+            n: u64::try_from(row.n).unwrap_or_default(),
+            at: row.at,
+            actor: row.actor,
+            role: row.role,
+            on_behalf_of: row.on_behalf_of,
+            operation: row.operation,
+            object_kind: row.object_kind,
+            object_id: row.object_id,
+            result: row.result,
+            trace: row.trace,
+            details: row.details.to_string(),
+            sensitive: sensitive.collect(),
+        },
+        hash: row.hash.try_into().unwrap_or_default(),
+    }
+}
+
+fn matching(filter: &AuditFilter) -> Condition {
+    let mut all = Condition::all();
+    if !filter.operations.is_empty() {
+        let any = filter
+            .operations
+            .iter()
+            .fold(Condition::any(), |any, prefix| any.add(Column::Operation.starts_with(prefix)));
+        all = all.add(any);
+    }
+    for prefix in &filter.without {
+        all = all.add(Condition::all().not().add(Column::Operation.starts_with(prefix)));
+    }
+    all.add_option(filter.actor.as_ref().map(|actor| Column::Actor.eq(actor)))
+        .add_option(filter.object.as_ref().map(|object| Column::ObjectId.eq(object)))
+        .add_option(filter.since.map(|since| Column::At.gte(ms(since))))
+        .add_option(filter.until.map(|until| Column::At.lt(ms(until))))
+}
+
+impl Store {
+    /// So many entries behind this number, in their order: for an export.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn audit_behind(&self, n: i64, limit: u64) -> Result<Vec<Recorded>, StoreError> {
+        let rows = Entity::find().filter(Column::N.gt(n)).order_by_asc(Column::N).limit(limit);
+        Ok(rows.all(&self.read).await?.into_iter().map(from_row).collect())
+    }
+
+    /// A page of entries, the newest first: so many with numbers below `before`, or above `after` from the oldest of
+    /// them on.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn audit_page(
+        &self,
+        filter: &AuditFilter,
+        before: Option<i64>,
+        after: Option<i64>,
+        limit: u64,
+    ) -> Result<Vec<(Recorded, Timestamp)>, StoreError> {
+        let mut query = Entity::find().filter(matching(filter)).limit(limit);
+        query = match after {
+            Some(n) => query.filter(Column::N.gt(n)).order_by_asc(Column::N),
+            None => query.order_by_desc(Column::N),
+        };
+        if let Some(n) = before {
+            query = query.filter(Column::N.lt(n));
+        }
+        let rows = query.all(&self.read).await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| {
+                let then = at(row.at);
+                (from_row(row), then)
+            })
+            .collect())
+    }
+
+    /// How far the trail goes.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn audit_tail(&self) -> Result<AuditTail, StoreError> {
+        let sql = "select audit_n, audit_hash from head where id = 1";
+        let row = self.read.query_one_raw(Statement::from_string(self.backend(), sql)).await?;
+        let row = row.ok_or(StoreError::Missing("head"))?;
+        let hash: Vec<u8> = row.try_get("", "audit_hash")?;
+        let hash = hash.try_into().map_err(|_| inconsistent("head", 1, "audit_hash"))?;
+        Ok(AuditTail { n: row.try_get("", "audit_n")?, hash })
+    }
 }

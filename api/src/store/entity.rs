@@ -72,6 +72,23 @@ tables! {
         result: String,
         trace: String,
         details: Json,
+        role: String,
+        on_behalf_of: String,
+        sensitive: Json,
+    }
+    audit_checkpoint = "audit_checkpoint" {
+        #[sea_orm(primary_key, auto_increment = false)] n: i64,
+        note: String,
+        at: i64,
+    }
+    audit_witness = "audit_witness" {
+        #[sea_orm(primary_key, auto_increment = false)] connection_id: Uuid,
+        ours: i64,
+        signature: Option<String>,
+        theirs: i64,
+        note: Option<String>,
+        disputed: Option<String>,
+        at: i64,
     }
     idempotency = "idempotency" {
         #[sea_orm(primary_key, auto_increment = false)] principal: String,

@@ -43,6 +43,7 @@ pub(super) struct PendingAudit {
     pub(super) object_id: String,
     pub(super) result: String,
     pub(super) details: serde_json::Value,
+    pub(super) sensitive: Vec<(&'static str, [u8; 32])>,
 }
 
 /// A writing transaction. Dropped without [`Tx::commit`], nothing of it happened.
@@ -189,6 +190,7 @@ impl Tx {
             self.notify_nodes(last_seq).await?;
         }
         if !audits.is_empty() {
+            let hash = hash.try_into().map_err(|_| super::inconsistent("head", 1, "audit_hash"))?;
             audit::append(&self.txn, &self.cause, last_n - count(audits.len()) + 1, hash, audits).await?;
         }
         Ok(Some(last_seq))

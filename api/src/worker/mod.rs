@@ -209,6 +209,7 @@ impl Worker {
             Work::ExpireRegistration(id) => Ok(self.actions.expire_registration(&call, id).await?),
             Work::ExpireAttempt(id) => Ok(self.actions.expire_attempt(&call, id).await?),
             Work::Sweep => Ok(self.actions.sweep(&call).await?),
+            Work::Checkpoint => Ok(self.actions.checkpoint(&call).await?),
         }
     }
 

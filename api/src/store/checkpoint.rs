@@ -1,0 +1,139 @@
+//! Signed checkpoints of our audit trail, and what we and our peers keep of each other's.
+
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Set};
+
+use super::tx::Tx;
+use super::{Store, StoreError, entity, unique};
+use crate::domain::id::ConnectionId;
+use entity::{audit_checkpoint as checkpoint, audit_witness as witness};
+
+/// What we and the peer of a connection keep of each other's trails.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Witnessed {
+    /// The size of the newest checkpoint of ours that the peer countersigned; 0 without one.
+    pub ours: i64,
+    /// Its countersignature.
+    pub signature: Option<String>,
+    /// The size of the newest checkpoint of theirs that we keep; 0 without one.
+    pub theirs: i64,
+    /// That checkpoint, as a note.
+    pub note: Option<String>,
+    /// The last checkpoint of theirs that contradicts the one we keep.
+    pub disputed: Option<String>,
+}
+
+/// A checkpoint, as a note.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// How many entries it covers.
+    pub n: i64,
+    /// The note.
+    pub note: String,
+}
+
+fn from_row(row: witness::Model) -> Witnessed {
+    Witnessed {
+        ours: row.ours,
+        signature: row.signature,
+        theirs: row.theirs,
+        note: row.note,
+        disputed: row.disputed,
+    }
+}
+
+impl Store {
+    /// All checkpoints of our trail behind this number, in their order.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn checkpoints_behind(&self, n: i64, limit: u64) -> Result<Vec<Kept>, StoreError> {
+        let rows = checkpoint::Entity::find()
+            .filter(checkpoint::Column::N.gt(n))
+            .order_by_asc(checkpoint::Column::N)
+            .limit(limit);
+        let rows = rows.all(&self.read).await?;
+        Ok(rows.into_iter().map(|row| Kept { n: row.n, note: row.note }).collect())
+    }
+
+    /// The newest checkpoint of our trail.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn newest_checkpoint(&self) -> Result<Option<Kept>, StoreError> {
+        let row = checkpoint::Entity::find().order_by_desc(checkpoint::Column::N).one(&self.read).await?;
+        Ok(row.map(|row| Kept { n: row.n, note: row.note }))
+    }
+
+    /// What we and every peer keep of each other's trails.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn witnessed(&self) -> Result<Vec<(ConnectionId, Witnessed)>, StoreError> {
+        let rows =
+            witness::Entity::find().order_by_asc(witness::Column::ConnectionId).all(&self.read).await?;
+        Ok(rows.into_iter().map(|row| (ConnectionId(row.connection_id), from_row(row))).collect())
+    }
+}
+
+impl Tx {
+    /// Adds a checkpoint.
+    ///
+    /// # Errors
+    /// [`StoreError::Duplicate`] when another node made it.
+    pub async fn add_checkpoint(&mut self, n: i64, note: String) -> Result<(), StoreError> {
+        let row = checkpoint::ActiveModel { n: Set(n), note: Set(note), at: Set(self.now_ms()) };
+        checkpoint::Entity::insert(row)
+            .exec_without_returning(&self.txn)
+            .await
+            .map_err(|error| unique(error, "checkpoint"))?;
+        Ok(())
+    }
+
+    /// The checkpoint of ours that covers so many entries.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn checkpoint(&self, n: i64) -> Result<Option<Kept>, StoreError> {
+        let row = checkpoint::Entity::find_by_id(n).one(&self.txn).await?;
+        Ok(row.map(|row| Kept { n: row.n, note: row.note }))
+    }
+
+    /// What we and the peer of a connection keep of each other's trails.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn witnessed(&self, peer: ConnectionId) -> Result<Witnessed, StoreError> {
+        let row = witness::Entity::find_by_id(peer.0).one(&self.txn).await?;
+        Ok(row.map(from_row).unwrap_or_default())
+    }
+
+    /// Keeps it.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn save_witnessed(&mut self, peer: ConnectionId, kept: Witnessed) -> Result<(), StoreError> {
+        use witness::Column;
+        let row = witness::ActiveModel {
+            connection_id: Set(peer.0),
+            ours: Set(kept.ours),
+            signature: Set(kept.signature),
+            theirs: Set(kept.theirs),
+            note: Set(kept.note),
+            disputed: Set(kept.disputed),
+            at: Set(self.now_ms()),
+        };
+        let again = OnConflict::column(Column::ConnectionId)
+            .update_columns([
+                Column::Ours,
+                Column::Signature,
+                Column::Theirs,
+                Column::Note,
+                Column::Disputed,
+                Column::At,
+            ])
+            .to_owned();
+        witness::Entity::insert(row).on_conflict(again).exec_without_returning(&self.txn).await?;
+        Ok(())
+    }
+}
