@@ -10,13 +10,15 @@ use crate::harness::{Client, Database, Instance, Pair};
 const MANY: usize = 40;
 
 /// Lists of a provider with what belongs to their items.
-const PROVIDER: [&str; 7] = [
+const PROVIDER: [&str; 8] = [
     "query($n: Int!) { registrations(last: $n) { edges { node { number company { name } contact { name }
         issues { check } actions { name } connection { state outbound { status } inbound { status } } } } } }",
     "query($n: Int!) { registrations(last: $n) { edges { node { latestScan { progress { done } results { check } }
-        connection { onboarding { phases { name } } settings { revision } company { name } } } } } }",
+        connection { onboarding { phases { name } } settings { revision recordProducers { name active } }
+        verification { state steps { state } } company { name } } } } } }",
     "query($n: Int!) { companies(last: $n) { edges { node { contacts(first: 1) { edges { node { name } } }
         registrations(first: 1) { edges { node { number contact { name } } } } } } } }",
+    "query($n: Int!) { definitions(last: $n) { edges { node { name version fieldSchema } } } }",
     "query($n: Int!) { contacts(last: $n) { edges { node { name company { name } } } } }",
     "query($n: Int!) { scans(first: $n) { edges { node { results { check } subject { __typename ... on Registration { number } } } } } }",
     "query($n: Int!) { issues(last: $n, orderBy: LAST_SEEN) { edges { node { check viewerFollows assignee { name }
@@ -27,7 +29,8 @@ const PROVIDER: [&str; 7] = [
 /// Lists of a consumer.
 const CONSUMER: [&str; 2] = [
     "query($n: Int!) { connections(last: $n) { edges { node { state company { name } outbound { status } inbound { status }
-        onboarding { state phases { name } } settings { revision } } } } }",
+        onboarding { state phases { name } } settings { revision recordProducers { name active } }
+        verification { state steps { state } } banner { text } } } } }",
     "query($n: Int!) { connections(last: $n) { edges { node { issues { check } actions { name } latestScan { state }
         peer { name } registration { number } } } } }",
 ];
@@ -72,6 +75,13 @@ async fn fill_provider(pair: &Pair, admin: &Client) {
             "url": format!("https://nobody-{n}.localhost:1"),
         });
         admin.mutate("createRegistration", input, "registration { id }").await;
+    }
+    for n in 0..MANY {
+        let schema = r#"{"type":"object"}"#;
+        let input = json!({
+            "kind": "RECORD_PRODUCER", "name": format!("Form {n}"), "description": "", "fieldSchema": schema,
+        });
+        admin.mutate("saveDefinition", input, "definition { id }").await;
     }
     pair.settle().await;
 }

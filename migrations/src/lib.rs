@@ -47,6 +47,8 @@ steps! {
     m0020_history,
     m0021_failure,
     m0022_definition,
+    m0023_verification,
+    m0024_guided_setup,
 }
 
 struct Step {

@@ -50,7 +50,8 @@ impl Actions {
                 let connection = Connection {
                     id: ConnectionId(tx.uuid()?),
                     part: Part::Consumer,
-                    company: None,
+                    // Filled in where there is no choice; a person can change it.
+                    company: tx.only_company().await?,
                     registration: None,
                     link: link.id,
                     peer: Peer {
@@ -401,7 +402,10 @@ impl Actions {
         verb: ConnectionVerb,
     ) -> Result<(), Refusal> {
         match verb {
-            ConnectionVerb::RunChecks | ConnectionVerb::Suspend | ConnectionVerb::Resume => {
+            ConnectionVerb::RunChecks
+            | ConnectionVerb::Suspend
+            | ConnectionVerb::Resume
+            | ConnectionVerb::Verify => {
                 call.requester.operator()?;
             }
             ConnectionVerb::ChooseCompany

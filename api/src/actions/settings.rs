@@ -100,7 +100,13 @@ impl Actions {
         let mut tx = self.begin("settings.update", call).await?;
         let (connection, mut record, after) = self.changed_settings(&tx, id, change, expected).await?;
         let differences = record.settings.differences(&after);
+        record.saved_at = Some(tx.now());
         if differences.is_empty() {
+            // That a person looked and left it as it is counts, too; the provider need not hear of it.
+            tx.save_settings(id, &record).await?;
+            tx.connection_changed(&connection, ChangeKind::Updated, connection.revision);
+            tx.commit().await?;
+            record.revision += 1;
             return Ok(record);
         }
         record.settings = after;

@@ -64,6 +64,8 @@ words! {
         Suspend = "suspendConnection", "Suspend";
         /// Go on after a pause.
         Resume = "resumeConnection", "Resume";
+        /// Send messages both ways, and compare what both sides hold.
+        Verify = "verifyConnection", "Verify the connection";
     }
 }
 
@@ -171,7 +173,7 @@ impl Connection {
             V::RunChecks => (true, &[S::Pending, S::Validated, S::ValidationFailed]),
             V::Start => (true, &[S::Validated]),
             V::RetryPhase | V::StartOver | V::Cancel => (true, &[S::Onboarding]),
-            V::Suspend => (false, &[S::Onboarded]),
+            V::Suspend | V::Verify => (false, &[S::Onboarded]),
             V::Resume => (false, &[S::Suspended]),
         };
         if consumer_only && self.part == Part::Provider {

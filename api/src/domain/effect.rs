@@ -55,6 +55,8 @@ pub enum Work {
     Withdraw(RegistrationId),
     /// Agree on the settings with the peer again.
     SyncSettings(ConnectionId),
+    /// Verify the connection: messages both ways, and what both sides hold.
+    Verify(ConnectionId),
     /// Tell all consumers that what we publish changed.
     Publish,
     /// Renew the service accounts of both sides.
@@ -90,6 +92,7 @@ impl Work {
             Self::Abandon(_) => "ABANDON",
             Self::Withdraw(_) => "WITHDRAW",
             Self::SyncSettings(_) => "SYNC_SETTINGS",
+            Self::Verify(_) => "VERIFY",
             Self::Publish => "PUBLISH",
             Self::RenewCredentials(_) => "RENEW_CREDENTIALS",
             Self::RefreshPeer(_) => "REFRESH_PEER",
@@ -110,7 +113,7 @@ impl Work {
             Self::Scan(id) => Some(id.0),
             Self::ProveClaim(id) => Some(id.0),
             Self::Phase(id) | Self::ExpireAttempt(id) => Some(id.0),
-            Self::Ping(id) | Self::Abandon(id) | Self::SyncSettings(id) => Some(id.0),
+            Self::Ping(id) | Self::Abandon(id) | Self::SyncSettings(id) | Self::Verify(id) => Some(id.0),
             Self::RenewCredentials(id) | Self::RefreshPeer(id) | Self::ConnectionHealth(id) => Some(id.0),
             Self::ExpireRegistration(id) | Self::Withdraw(id) => Some(id.0),
             Self::Letter
@@ -141,6 +144,7 @@ impl Work {
             ("ISSUE_DIGEST", None) => Self::IssueDigest,
             ("EXPIRE_REGISTRATION", Some(id)) => Self::ExpireRegistration(RegistrationId(id)),
             ("EXPIRE_ATTEMPT", Some(id)) => Self::ExpireAttempt(AttemptId(id)),
+            ("VERIFY", Some(id)) => Self::Verify(ConnectionId(id)),
             ("PUBLISH", None) => Self::Publish,
             ("SWEEP", None) => Self::Sweep,
             ("CHECKPOINT", None) => Self::Checkpoint,

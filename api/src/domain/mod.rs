@@ -13,6 +13,7 @@ pub mod direction;
 pub mod effect;
 pub mod explain;
 pub mod failure;
+pub mod guided_setup;
 pub mod history;
 pub mod id;
 pub mod issue;
@@ -28,6 +29,7 @@ pub mod requester;
 pub mod scan;
 pub mod schedule;
 pub mod settings;
+pub mod verification;
 
 /// A moment, in UTC, with the millisecond as its smallest step.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

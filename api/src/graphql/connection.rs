@@ -6,14 +6,15 @@ use super::ask::{Ask, ours};
 use super::direction::Direction;
 use super::id::Kind;
 use super::issue::Issue;
-use super::load::{Directions, LatestAttempt, LatestScans, OpenIssues};
+use super::load::{Directions, LatestAttempt, LatestScans, LatestVerification, OpenIssues};
 use super::onboarding::OnboardingAttempt;
 use super::page::{self, List, Window, cost, items_cost, list};
 use super::people::Company;
 use super::refusal::Action;
-use super::registration::Registration;
+use super::registration::{Banner, Registration};
 use super::scan::Scan;
 use super::settings::ConnectionSettings;
+use super::verification::ConnectionVerification;
 use super::words::{ConnectionRole, ConnectionState};
 use crate::domain::Timestamp;
 use crate::domain::connection::{self as domain, ConnectionVerb, State};
@@ -101,6 +102,20 @@ impl ConnectionRecord {
     /// What the two sides agreed to exchange.
     async fn settings(&self, ctx: &Context<'_>) -> Result<ConnectionSettings> {
         ConnectionSettings::load(&Ask::anyone(ctx)?, &self.0).await
+    }
+
+    /// Its latest verification; null when it was never verified.
+    async fn verification(&self, ctx: &Context<'_>) -> Result<Option<ConnectionVerification>> {
+        let latest = Ask::anyone(ctx)?.load.one(LatestVerification(self.0.id)).await?;
+        Ok(latest.map(ConnectionVerification))
+    }
+
+    /// Why it does not go on, for people; null when nothing is wrong.
+    async fn banner(&self, ctx: &Context<'_>) -> Result<Option<Banner>> {
+        let State::ValidationFailed { .. } = self.0.state else { return Ok(None) };
+        let text = "One or more checks did not pass. The health view says what to do about each; when all are \
+                    resolved, the connection becomes valid by itself.";
+        Ok(Some(Banner::new(&Ask::anyone(ctx)?, text.to_owned(), self.subject())))
     }
 
     /// Its latest scans, the newest first; empty for those who may not see everything of this instance.

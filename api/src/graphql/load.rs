@@ -22,6 +22,7 @@ use crate::domain::issue::Issue;
 use crate::domain::registration::Registration;
 use crate::domain::scan::{Scan, Subject};
 use crate::domain::settings::Offer;
+use crate::domain::verification::Verification;
 use crate::store::{
     Account, AttemptWork, Company, PublishedDefinition, Reader, ScanResult, SettingsRecord, StoreError,
 };
@@ -149,6 +150,10 @@ pub(super) struct Settings(pub(super) ConnectionId);
 /// Key: everything that this instance publishes as a provider.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct PublishedOffer;
+
+/// Key: the latest verification of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct LatestVerification(pub(super) ConnectionId);
 
 /// Key: what a scan's checks answered.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -293,6 +298,20 @@ impl Loader<Settings> for Source {
     async fn load(&self, keys: &[Settings]) -> Result<HashMap<Settings, SettingsRecord>, Shared> {
         let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
         Ok(self.0.settings(&ids).await?.into_iter().map(|(id, record)| (Settings(id), record)).collect())
+    }
+}
+
+impl Loader<LatestVerification> for Source {
+    type Value = Verification;
+    type Error = Shared;
+
+    async fn load(
+        &self,
+        keys: &[LatestVerification],
+    ) -> Result<HashMap<LatestVerification, Verification>, Shared> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let found = self.0.verifications(&ids).await?;
+        Ok(found.into_iter().map(|one| (LatestVerification(one.connection), one)).collect())
     }
 }
 

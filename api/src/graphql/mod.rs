@@ -10,6 +10,7 @@ mod connection_mutation;
 mod definition;
 mod direction;
 mod error;
+mod guided_setup;
 mod id;
 mod instance;
 mod issue;
@@ -32,6 +33,7 @@ mod settings;
 mod subscription;
 #[cfg(test)]
 mod tests;
+mod verification;
 mod words;
 
 use async_graphql::{MergedObject, Request, SDLExportOptions, SchemaBuilder};
@@ -58,6 +60,7 @@ pub struct Query(
     change::ChangeQuery,
     definition::DefinitionQuery,
     settings::SettingsQuery,
+    guided_setup::GuidedSetupQuery,
 );
 
 /// What can be done. Each mutation takes one `input` and answers a payload with the thing or a `refusal`.
@@ -72,6 +75,8 @@ pub struct Mutation(
     schedule::ScheduleMutation,
     definition::DefinitionMutation,
     settings::SettingsMutation,
+    verification::VerificationMutation,
+    guided_setup::GuidedSetupMutation,
 );
 
 /// The public schema.

@@ -33,6 +33,12 @@ impl OnboardingAttempt {
         self.attempt.state.label()
     }
 
+    /// The message under which people see how far it is: that of the phase whose turn it is, or of the last.
+    async fn message(&self) -> &'static str {
+        let phase = self.attempt.current().or(self.attempt.phases.last());
+        phase.map_or("", |phase| phase.name.message())
+    }
+
     /// When it began.
     async fn started_at(&self) -> Timestamp {
         self.attempt.started_at

@@ -80,8 +80,7 @@ impl Registration {
             State::ClosedIncomplete { reason } => reason.clone(),
             _ => return Ok(None),
         };
-        let path = format!("/console/registrations/{}/health", Kind::Registration.id(self.0.id.0).as_str());
-        Ok(Some(Banner { text, health_url: super::refusal::docs_url(&Ask::anyone(ctx)?, &path) }))
+        Ok(Some(Banner::new(&Ask::anyone(ctx)?, text, self.subject())))
     }
 
     /// The link that the contact opens, without its secret; null while there is none.
@@ -163,6 +162,18 @@ pub(super) struct Banner {
     text: String,
     /// Where the checks and issues behind it are shown.
     health_url: String,
+}
+
+impl Banner {
+    /// What is wrong with this, and where the console shows its health.
+    pub(super) fn new(ask: &Ask<'_>, text: String, subject: Subject) -> Self {
+        let path = match subject {
+            Subject::Registration(id) => format!("/registrations/{}#health", *Kind::Registration.id(id.0)),
+            Subject::Connection(id) => format!("/connections/{}#health", *Kind::Connection.id(id.0)),
+            Subject::Instance(_) => "/health".to_owned(),
+        };
+        Self { text, health_url: super::refusal::docs_url(ask, &path) }
+    }
 }
 
 /// A registration link, without its secret.

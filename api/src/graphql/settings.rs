@@ -91,6 +91,11 @@ impl ConnectionSettings {
         self.record.synced_at
     }
 
+    /// When a person here last saved what the consumer takes; null on the provider, and before.
+    async fn saved_at(&self) -> Option<Timestamp> {
+        self.record.saved_at
+    }
+
     /// Why the last sync did not succeed; null when it did. It is tried again by itself for a while.
     async fn sync_failure(&self, ctx: &Context<'_>) -> Result<Option<Refusal>> {
         let ask = Ask::anyone(ctx)?;

@@ -171,6 +171,91 @@ mirror! {
 }
 
 mirror! {
+    /// A question of a verification, in the order in which they are asked.
+    VerificationStepName of "crate::domain::verification::VerificationStepName" {
+        /// Does a sealed message from us come back unchanged?
+        Send,
+        /// Does a sealed message from them arrive when we ask for one?
+        Receive,
+        /// Do both sides hold the same keys?
+        Keys,
+        /// Do both sides hold the same settings?
+        Settings,
+        /// Does each side know which version the other runs?
+        Versions,
+    }
+}
+
+mirror! {
+    /// Where a step of a verification stands.
+    VerificationStepState of "crate::domain::verification::VerificationStepState" {
+        /// Its turn has not come.
+        Pending,
+        /// It is being asked.
+        Running,
+        /// As it should be.
+        Passed,
+        /// Not as it should be.
+        Failed,
+        /// Not asked, because nothing comes through.
+        Skipped,
+    }
+}
+
+mirror! {
+    /// Where a verification stands.
+    VerificationState of "crate::domain::verification::VerificationState" {
+        /// Its steps are being asked.
+        Running,
+        /// Every step passed.
+        Passed,
+        /// A step did not pass.
+        Failed,
+    }
+}
+
+mirror! {
+    /// An activity of the guided set-up.
+    ActivityName of "crate::domain::guided_setup::ActivityName" {
+        /// Provider: say that this instance offers a service.
+        ProviderRecord,
+        /// Provider: enter the consumer's company, and the person there.
+        #[graphql(name = "COMPANY_AND_CONTACT")]
+        Contact,
+        /// Provider: publish what consumers can use.
+        #[graphql(name = "PUBLISH_DEFINITIONS")]
+        Publish,
+        /// Provider: register the consumer's instance.
+        #[graphql(name = "REGISTER_CONSUMER")]
+        Register,
+        /// Consumer: open the link that the provider sent.
+        OpenLink,
+        /// Both: onboard.
+        Connect,
+        /// Consumer: choose what to take.
+        #[graphql(name = "CONFIGURE_SETTINGS")]
+        Configure,
+        /// Both: send real messages both ways, and compare what both sides hold.
+        #[graphql(name = "VERIFY_CONNECTION")]
+        Verify,
+    }
+}
+
+mirror! {
+    /// Where an activity stands.
+    ActivityState of "crate::domain::guided_setup::ActivityState" {
+        /// Another activity comes first.
+        Locked,
+        /// It can be begun.
+        Available,
+        /// It was begun, or is done and not yet marked complete.
+        InProgress,
+        /// A person marked it complete.
+        Completed,
+    }
+}
+
+mirror! {
     /// Which way messages go.
     DirectionWay of "crate::domain::direction::Way" {
         /// We to them.

@@ -303,7 +303,23 @@ tables! {
         agreed_digest: Option<Vec<u8>>,
         synced_at: Option<i64>,
         failure: Option<Json>,
+        saved_at: Option<i64>,
         revision: i64,
+    }
+    verification = "verification" {
+        #[sea_orm(primary_key, auto_increment = false)] connection_id: Uuid,
+        requested_by: Uuid,
+        started_at: i64,
+        finished_at: Option<i64>,
+        passed: bool,
+        steps: Json,
+    }
+    activity_mark = "activity_mark" {
+        #[sea_orm(primary_key, auto_increment = false)] side: String,
+        #[sea_orm(primary_key, auto_increment = false)] activity: String,
+        completed_by: Uuid,
+        completed_at: i64,
+        override_reason: Option<String>,
     }
     definition = "definition" {
         #[sea_orm(primary_key, auto_increment = false)] id: Uuid,

@@ -12,6 +12,7 @@ mod direction;
 mod entity;
 mod exchange;
 mod failure;
+mod guided_setup;
 mod idempotency;
 mod instance;
 mod issue;
@@ -30,6 +31,7 @@ mod schedule;
 mod settings;
 mod sweep;
 mod tx;
+mod verification;
 mod watched;
 
 use std::sync::Arc;

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict};
-use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _, Set};
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    Set,
+};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -149,6 +152,20 @@ fn session_from(row: session::Model) -> Session {
         fresh_at: at(row.fresh_at),
         seen_at: at(row.seen_at),
         expires_at: at(row.expires_at),
+    }
+}
+
+impl Tx {
+    /// The one company of this instance; none when there are several, or none.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn only_company(&self) -> Result<Option<CompanyId>, StoreError> {
+        let rows = company::Entity::find().limit(2).all(&self.txn).await?;
+        Ok(match rows.as_slice() {
+            [one] => Some(CompanyId(one.id)),
+            _ => None,
+        })
     }
 }
 

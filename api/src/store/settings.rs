@@ -21,6 +21,8 @@ pub struct SettingsRecord {
     pub agreed_digest: Option<[u8; 32]>,
     /// When they did.
     pub synced_at: Option<Timestamp>,
+    /// When a person here last saved them.
+    pub saved_at: Option<Timestamp>,
     /// Why the last sync did not succeed; none when it did.
     pub failure: Option<Refusal>,
     /// Grows by one with every change of the row; 0 when nothing is stored yet.
@@ -53,6 +55,7 @@ pub(super) fn from_row(row: settings::Model) -> Result<SettingsRecord, StoreErro
             .map(|d| bytes(Some(d)).ok_or_else(|| wrong("agreed_digest")))
             .transpose()?,
         synced_at: row.synced_at.map(at),
+        saved_at: row.saved_at.map(at),
         failure: row
             .failure
             .as_ref()
@@ -87,6 +90,7 @@ impl Tx {
             choice: Set(stored::choice_to(&record.settings.choice)),
             agreed_digest: Set(record.agreed_digest.map(|digest| digest.to_vec())),
             synced_at: Set(record.synced_at.map(ms)),
+            saved_at: Set(record.saved_at.map(ms)),
             failure: Set(record.failure.as_ref().map(stored::refusal_to)),
             revision: Set(record.revision + 1),
         };

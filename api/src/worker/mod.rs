@@ -5,6 +5,7 @@ mod letter;
 mod onboarding;
 mod prober;
 mod scan;
+mod verification;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -200,6 +201,7 @@ impl Worker {
             Work::Abandon(id) => self.abandon(&call, id, job).await,
             Work::Withdraw(_) => self.withdraw(&call, job).await,
             Work::SyncSettings(id) => self.sync_settings(&call, id).await,
+            Work::Verify(id) => self.verify(&call, id).await,
             Work::Publish => Ok(self.actions.publish(&call).await?),
             Work::RenewCredentials(id) => self.renew_credentials(&call, id).await,
             Work::RefreshPeer(id) => self.refresh_peer(&call, id).await,

@@ -208,7 +208,7 @@ impl Worker {
         Ok(self.actions.outbound_proven(call, id, took).await?)
     }
 
-    async fn echo(&self, call: &Call, id: ConnectionId, kind: &str) -> Result<i64, Trouble> {
+    pub(super) async fn echo(&self, call: &Call, id: ConnectionId, kind: &str) -> Result<i64, Trouble> {
         let payload = self.actions.random_text::<ECHO_LENGTH>()?;
         let (answer, took) = self.say(call, id, kind, &json!({ "echo": payload })).await?;
         if answer.get("echo").and_then(Value::as_str) == Some(payload.as_str()) {

@@ -1,0 +1,72 @@
+//! Verifying a connection: real messages both ways over the sealed path, step by step.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{Trouble, Worker};
+use crate::actions::{Call, Failure};
+use crate::domain::id::ConnectionId;
+use crate::domain::refusal::{Refusal, RefusalCode};
+use crate::domain::verification::{Found, VerificationStepName};
+
+/// How often we look whether the peer's message arrived.
+const LOOK: Duration = Duration::from_millis(50);
+/// How often in all: 10 seconds.
+const LOOKS: usize = 200;
+
+impl Worker {
+    /// Asks the steps of a verification that are not answered yet.
+    pub(super) async fn verify(&self, call: &Call, id: ConnectionId) -> Result<(), Trouble> {
+        while let Some(step) = self.actions.verification_step(call, id).await? {
+            let found = match self.verification_step(call, id, step).await {
+                Ok(found) => found,
+                Err(Trouble::Peer(error)) => failed(error.refusal()),
+                Err(Trouble::Ours(Failure::Refused(refusal))) => failed(*refusal),
+                Err(trouble) => return Err(trouble),
+            };
+            self.actions.verification_answered(call, id, step, found).await?;
+        }
+        Ok(())
+    }
+
+    async fn verification_step(
+        &self,
+        call: &Call,
+        id: ConnectionId,
+        step: VerificationStepName,
+    ) -> Result<Found, Trouble> {
+        match step {
+            VerificationStepName::Send => {
+                let took = self.echo(call, id, "echo").await?;
+                Ok(Found { round_trip_ms: Some(took), ..Found::default() })
+            }
+            VerificationStepName::Receive => self.receive(call, id).await,
+            VerificationStepName::Keys | VerificationStepName::Settings | VerificationStepName::Versions => {
+                let (answer, took) = self.say(call, id, "compare", &json!({})).await?;
+                let theirs = self.actions.read_comparison(answer)?;
+                let found = Found::compared(step, &self.actions.comparison(call, id).await?, &theirs);
+                Ok(Found { round_trip_ms: Some(took), ..found })
+            }
+        }
+    }
+
+    /// Asks the peer for a message, and waits until one arrives that was not there before.
+    async fn receive(&self, call: &Call, id: ConnectionId) -> Result<Found, Trouble> {
+        let before = self.actions.messages_received(call, id).await?;
+        self.say(call, id, "call.back", &json!({})).await?;
+        for _ in 0..LOOKS {
+            if self.actions.messages_received(call, id).await? > before {
+                return Ok(Found::default());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        let message = "The other instance answers, but no message of its own arrives here. It must reach this \
+                       instance at its base URL.";
+        Ok(failed(Refusal::new(RefusalCode::PeerUnreachable, message).reason("CALL_BACK")))
+    }
+}
+
+fn failed(refusal: Refusal) -> Found {
+    Found { failure: Some(refusal), ..Found::default() }
+}

@@ -1,0 +1,148 @@
+//! A provider's administrator registers a consumer.
+
+use linkspan::mail::TransportKind;
+use serde_json::{Value, json};
+
+use super::{activity, mark_complete};
+use crate::harness::browser::Consent;
+use crate::harness::pair::CONTACT;
+use crate::harness::{Client, Database, Pair, Stage};
+
+const REGISTRATION: &str = "query($id: ID!) { registration(id: $id) { number state stateLabel url
+    company { name } contact { name email } banner { text healthUrl } link { delivery deliveryLabel }
+    issues { id check message blocking remedy { kind mutation variables { name value } text } }
+    actions { name allowed } } }";
+
+async fn registration(client: &Client, id: &str) -> Value {
+    client.query(REGISTRATION, json!({ "id": id })).await["registration"].clone()
+}
+
+/// Before it begins: a provider record, a company with an active contact, and good key health.
+async fn before(pair: &Pair, admin: &Client) -> crate::harness::pair::Ready {
+    let side = "PROVIDER";
+    assert_eq!(activity(admin, side, "PROVIDER_RECORD").await["state"], "AVAILABLE");
+    let locked = activity(admin, side, "REGISTER_CONSUMER").await;
+    assert_eq!(locked["state"], "LOCKED", "the record comes first: {locked:#}");
+    assert!(locked["lockedBecause"].as_str().unwrap().contains("Create the provider record"));
+    let ready = pair.make_ready(admin).await;
+    mark_complete(admin, side, "PROVIDER_RECORD").await;
+    mark_complete(admin, side, "COMPANY_AND_CONTACT").await;
+    assert_eq!(activity(admin, side, "REGISTER_CONSUMER").await["state"], "AVAILABLE");
+    let health = admin.query("{ keyHealth { status } }", json!({})).await;
+    assert_eq!(health["keyHealth"]["status"], "OPERATIONAL");
+    ready
+}
+
+/// A new record of the list: company, its contact, and the URL of the consumer's instance. Saving it starts the checks.
+async fn save(pair: &Pair, admin: &Client, ready: &crate::harness::pair::Ready) -> String {
+    let input = json!({
+        "companyId": ready.company, "contactId": ready.contact,
+        "url": pair.consumer.origin, "environment": "PRODUCTION",
+    });
+    let saved =
+        admin.mutate("createRegistration", input, "registration { id stateLabel link { delivery } }").await;
+    assert_eq!(saved["registration"]["stateLabel"], "Awaiting Validation");
+    assert!(saved["registration"]["link"].is_null(), "no link while the checks run");
+    pair.settle().await;
+    saved["registration"]["id"].as_str().unwrap().to_owned()
+}
+
+/// All checks pass: the state becomes Open, and the letter goes to the contact with what to do and the link.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_registers_a_consumer_and_the_contact_gets_the_letter() {
+    for database in Database::available() {
+        let pair = Pair::start(database).await;
+        let admin = pair.provider_admin().await;
+        let ready = before(&pair, &admin).await;
+        let id = save(&pair, &admin, &ready).await;
+        let open = registration(&admin, &id).await;
+        assert_eq!(open["stateLabel"], "Open", "{open:#}");
+        assert_eq!(open["link"]["delivery"], "SENT_TO_CONTACT");
+        let letters = pair.provider.letters();
+        assert_eq!(letters.len(), 1);
+        assert!(letters[0].contains(CONTACT), "to the contact");
+        assert!(pair.link_in_letter().starts_with(&pair.consumer.origin), "and leads to the consumer");
+        mark_complete(&admin, "PROVIDER", "REGISTER_CONSUMER").await;
+        assert_eq!(activity(&admin, "PROVIDER", "CONNECT").await["state"], "AVAILABLE");
+    }
+}
+
+/// Where letters are off, the administrator takes the link from the registration and passes it on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_letters_are_off_the_administrator_passes_the_link_on() {
+    for database in Database::available() {
+        let mut pair = Pair::prepare(database).await;
+        pair.provider.config.mail.transport = TransportKind::Off;
+        pair.run().await;
+        let admin = pair.provider_admin().await;
+        let ready = before(&pair, &admin).await;
+        let input = json!({
+            "companyId": ready.company, "contactId": ready.contact,
+            "url": pair.consumer.origin, "environment": "NON_PRODUCTION",
+        });
+        let saved = admin.mutate("createRegistration", input, "registration { id }").await;
+        pair.settle().await;
+        let id = saved["registration"]["id"].as_str().unwrap().to_owned();
+        let open = registration(&admin, &id).await;
+        assert_eq!(open["stateLabel"], "Open", "{open:#}");
+        assert_eq!(open["link"]["delivery"], "SHARE_IT_YOURSELF");
+        let shown = admin.mutate("reissueRegistrationLink", json!({ "registrationId": id }), "link").await;
+        let consumer = pair.consumer_admin().await;
+        pair.open_link(&consumer, shown["link"].as_str().unwrap()).await;
+    }
+}
+
+/// Some checks fail: the state is Validation Failed, a banner says so and leads to the health view, there is no link.
+/// There each finding says what is wrong and how to mend it. When the last is resolved, it becomes Open by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn validation_that_fails_leads_to_the_health_view_and_goes_on_by_itself() {
+    for database in Database::available() {
+        let pair = Pair::start(database).await;
+        let admin = pair.provider_admin().await;
+        let ready = before(&pair, &admin).await;
+        let off = json!({ "userId": ready.contact, "active": false });
+        admin.mutate("updateContact", off, "contact { active }").await;
+        let id = save(&pair, &admin, &ready).await;
+
+        let failed = registration(&admin, &id).await;
+        assert_eq!(failed["stateLabel"], "Validation Failed", "{failed:#}");
+        let banner = &failed["banner"];
+        assert!(banner["text"].as_str().unwrap().contains("link is made when all issues are resolved"));
+        assert!(banner["healthUrl"].as_str().unwrap().starts_with(&pair.provider.origin), "{banner}");
+        assert!(failed["link"].is_null());
+        assert!(pair.provider.letters().is_empty());
+
+        let issues: Vec<_> =
+            failed["issues"].as_array().unwrap().iter().filter(|issue| issue["blocking"] == true).collect();
+        assert_eq!(issues.len(), 1, "{failed:#}");
+        let (issue, remedy) = (issues[0], &issues[0]["remedy"]);
+        assert_eq!(issue["check"], "CONTACT_ACTIVE");
+        assert_eq!(remedy["kind"], "CALL", "{remedy:#}");
+        let on = json!({ "userId": ready.contact, "active": true });
+        admin.mutate(remedy["mutation"].as_str().unwrap(), on, "contact { active }").await;
+        admin.mutate("validateIssue", json!({ "issueId": issue["id"] }), "scan { id }").await;
+        pair.settle().await;
+
+        let open = registration(&admin, &id).await;
+        assert_eq!(open["stateLabel"], "Open", "by itself: {open:#}");
+        assert!(open["banner"].is_null());
+        assert_eq!(pair.provider.letters().len(), 1, "registration goes on: the letter went out");
+    }
+}
+
+/// The note on two instances at one desk: whoever is signed in at the provider must be the named contact.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_approves_must_be_the_named_contact() {
+    for database in Database::available() {
+        let stage = Stage::open(database).await;
+        stage.pair.make_contact(&stage.provider, &stage.ready.company, "other@consumer.example.com").await;
+        let (consumer, connection) = stage.validated().await;
+        let now = stage.start(&consumer, &connection).await;
+        let browser = stage.pair.provider.client();
+        let consent = stage.consent(&browser, &now, "other@consumer.example.com").await;
+        assert!(matches!(consent, Consent::Refused(_)), "{consent:?}");
+        let browser = stage.pair.provider.client();
+        let consent = stage.consent(&browser, &now, CONTACT).await;
+        assert!(matches!(consent, Consent::Asked(_)), "nothing is spoilt: {consent:?}");
+    }
+}
