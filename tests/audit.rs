@@ -123,7 +123,9 @@ async fn what_the_peer_kept_shows_a_truncation_and_a_rewriting_that_the_trail_it
     pair.onboard(&consumer, &connection).await;
     // A checkpoint within a minute, and a probe with it soon after.
     pair.advance(65).await;
-    pair.advance(10).await;
+    for _ in 0..4 {
+        pair.advance(6).await;
+    }
 
     let (ours, theirs) = (keys(&pair.provider).await, keys(&pair.consumer).await);
     let all = [ours.clone(), theirs].concat();
@@ -165,7 +167,9 @@ async fn a_peer_whose_trail_became_shorter_is_not_countersigned_and_noticed() {
     pair.get_started(&consumer, &connection).await;
     pair.onboard(&consumer, &connection).await;
     pair.advance(65).await;
-    pair.advance(10).await;
+    for _ in 0..4 {
+        pair.advance(6).await;
+    }
     let before = pair.consumer.app().actions().kept_checkpoints().await.unwrap();
 
     // The provider's trail as it would be after an old backup was restored: shorter, and signed anew.
@@ -176,7 +180,9 @@ async fn a_peer_whose_trail_became_shorter_is_not_countersigned_and_noticed() {
         )
         .await;
     pair.advance(65).await;
-    pair.advance(10).await;
+    for _ in 0..4 {
+        pair.advance(6).await;
+    }
     let noticed = "audit where operation = 'audit.witness' and result = 'CONTRADICTION'";
     assert_eq!(pair.consumer.rows(noticed).await, 1, "said once");
     assert_eq!(

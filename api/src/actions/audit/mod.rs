@@ -89,8 +89,9 @@ impl Actions {
             None
         };
         let mut tx = self.begin("checkpoint", call).await?;
-        if let Some(note) = note {
-            match tx.add_checkpoint(tail.n, note).await {
+        let made = note.map(|note| Kept { n: tail.n, note });
+        if let Some(made) = &made {
+            match tx.add_checkpoint(made.n, made.note.clone()).await {
                 // Another node was faster; the schedule goes on all the same.
                 Err(StoreError::Duplicate(_)) => {
                     drop(tx);
@@ -102,6 +103,10 @@ impl Actions {
         let run_at = tx.now() + TimeDelta::seconds(EVERY_SECONDS);
         tx.enqueue(NewJob { work: Work::Checkpoint, run_at, sealed: None }).await?;
         tx.commit().await?;
+        if made.is_some() {
+            // The next probe says so, rather than the next that looks.
+            self.trail.lock().newest = made;
+        }
         Ok(())
     }
 
@@ -128,8 +133,9 @@ impl Actions {
             trail.newest = newest.ok().flatten();
         }
         let trail = self.trail.lock();
+        // Also when it is smaller: that the trail became shorter is for the peer to notice.
         let known = trail.countersigned.get(&peer).copied().unwrap_or_default();
-        if let Some(newest) = trail.newest.as_ref().filter(|newest| newest.n > known) {
+        if let Some(newest) = trail.newest.as_ref().filter(|newest| newest.n != known) {
             merge(body, &Witnessing { checkpoint: Some(newest.note.clone()), countersigned: None });
         }
     }
