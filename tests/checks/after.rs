@@ -111,10 +111,11 @@ impl Scene {
                     instance.kill().await;
                     instance.start(None).await;
                 }
-                // No probe is on its way when the clock jumps.
                 self.pair.advance(2).await;
                 self.pair.clock.advance(91 * day + hour);
                 self.pair.advance(1).await;
+                // A probe that was on its way when the clock jumped was a miss: the next ones make it good.
+                self.pair.advance(3_605).await;
                 self.pair.advance(6).await;
                 self.consumer = self.pair.consumer_admin().await;
             }

@@ -114,6 +114,7 @@ fn views_that_differ_for_longer_than_it_takes_to_notice_are_a_dispute() {
     let mut evidence = up();
     evidence.missed(miss(5));
     evidence.missed(miss(10));
+    assert_eq!(now(&mut evidence, 10), Some(Down));
     evidence.told(view(Up, 0, 12));
     assert_eq!(now(&mut evidence, 12), Some(Down));
     evidence.told(view(Up, 0, 25));
