@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::harness::browser::{Consent, authorize, decide};
 use crate::harness::faults::{Commit, Commits, Fault, Message, Wire, perhaps, rest};
-use crate::harness::pair::{CONTACT, PASSWORD, Ready};
+use crate::harness::pair::{CONTACT, PASSWORD, Ready, unfold};
 use crate::harness::{Client, Database, Instance, Pair};
 
 /// How many times people look, and do what is to be done.
@@ -288,7 +288,7 @@ impl Stage {
                 if registration != self.plot.ending() {
                     problems.push(format!("the registration is {registration}"));
                 }
-                let letters = instance.letters().iter().filter(|it| it.contains("/connect")).count();
+                let letters = instance.letters().iter().filter(|it| unfold(it).contains("/connect#")).count();
                 if letters != 1 {
                     problems.push(format!("{letters} letters with a link"));
                 }
@@ -381,7 +381,7 @@ impl People {
         });
         let made = self.provider.mutate("createRegistration", input, "registration { id state }").await;
         let open = made["registration"]["state"] == "OPEN"
-            && pair.provider.letters().iter().any(|letter| letter.contains("/connect"));
+            && pair.provider.letters().iter().any(|letter| unfold(letter).contains("/connect#"));
         (made["registration"]["id"].as_str().unwrap().to_owned(), open.then(|| pair.link_in_letter()))
     }
 
