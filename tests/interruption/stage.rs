@@ -380,9 +380,15 @@ impl People {
             "environment": "NON_PRODUCTION", "idempotencyKey": "the only one",
         });
         let made = self.provider.mutate("createRegistration", input, "registration { id state }").await;
+        let id = made["registration"]["id"].as_str().unwrap().to_owned();
+        if made["registration"]["state"] == "VALIDATION_FAILED" {
+            // The consumer did not answer when it was looked at.
+            let input = json!({ "registrationId": id });
+            self.provider.mutate("revalidateRegistration", input, "registration { state }").await;
+        }
         let open = made["registration"]["state"] == "OPEN"
             && pair.provider.letters().iter().any(|letter| unfold(letter).contains("/connect#"));
-        (made["registration"]["id"].as_str().unwrap().to_owned(), open.then(|| pair.link_in_letter()))
+        (id, open.then(|| pair.link_in_letter()))
     }
 
     /// Does what is to be done, if anything. Only an approval may ever have to be asked for again: whatever else
