@@ -75,6 +75,8 @@ impl Actions {
             return Ok(());
         };
         let refusal = called_off(&notice.reason);
+        // The next look at whether the contact has approved, which nobody waits for any more.
+        tx.forget_work(attempt.id.0).await?;
         self.advance(&mut tx, &mut attempt, phase, Outcome::Failed(refusal)).await?;
         tx.save_attempt(&attempt, &work, sealed, revision, connection.company).await?;
         let details = json!({ "reason": notice.reason });
