@@ -134,7 +134,7 @@ await run({
     await grace.heading('consumer');
     await grace.follow('Health');
     await grace.heading('Health');
-    assert.equal(await grace.page.evaluate(() => document.activeElement.tagName), 'H1');
+    await grace.finds('tagName', 'H1');
     assert.match(await grace.page.title(), /^Health – consumer – Linkspan$/);
     await grace.page.goBack();
     await grace.heading('consumer');

@@ -119,6 +119,16 @@ export class Person {
     await this.page.getByRole('heading', { name: text, level: 1 }).waitFor({ timeout: 15_000 });
   }
 
+  /** Waits for the focus to be where a person expects it: it moves after what is new was drawn. */
+  async finds(what, expected) {
+    let found;
+    for (const start = Date.now(); Date.now() - start < 5_000; await this.page.waitForTimeout(20)) {
+      found = await this.page.evaluate((what) => document.activeElement[what], what);
+      if (expected instanceof RegExp ? expected.test(found) : found === expected) return;
+    }
+    assert.fail(`the focus is on ${found}, not on ${expected}`);
+  }
+
   /** Sends an operation with this person's session. */
   graphql(query, variables = {}) {
     return this.page.evaluate(async ([query, variables]) => {

@@ -23,7 +23,7 @@ await run({
     await field('Name of the service').fill('acme exchange');
     await ada.press('Save');
     await ada.sees('Letters, digits and dashes only.');
-    assert.equal(await ada.page.evaluate(() => document.activeElement.id), 'record-name');
+    await ada.finds('id', 'record-name');
     await ada.look('provider-problem');
     await field('Name of the service').fill('acme-exchange-2');
     await ada.press('Save');
@@ -58,7 +58,7 @@ await run({
     await ada.look('company-ask');
     await ada.page.keyboard.press('Escape');
     await dialog.waitFor({ state: 'detached' });
-    assert.match(await ada.page.evaluate(() => document.activeElement.textContent), /Switch off/);
+    await ada.finds('textContent', /Switch off/);
     await ada.page.keyboard.press('Enter');
     await ada.press('Switch off');
     await ada.sees('Switched off.');
@@ -91,7 +91,7 @@ await run({
     const off = 'Second Person <second@consumer.example.com> (switched off)';
     await register(CONSUMER, off);
     await ada.sees('Finish or cancel it first.');
-    assert.equal(await ada.page.evaluate(() => document.activeElement.id), 'url');
+    await ada.finds('id', 'url');
     await ada.look('register-refused');
     await ada.goto(`/registrations/${process.env.REGISTRATION_ID}`);
     await heading('REG-000001').waitFor();

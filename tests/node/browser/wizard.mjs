@@ -51,7 +51,7 @@ await run({
     await grace.look('wizard-choose');
     await grace.press('Get Started');
     await grace.sees('Enter the name of the provider’s company.');
-    assert.equal(await grace.page.evaluate(() => document.activeElement.id), 'company-name');
+    await grace.finds('id', 'company-name');
     await grace.look('wizard-choose-problem');
   },
 
