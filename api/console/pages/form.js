@@ -1,7 +1,8 @@
 // The classic form: a provider connection with its fields on one page, for those who know it so.
 import { gql, mutate } from '../lib/api.js';
 import { issueList, progress } from '../lib/checks.js';
-import { ISSUE, ONBOARDING, REFUSAL, SCAN } from '../lib/fragments.js';
+import { ISSUE, ONBOARDING, SCAN } from '../lib/fragments.js';
+import { RETRY, START, chooseAndCheck } from '../lib/onboarding.js';
 import { approval, failedPhase, phaseProgress } from '../lib/phases.js';
 import { command, resource } from '../lib/resource.js';
 import { announce, toast } from '../lib/say.js';
@@ -23,23 +24,6 @@ const CONNECTION = gql`query ClassicForm($id: ID!) {
   companies(first: 250) { edges { node { id name } } }
 }
 ${SCAN} ${ISSUE} ${ONBOARDING}`;
-
-const CHOOSE = gql`mutation FormChooseCompany($input: ChooseProviderCompanyInput!) {
-  chooseProviderCompany(input: $input) { connection { id state } refusal { ...RefusalParts } }
-}
-${REFUSAL}`;
-const CHECK = gql`mutation FormRunChecks($input: RunPreOnboardingChecksInput!) {
-  runPreOnboardingChecks(input: $input) { connection { id state } refusal { ...RefusalParts } }
-}
-${REFUSAL}`;
-const START = gql`mutation FormConnect($input: StartOnboardingInput!) {
-  startOnboarding(input: $input) { connection { id state } refusal { ...RefusalParts } }
-}
-${REFUSAL}`;
-const RETRY = gql`mutation FormRetry($input: RetryPhaseInput!) {
-  retryPhase(input: $input) { connection { id state } refusal { ...RefusalParts } }
-}
-${REFUSAL}`;
 
 const MESSAGES = [
   ['Provider onboarding started', 'The connection is proven between the two instances, and keys are exchanged.'],
@@ -77,13 +61,7 @@ export default function form({ params, update, navigate, viewer }) {
     event.preventDefault();
     const company = await choice.settle(now, all.data.companies.edges.map(({ node }) => node));
     if (!company) return;
-    const saved = await act.run(async () => {
-      if (company !== now.company?.id) {
-        const chosen = await mutate(CHOOSE, { connectionId: id, companyId: company });
-        if (chosen.refusal) return chosen;
-      }
-      return mutate(CHECK, { connectionId: id });
-    });
+    const saved = await act.run(() => chooseAndCheck(id, now.company, company));
     if (saved) toast('Saved. The checks run.');
     await all.refresh();
   }

@@ -3,6 +3,7 @@
 import { gql, mutate } from '../lib/api.js';
 import { checklist, issueList, progress, warningList, warnings } from '../lib/checks.js';
 import { DIRECTION, ISSUE, ONBOARDING, REFUSAL, SCAN } from '../lib/fragments.js';
+import { CHECK, RETRY, START, chooseAndCheck } from '../lib/onboarding.js';
 import { approval, failedPhase, message, phaseList, phaseProgress } from '../lib/phases.js';
 import { command, resource } from '../lib/resource.js';
 import { announce, ask, toast } from '../lib/say.js';
@@ -28,22 +29,6 @@ const CONNECTION = gql`query Wizard($id: ID!) {
 }
 ${SCAN} ${ISSUE} ${ONBOARDING} ${DIRECTION}`;
 
-const CHOOSE = gql`mutation ChooseCompany($input: ChooseProviderCompanyInput!) {
-  chooseProviderCompany(input: $input) { connection { id state } refusal { ...RefusalParts } }
-}
-${REFUSAL}`;
-const CHECK = gql`mutation RunChecks($input: RunPreOnboardingChecksInput!) {
-  runPreOnboardingChecks(input: $input) { connection { id state } refusal { ...RefusalParts } }
-}
-${REFUSAL}`;
-const START = gql`mutation StartOnboarding($input: StartOnboardingInput!) {
-  startOnboarding(input: $input) { connection { id state } refusal { ...RefusalParts } }
-}
-${REFUSAL}`;
-const RETRY = gql`mutation RetryPhase($input: RetryPhaseInput!) {
-  retryPhase(input: $input) { connection { id state } refusal { ...RefusalParts } }
-}
-${REFUSAL}`;
 const OVER = gql`mutation StartOver($input: StartOverInput!) {
   startOver(input: $input) { connection { id state } refusal { ...RefusalParts } }
 }
@@ -89,13 +74,7 @@ export default function wizard({ params, update, navigate, viewer }) {
   async function getStarted(connection) {
     const company = await choice.settle(connection, all.data.companies.edges.map(({ node }) => node));
     if (!company) return;
-    const done = await act.run(async () => {
-      if (company !== connection.company?.id) {
-        const chosen = await mutate(CHOOSE, { connectionId: id, companyId: company });
-        if (chosen.refusal) return chosen;
-      }
-      return mutate(CHECK, { connectionId: id });
-    });
+    const done = await act.run(() => chooseAndCheck(id, connection.company, company));
     if (done) announce('The checks run.');
     await all.refresh();
   }

@@ -174,6 +174,19 @@ macro_rules! input {
     };
 }
 
+/// Defines inputs of mutations that name one thing, and nothing else: the field first, then each input.
+macro_rules! inputs_of {
+    (#[$fmeta:meta] $field:ident; $($(#[$meta:meta])* $name:ident;)+) => {$(
+        input! {
+            $(#[$meta])*
+            $name {
+                #[$fmeta]
+                $field: ID,
+            }
+        }
+    )+};
+}
+
 /// Defines a mutation's payload: the noun or the refusal.
 macro_rules! payload {
     ($(#[$meta:meta])* $name:ident { $(#[$fmeta:meta])* $noun:ident: $type:ty }) => {

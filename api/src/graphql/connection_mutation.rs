@@ -27,20 +27,10 @@ input! {
     }
 }
 
-/// An input that names a connection, and nothing else.
-macro_rules! connection_input {
-    ($($(#[$meta:meta])* $name:ident;)+) => {$(
-        input! {
-            $(#[$meta])*
-            $name {
-                /// The connection.
-                connection_id: ID,
-            }
-        }
-    )+};
-}
+inputs_of! {
+    /// The connection.
+    connection_id;
 
-connection_input! {
     /// The connection whose checks are to run.
     RunPreOnboardingChecksInput;
     /// The connection to onboard.

@@ -14,19 +14,10 @@ use crate::actions::{Call, Done, Mending};
 use crate::domain::Timestamp;
 use crate::domain::connection::Connection;
 
-macro_rules! of_issue {
-    ($($(#[$meta:meta])* $name:ident;)+) => {$(
-        input! {
-            $(#[$meta])*
-            $name {
-                /// The issue.
-                issue_id: ID,
-            }
-        }
-    )+};
-}
+inputs_of! {
+    /// The issue.
+    issue_id;
 
-of_issue! {
     /// The issue to look at again.
     ValidateIssueInput;
     /// The issue to hear of.
@@ -39,19 +30,10 @@ of_issue! {
     WithdrawWaiverInput;
 }
 
-macro_rules! of_connection {
-    ($($(#[$meta:meta])* $name:ident;)+) => {$(
-        input! {
-            $(#[$meta])*
-            $name {
-                /// The connection.
-                connection_id: ID,
-            }
-        }
-    )+};
-}
+inputs_of! {
+    /// The connection.
+    connection_id;
 
-of_connection! {
     /// The connection whose credentials to renew.
     RenewConnectionCredentialsInput;
     /// The connection whose other side to ask again who it is.

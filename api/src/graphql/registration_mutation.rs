@@ -41,36 +41,18 @@ input! {
     }
 }
 
-input! {
+inputs_of! {
+    /// The registration.
+    registration_id;
+
     /// The registration whose checks are to run again.
-    RevalidateRegistrationInput {
-        /// The registration.
-        registration_id: ID,
-    }
-}
-
-input! {
+    RevalidateRegistrationInput;
     /// The registration to try again.
-    RetryRegistrationInput {
-        /// The registration.
-        registration_id: ID,
-    }
-}
-
-input! {
+    RetryRegistrationInput;
     /// The registration to call off.
-    CancelRegistrationInput {
-        /// The registration.
-        registration_id: ID,
-    }
-}
-
-input! {
+    CancelRegistrationInput;
     /// The registration that needs a new link.
-    ReissueRegistrationLinkInput {
-        /// The registration.
-        registration_id: ID,
-    }
+    ReissueRegistrationLinkInput;
 }
 
 input! {
