@@ -1,11 +1,13 @@
-//! A tiny binary codec for what the crate seals for itself: fixed-width little-endian integers, length-prefixed bytes.
+//! A tiny binary codec, for what the crate seals for itself and for what crosses to its process: fixed-width
+//! little-endian integers, length-prefixed bytes.
 
 use zeroize::Zeroizing;
 
 use crate::error::Error;
+use crate::wire::Words;
 
 /// Builds an encoding; the buffer is wiped when dropped, because most of what goes in is secret.
-pub(crate) struct Writer(Zeroizing<Vec<u8>>);
+pub struct Writer(Zeroizing<Vec<u8>>);
 
 impl Writer {
     /// Room for `capacity` bytes, so that secrets are not left behind in a buffer that had to grow.
@@ -47,14 +49,36 @@ impl Writer {
 }
 
 /// Takes an encoding apart; whatever is missing or left over is an error that names `what` is being read.
-pub(crate) struct Reader<'a> {
+pub struct Reader<'a> {
     rest: &'a [u8],
     what: &'static str,
+    words: Option<&'a Words>,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(bytes: &'a [u8], what: &'static str) -> Self {
-        Self { rest: bytes, what }
+        Self { rest: bytes, what, words: None }
+    }
+
+    /// Keeps the program's own texts that it reads in `words`.
+    pub(crate) fn with_words(self, words: &'a Words) -> Self {
+        Self { words: Some(words), ..self }
+    }
+
+    /// A text of the program's own.
+    pub(crate) fn keep(&self, text: &str) -> &'static str {
+        self.words.map_or("something", |words| words.keep(text))
+    }
+
+    /// The error of this reading.
+    pub(crate) fn malformed(&self) -> Error {
+        Error::Malformed { what: self.what }
+    }
+
+    /// How many values follow: never more than there are bytes left, so that no length makes room for nothing.
+    pub(crate) fn count(&mut self) -> Result<usize, Error> {
+        let count = usize::try_from(self.u64()?).map_err(|_| self.malformed())?;
+        if count > self.rest.len() { Err(self.malformed()) } else { Ok(count) }
     }
 
     pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8], Error> {

@@ -57,6 +57,8 @@ pub enum ComponentKind {
     RotationSchedule,
     /// The keys of one module do what they are for.
     ModuleSelfTest,
+    /// The process of the service answers. Measured by whoever asks it.
+    Process,
 }
 
 impl ComponentKind {
@@ -74,6 +76,7 @@ impl ComponentKind {
             Self::AuditChain => "AUDIT_CHAIN",
             Self::RotationSchedule => "ROTATION_SCHEDULE",
             Self::ModuleSelfTest => "MODULE_SELF_TEST",
+            Self::Process => "PROCESS",
         }
     }
 
@@ -85,7 +88,8 @@ impl ComponentKind {
             | Self::IntegrityKey
             | Self::IdentitySigningKey
             | Self::Entropy
-            | Self::KnownAnswers => true,
+            | Self::KnownAnswers
+            | Self::Process => true,
             Self::Clock
             | Self::PolicyEngine
             | Self::AuditChain

@@ -22,6 +22,9 @@
 //! | [`audit`], [`checkpoint`] | the chain of what was done, signed and kept by others, and its verification |
 //! | [`health`] | whether all of it works, measured |
 //!
+//! Where the service is a process of its own, [`calls`] is the table of what can be asked of it, and [`wire`] how
+//! values cross.
+//!
 //! ring wipes none of its own key objects; they live here only for the length of one call. Buffers of this crate are
 //! wiped when dropped.
 #![forbid(unsafe_code)]
@@ -34,6 +37,7 @@ mod names;
 pub mod algorithm;
 pub mod approval;
 pub mod audit;
+pub mod calls;
 pub mod checkpoint;
 mod codec;
 mod crypto;
@@ -68,6 +72,7 @@ pub mod usage;
 #[cfg(test)]
 mod vectors;
 pub mod versions;
+pub mod wire;
 
 pub use algorithm::Algorithm;
 pub use envelope::{Direction, Envelope, EnvelopeHeader};
