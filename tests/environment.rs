@@ -5,6 +5,8 @@ use std::env;
 use std::io::{self, Write};
 use std::path::Path;
 
+use linkspan::vault::Form;
+
 /// The address of a PostgreSQL superuser who may create databases.
 pub(crate) fn postgres() -> Option<String> {
     env::var("LINKSPAN_TEST_POSTGRES").ok().filter(|address| !address.is_empty())
@@ -18,6 +20,15 @@ pub(crate) fn node() -> bool {
 /// Where Chromium is, if there is one and the packages of `tests/node` are installed.
 pub(crate) fn chromium() -> Option<std::ffi::OsString> {
     env::var_os("LINKSPAN_TEST_CHROMIUM").filter(|_| node())
+}
+
+/// Where the key service of the instances is: in a process of its own, as in the product, unless the run says otherwise.
+pub(crate) fn key_service() -> Form {
+    match env::var("LINKSPAN_TEST_KEYSERVICE").as_deref() {
+        Ok("in_process") => Form::InProcess,
+        Ok("process" | "") | Err(_) => Form::Process,
+        Ok(other) => panic!("LINKSPAN_TEST_KEYSERVICE is process or in_process, not {other}"),
+    }
 }
 
 #[test]

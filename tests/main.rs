@@ -24,4 +24,5 @@ mod settings;
 mod statements;
 mod subscriptions;
 mod tidy;
+mod vault;
 mod verification;

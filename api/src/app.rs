@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
-use keyservice::{Algorithm, KeySpec, KeyState, Purpose, RootKey, SealedHierarchy, SealedKey};
+use keyservice::{Algorithm, KeySpec, KeyState, Purpose, SealedHierarchy, SealedKey};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -24,6 +24,7 @@ use crate::http::{self, headers};
 use crate::mail::{MailConfigError, Mailer};
 use crate::outbound::{Outbound, OutboundConfigError};
 use crate::store::{Cause, InstanceRecord, Store, StoreError};
+use crate::vault::{Opening, Vault, VaultError};
 use crate::worker::Worker;
 use crate::world::World;
 
@@ -41,7 +42,10 @@ pub enum StartError {
     Store(#[from] StoreError),
     /// The keys cannot be used.
     #[error("key service: {0}")]
-    Keys(#[from] keyservice::Error),
+    Keys(#[from] VaultError),
+    /// The machine has no entropy to give.
+    #[error(transparent)]
+    Entropy(#[from] keyservice::Error),
     /// The root key of this database is not there.
     #[error(
         "{0} is not there, but the database was sealed under it: put the copy back, or correct root_key_file; \
@@ -188,38 +192,47 @@ impl App {
 
 /// The instance's own keys; made on first start.
 async fn open_keys(config: &Config, store: &Store, world: &World) -> Result<(InstanceId, Keys), StartError> {
-    let path = config.root_key_file();
-    let record = match store.instance().await? {
-        Some(record) => record,
-        None => initialise(&path, store, world).await?,
+    let (record, vault) = match store.instance().await? {
+        Some(record) => {
+            let vault = open_vault(config, world, &record).await?;
+            (record, vault)
+        }
+        None => initialise(config, store, world).await?,
     };
-    if !path.exists() {
-        return Err(StartError::RootKeyMissing(path));
-    }
-    let root = RootKey::read(&path)?;
-    let hierarchy = SealedHierarchy { bytes: record.hierarchy };
-    let service = keyservice::KeyService::open(&root, record.id.bytes(), &hierarchy, world.entropy.clone())?;
-    modules::ensure(&service, store, world).await?;
-    ensure_audit_key(&service, store, world).await?;
+    modules::ensure(&vault, store, world).await?;
+    ensure_audit_key(&vault, store, world).await?;
     let identity = active(store, Keys::IDENTITY).await?;
     let data = active(store, Keys::DATA).await?;
-    Ok((record.id, Keys::new(Arc::new(service), identity, data)?))
+    Ok((record.id, Keys::new(vault, identity, data)?))
+}
+
+/// The key service with the hierarchy that is on record.
+async fn open_vault(config: &Config, world: &World, record: &InstanceRecord) -> Result<Vault, StartError> {
+    let root_key_file = config.root_key_file();
+    if !root_key_file.exists() {
+        return Err(StartError::RootKeyMissing(root_key_file));
+    }
+    let opening = Opening {
+        instance: record.id.bytes(),
+        root_key_file,
+        hierarchy: Some(SealedHierarchy { bytes: record.hierarchy.clone() }),
+        now: world.now().timestamp_millis(),
+    };
+    let opened = Vault::open(&config.keyservice, &world.launcher, world.entropy.clone(), opening).await;
+    Ok(opened?.0)
 }
 
 /// Instances that were made before checkpoints were signed get the key for it.
-async fn ensure_audit_key(
-    service: &keyservice::KeyService,
-    store: &Store,
-    world: &World,
-) -> Result<(), StartError> {
+async fn ensure_audit_key(vault: &Vault, store: &Store, world: &World) -> Result<(), StartError> {
     if !store.keys(Keys::AUDIT).await?.is_empty() {
         return Ok(());
     }
     let now = world.now();
     let cause = Cause { requester: Requester::System, trace: world.trace()?, now, once: None };
-    let mut tx = store.begin("key.generate", &cause).await?;
     let spec = own_key(world, (Keys::AUDIT, Purpose::AuditSigning, Algorithm::Ed25519))?;
-    match tx.insert_key(&service.generate(&spec, now.timestamp_millis())?).await {
+    let key = vault.generate(&spec, now.timestamp_millis()).await?;
+    let mut tx = store.begin("key.generate", &cause).await?;
+    match tx.insert_key(&key).await {
         // Another process was first.
         Err(StoreError::Duplicate(_)) => return Ok(()),
         done => done?,
@@ -250,16 +263,20 @@ async fn active(store: &Store, module: &'static str) -> Result<SealedKey, StartE
 }
 
 async fn initialise(
-    path: &std::path::Path,
+    config: &Config,
     store: &Store,
     world: &World,
-) -> Result<InstanceRecord, StartError> {
-    let root =
-        if path.exists() { RootKey::read(path)? } else { RootKey::create(path, world.entropy.as_ref())? };
+) -> Result<(InstanceRecord, Vault), StartError> {
     let id = InstanceId(Uuid::from_bytes(world.bytes()?));
     let now = world.now();
-    let (service, hierarchy) =
-        keyservice::KeyService::initialise(&root, id.bytes(), world.entropy.clone(), now.timestamp_millis())?;
+    let opening = Opening {
+        instance: id.bytes(),
+        root_key_file: config.root_key_file(),
+        hierarchy: None,
+        now: now.timestamp_millis(),
+    };
+    let opened = Vault::open(&config.keyservice, &world.launcher, world.entropy.clone(), opening).await;
+    let (vault, hierarchy) = opened?;
     let record = InstanceRecord {
         id,
         install: Uuid::from_bytes(world.bytes()?),
@@ -272,8 +289,10 @@ async fn initialise(
         Ok(()) => {}
         // Another process was first: its keys count.
         Err(StoreError::Duplicate(_)) => {
-            drop(tx);
-            return store.instance().await?.ok_or(StartError::Store(StoreError::Missing("instance")));
+            drop((tx, vault));
+            let record = store.instance().await?.ok_or(StoreError::Missing("instance"))?;
+            let vault = open_vault(config, world, &record).await?;
+            return Ok((record, vault));
         }
         Err(error) => return Err(error.into()),
     }
@@ -283,9 +302,9 @@ async fn initialise(
     ];
     for module in own {
         let spec = own_key(world, module)?;
-        tx.insert_key(&service.generate(&spec, now.timestamp_millis())?).await?;
+        tx.insert_key(&vault.generate(&spec, now.timestamp_millis()).await?).await?;
     }
     tx.audit("instance.initialise", "INSTANCE", id, "OK", serde_json::json!({}));
     tx.commit().await?;
-    Ok(record)
+    Ok((record, vault))
 }

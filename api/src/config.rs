@@ -25,6 +25,7 @@ use crate::http::server::ServerConfig;
 use crate::mail::MailConfig;
 use crate::outbound::OutboundConfig;
 use crate::store;
+use crate::vault::VaultConfig;
 
 /// What the variables of the environment begin with; `__` divides a section from a setting.
 pub const PREFIX: &str = "LINKSPAN_";
@@ -64,6 +65,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// Where the database is.
     pub database: store::Config,
+    /// How the key service is reached.
+    pub keyservice: VaultConfig,
     /// Limits of the GraphQL endpoint.
     pub graphql: GraphqlConfig,
     /// Requests to other instances.
@@ -149,6 +152,7 @@ impl Default for Config {
             log: LogConfig::default(),
             server: ServerConfig::default(),
             database: store::Config::default(),
+            keyservice: VaultConfig::default(),
             graphql: GraphqlConfig::default(),
             outbound: OutboundConfig::default(),
             mail: MailConfig::default(),

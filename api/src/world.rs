@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::domain::Timestamp;
 use crate::domain::id::TraceId;
+use crate::vault::Launcher;
 
 /// Tells the time.
 pub trait Clock: Send + Sync {
@@ -77,6 +78,8 @@ pub struct World {
     pub clock: Arc<dyn Clock>,
     /// Chance.
     pub entropy: Arc<dyn Entropy>,
+    /// How the process of the key service is started.
+    pub launcher: Launcher,
     /// Where a test may stop the instance.
     pub interruption: Option<Arc<dyn Interruption>>,
 }
@@ -94,6 +97,7 @@ impl World {
         Self {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(keyservice::SystemEntropy),
+            launcher: Launcher::own(),
             interruption: None,
         }
     }

@@ -8,6 +8,7 @@ mod tests;
 use crate::error::Error;
 use crate::ports::Millis;
 use crate::right::{Right, Rights};
+use crate::wire::{Reader, Wire, Writer};
 
 /// How long a request waits for an answer, in milliseconds: three days.
 pub const ANSWER_WITHIN: Millis = 3 * 24 * 60 * 60 * 1000;
@@ -143,6 +144,17 @@ impl Agreed {
     /// The request.
     pub fn approval(&self) -> [u8; 16] {
         self.approval
+    }
+}
+
+/// The gateway spends the approval, and tells the process of the service so.
+impl Wire for Agreed {
+    fn write(&self, out: Writer) -> Writer {
+        self.approval.write(self.subject.write(out))
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Error> {
+        Ok(Self { subject: Wire::read(from)?, approval: Wire::read(from)? })
     }
 }
 

@@ -5,6 +5,7 @@
 
 use zeroize::Zeroizing;
 
+use crate::approval::Agreed;
 use crate::error::Error;
 use crate::health::HealthReport;
 use crate::key::SealedKey;
@@ -262,22 +263,28 @@ struct OwnedUse {
     module: SealedModule,
     versions: Vec<SealedKey>,
     context: Context,
+    agreed: Option<Agreed>,
     reason: Option<String>,
     now: Millis,
 }
 
 impl OwnedUse {
     fn write(using: &Use<'_>, out: Writer) -> Writer {
-        let Use { principal, module, versions, context, reason, now } = using;
+        let Use { principal, module, versions, context, agreed, reason, now } = using;
         let out = context.write(module.write(principal.write(out)));
         let out = versions.iter().fold(out.u64(versions.len() as u64), |out, key| key.write(out));
+        let out = match agreed {
+            None => out.u8(0),
+            Some(agreed) => agreed.write(out.u8(1)),
+        };
         now.write(reason.map(str::to_owned).write(out))
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, Error> {
         let (principal, module, context) = Wire::read(from)?;
-        let (versions, reason, now) = Wire::read(from)?;
-        Ok(Self { principal, module, versions, context, reason, now })
+        let (versions, agreed) = Wire::read(from)?;
+        let (reason, now) = Wire::read(from)?;
+        Ok(Self { principal, module, versions, context, agreed, reason, now })
     }
 
     fn lend(&self) -> Use<'_> {
@@ -286,6 +293,7 @@ impl OwnedUse {
             module: &self.module,
             versions: &self.versions,
             context: &self.context,
+            agreed: self.agreed.as_ref(),
             reason: self.reason.as_deref(),
             now: self.now,
         }

@@ -13,6 +13,7 @@ use linkspan::http::server::Server;
 use linkspan::mail::TransportKind;
 use linkspan::outbound::AllowedPorts;
 use linkspan::store::Store;
+use linkspan::vault::Launcher;
 use linkspan::worker::Worker;
 use linkspan::world::{Interruption, ManualClock, World};
 use tokio::sync::watch;
@@ -51,6 +52,8 @@ pub(crate) struct Instance {
     pub(crate) wire: Option<Arc<Wire>>,
     /// Where its chance comes from.
     pub(crate) entropy: Arc<dyn Entropy>,
+    /// How the process of its key service is started.
+    pub(crate) launcher: Launcher,
     /// How many statements it sent to its database.
     pub(crate) statements: Arc<AtomicUsize>,
     listener: TcpListener,
@@ -96,6 +99,9 @@ impl Instance {
         config.outbound.per_target_concurrency = 8;
         config.mail.transport = TransportKind::File;
         config.mail.directory = directory.join("mail");
+        config.keyservice.form = environment::key_service();
+        // A busy machine is no fault of the key service's.
+        config.keyservice.deadline_ms = 20_000;
         Self {
             name,
             origin,
@@ -104,6 +110,7 @@ impl Instance {
             ca: authority.pem.clone(),
             wire: None,
             entropy: Arc::new(SystemEntropy),
+            launcher: crate::vault::launcher(),
             statements: Arc::default(),
             listener,
             running: None,
@@ -112,7 +119,12 @@ impl Instance {
 
     /// Starts it, and its worker.
     pub(crate) async fn start(&mut self, interruption: Option<Arc<dyn Interruption>>) {
-        let world = World { clock: self.clock.clone(), entropy: self.entropy.clone(), interruption };
+        let world = World {
+            clock: self.clock.clone(),
+            entropy: self.entropy.clone(),
+            interruption,
+            launcher: self.launcher.clone(),
+        };
         app::migrate(&self.config, world.clone()).await.unwrap();
         let mut store = Store::open(&self.config.database, world.clone()).await.unwrap();
         let statements = self.statements.clone();
@@ -168,6 +180,7 @@ impl Instance {
             ca: self.ca.clone(),
             wire: None,
             entropy: Arc::new(SystemEntropy),
+            launcher: crate::vault::launcher(),
             statements: Arc::default(),
             listener: self.listener.try_clone().unwrap(),
             running: None,

@@ -14,7 +14,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     // Memory: it answers in the types of the domain.
     ("store", &["domain", "world"]),
     // The outside, as values.
-    ("world", &["domain", "outbound", "mail"]),
+    ("world", &["domain", "outbound", "mail", "vault"]),
     ("outbound", &["domain"]),
     ("password", &["domain"]),
     ("vault", &[]),
@@ -80,6 +80,10 @@ const HOMES: &[(&str, &[&str])] = &[
     ("reqwest", &["outbound", "demo"]),
     ("lettre", &["mail"]),
     ("argon2", &["password"]),
+    ("landlock", &["vault"]),
+    ("libc", &["vault"]),
+    ("rustix", &["vault"]),
+    ("seccompiler", &["vault"]),
     ("clap", &["cli", "config"]),
     ("indicatif", &["demo"]),
 ];

@@ -323,6 +323,11 @@ fn handshake(error: VaultError) -> Failure {
     match error {
         VaultError::Refused(Error::Entropy | Error::Primitive | Error::ExchangesFull)
         | VaultError::Unavailable(_) => error.into(),
+        // The ephemeral key went with the process that held it: the phase begins again, with a new number.
+        VaultError::Refused(Error::ExchangeUnknown) => {
+            let message = "The key exchange was interrupted here. It begins again by itself.";
+            Refusal::new(RefusalCode::KeyServiceUnhealthy, message).reason(Failure::KEYS_AWAY).into()
+        }
         VaultError::Refused(_) => uniform(),
     }
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use keyservice::checkpoint::{Checkpoint, Note, NoteSignature};
 use keyservice::{
-    Envelope, EnvelopeHeader, ExchangeId, Floor, HealthReport, KeyService, LifecycleVerb, LinkSpec, M1, M2,
-    M3, M4, MacPurpose, PublicKey, RegistrationContext, SealedKey, SealedPending,
+    Envelope, EnvelopeHeader, ExchangeId, Floor, HealthReport, LifecycleVerb, LinkSpec, M1, M2, M3, M4,
+    MacPurpose, PublicKey, RegistrationContext, SealedKey, SealedPending, roll_up,
 };
 
 use crate::domain::Timestamp;
-use crate::vault::VaultError;
+use crate::vault::{Vault, VaultError};
 
 /// What the key service answers.
 pub(crate) type Kept<T> = Result<T, VaultError>;
@@ -19,10 +19,10 @@ pub(crate) type Kept<T> = Result<T, VaultError>;
 /// A call may be one to another process. Make it before a transaction begins where that costs no contortion, because
 /// SQLite has one writer.
 ///
-/// Every method fails as the function of the same name in [`KeyService`] does, and when the service does not answer.
+/// Every method fails as the function of the same name in [`keyservice::KeyService`] does, and when the service does not answer.
 #[derive(Clone)]
 pub struct Keys {
-    service: Arc<KeyService>,
+    vault: Vault,
     identity: Arc<SealedKey>,
     data: Arc<SealedKey>,
     public: PublicKey,
@@ -46,13 +46,9 @@ impl Keys {
     ///
     /// # Errors
     /// When the identity key has no valid public half.
-    pub fn new(
-        service: Arc<KeyService>,
-        identity: SealedKey,
-        data: SealedKey,
-    ) -> Result<Self, keyservice::Error> {
+    pub fn new(vault: Vault, identity: SealedKey, data: SealedKey) -> Result<Self, keyservice::Error> {
         let public = identity.public_key()?;
-        Ok(Self { service, identity: Arc::new(identity), data: Arc::new(data), public })
+        Ok(Self { vault, identity: Arc::new(identity), data: Arc::new(data), public })
     }
 
     /// The instance's Ed25519 identity key.
@@ -73,35 +69,48 @@ impl Keys {
         self.public.fingerprint_groups()
     }
 
+    /// The id of the key service's process, if it has one and answers.
+    #[must_use]
+    pub fn process(&self) -> Option<u32> {
+        self.vault.pid()
+    }
+
     /// Measures the service and this instance's own keys.
     pub(crate) async fn health(&self, now: Timestamp) -> Kept<HealthReport> {
-        let own = [(*self.identity).clone(), (*self.data).clone()];
-        Ok(self.service.health(&own, now.timestamp_millis()))
+        let (own, now) = ([(*self.identity).clone(), (*self.data).clone()], now.timestamp_millis());
+        let answered = self.vault.health(&own, now).await;
+        let process = self.vault.component(now);
+        let components = match answered {
+            Ok(report) => [vec![process], report.components].concat(),
+            Err(VaultError::Unavailable(_)) => vec![process],
+            Err(refused) => return Err(refused),
+        };
+        Ok(HealthReport { status: roll_up(&components), components, measured_at: now })
     }
 
     /// Seals a secret for the database; `what` and `id` must be given again to open it.
     pub(crate) async fn seal(&self, what: &str, id: &[u8], secret: &[u8], now: Timestamp) -> Kept<Vec<u8>> {
-        Ok(self.service.seal(&self.data, &[what.as_bytes(), id], secret, now.timestamp_millis())?)
+        self.vault.seal(&self.data, &[what.as_bytes(), id], secret, now.timestamp_millis()).await
     }
 
     /// Opens what [`Keys::seal`] sealed.
     pub(crate) async fn open(&self, what: &str, id: &[u8], sealed: &[u8], now: Timestamp) -> Kept<Vec<u8>> {
-        Ok(self.service.open_sealed(&self.data, &[what.as_bytes(), id], sealed, now.timestamp_millis())?)
+        self.vault.open_sealed(&self.data, &[what.as_bytes(), id], sealed, now.timestamp_millis()).await
     }
 
     /// Signs with the identity key over `PAE(label, parts…)`.
     pub(crate) async fn sign(&self, label: &str, parts: &[&[u8]], now: Timestamp) -> Kept<Vec<u8>> {
-        Ok(self.service.sign(&self.identity, label, parts, now.timestamp_millis())?)
+        self.vault.sign(&self.identity, label, parts, now.timestamp_millis()).await
     }
 
     /// Signs the input of a JSON Web Signature (RFC 7515, section 5.1) with the identity key.
     pub(crate) async fn sign_jws(&self, input: &[u8], now: Timestamp) -> Kept<Vec<u8>> {
-        Ok(self.service.sign_jws(&self.identity, input, now.timestamp_millis())?)
+        self.vault.sign_jws(&self.identity, input, now.timestamp_millis()).await
     }
 
     /// A MAC under a key of this instance.
     pub(crate) async fn mac(&self, purpose: MacPurpose, parts: &[&[u8]]) -> Kept<[u8; 32]> {
-        Ok(self.service.mac(purpose, parts)?)
+        self.vault.mac(purpose, parts).await
     }
 
     /// Signs a checkpoint of our audit trail.
@@ -111,12 +120,12 @@ impl Keys {
         checkpoint: &Checkpoint,
         now: Timestamp,
     ) -> Kept<Note> {
-        Ok(self.service.sign_checkpoint(key, checkpoint, now.timestamp_millis())?)
+        self.vault.sign_checkpoint(key, checkpoint, now.timestamp_millis()).await
     }
 
     /// Countersigns a checkpoint of another instance's audit trail.
     pub(crate) async fn countersign(&self, name: &str, note: &Note, now: Timestamp) -> Kept<NoteSignature> {
-        Ok(self.service.countersign(&self.identity, name, note, now.timestamp_millis())?)
+        self.vault.countersign(&self.identity, name, note, now.timestamp_millis()).await
     }
 
     /// Takes a key to another state; the caller saves it.
@@ -126,7 +135,7 @@ impl Keys {
         verb: LifecycleVerb,
         now: Timestamp,
     ) -> Kept<SealedKey> {
-        Ok(self.service.transition(key, verb, now.timestamp_millis())?)
+        self.vault.transition(key, verb, now.timestamp_millis()).await
     }
 
     /// Seals a message to the peer of a link.
@@ -137,7 +146,7 @@ impl Keys {
         plaintext: &[u8],
         now: Timestamp,
     ) -> Kept<Envelope> {
-        Ok(self.service.seal_message(key, header, plaintext, now.timestamp_millis())?)
+        self.vault.seal_message(key, header, plaintext, now.timestamp_millis()).await
     }
 
     /// Opens a message from the peer of a link.
@@ -147,7 +156,7 @@ impl Keys {
         envelope: &Envelope,
         now: Timestamp,
     ) -> Kept<Vec<u8>> {
-        Ok(self.service.open_message(key, envelope, now.timestamp_millis())?)
+        self.vault.open_message(key, envelope, now.timestamp_millis()).await
     }
 
     /// Consumer: begins an exchange.
@@ -157,13 +166,12 @@ impl Keys {
         attempt: u64,
         now: Timestamp,
     ) -> Kept<(ExchangeId, M1)> {
-        Ok(self.service.initiate(&self.identity, context, attempt, now.timestamp_millis())?)
+        self.vault.initiate(&self.identity, context, attempt, now.timestamp_millis()).await
     }
 
     /// Consumer: forgets an exchange.
     pub(crate) async fn abandon(&self, exchange: ExchangeId) -> Kept<()> {
-        self.service.abandon(exchange);
-        Ok(())
+        self.vault.abandon(exchange).await
     }
 
     /// Consumer: checks the provider's proof and makes the link's key, pre-active.
@@ -174,7 +182,7 @@ impl Keys {
         link: LinkSpec,
         now: Timestamp,
     ) -> Kept<(M3, SealedKey, SealedPending)> {
-        Ok(self.service.conclude(exchange, &self.identity, m2, link, now.timestamp_millis())?)
+        self.vault.conclude(exchange, &self.identity, m2, link, now.timestamp_millis()).await
     }
 
     /// Consumer: checks the final confirmation and activates the link's key.
@@ -185,7 +193,7 @@ impl Keys {
         m4: &M4,
         now: Timestamp,
     ) -> Kept<SealedKey> {
-        Ok(self.service.finish(pending, key, m4, now.timestamp_millis())?)
+        self.vault.finish(pending, key, m4, now.timestamp_millis()).await
     }
 
     /// Provider: answers an offer.
@@ -196,7 +204,7 @@ impl Keys {
         floor: Floor,
         now: Timestamp,
     ) -> Kept<(M2, SealedPending)> {
-        Ok(self.service.respond(&self.identity, context, m1, floor, now.timestamp_millis())?)
+        self.vault.respond(&self.identity, context, m1, floor, now.timestamp_millis()).await
     }
 
     /// Provider: checks the consumer's proof and makes the link's key, active at once.
@@ -207,6 +215,6 @@ impl Keys {
         link: LinkSpec,
         now: Timestamp,
     ) -> Kept<(M4, SealedKey)> {
-        Ok(self.service.confirm(pending, m3, link.epoch, link, now.timestamp_millis())?)
+        self.vault.confirm(pending, m3, link.epoch, link, now.timestamp_millis()).await
     }
 }

@@ -3,12 +3,13 @@
 
 use keyservice::module::BuiltIn;
 use keyservice::policy::{Effect, Matcher};
-use keyservice::{AccessPolicy, KeyService, Right, Rights, Service};
+use keyservice::{AccessPolicy, Right, Rights, Service};
 use uuid::Uuid;
 
 use super::StartError;
 use crate::domain::requester::Requester;
 use crate::store::{Cause, Store, StoreError};
+use crate::vault::Vault;
 use crate::world::World;
 
 /// Who needs a module at first, and what for. From then on the policies on record count.
@@ -36,7 +37,7 @@ const fn needed(module: BuiltIn) -> &'static [(Service, &'static [Right])] {
 }
 
 /// Makes the built-in modules that are missing: all on first start, those that a newer program brings later.
-pub(super) async fn ensure(service: &KeyService, store: &Store, world: &World) -> Result<(), StartError> {
+pub(super) async fn ensure(vault: &Vault, store: &Store, world: &World) -> Result<(), StartError> {
     let present = store.modules().await?;
     let is_missing = |module: &&BuiltIn| !present.iter().any(|known| known.name == module.as_str());
     let missing: Vec<BuiltIn> = BuiltIn::ALL.iter().filter(is_missing).copied().collect();
@@ -45,11 +46,15 @@ pub(super) async fn ensure(service: &KeyService, store: &Store, world: &World) -
     }
     let now = world.now();
     let cause = Cause { requester: Requester::System, trace: world.trace()?, now, once: None };
-    let mut tx = store.begin("key_module.create", &cause).await?;
+    let mut made = Vec::with_capacity(missing.len());
     for built_in in missing {
-        let id = world.uuid()?;
-        let policies = policies(built_in, world)?;
-        let module = service.built_in_module(built_in, id.into_bytes(), policies, now.timestamp_millis())?;
+        let (id, policies) = (world.uuid()?, policies(built_in, world)?);
+        let module =
+            vault.built_in_module(built_in, id.into_bytes(), policies, now.timestamp_millis()).await?;
+        made.push((id, module));
+    }
+    let mut tx = store.begin("key_module.create", &cause).await?;
+    for (id, module) in made {
         match tx.insert_module(&module).await {
             // Another process was first: its modules count.
             Err(StoreError::Duplicate(_)) => return Ok(()),

@@ -9,6 +9,7 @@ mod serve;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -20,7 +21,7 @@ pub use serve::{bind, stop_signal};
 use crate::config::{self, Config, LogConfig};
 use crate::domain::requester::Role;
 use crate::world::World;
-use crate::{app, demo, graphql};
+use crate::{app, demo, graphql, vault};
 
 /// Joins two organisations' instances: a provider registers a consumer, both are checked, the named contact approves,
 /// keys are exchanged, and both directions are watched.
@@ -94,6 +95,9 @@ Every setting can be given in the environment, too, and wins there:
     /// Exports and verifies the audit trail.
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// The process of the key service. Linkspan starts it by itself.
+    #[command(hide = true)]
+    Keyservice,
     /// Grants and revokes roles on the host; this is how the first key administrator comes to be.
     #[command(subcommand)]
     Role(RoleCommand),
@@ -161,6 +165,10 @@ impl Failed {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    // Neither configuration nor runtime: what that process does not have, it cannot lose.
+    if matches!(cli.command, Command::Keyservice) {
+        return vault::serve(Arc::new(keyservice::SystemEntropy));
+    }
     // Only what we build ourselves names its provider; whatever a library builds takes this one. It fails when it was
     // done before, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -220,7 +228,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failed> {
             people::revoke(&config, &change.email, change.role).await?;
         }
         Command::Config { .. } => out(config::effective(&config).trim_end()),
-        Command::Schema { .. } | Command::Check { .. } | Command::Demo(_) => {}
+        Command::Schema { .. } | Command::Check { .. } | Command::Demo(_) | Command::Keyservice => {}
     }
     Ok(ExitCode::SUCCESS)
 }

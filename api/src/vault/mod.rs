@@ -1,4 +1,84 @@
-//! How the house reaches its key service, and what it hears when the service cannot be reached.
+//! The key service as the gateway reaches it: in a process of its own, or inside the gateway.
+//!
+//! ```text
+//! gateway                                            linkspan keyservice
+//!   Vault ─ Client ─ frames over a socket pair ─▶ server ─ keyservice::KeyService
+//!     └ Supervisor: starts, watches, kills, starts again     └ confine: landlock, seccomp, no core dumps
+//! ```
+//!
+//! The socket has no name: it is made as a pair, and one end is the standard input of the process, which checks that
+//! the other end is its parent's. The process reads the root key; the gateway knows only where it is. An exchange in
+//! progress lives in the process, and ends with it: the attempt goes on with a new number (KX/1, section 3).
+//!
+//! A call has a deadline. When one passes, nobody asks until a ping is answered, so that requests do not queue up
+//! behind a process that hangs.
+
+mod client;
+mod confine;
+mod process;
+mod protocol;
+mod server;
+#[cfg(test)]
+mod tests;
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use keyservice::calls::IntoAnswer as _;
+use keyservice::wire::{self, Wire, Words};
+use keyservice::{
+    Component, ComponentKind, Entropy, HealthStatus, KeyService, Millis, SealedHierarchy,
+    key_service_argument, key_service_calls,
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, mpsc, watch};
+
+use client::{Link, Silence};
+use process::{State, Supervisor, launch};
+
+pub use client::MAX_CALLS;
+pub use process::Launcher;
+pub use protocol::{MAX_FRAME, MAX_MESSAGE, Opening};
+pub use server::serve;
+
+/// How the key service is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct VaultConfig {
+    /// Where it is.
+    pub form: Form,
+    /// The longest time that one call may take, in milliseconds.
+    pub deadline_ms: u64,
+    /// How long the process may be silent before it is killed and started again, in milliseconds.
+    pub hang_ms: u64,
+}
+
+/// Where the key service is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// In a process of its own.
+    Process,
+    /// Inside the gateway, which then holds the keys in its own memory. For tests and development.
+    InProcess,
+}
+
+impl Default for VaultConfig {
+    fn default() -> Self {
+        Self { form: Form::Process, deadline_ms: 2_000, hang_ms: 5_000 }
+    }
+}
+
+impl VaultConfig {
+    fn deadline(&self) -> Duration {
+        Duration::from_millis(self.deadline_ms)
+    }
+
+    fn hang(&self) -> Duration {
+        Duration::from_millis(self.hang_ms)
+    }
+}
 
 /// Why the key service did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,3 +101,193 @@ impl VaultError {
         }
     }
 }
+
+/// The key service. Its calls are those of [`KeyService`], by the same names.
+#[derive(Clone)]
+pub struct Vault(Place);
+
+#[derive(Clone)]
+enum Place {
+    Here(Arc<KeyService>),
+    There(Arc<Remote>),
+}
+
+/// A key service in a process of its own. When the last one who holds it lets go, the process ends.
+struct Remote {
+    state: watch::Receiver<State>,
+    suspect: Arc<Notify>,
+    words: Arc<Words>,
+    opening: Arc<Mutex<Opening>>,
+    deadline: Duration,
+    _needed: mpsc::Sender<Infallible>,
+}
+
+impl std::fmt::Debug for Vault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Vault")
+    }
+}
+
+impl Vault {
+    /// Opens the key service in the form that is configured; answers the sealed hierarchy, which for a new instance
+    /// the caller stores.
+    ///
+    /// # Errors
+    /// Why the root key or the hierarchy cannot be used; [`VaultError::Unavailable`] when the process does not start.
+    pub async fn open(
+        config: &VaultConfig,
+        launcher: &Launcher,
+        entropy: Arc<dyn Entropy>,
+        opening: Opening,
+    ) -> Result<(Self, SealedHierarchy), VaultError> {
+        if config.form == Form::InProcess {
+            let (service, hierarchy) = server::open(&opening, entropy)?;
+            tracing::warn!(
+                "the key service runs inside this process, which holds the root key: for development"
+            );
+            return Ok((Self(Place::Here(Arc::new(service))), hierarchy));
+        }
+        let words = Arc::new(Words::default());
+        let (running, opened) = launch(launcher, &opening, &words).await?;
+        let (state, states) = watch::channel(running.state());
+        let (needed, gone) = mpsc::channel(1);
+        let opening = Opening { hierarchy: Some(opened.hierarchy.clone()), ..opening };
+        let remote = Remote {
+            state: states,
+            suspect: Arc::default(),
+            words,
+            opening: Arc::new(Mutex::new(opening)),
+            deadline: config.deadline(),
+            _needed: needed,
+        };
+        let supervisor = Supervisor {
+            launcher: launcher.clone(),
+            opening: remote.opening.clone(),
+            words: remote.words.clone(),
+            config: config.clone(),
+            state,
+            suspect: remote.suspect.clone(),
+            gone,
+        };
+        tokio::spawn(supervisor.run(running));
+        let vault = Self(Place::There(Arc::new(remote)));
+        tracing::info!(protection = vault.protection().1, "the key service runs in a process of its own");
+        Ok((vault, opened.hierarchy))
+    }
+
+    /// Opens with this hierarchy when the process is started again: the one before was rotated.
+    pub fn remember(&self, hierarchy: SealedHierarchy) {
+        if let Place::There(remote) = &self.0 {
+            remote.opening.lock().unwrap_or_else(PoisonError::into_inner).hierarchy = Some(hierarchy);
+        }
+    }
+
+    /// The id of the process, if the service has one and it answers.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        match &self.0 {
+            Place::Here(_) => None,
+            Place::There(remote) => match &*remote.state.borrow() {
+                State::Up { pid, .. } => Some(*pid),
+                State::Down(_) => None,
+            },
+        }
+    }
+
+    /// Whether the process answers, and how it is protected, as a component of the health report.
+    #[must_use]
+    pub fn component(&self, now: Millis) -> Component {
+        let (status, message) = self.protection();
+        let (code, remedy) = match status {
+            HealthStatus::Disabled => ("IN_PROCESS", Some("set keyservice.form to \"process\"")),
+            HealthStatus::Operational => ("OK", None),
+            HealthStatus::Degraded | HealthStatus::Malfunction => (
+                "UNAVAILABLE",
+                Some("it is started again by itself; if it stays so, the log of this instance says why"),
+            ),
+        };
+        Component {
+            component: ComponentKind::Process,
+            module: None,
+            critical: ComponentKind::Process.is_critical(),
+            status,
+            code,
+            message,
+            remedy,
+            measured_at: now,
+            took_micros: 0,
+        }
+    }
+
+    fn protection(&self) -> (HealthStatus, String) {
+        let Place::There(remote) = &self.0 else {
+            let message = "The key service runs inside the gateway, which holds the root key in its memory.";
+            return (HealthStatus::Disabled, message.to_owned());
+        };
+        match &*remote.state.borrow() {
+            State::Down(why) => (HealthStatus::Malfunction, format!("{why}.")),
+            State::Up { protection, .. } => {
+                let named = |in_force| {
+                    let names = protection.iter().filter(|measure| measure.in_force == in_force);
+                    names.map(|measure| measure.name.as_str()).collect::<Vec<_>>().join(", ")
+                };
+                let missing = match named(false) {
+                    names if names.is_empty() => String::new(),
+                    names => format!(" Not in this kernel: {names}."),
+                };
+                (HealthStatus::Operational, format!("A process of its own; {}.{missing}", named(true)))
+            }
+        }
+    }
+}
+
+impl Remote {
+    async fn call<T: Wire>(&self, request: &[u8]) -> Result<T, VaultError> {
+        let link: Arc<Link> = match &*self.state.borrow() {
+            State::Up { link, .. } => link.clone(),
+            State::Down(why) => return Err(VaultError::Unavailable(why)),
+        };
+        match link.ask(request, self.deadline).await {
+            Ok(answer) => {
+                Ok(wire::from_bytes::<Result<T, keyservice::Error>>(&answer, "answer", &self.words)??)
+            }
+            Err(Silence::Late) => {
+                self.suspect.notify_one();
+                Err(VaultError::Unavailable("The key service did not answer in time"))
+            }
+            Err(Silence::Closed) => Err(VaultError::Unavailable("The key service ended while it was asked")),
+            Err(Silence::TooLong) => Err(keyservice::Error::TooLarge { what: "request" }.into()),
+        }
+    }
+}
+
+macro_rules! functions {
+    ($($number:literal $name:ident($($argument:ident: $kind:ident $(<$type:ty>)?),*) -> $answer:ty;)*) => {
+        /// The calls. Each fails as the function of [`KeyService`] with its name does, and when the service does not
+        /// answer in time.
+        impl Vault {
+            $(
+                #[doc = concat!("[`KeyService::", stringify!($name), "`].")]
+                ///
+                /// # Errors
+                /// See there; [`VaultError::Unavailable`].
+                pub async fn $name(
+                    &self,
+                    $($argument: key_service_argument!($kind $(<$type>)?)),*
+                ) -> Result<$answer, VaultError> {
+                    match &self.0 {
+                        Place::Here(service) => {
+                            let answer: Result<$answer, _> = service.$name($($argument),*).into_answer();
+                            Ok(answer?)
+                        }
+                        Place::There(remote) => {
+                            remote.call(&keyservice::calls::request::$name($($argument),*)).await
+                        }
+                    }
+                }
+            )*
+        }
+    };
+}
+
+key_service_calls!(functions);

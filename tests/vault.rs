@@ -1,0 +1,176 @@
+//! The key service as a process of its own: what happens when it is killed, hung or slow, whom it listens to, and that
+//! the gateway never holds a key.
+
+mod child;
+mod memory;
+mod socket;
+
+use std::process::Command;
+use std::time::Duration;
+
+use linkspan::domain::requester::Role;
+use linkspan::vault::Form;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::harness::pair::PASSWORD;
+use crate::harness::{Client, Database, Pair};
+
+pub(crate) use child::launcher;
+
+const HEALTH: &str = "{ keyHealth { status reason components { name status code message } } }";
+const DEADLINE: Duration = Duration::from_millis(1_000);
+
+/// Sends a signal as `kill` does.
+fn signal(name: &str, pid: u32) {
+    assert!(Command::new("kill").args([name, &pid.to_string()]).status().unwrap().success());
+}
+
+/// A pair whose provider asks its key service with a deadline, and somebody who looks after keys there.
+async fn start() -> (Pair, Client) {
+    let mut pair = Pair::prepare(Database::Sqlite).await;
+    pair.provider.config.keyservice.form = Form::Process;
+    pair.provider.config.keyservice.deadline_ms = DEADLINE.as_millis() as u64;
+    pair.provider.config.keyservice.hang_ms = 120_000;
+    pair.run().await;
+    pair.provider.user("keys@provider.example.com", PASSWORD, &[Role::Admin, Role::KeyAuditor]).await;
+    let client = pair.provider.client();
+    client.sign_in("keys@provider.example.com", PASSWORD).await;
+    (pair, client)
+}
+
+/// Makes an account with a password, which needs the key service.
+async fn make(client: &Client, email: &str) -> Value {
+    let input = json!({ "email": email, "name": "A Person", "password": PASSWORD, "roles": [] });
+    client.try_mutate("createUser", input, "user { id }").await
+}
+
+async fn process(client: &Client) -> Value {
+    let health = client.query(HEALTH, json!({})).await["keyHealth"].clone();
+    let parts = health["components"].as_array().unwrap();
+    let part = parts.iter().find(|part| part["name"] == "PROCESS").unwrap().clone();
+    json!({ "whole": health["status"], "status": part["status"], "message": part["message"] })
+}
+
+async fn until_operational(client: &Client) {
+    for _ in 0..400 {
+        if process(client).await["whole"] == "OPERATIONAL" {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the key service does not come back");
+}
+
+fn assert_refused(payload: &Value) {
+    let refusal = &payload["refusal"];
+    assert_eq!(refusal["code"], "KEY_SERVICE_UNHEALTHY", "{payload}");
+    assert_eq!(refusal["reason"], "PROCESS", "{payload}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_service_that_is_killed_is_named_by_the_health_and_comes_back() {
+    let (pair, client) = start().await;
+    let before = pair.provider.app().actions().keys().process().unwrap();
+    assert!(make(&client, "first@provider.example.com").await["refusal"].is_null());
+    signal("-KILL", before);
+    until_operational(&client).await;
+    let after = pair.provider.app().actions().keys().process().unwrap();
+    assert_ne!(before, after);
+    let made = make(&client, "second@provider.example.com").await;
+    assert!(made["refusal"].is_null(), "{made}");
+    // The password that was hashed under the pepper of the first process is right for the second.
+    pair.provider.client().sign_in("first@provider.example.com", PASSWORD).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_service_that_hangs_costs_one_deadline_and_answers_again_when_it_goes_on() {
+    let (pair, client) = start().await;
+    let pid = pair.provider.app().actions().keys().process().unwrap();
+    signal("-STOP", pid);
+    let began = Instant::now();
+    assert_refused(&make(&client, "first@provider.example.com").await);
+    let took = began.elapsed();
+    assert!(took >= DEADLINE && took < DEADLINE * 4, "{took:?}");
+    // Nobody waits for it any more: many refusals together take less than one deadline.
+    let began = Instant::now();
+    for _ in 0..5 {
+        assert_refused(&make(&client, "first@provider.example.com").await);
+    }
+    assert!(began.elapsed() < DEADLINE, "{:?}", began.elapsed());
+    let health = process(&client).await;
+    assert_eq!(health["whole"], "MALFUNCTION", "{health}");
+    assert_eq!(health["message"], "The key service did not answer in time.");
+    signal("-CONT", pid);
+    until_operational(&client).await;
+    assert_eq!(pair.provider.app().actions().keys().process(), Some(pid));
+    let made = make(&client, "first@provider.example.com").await;
+    assert!(made["refusal"].is_null(), "{made}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_service_that_is_slow_answers_within_the_deadline() {
+    let (pair, client) = start().await;
+    let pid = pair.provider.app().actions().keys().process().unwrap();
+    signal("-STOP", pid);
+    let later = tokio::spawn(async move {
+        tokio::time::sleep(DEADLINE / 4).await;
+        signal("-CONT", pid);
+    });
+    let made = make(&client, "slow@provider.example.com").await;
+    assert!(made["refusal"].is_null(), "{made}");
+    later.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_service_that_hangs_for_too_long_is_killed_and_started_again() {
+    let mut pair = Pair::prepare(Database::Sqlite).await;
+    pair.provider.config.keyservice.form = Form::Process;
+    pair.provider.config.keyservice.deadline_ms = 500;
+    pair.provider.config.keyservice.hang_ms = 1_000;
+    pair.run().await;
+    pair.provider.user("keys@provider.example.com", PASSWORD, &[Role::Admin, Role::KeyAuditor]).await;
+    let client = pair.provider.client();
+    client.sign_in("keys@provider.example.com", PASSWORD).await;
+    let pid = pair.provider.app().actions().keys().process().unwrap();
+    signal("-STOP", pid);
+    assert_refused(&make(&client, "first@provider.example.com").await);
+    until_operational(&client).await;
+    assert_ne!(pair.provider.app().actions().keys().process(), Some(pid));
+    assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists(), "the one that hung is gone");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_protects_the_process_is_in_force_and_said_in_the_health() {
+    let (pair, client) = start().await;
+    let pid = pair.provider.app().actions().keys().process().unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let said = process(&client).await["message"].as_str().unwrap().to_owned();
+    assert!(status.contains("NoNewPrivs:\t1"), "{status}");
+    let core: Vec<&str> =
+        limits.lines().find(|line| line.starts_with("Max core")).unwrap().split_whitespace().collect();
+    assert_eq!(core[4..6], ["0", "0"], "{limits}");
+    for name in ["no core dumps", "memory closed to other processes", "no new privileges"] {
+        assert!(said.contains(name), "{said}");
+    }
+    assert_eq!(said.contains("seccomp"), status.contains("Seccomp:"), "{said}");
+    if !said.contains("Not in this kernel") {
+        assert!(status.contains("Seccomp:\t2"), "{status}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_process_ends_with_its_instance() {
+    let (mut pair, client) = start().await;
+    let pid = pair.provider.app().actions().keys().process().unwrap();
+    drop(client);
+    pair.provider.kill().await;
+    for _ in 0..200 {
+        if !std::path::Path::new(&format!("/proc/{pid}")).exists() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("the key service outlived its instance");
+}
