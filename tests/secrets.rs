@@ -306,8 +306,8 @@ fn code_in(letter: &str) -> String {
 async fn nowhere(database: Database, log: &Log) {
     let mut pair = Pair::prepare(database).await;
     let drawn: [Arc<Recorded>; 2] = Default::default();
-    pair.provider.entropy = drawn[0].clone();
-    pair.consumer.entropy = drawn[1].clone();
+    pair.provider.draw_from(drawn[0].clone());
+    pair.consumer.draw_from(drawn[1].clone());
     pair.run().await;
     let (admin, consumer, contact) =
         (pair.provider_admin().await, pair.consumer_admin().await, pair.provider.client());

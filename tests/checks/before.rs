@@ -32,7 +32,7 @@ impl Scene {
         let (wire, well) = (Wire::breaking(&pair.clock, None), Well::new());
         let saboteur = Saboteur::new();
         pair.consumer.wire = Some(wire.clone());
-        pair.provider.entropy = well.clone();
+        pair.provider.draw_from(well.clone());
         pair.run().await;
         pair.provider.kill().await;
         pair.provider.start(Some(saboteur.clone())).await;

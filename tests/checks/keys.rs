@@ -14,7 +14,7 @@ async fn what_ails_the_key_service_is_found_by_the_check_of_that_part() {
     for database in Database::available() {
         let mut pair = Pair::prepare(database).await;
         let (saboteur, well) = (Saboteur::new(), Well::new());
-        pair.provider.entropy = well.clone();
+        pair.provider.draw_from(well.clone());
         pair.provider.start(Some(saboteur.clone())).await;
         pair.provider.user("admin@provider.example.com", PASSWORD, &[Role::Admin]).await;
         let admin = pair.provider_admin().await;

@@ -13,7 +13,7 @@ use linkspan::http::server::Server;
 use linkspan::mail::TransportKind;
 use linkspan::outbound::AllowedPorts;
 use linkspan::store::Store;
-use linkspan::vault::Launcher;
+use linkspan::vault::{Form, Launcher};
 use linkspan::worker::Worker;
 use linkspan::world::{Interruption, ManualClock, World};
 use tokio::sync::watch;
@@ -51,7 +51,7 @@ pub(crate) struct Instance {
     /// What the messages of other instances pass through, if anything.
     pub(crate) wire: Option<Arc<Wire>>,
     /// Where its chance comes from.
-    pub(crate) entropy: Arc<dyn Entropy>,
+    entropy: Arc<dyn Entropy>,
     /// How the process of its key service is started.
     pub(crate) launcher: Launcher,
     /// How many statements it sent to its database.
@@ -115,6 +115,12 @@ impl Instance {
             listener,
             running: None,
         }
+    }
+
+    /// Has it take its chance from here. That is inside this program, so its key service is as well.
+    pub(crate) fn draw_from(&mut self, entropy: Arc<dyn Entropy>) {
+        self.entropy = entropy;
+        self.config.keyservice.form = Form::InProcess;
     }
 
     /// Starts it, and its worker.

@@ -26,8 +26,9 @@ pub(super) struct KeyHealth {
 /// One measurement of the key service.
 #[derive(SimpleObject)]
 pub(super) struct KeyHealthComponent {
-    /// What was measured: `ROOT_KEY`, `KEY_ENCRYPTION_KEY`, `INTEGRITY_KEY`, `IDENTITY_SIGNING_KEY`, `ENTROPY`,
-    /// `KNOWN_ANSWERS`, `CLOCK`, `POLICY_ENGINE`, `AUDIT_CHAIN`, `ROTATION_SCHEDULE`, or `MODULE_SELF_TEST`.
+    /// What was measured: `PROCESS` (the key service's process answers; how it is protected), `ROOT_KEY`,
+    /// `KEY_ENCRYPTION_KEY`, `INTEGRITY_KEY`, `IDENTITY_SIGNING_KEY`, `ENTROPY`, `KNOWN_ANSWERS`, `CLOCK`,
+    /// `POLICY_ENGINE`, `AUDIT_CHAIN`, `ROTATION_SCHEDULE`, or `MODULE_SELF_TEST`.
     name: &'static str,
     /// The key module, for a module's self-test.
     module: Option<String>,

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Barrier, Mutex, PoisonError};
 use std::thread;
 
 use keyservice::{Entropy, Error, KeyService, RootKey, SealedHierarchy};
@@ -128,11 +128,13 @@ fn attend(
     let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MAX_THREADS);
     let incoming = Mutex::new(socket.try_clone()?);
     let outgoing = Mutex::new(socket.try_clone()?);
-    // The threads are there before the filter, which leaves no way to make one, and wait for the lock.
+    // Every thread runs before the filter, which leaves no way to make one, and then waits for the lock.
+    let running = Barrier::new(threads + 1);
     let gate = incoming.lock().unwrap_or_else(PoisonError::into_inner);
     thread::scope(|scope| {
         for _ in 0..threads {
             let worker = || {
+                running.wait();
                 let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                     work(service, &incoming, &outgoing)
                 }));
@@ -140,8 +142,13 @@ fn attend(
                 let code = i32::from(!matches!(ended, Ok(Ok(()))));
                 std::process::exit(code)
             };
-            thread::Builder::new().stack_size(STACK).spawn_scoped(scope, worker)?;
+            if let Err(error) = thread::Builder::new().stack_size(STACK).spawn_scoped(scope, worker) {
+                // Those that run would wait for this one for ever.
+                eprintln!("linkspan: key service: {error}");
+                std::process::exit(1);
+            }
         }
+        running.wait();
         protection.push(confine::filter());
         let opened = opened_to_message(Ok(Opened { hierarchy, protection }));
         let mut out = outgoing.lock().unwrap_or_else(PoisonError::into_inner);
