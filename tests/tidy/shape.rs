@@ -21,12 +21,14 @@ const TIMERS: &[&str] = &[
     "api/src/outbound",
     "api/src/password.rs",
     "api/src/store/",
+    "api/src/vault/",
     "api/src/worker/",
 ];
 
 /// Tests that may wait in real time: the harness, whose waits every other test shares, and the tests of the
-/// time-outs of real sockets.
+/// time-outs of real sockets and processes.
 const WAITING_TESTS: &[&str] = &[
+    "tests/vault",
     "tests/harness/",
     "api/src/http/graphql/tests",
     "api/src/http/server",

@@ -39,10 +39,15 @@ pub fn serve(entropy: Arc<dyn Entropy>) -> ExitCode {
     match run(entropy) {
         Ok(()) => ExitCode::SUCCESS,
         Err(ended) => {
-            eprintln!("linkspan: key service: {ended}");
+            say(&ended);
             ExitCode::FAILURE
         }
     }
+}
+
+/// Tells whoever reads the log of the gateway, which has the same standard error.
+fn say(ended: &dyn std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "linkspan: key service: {ended}");
 }
 
 fn run(entropy: Arc<dyn Entropy>) -> Result<(), Ended> {
@@ -144,7 +149,7 @@ fn attend(
             };
             if let Err(error) = thread::Builder::new().stack_size(STACK).spawn_scoped(scope, worker) {
                 // Those that run would wait for this one for ever.
-                eprintln!("linkspan: key service: {error}");
+                say(&error);
                 std::process::exit(1);
             }
         }
