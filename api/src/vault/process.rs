@@ -162,7 +162,7 @@ impl Supervisor {
                     return running.stop().await;
                 }
                 End::Ended => {
-                    tracing::error!(pid = running.pid, "the key service ended; it is started again")
+                    tracing::error!(pid = running.pid, "the key service ended; it is started again");
                 }
                 End::Hung => {
                     tracing::error!(
