@@ -16,6 +16,7 @@ mod issues;
 mod journey;
 mod journeys;
 mod keys;
+mod lists;
 mod mail;
 mod registration;
 mod schema;

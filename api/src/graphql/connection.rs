@@ -15,7 +15,7 @@ use super::registration::{Banner, Registration};
 use super::scan::Scan;
 use super::settings::ConnectionSettings;
 use super::verification::ConnectionVerification;
-use super::words::{ConnectionRole, ConnectionState};
+use super::words::{ConnectionOrder, ConnectionRole, ConnectionState};
 use crate::domain::Timestamp;
 use crate::domain::connection::{self as domain, ConnectionVerb, State};
 use crate::domain::direction::Way;
@@ -228,7 +228,7 @@ pub(super) struct ConnectionsFilter {
     states: Option<Vec<ConnectionState>>,
     /// In which we are this.
     role: Option<ConnectionRole>,
-    /// Whose URL or peer's name holds this text, in any case.
+    /// Whose URL, peer's name or company holds this text, in any case.
     search: Option<String>,
 }
 
@@ -236,6 +236,7 @@ pub(super) struct ConnectionsFilter {
 #[derive(Default)]
 pub(super) struct ConnectionQuery;
 
+#[allow(clippy::too_many_arguments, reason = "a list has four arguments of its own (Relay)")]
 #[Object]
 impl ConnectionQuery {
     /// A connection; null when there is none with this id, or it is not yours to see.
@@ -248,12 +249,13 @@ impl ConnectionQuery {
         Ok(Ask::new(ctx)?.load.maybe(id).await?.map(ConnectionRecord))
     }
 
-    /// Connections, the newest first.
+    /// Connections, the newest first unless another order is named.
     #[graphql(complexity = "cost(first, last, child_complexity)")]
     async fn connections(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which ones; all when left out.")] filter: Option<ConnectionsFilter>,
+        #[graphql(desc = "In which order.")] order_by: Option<ConnectionOrder>,
         #[graphql(desc = "So many from the start, 250 at most; 50 when nothing is given.")] first: Option<
             i32,
         >,
@@ -268,7 +270,8 @@ impl ConnectionQuery {
             part: filter.role.map(Into::into),
             search: filter.search,
         };
-        let slice = ask.reader().connections(&filter, page).await.map_err(ours)?;
+        let order = order_by.unwrap_or_default().into();
+        let slice = ask.reader().connections(&filter, order, page).await.map_err(ours)?;
         Ok(list(slice, |connection| connection.id.0, ConnectionRecord))
     }
 }

@@ -11,7 +11,7 @@ use super::registration::Registration;
 use super::words::Role;
 use crate::domain::Timestamp;
 use crate::domain::id::CompanyId;
-use crate::store::{Account, Company as Organisation, Page, RegistrationFilter, Slice};
+use crate::store::{Account, Company as Organisation, Page, RegistrationFilter, RegistrationOrder, Slice};
 
 /// Which type an account has in the schema.
 pub(super) const fn account_kind(company: Option<CompanyId>) -> Kind {
@@ -82,7 +82,7 @@ impl Company {
             top(page, ask.load.one(CompanyRegistrations(self.0.id, page.limit + 1)).await?)
         } else {
             let filter = RegistrationFilter { company: Some(self.0.id), ..RegistrationFilter::default() };
-            ask.reader().registrations(&filter, page).await.map_err(ours)?
+            ask.reader().registrations(&filter, RegistrationOrder::Newest, page).await.map_err(ours)?
         };
         Ok(list(slice, |registration| registration.id.0, Registration))
     }

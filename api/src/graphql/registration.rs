@@ -12,7 +12,7 @@ use super::page::{self, List, Window, cost, items_cost, list};
 use super::people::{Company, Contact, empty};
 use super::refusal::Action;
 use super::scan::Scan;
-use super::words::{Environment, LinkDelivery, RegistrationState};
+use super::words::{Environment, LinkDelivery, RegistrationOrder, RegistrationState};
 use crate::actions::Failure;
 use crate::domain::Timestamp;
 use crate::domain::id::{CompanyId, RegistrationId};
@@ -226,7 +226,7 @@ pub(super) struct RegistrationsFilter {
     states: Option<Vec<RegistrationState>>,
     /// Of this company.
     company_id: Option<ID>,
-    /// Whose URL holds this text, in any case.
+    /// Whose number, URL or company holds this text, in any case.
     search: Option<String>,
 }
 
@@ -234,6 +234,7 @@ pub(super) struct RegistrationsFilter {
 #[derive(Default)]
 pub(super) struct RegistrationQuery;
 
+#[allow(clippy::too_many_arguments, reason = "a list has four arguments of its own (Relay)")]
 #[Object]
 impl RegistrationQuery {
     /// A registration; null when there is none with this id, or it is not yours to see.
@@ -246,12 +247,13 @@ impl RegistrationQuery {
         Ok(Ask::new(ctx)?.load.maybe(id).await?.map(Registration))
     }
 
-    /// Registrations, the newest first.
+    /// Registrations, the newest first unless another order is named.
     #[graphql(complexity = "cost(first, last, child_complexity)")]
     async fn registrations(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which ones; all when left out.")] filter: Option<RegistrationsFilter>,
+        #[graphql(desc = "In which order.")] order_by: Option<RegistrationOrder>,
         #[graphql(desc = "So many from the start, 250 at most; 50 when nothing is given.")] first: Option<
             i32,
         >,
@@ -268,7 +270,8 @@ impl RegistrationQuery {
         };
         let states = filter.states.unwrap_or_default().into_iter().map(Into::into).collect();
         let filter = RegistrationFilter { states, company, search: filter.search };
-        let slice = ask.reader().registrations(&filter, page).await.map_err(ours)?;
+        let order = order_by.unwrap_or_default().into();
+        let slice = ask.reader().registrations(&filter, order, page).await.map_err(ours)?;
         Ok(list(slice, |registration| registration.id.0, Registration))
     }
 

@@ -13,8 +13,10 @@ macro_rules! mirror {
 }
 
 mod check;
+mod order;
 
 pub(super) use check::*;
+pub(super) use order::*;
 
 mirror! {
     /// What an instance is for.

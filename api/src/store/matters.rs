@@ -1,10 +1,11 @@
 //! Lists of issues: which, in which order, and who follows them.
 
-use sea_orm::sea_query::{Expr, Order};
 use sea_orm::{
     ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    QueryTrait as _,
 };
 
+use super::ordered::Sorting;
 use super::page::{Page, Slice};
 use super::{Reader, StoreError, entity, issue, ms};
 use crate::domain::Timestamp;
@@ -48,6 +49,17 @@ pub enum IssueOrder {
     Severity,
 }
 
+impl From<IssueOrder> for Sorting {
+    fn from(order: IssueOrder) -> Self {
+        let newest = Self::newest("issue");
+        match order {
+            IssueOrder::Newest => newest,
+            IssueOrder::LastSeen => Self { by: Some("row.last_seen_at"), ..newest },
+            IssueOrder::Severity => Self { by: Some("row.severity_rank"), ..newest },
+        }
+    }
+}
+
 impl IssueFilter {
     fn condition(&self) -> Condition {
         let mut all = Condition::all();
@@ -78,8 +90,11 @@ impl IssueFilter {
             all = all.add(Column::AssigneeId.eq(assignee.0));
         }
         if let Some(follower) = self.follower {
-            let followed = "issue.id in (select issue_id from issue_follower where account_id = $1)";
-            all = all.add(Expr::cust_with_values(followed, [follower.0]));
+            let followed = issue_follower::Entity::find()
+                .select_only()
+                .column(issue_follower::Column::IssueId)
+                .filter(issue_follower::Column::AccountId.eq(follower.0));
+            all = all.add(Column::Id.in_subquery(followed.into_query()));
         }
         all
     }
@@ -96,32 +111,9 @@ impl Reader {
         order: IssueOrder,
         page: Page,
     ) -> Result<Slice<Issue>, StoreError> {
-        let (column, forth, back) = match order {
-            IssueOrder::Newest => (
-                Column::Id,
-                "(issue.id) < (select id from issue it where it.id = $1)",
-                "(issue.id) > (select id from issue it where it.id = $1)",
-            ),
-            IssueOrder::LastSeen => (
-                Column::LastSeenAt,
-                "(issue.last_seen_at, issue.id) < (select last_seen_at, id from issue it where it.id = $1)",
-                "(issue.last_seen_at, issue.id) > (select last_seen_at, id from issue it where it.id = $1)",
-            ),
-            IssueOrder::Severity => (
-                Column::SeverityRank,
-                "(issue.severity_rank, issue.id) < (select severity_rank, id from issue it where it.id = $1)",
-                "(issue.severity_rank, issue.id) > (select severity_rank, id from issue it where it.id = $1)",
-            ),
-        };
-        let mut query = Entity::find().filter(filter.condition());
-        if let Some(beyond) = page.beyond {
-            query = query.filter(Expr::cust_with_values(if page.backward { back } else { forth }, [beyond]));
-        }
-        let direction = if page.backward { Order::Asc } else { Order::Desc };
-        let query = query.order_by(column, direction.clone()).order_by(Column::Id, direction);
+        let query = Entity::find().filter(filter.condition());
         let Some(query) = self.scoped(query, Column::CompanyId) else { return Ok(page.slice(Vec::new())) };
-        let rows = query.limit(page.limit + 1).all(self.conn()).await?;
-        Ok(page.slice(rows.into_iter().map(issue::from_row).collect::<Result<_, _>>()?))
+        self.sorted(query, order.into(), page, issue::from_row).await
     }
 
     /// Who follows these issues, which the caller has read and so may see.

@@ -1,13 +1,15 @@
 //! Reading within what a requester may see. What they may not see looks exactly like what does not exist.
 
+use sea_orm::sea_query::{Expr, ExprTrait, Func, LikeExpr, SimpleExpr};
 use sea_orm::{
     ColumnTrait, Condition, DatabaseConnection, EntityTrait, PrimaryKeyTrait, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _, Select,
+    QueryOrder as _, QuerySelect as _, QueryTrait as _, Select,
 };
 use uuid::Uuid;
 
 use super::attempt::{self, AttemptWork};
 use super::issue;
+use super::ordered::{ConnectionOrder, RegistrationOrder};
 use super::page::{Page, Slice};
 use super::people::{self, Account, Company};
 use super::registration::{self, ProviderRecord};
@@ -44,7 +46,7 @@ pub struct RegistrationFilter {
     pub states: Vec<RegistrationState>,
     /// Of this company.
     pub company: Option<CompanyId>,
-    /// Whose URL holds this text.
+    /// Whose number, URL or company holds this text.
     pub search: Option<String>,
 }
 
@@ -55,7 +57,7 @@ pub struct ConnectionFilter {
     pub states: Vec<ConnectionState>,
     /// In which we are this.
     pub part: Option<Part>,
-    /// Whose URL or peer's name holds this text.
+    /// Whose URL, peer's name or company holds this text.
     pub search: Option<String>,
 }
 
@@ -73,13 +75,24 @@ fn containing(text: &str) -> String {
     format!("%{}%", escaped.to_lowercase())
 }
 
-fn like<C: ColumnTrait>(column: C, text: &str) -> sea_orm::sea_query::SimpleExpr {
-    use sea_orm::sea_query::{Expr, ExprTrait as _, Func, LikeExpr};
-    Expr::expr(Func::lower(Expr::col((
-        sea_orm::EntityName::table_name(&C::EntityName::default()).to_owned(),
-        column,
-    ))))
-    .like(LikeExpr::new(containing(text)).escape('\\'))
+/// A registration's number as people write it, in lower case.
+const NUMBER: &str = "('reg-' || case when registration.number < 1000000
+    then substr(cast(1000000 + registration.number as text), 2) else cast(registration.number as text) end)";
+
+fn like<C: ColumnTrait>(column: C, text: &str) -> SimpleExpr {
+    let table = sea_orm::EntityName::table_name(&C::EntityName::default()).to_owned();
+    holds(Expr::expr(Func::lower(Expr::col((table, column)))), text)
+}
+
+fn holds(lowered: impl ExprTrait, text: &str) -> SimpleExpr {
+    lowered.like(LikeExpr::new(containing(text)).escape('\\'))
+}
+
+/// Of a company whose name holds this text.
+fn of_company<C: ColumnTrait>(company: C, text: &str) -> SimpleExpr {
+    use entity::company::{Column, Entity};
+    let named = Entity::find().select_only().column(Column::Id).filter(like(Column::Name, text));
+    company.in_subquery(named.into_query())
 }
 
 impl Reader {
@@ -209,13 +222,14 @@ impl Reader {
         query.all(&self.conn).await?.into_iter().map(registration::from_row).collect()
     }
 
-    /// A page of registrations, the newest first.
+    /// A page of registrations.
     ///
     /// # Errors
     /// As [`Reader::registrations_by_id`].
     pub async fn registrations(
         &self,
         filter: &RegistrationFilter,
+        order: RegistrationOrder,
         page: Page,
     ) -> Result<Slice<Registration>, StoreError> {
         use entity::registration::{Column, Entity};
@@ -227,10 +241,11 @@ impl Reader {
             query = query.filter(Column::CompanyId.eq(company.0));
         }
         if let Some(text) = &filter.search {
-            query = query.filter(like(Column::Origin, text));
+            let any = Condition::any().add(like(Column::Origin, text)).add(holds(Expr::cust(NUMBER), text));
+            query = query.filter(any.add(of_company(Column::CompanyId, text)));
         }
         let Some(query) = self.scoped(query, Column::CompanyId) else { return Ok(page.slice(Vec::new())) };
-        self.page(query, Column::Id, page, registration::from_row).await
+        self.sorted(query, order.into(), page, registration::from_row).await
     }
 
     /// These connections, as far as they may be seen.
@@ -244,13 +259,14 @@ impl Reader {
         query.all(&self.conn).await?.into_iter().map(connection::from_row).collect()
     }
 
-    /// A page of connections, the newest first.
+    /// A page of connections.
     ///
     /// # Errors
     /// As [`Reader::connections_by_id`].
     pub async fn connections(
         &self,
         filter: &ConnectionFilter,
+        order: ConnectionOrder,
         page: Page,
     ) -> Result<Slice<Connection>, StoreError> {
         use entity::connection::{Column, Entity};
@@ -262,11 +278,11 @@ impl Reader {
             query = query.filter(Column::Part.eq(part.as_str()));
         }
         if let Some(text) = &filter.search {
-            query = query
-                .filter(Condition::any().add(like(Column::Origin, text)).add(like(Column::PeerName, text)));
+            let any = Condition::any().add(like(Column::Origin, text)).add(like(Column::PeerName, text));
+            query = query.filter(any.add(of_company(Column::CompanyId, text)));
         }
         let Some(query) = self.scoped(query, Column::CompanyId) else { return Ok(page.slice(Vec::new())) };
-        self.page(query, Column::Id, page, connection::from_row).await
+        self.sorted(query, order.into(), page, connection::from_row).await
     }
 
     /// The directions of these connections, which the caller has read and so may see.
