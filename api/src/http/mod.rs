@@ -16,7 +16,8 @@ mod server_tests;
 pub mod sign_in;
 
 use axum::Router;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use std::sync::Arc;
 
@@ -43,6 +44,27 @@ impl State {
     }
 }
 
+/// Nothing is here: a page for whoever reads pages, nothing but the status for programs.
+fn missing(state: &State, headers: &HeaderMap) -> Response {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    if !accepted.flat_map(|types| types.split(',')).any(|kind| kind.trim().starts_with("text/html")) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    let message = pages::Message {
+        instance: state.instance(),
+        title: "No such page",
+        happened: "There is nothing under this address on this instance.",
+        why: None,
+        what_to_do: &[
+            "Look whether the address is complete: letters sometimes break long ones.",
+            "Look whether this is the instance that you meant: its address is at the foot of this page.",
+        ],
+        go_on: Some(("Go to the start", "/")),
+        reference: None,
+    };
+    pages::page(StatusCode::NOT_FOUND, &message)
+}
+
 /// Everything that is for browsers, and the authorization server.
 pub fn pages_router(state: State) -> Router {
     let assets = pages::ASSETS.iter().fold(Router::new(), |router, asset| {
@@ -53,5 +75,6 @@ pub fn pages_router(state: State) -> Router {
         .merge(oauth::router(state.clone()))
         .merge(connect::router(state.clone()))
         .merge(console::router(state.clone()))
-        .merge(docs::router(state))
+        .merge(docs::router(state.clone()))
+        .fallback(async move |headers: HeaderMap| missing(&state, &headers))
 }

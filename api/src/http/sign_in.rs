@@ -5,7 +5,7 @@ use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Form, Query, State as With};
 use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::get;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
@@ -20,9 +20,9 @@ use crate::domain::refusal::Refusal;
 pub fn router(state: State) -> Router {
     Router::new()
         .route("/sign-in", get(form).post(with_password))
-        .route("/sign-in/code", post(request_code))
-        .route("/sign-in/code/verify", post(verify_code))
-        .route("/sign-out", post(sign_out))
+        .route("/sign-in/code", get(begin).post(request_code))
+        .route("/sign-in/code/verify", get(begin).post(verify_code))
+        .route("/sign-out", get(begin).post(sign_out))
         .layer(DefaultBodyLimit::max(FORM_LIMIT))
         .with_state(state)
 }
@@ -49,6 +49,11 @@ impl Posted {
     fn return_to(&self) -> &str {
         local_path(&self.return_to).unwrap_or("/")
     }
+}
+
+/// Whoever comes to the address of a form by going back, or by a bookmark, begins where one begins.
+async fn begin() -> Response {
+    see_other("/sign-in")
 }
 
 async fn form(With(state): With<State>, wanted: Result<Query<Wanted>, QueryRejection>) -> Response {

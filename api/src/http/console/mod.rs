@@ -23,8 +23,14 @@ use crate::domain::id::ConnectionId;
 use files::Files;
 
 /// Where the console has pages. Whatever else is asked for is not there.
-const PAGES: [&str; 16] = [
+const PAGES: [&str; 22] = [
     "/",
+    "/setup",
+    "/setup/{side}",
+    "/checks",
+    "/people",
+    "/account",
+    "/audit",
     "/connections",
     "/provider",
     "/registrations/new",
