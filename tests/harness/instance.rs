@@ -97,6 +97,9 @@ impl Instance {
         config.outbound.extra_ca_files = vec![authority.file.clone()];
         config.outbound.trust_system_authorities = false;
         config.outbound.per_target_concurrency = 8;
+        // For whoever works on the console: its scripts are read from this folder, so nothing is built again.
+        config.console_folder =
+            std::env::var_os("LINKSPAN_TEST_CONSOLE").filter(|folder| !folder.is_empty()).map(Into::into);
         config.mail.transport = TransportKind::File;
         config.mail.directory = directory.join("mail");
         config.keyservice.form = environment::key_service();
