@@ -13,6 +13,8 @@ const ME = gql`query Me {
 /** Paths and their pages. `:name` is a part of the path that the page is given. */
 const ROUTES = [
   ['/', () => import('./pages/start.js')],
+  ['/setup', () => import('./pages/setup.js')],
+  ['/setup/:side', () => import('./pages/setup.js')],
   ['/connections', () => import('./pages/connections.js')],
   ['/connections/:id', () => import('./pages/connection.js')],
   ['/connections/:id/wizard', () => import('./pages/wizard.js')],
@@ -24,6 +26,11 @@ const ROUTES = [
   ['/companies', () => import('./pages/companies.js')],
   ['/companies/:id', () => import('./pages/company.js')],
   ['/health', () => import('./pages/health.js')],
+  ['/issues/:id', () => import('./pages/issue.js')],
+  ['/scans/:id', () => import('./pages/scan.js')],
+  ['/checks', () => import('./pages/checks.js')],
+  ['/people', () => import('./pages/people.js')],
+  ['/account', () => import('./pages/account.js')],
   ['/keys', () => import('./pages/keys.js')],
   ['/playground', () => import('./pages/playground.js')],
   ['/design', () => import('./pages/design.js')],
@@ -32,17 +39,21 @@ const ROUTES = [
 /** Labels and paths; what is marked is for this organisation's own people, not for contacts of others. */
 const NAVIGATION = [
   ['Start', '/'],
+  ['Guided set-up', '/setup', 'own'],
   ['Connections', '/connections'],
   ['Provider centre', '/provider'],
   ['Companies', '/companies', 'own'],
   ['Health', '/health'],
   ['Keys', '/keys', 'own'],
+  ['People', '/people', 'own'],
   ['API playground', '/playground'],
 ];
 
 const main = document.getElementById('content');
 const context = { viewer: null, instance: null, navigate, refreshViewer };
 let page = null;
+/** The page that loads. What changes meanwhile concerns it already: its answer may be older than the change. */
+let coming = null;
 let visit = 0;
 let scheduled = false;
 
@@ -96,6 +107,7 @@ async function open(moved) {
   const mine = ++visit;
   page?.leave?.();
   page = null;
+  coming = null;
   drawNavigation();
   const found = match(location.pathname);
   if (!found) {
@@ -108,12 +120,14 @@ async function open(moved) {
     const module = await found.load();
     if (mine !== visit) return;
     const shown = module.default({ ...context, params: found.params, query: new URLSearchParams(location.search), update: () => mine === visit && update() });
+    coming = shown;
     await Promise.race([shown.ready ?? null, new Promise((done) => setTimeout(done, 400))]);
     if (mine !== visit) {
       shown.leave?.();
       return;
     }
     page = shown;
+    coming = null;
     draw();
   } catch (error) {
     if (mine !== visit) return;
@@ -127,10 +141,12 @@ async function open(moved) {
 
 /** A person who moved starts at the heading of where they are. */
 function arrive() {
-  const heading = main.querySelector('h1');
+  const part = location.hash ? document.getElementById(location.hash.slice(1)) : null;
+  const heading = part ?? main.querySelector('h1');
   heading?.setAttribute('tabindex', '-1');
   heading?.focus({ preventScroll: true });
-  scrollTo(0, 0);
+  if (part) part.scrollIntoView({ block: 'start' });
+  else scrollTo(0, 0);
   document.querySelector('.nav details')?.removeAttribute('open');
 }
 
@@ -141,7 +157,7 @@ function navigate(path, { replace = false } = {}) {
 
 function drawNavigation() {
   const path = location.pathname;
-  const current = (href) => (href === '/' ? path === '/' : path === href || path.startsWith(`${href}/`) || (href === '/provider' && path.startsWith('/registrations')));
+  const current = (href) => (href === '/' ? path === '/' : path === href || path.startsWith(`${href}/`) || (href === '/provider' && path.startsWith('/registrations')) || (href === '/health' && /^\/(issues|scans|checks)(\/|$)/.test(path)));
   const mine = NAVIGATION.filter(([, , whose]) => !whose || !context.viewer?.company);
   const list = html`<ul>${mine.map(([label, href]) => html`<li><a href=${href} aria-current=${current(href) ? 'page' : 'false'}>${label}</a></li>`)}</ul>`;
   const here = mine.find(([, href]) => current(href))?.[0] ?? 'Menu';
@@ -164,7 +180,7 @@ function links() {
     const url = new URL(link.href);
     if (url.origin !== location.origin || !match(url.pathname) || (url.hash && url.pathname === location.pathname)) return;
     event.preventDefault();
-    navigate(url.pathname + url.search);
+    navigate(url.pathname + url.search + url.hash);
   });
   addEventListener('popstate', () => open(true));
   document.addEventListener('click', (event) => {
@@ -217,9 +233,10 @@ async function boot() {
   await open(false);
   follow({
     onChange: (event) => {
-      if (!page?.subjects || page.subjects.includes(event.subject)) page?.changed?.(event);
+      const here = page ?? coming;
+      if (!here?.subjects || here.subjects.includes(event.subject)) here?.changed?.(event);
     },
-    onFresh: () => page?.refresh?.(),
+    onFresh: () => (page ?? coming)?.refresh?.(),
     onState: connection,
   });
 }
