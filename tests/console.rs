@@ -5,11 +5,12 @@ use std::process::Stdio;
 
 use apollo_compiler::{ExecutableDocument, Schema};
 use linkspan::domain::requester::Role;
+use linkspan::mail::TransportKind;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
 use crate::environment;
 use crate::harness::pair::PASSWORD;
-use crate::harness::{Database, Stage};
+use crate::harness::{Database, Pair, Stage};
 
 fn console() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("api").join("console")
@@ -82,6 +83,65 @@ fn every_operation_of_the_console_is_valid() {
     }
 }
 
+#[test]
+fn the_view_layer_is_what_its_authors_published() {
+    let published = Path::new(env!("CARGO_MANIFEST_DIR")).join("node/node_modules/lit-html");
+    if !environment::node() {
+        return;
+    }
+    let vendored = console().join("vendor/lit-html");
+    let mut compared = 0;
+    for file in files(&vendored) {
+        let name = file.strip_prefix(&vendored).unwrap();
+        let plain = |path: &Path| {
+            let text = std::fs::read_to_string(path)
+                .unwrap_or_else(|_| panic!("{} is of no package", path.display()));
+            text.lines()
+                .filter(|line| !line.starts_with("//# sourceMappingURL"))
+                .collect::<Vec<_>>()
+                .join("\n")
+        };
+        assert_eq!(plain(&file), plain(&published.join(name)), "{}", name.display());
+        compared += 1;
+    }
+    assert!(compared > 4, "the files were not found");
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_path_of_the_console_is_served_and_every_other_is_a_page_that_says_so() {
+    let pair = Pair::start(Database::Sqlite).await;
+    let admin = pair.provider_admin().await;
+    let app = std::fs::read_to_string(console().join("app.js")).unwrap();
+    let routes = app.split("const ROUTES = [").nth(1).unwrap().split("];").next().unwrap();
+    let paths: Vec<&str> =
+        routes.lines().filter_map(|line| line.trim().strip_prefix("['")?.split('\'').next()).collect();
+    assert!(paths.len() > 10, "the routes were not found");
+    for path in paths {
+        let page = admin.get(&path.replace(':', "")).await;
+        assert_eq!(page.status, 200, "{path}");
+        assert!(page.body.contains("id=\"announcer\""), "{path} is not the console");
+    }
+    let ask = |accept: &'static str| {
+        let url = format!("{}/nothing/here", pair.provider.origin);
+        admin.http().get(url).header("accept", accept).send()
+    };
+    let page = ask("text/html,application/xhtml+xml,*/*;q=0.8").await.unwrap();
+    assert_eq!(page.status(), 404);
+    let text = page.text().await.unwrap();
+    assert!(text.contains("No such page") && text.contains("href=\"/\""), "{text}");
+    for form in ["/sign-in/code", "/sign-in/code/verify", "/sign-out"] {
+        let answer = admin.get(form).await;
+        assert_eq!((answer.status, answer.location.as_deref()), (303, Some("/sign-in")), "{form}");
+    }
+    let plain = ask("application/json").await.unwrap();
+    assert_eq!((plain.status().as_u16(), plain.text().await.unwrap().as_str()), (404, ""));
+}
+
 /// What is there when the browser opens.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Scene {
@@ -91,6 +151,8 @@ enum Scene {
     Onboarded,
     /// The consumer has ten thousand connections.
     Crowded,
+    /// Nothing is registered, and the provider's mail is off.
+    WithoutMail,
 }
 
 /// Copies of the one connection, each to another origin.
@@ -101,12 +163,25 @@ const CROWD: &str = "with recursive n(i) as (select 1 union all select i + 1 fro
         attempts, link_secret, null, message_seq, created_at, updated_at, revision
     from (select * from connection limit 1), n";
 
+async fn without_mail() -> Stage {
+    let mut pair = Pair::prepare(Database::Sqlite).await;
+    pair.set_to_now();
+    pair.provider.config.mail.transport = TransportKind::Off;
+    pair.run().await;
+    let provider = pair.provider_admin().await;
+    let ready = pair.make_ready(&provider).await;
+    Stage { pair, provider, ready, registration: String::new(), link: String::new() }
+}
+
 /// Runs a script of `tests/node/browser` for two instances. Time runs meanwhile. The
 /// script may ask for what only the host can do: it writes `@stop provider` or `@start provider`, and goes on when it
 /// is answered.
 async fn browser(script: &str, scene: Scene) {
     let Some(chromium) = environment::chromium() else { return };
-    let mut stage = Stage::open_now(Database::Sqlite).await;
+    let mut stage = match scene {
+        Scene::WithoutMail => without_mail().await,
+        Scene::Invited | Scene::Onboarded | Scene::Crowded => Stage::open_now(Database::Sqlite).await,
+    };
     let colleague = "colleague@consumer.example.com";
     stage.pair.make_contact(&stage.provider, &stage.ready.company, colleague).await;
     stage
@@ -114,7 +189,7 @@ async fn browser(script: &str, scene: Scene) {
         .consumer
         .user("auditor@consumer.example.com", PASSWORD, &[Role::Viewer, Role::KeyAuditor])
         .await;
-    if scene != Scene::Invited {
+    if matches!(scene, Scene::Onboarded | Scene::Crowded) {
         let (consumer, connection) = stage.validated().await;
         stage.start(&consumer, &connection).await;
         stage.finishes(&consumer, &connection).await;
@@ -163,6 +238,11 @@ async fn browser(script: &str, scene: Scene) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn browser_goes_from_the_letter_to_onboarded() {
     browser("wizard.mjs", Scene::Invited).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn browser_shares_the_link_by_hand_and_connects_with_the_classic_form_and_the_guided_set_up() {
+    browser("form.mjs", Scene::WithoutMail).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

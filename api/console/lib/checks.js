@@ -17,13 +17,20 @@ ${REFUSAL}`;
 /** How a check's answer is coloured: a finding that does not block is a warning. */
 const answerTone = (result) => (result.answer === 'FINDING' ? (result.blocking ? 'bad' : 'warn') : tone(result.answer));
 
-/** Every check of the suite, in order, answered or not yet. */
-export function checklist(scan, suite) {
+/** The questions of all suites of a scan, each once. */
+export function questions(scan, suites) {
+  const found = suites.filter((suite) => scan?.suites.includes(suite.code)).flatMap((suite) => suite.checks);
+  return [...new Map(found.map((check) => [check.code, check])).values()];
+}
+
+/** Every check that a scan asks, in order, answered or not yet. */
+export function checklist(scan, suites) {
+  const known = questions(scan, suites);
   const answers = new Map(scan.results.map((result) => [result.check, result]));
-  const listed = new Set(suite.checks.map((check) => check.code));
-  // A scan of several suites answers more than the first of them asks.
+  const listed = new Set(known.map((check) => check.code));
+  // A scan of an older version may have answered what is no longer asked.
   const others = scan.results.filter((result) => !listed.has(result.check)).map((result) => ({ code: result.check, label: result.checkLabel, asks: '' }));
-  const checks = scan.only ? [...suite.checks, ...others].filter((check) => check.code === scan.only) : [...suite.checks, ...others];
+  const checks = scan.only ? [...known, ...others].filter((check) => check.code === scan.only) : [...known, ...others];
   const running = scan.state === 'RUNNING' || scan.state === 'QUEUED';
   const next = checks.find((check) => !answers.has(check.code))?.code;
   return html`<ol class="checks">${checks.map((check) => {

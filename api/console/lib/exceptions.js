@@ -10,6 +10,14 @@ const OPERATIONS = {
     assignIssue(input: $input) { issue { id revision } refusal { ...RefusalParts } }
   }
   ${REFUSAL}`,
+  followIssue: gql`mutation FollowIssue($input: FollowIssueInput!) {
+    followIssue(input: $input) { issue { id revision } refusal { ...RefusalParts } }
+  }
+  ${REFUSAL}`,
+  unfollowIssue: gql`mutation UnfollowIssue($input: UnfollowIssueInput!) {
+    unfollowIssue(input: $input) { issue { id revision } refusal { ...RefusalParts } }
+  }
+  ${REFUSAL}`,
   muteIssue: gql`mutation MuteIssue($input: MuteIssueInput!) {
     muteIssue(input: $input) { issue { id revision } refusal { ...RefusalParts } }
   }
@@ -60,6 +68,8 @@ export function exceptions(issue, { command, refresh, viewer }) {
     <p class="small issue-people">${issue.assignee ? html`${issue.assignee.name} looks after it. ` : may('assignIssue') ? 'Nobody looks after it yet. ' : nothing}
       ${may('assignIssue') && viewer?.id && !mine ? button('I do', () => run('assignIssue', { userId: viewer.id }, 'It is yours.'), { kind: 'text' }) : nothing}
       ${mine && may('assignIssue') ? button('Not me any more', () => run('assignIssue', {}, 'Nobody looks after it now.'), { kind: 'text' }) : nothing}
+      ${may('followIssue') && !issue.viewerFollows ? button('Follow', () => run('followIssue', {}, 'You hear what becomes of it.'), { kind: 'text' }) : nothing}
+      ${issue.viewerFollows ? button('Stop following', () => run('unfollowIssue', {}, 'You no longer follow it.'), { kind: 'text' }) : nothing}
       ${may('muteIssue') && !issue.mute ? button('Mute', () => except('muteIssue'), { kind: 'text' }) : nothing}
       ${may('unmuteIssue') ? button('Unmute', () => run('unmuteIssue', {}, 'Heard again.'), { kind: 'text' }) : nothing}
       ${may('waiveIssue') && !issue.waiver ? button('Waive', () => except('waiveIssue'), { kind: 'text' }) : nothing}

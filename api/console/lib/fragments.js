@@ -10,12 +10,12 @@ export const ISSUE = gql`fragment IssueParts on Issue {
   id check checkLabel message evidence blocking severity severityLabel state stateLabel count
   firstSeenAt lastSeenAt resolvedAt docsUrl
   actions { name label allowed }
-  assignee { id name } mute { reason until by { name } } waiver { reason until by { name } }
+  viewerFollows assignee { id name } mute { reason until by { name } } waiver { reason until by { name } }
   remedy { kind text setting value mutation variables { name value } }
 }`;
 
 export const SCAN = gql`fragment ScanParts on Scan {
-  id suite suiteLabel state stateLabel only requestedAt finishedAt
+  id suites suiteLabels state stateLabel only requestedAt finishedAt
   progress { done total }
   results {
     check checkLabel answer answerLabel message evidence blocking severity severityLabel docsUrl

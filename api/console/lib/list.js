@@ -8,12 +8,13 @@ const TYPING_MS = 200;
 
 /**
  * `operation` takes `first, after, last, before, filter` (and `search` where it is an argument of its own);
- * `of(data)` finds the Relay connection in its answer; `filters` are `{ name, label, choices, put(filter, value) }`.
+ * `of(data)` finds the Relay connection in its answer; `filters` are `{ name, label, choices, put(filter, value) }`;
+ * `orders` are values of the argument `orderBy` with their labels, the default first.
  */
-export function list({ operation, of, filters = [], search, row, columns, caption, none, update, key = ({ id }) => id, fixed = {} }) {
+export function list({ operation, of, filters = [], orders = [], search, row, columns, caption, none, update, key = ({ id }) => id, fixed = {} }) {
   const query = new URLSearchParams(location.search);
   const place = { after: query.get('after'), before: query.get('before') };
-  const values = Object.fromEntries([...filters.map(({ name }) => name), 'search'].map((name) => [name, query.get(name) ?? '']));
+  const values = Object.fromEntries([...filters.map(({ name }) => name), 'search', 'order'].map((name) => [name, query.get(name) ?? '']));
   const items = resource(operation, variables, update);
   let timer = null;
 
@@ -22,7 +23,8 @@ export function list({ operation, of, filters = [], search, row, columns, captio
     for (const one of filters) if (values[one.name]) one.put(filter, values[one.name]);
     const page = place.before ? { last: SIZE, before: place.before } : { first: SIZE, after: place.after };
     const asked = values.search.trim() || null;
-    return { ...fixed, ...page, ...(search?.argument ? { search: asked } : { filter: { ...fixed.filter, ...filter, ...(search && asked ? { search: asked } : {}) } }) };
+    const order = orders.length ? { orderBy: values.order || orders[0][0] } : {};
+    return { ...fixed, ...page, ...order, ...(search?.argument ? { search: asked } : { filter: { ...fixed.filter, ...filter, ...(search && asked ? { search: asked } : {}) } }) };
   }
 
   function go(to) {
@@ -40,13 +42,15 @@ export function list({ operation, of, filters = [], search, row, columns, captio
     update();
   }
 
-  const filtered = () => Object.values(values).some((value) => value);
+  const filtered = () => Object.entries(values).some(([name, value]) => value && name !== 'order');
 
-  const bar = () => html`<form class="filters" role="search" @submit=${(event) => { event.preventDefault(); change('search', values.search); }}>
+  const bar = () => (!search && !filters.length && !orders.length ? nothing : html`<form class="filters" role="search" @submit=${(event) => { event.preventDefault(); change('search', values.search); }}>
     ${search ? html`<div class="field"><label for="list-search">${search.label}</label><input id="list-search" type="search" autocomplete="off" spellcheck="false" .value=${values.search} placeholder=${search.placeholder ?? ''} @input=${(event) => change('search', event.target.value, TYPING_MS)}></div>` : nothing}
     ${filters.map((one) => html`<div class="field"><label for="filter-${one.name}">${one.label}</label><select id="filter-${one.name}" @change=${(event) => change(one.name, event.target.value)}>
       <option value="">All</option>${one.choices.map(([value, label]) => html`<option value=${value} ?selected=${values[one.name] === value}>${label}</option>`)}</select></div>`)}
-  </form>`;
+    ${orders.length ? html`<div class="field"><label for="list-order">Order</label><select id="list-order" @change=${(event) => change('order', event.target.value)}>
+      ${orders.map(([value, label]) => html`<option value=${value} ?selected=${(values.order || orders[0][0]) === value}>${label}</option>`)}</select></div>` : nothing}
+  </form>`);
 
   function pages(info) {
     if (!info.hasNextPage && !info.hasPreviousPage && !place.after && !place.before) return nothing;
@@ -61,7 +65,7 @@ export function list({ operation, of, filters = [], search, row, columns, captio
     if (!items.data) return html`${bar()}${items.error ? failed(items.error, items.refresh) : html`<p class="loading">${spinner()} Loading …</p>`}`;
     const { edges, pageInfo } = of(items.data);
     const rows = edges.map(({ node }) => node);
-    if (!rows.length && !filtered() && !place.after) return none;
+    if (!rows.length && !filtered() && !place.after && !place.before) return none;
     return html`${bar()}
       ${rows.length
         ? html`<div class="table-wrap"><table class="rows"><caption class="unseen">${caption}</caption><thead><tr>${columns.map((column) => html`<th scope="col">${column}</th>`)}</tr></thead>

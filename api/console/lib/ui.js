@@ -6,7 +6,7 @@ const MARKS = {
   good: 'm3.5 8.5 3 3 6-7',
   bad: 'm4 4 8 8m0-8-8 8',
   warn: 'M8 3v6.5M8 12v1',
-  calm: 'M8 4v4l2.5 2.5',
+  calm: 'M8 2a6 6 0 1 0 .01 0M8 5v3.25l2 1.25',
   quiet: 'M4 8h8',
 };
 

@@ -33,12 +33,29 @@ export function ago(iso, now = Date.now()) {
   return Math.abs(seconds) < 10 ? 'just now' : relative.format(seconds, 'second');
 }
 
+const SPANS = [['day', 86_400], ['hour', 3_600], ['minute', 60], ['second', 1]];
+
+/** `90 seconds` as `1 minute 30 seconds`; the two greatest units at most. */
+export function duration(seconds) {
+  const parts = [];
+  let left = seconds;
+  for (const [unit, size] of SPANS) {
+    const whole = Math.floor(left / size);
+    left -= whole * size;
+    if (whole) parts.push(count(whole, unit));
+  }
+  return parts.slice(0, 2).join(' ') || '0 seconds';
+}
+
+/** `every hour`, `every 15 seconds`. */
+export const every = (seconds) => `every ${duration(seconds).replace(/^1 (?=\w+$)/, '')}`;
+
 /** `1 check`, `3 checks`. */
 export const count = (number, one, many = `${one}s`) => `${number} ${number === 1 ? one : many}`;
 
 /** The host of an origin, for headings. */
 export const host = (origin) => origin.replace(/^https?:\/\//, '');
 
-const KINDS = { ADMIN: 'administrator', OPERATOR: 'operator', VIEWER: 'viewer', CONSUMER_CONTACT: 'consumer contact', KEY_ADMIN: 'key admin', KEY_MANAGER: 'key manager', KEY_OPERATOR: 'key operator', KEY_AUDITOR: 'key auditor', KEY_INTEGRATOR: 'key integrator' };
+const KINDS = { ADMIN: 'Administrator', OPERATOR: 'Operator', VIEWER: 'Viewer', CONSUMER_CONTACT: 'Consumer contact', KEY_ADMIN: 'Key admin', KEY_MANAGER: 'Key manager', KEY_OPERATOR: 'Key operator', KEY_AUDITOR: 'Key auditor', KEY_INTEGRATOR: 'Key integrator' };
 /** A role in words. */
 export const role = (name) => KINDS[name] ?? name.toLowerCase().replaceAll('_', ' ');

@@ -46,13 +46,13 @@ export function companyChoice(update, refresh) {
     return null;
   }
 
-  function view(connection, companies) {
+  function view(connection, companies, label = 'Select Provider') {
     const show = adding || companies.length === 0;
     const picked = value(connection);
     return html`
       ${companies.length
         ? select({
-          id: 'company', label: 'Select Provider', value: picked, empty: 'Choose a company', required: true, error: show ? null : problem,
+          id: 'company', label, value: picked, empty: 'Choose a company', required: true, error: show ? null : problem,
           choices: companies.map((company) => [company.id, company.name]),
           change: (id) => { chosen = id; problem = null; update(); },
         })

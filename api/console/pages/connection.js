@@ -5,9 +5,10 @@ import { DIRECTION, ISSUE, ONBOARDING, REFUSAL, SCAN } from '../lib/fragments.js
 import { HISTORY, picture, transitions } from '../lib/history.js';
 import { phaseList } from '../lib/phases.js';
 import { command, resource } from '../lib/resource.js';
-import { ask, toast } from '../lib/say.js';
+import { announce, ask, toast } from '../lib/say.js';
 import { badge, button, directionBadge, facts, fingerprint, head, notice, on, outcome, section, when } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
+import { VERIFICATION, verification } from '../lib/verification.js';
 import { count, host } from '../lib/words.js';
 
 const CONNECTION = gql`query Connection($id: ID!) {
@@ -22,12 +23,14 @@ const CONNECTION = gql`query Connection($id: ID!) {
     onboarding { ...OnboardingParts }
     outbound { ...DirectionParts }
     inbound { ...DirectionParts }
+    verification { ...VerificationParts }
+    scans(first: 5) { id state stateLabel suiteLabels requestedAt }
     settings { revision syncedAt autoActivateRecordProducers autoActivateTaskDefinitions
       recordProducers { name active } taskDefinitions { name active } }
   }
   suites { code label checks { code label asks } }
 }
-${SCAN} ${ISSUE} ${ONBOARDING} ${DIRECTION}`;
+${SCAN} ${ISSUE} ${ONBOARDING} ${DIRECTION} ${VERIFICATION}`;
 
 const SUSPEND = gql`mutation Suspend($input: SuspendConnectionInput!) {
   suspendConnection(input: $input) { connection { id state } refusal { ...RefusalParts } }
@@ -52,14 +55,34 @@ const STAGES = {
 };
 const WAYS = { OUTBOUND: ['Outbound', 'From us to them'], INBOUND: ['Inbound', 'From them to us'] };
 
-export default function connection({ params, update, query, viewer }) {
+export default function connection({ params, update, query, viewer, navigate }) {
   const { id } = params;
-  const all = resource(CONNECTION, { id }, update);
+  const all = resource(CONNECTION, { id }, changed);
   const act = command(update);
+  const verify = command(update);
+  const scanning = command(update);
+  let said = null;
   const issues = issueList(update, () => all.refresh(), viewer);
   const histories = { OUTBOUND: resource(HISTORY.OUTBOUND, { id }, update), INBOUND: resource(HISTORY.INBOUND, { id }, update) };
   const remember = () => Promise.all(Object.values(histories).map((one) => one.refresh()));
   const settled = query.get('from') === 'settings';
+
+  /** Says what changed while somebody looks. */
+  function changed() {
+    const now = all.data?.connection;
+    if (now) {
+      const words = [`${now.stateLabel}.`, ...[now.outbound, now.inbound].filter((way) => way.status).map((way) => `${WAYS[way.way][0]} ${way.statusLabel}.`), now.verification ? `Verification ${now.verification.stateLabel}.` : ''].join(' ');
+      if (said !== null && said !== words) announce(words);
+      said = words;
+    }
+    update();
+  }
+
+  /** Asks the checks of these suites, and goes where their answers appear. */
+  async function scan(suites) {
+    const payload = await scanning.run(() => mutate(SCAN_IT, { subjectId: id, ...(suites ? { suites } : {}) }));
+    if (payload) navigate(`/scans/${payload.scan.id}`);
+  }
 
   async function run(operation, input, words) {
     if (await act.run(() => mutate(operation, input))) toast(words);
@@ -113,15 +136,15 @@ export default function connection({ params, update, query, viewer }) {
   }
 
   function checks(now, suites) {
-    const scan = now.latestScan;
-    const suite = suites.find((one) => one.code === scan?.suite) ?? { checks: [] };
-    return section('scan', 'Latest scan', scan ? html`
-      <p class="small">${scan.suiteLabel}, ${when(scan.finishedAt ?? scan.requestedAt)}</p>
-      ${scan.finishedAt ? nothing : progress(scan)}
-      <details class="more" ?open=${!scan.finishedAt}><summary>${count(scan.results.length, 'check')} answered</summary>${checklist(scan, suite)}</details>
-      ${viewer.canOperate ? html`<div class="buttons">${button('Run a scan', () => run(SCAN_IT, { subjectId: id }, 'The scan runs.'), { kind: 'secondary', busy: act.busy })}</div>` : nothing}`
-      : html`<p>No scan has run here yet. Checks ask what the connection needs, and say how to mend what they find.</p>
-      ${viewer.canOperate ? html`<div class="buttons">${button('Run a scan', () => run(SCAN_IT, { subjectId: id }, 'The scan runs.'), { kind: 'secondary', busy: act.busy })}</div>` : nothing}`, { aside: scan ? badge(scan.state, scan.stateLabel) : nothing });
+    const latest = now.latestScan;
+    return section('scan', 'Latest scan', html`${latest ? html`
+      <p class="small">${latest.suiteLabels.join(', ')}, ${when(latest.finishedAt ?? latest.requestedAt)}</p>
+      ${latest.finishedAt ? nothing : progress(latest)}
+      <details class="more" ?open=${!latest.finishedAt}><summary>${count(latest.results.length, 'check')} answered</summary>${checklist(latest, suites)}</details>
+      ${now.scans.length > 1 ? html`<details class="more"><summary>Earlier scans</summary><ul class="log">${now.scans.slice(1).map((one) => html`<li><a href="/scans/${one.id}">${one.suiteLabels.join(', ')}</a> ${badge(one.state, one.stateLabel)} <span class="small">${when(one.requestedAt)}</span></li>`)}</ul></details>` : nothing}`
+      : html`<p>No scan has run here yet. Checks ask what the connection needs, and say how to mend what they find.</p>`}
+      ${outcome(scanning)}
+      ${viewer.canOperate ? html`<div class="buttons">${button('Run a scan', () => scan(null), { kind: 'secondary', busy: scanning.busy })}${latest ? html`<a href="/scans/${latest.id}">See the latest scan</a>` : nothing}</div>` : nothing}`, { aside: latest ? badge(latest.state, latest.stateLabel) : nothing });
   }
 
   function unfinished(now) {
@@ -146,12 +169,14 @@ export default function connection({ params, update, query, viewer }) {
         ${head(name, { crumbs: [['Connections', '/connections']], status: badge(now.state, now.stateLabel), lead: html`${now.role === 'PROVIDER' ? 'We are the provider' : 'We are the consumer'}${now.company ? html` · ${now.company.name}` : nothing}`, actions: actions(now) })}
         ${outcome(act)}
         ${unfinished(now)}
-        ${settled ? notice('good', 'Settings saved.', html`<p>What next? <a href="#scan">Run a scan</a> to see that everything holds on both sides.</p>`) : nothing}
+        ${settled ? notice('good', 'Settings saved.', html`<p>What next? Run a scan suite, to see that everything holds on both sides.</p>
+          ${viewer.canOperate ? html`<p>${button('Run a scan suite', () => scan(['POST_ONBOARDING']), { busy: scanning.busy })}</p>` : nothing}<p class="small">Then follow the <a href="/setup/consumer">guided set-up</a>: verify the connection.</p>`) : nothing}
         ${now.suspendedAt ? notice('warn', 'Suspended.', html`<p>Nothing is exchanged since ${on(now.suspendedAt)}. Resume it to go on.</p>`) : nothing}
         ${now.issues.length ? section('issues', 'Open issues', issues(now.issues, { latest: now.latestScan })) : nothing}
         <div class="cards">${direction(now.outbound)}${direction(now.inbound)}</div>
         <div class="columns"><div class="column-main">
           ${settings(now)}
+          ${verification(now, verify, () => all.refresh())}
           ${checks(now, data.suites)}
           ${now.onboarding ? html`<details class="panel more"><summary>How it was onboarded</summary><p class="small">Attempt ${now.onboarding.number}, ${now.onboarding.stateLabel.toLowerCase()}, begun ${on(now.onboarding.startedAt)}</p>${phaseList(now.onboarding)}</details>` : nothing}
         </div><div class="column-side">

@@ -5,8 +5,8 @@ import { badge, directionBadge, empty, head, when } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 import { host } from '../lib/words.js';
 
-const CONNECTIONS = gql`query Connections($first: Int, $after: String, $last: Int, $before: String, $filter: ConnectionsFilter) {
-  connections(first: $first, after: $after, last: $last, before: $before, filter: $filter) {
+const CONNECTIONS = gql`query Connections($first: Int, $after: String, $last: Int, $before: String, $filter: ConnectionsFilter, $orderBy: ConnectionOrder) {
+  connections(first: $first, after: $after, last: $last, before: $before, filter: $filter, orderBy: $orderBy) {
     pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
     edges { node {
       id role roleLabel state stateLabel updatedAt onboardedAt
@@ -31,12 +31,13 @@ export default function connections({ update, viewer }) {
   const rows = list({
     operation: CONNECTIONS,
     of: (data) => data.connections,
-    search: { label: 'Search', placeholder: 'URL or name' },
+    search: { label: 'Search', placeholder: 'URL, name or company' },
     filters: [
       { name: 'state', label: 'State', choices: STATES, put: (filter, value) => { filter.states = [value]; } },
       { name: 'role', label: 'We are the', choices: [['PROVIDER', 'Provider'], ['CONSUMER', 'Consumer']], put: (filter, value) => { filter.role = value; } },
     ],
-    caption: 'Connections, the newest first',
+    orders: [['NEWEST', 'Newest first'], ['LAST_CHANGED', 'Changed last first'], ['NAME', 'Name, A to Z']],
+    caption: 'Connections',
     columns: ['Instance', 'Company', 'We are the', 'State', 'Outbound', 'Inbound', 'Changed'],
     none: empty('There is no connection yet.', 'As a consumer, open the registration link that your provider sent you. As a provider, register a consumer.', html`<div class="buttons"><a class="button" href="/connect">Open a registration link</a>${viewer.canOperate ? html`<a class="button secondary" href="/registrations/new">Register a consumer</a>` : nothing}</div>`),
     row: (connection) => html`

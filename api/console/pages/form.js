@@ -77,7 +77,10 @@ export default function form({ params, update, navigate, viewer }) {
     await all.refresh();
   }
 
-  const readonly = (label, value) => html`<div class="field"><span class="label" id=${label}>${label}</span><div class="readonly" role="group" aria-labelledby=${label}>${value}</div></div>`;
+  const readonly = (label, value) => {
+    const name = `readonly-${label.toLowerCase().replaceAll(' ', '-')}`;
+    return html`<div class="field"><span class="label" id=${name}>${label}</span><div class="readonly" role="group" aria-labelledby=${name}>${value}</div></div>`;
+  };
 
   function messages(now) {
     const doing = current(now);
@@ -111,7 +114,7 @@ export default function form({ params, update, navigate, viewer }) {
         ${outcome(act)}
         <form class="panel" novalidate @submit=${(event) => save(event, now)}>
           <div class="fields">
-            <div>${editable ? choice.view(now, data.companies.edges.map(({ node }) => node)) : readonly('Company', now.company?.name ?? '–')}</div>
+            <div class="stack">${editable ? choice.view(now, data.companies.edges.map(({ node }) => node), 'Company') : readonly('Company', now.company?.name ?? '–')}</div>
             ${readonly('State', now.stateLabel)}
             ${readonly('URL', now.peer.origin)}
             ${readonly('Outbound status', now.outbound.status ? directionBadge(now.outbound) : html`<span class="unseen">Blank: nothing begun</span>`)}

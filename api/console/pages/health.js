@@ -3,7 +3,7 @@ import { gql } from '../lib/api.js';
 import { issueList } from '../lib/checks.js';
 import { ISSUE } from '../lib/fragments.js';
 import { resource } from '../lib/resource.js';
-import { badge, directionBadge, empty, head, notice, section } from '../lib/ui.js';
+import { badge, button, directionBadge, empty, head, notice, section } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 import { count, host } from '../lib/words.js';
 import { pathOf } from './connections.js';
@@ -31,9 +31,33 @@ const KEY_HEALTH = gql`query KeyHealthSummary { keyHealth { status statusLabel r
 
 const nodes = (connection) => connection.edges.map(({ node }) => node);
 
+/** Which of the open issues are shown. */
+const VIEWS = [['', 'All'], ['blocking', 'Those that stop something'], ['mine', 'Those that I look after'], ['followed', 'Those that I follow'], ['muted', 'Those that are muted']];
+
 export default function health({ update, query, viewer }) {
   const subject = query.get('registration') ?? query.get('connection');
-  const all = resource(HEALTH, { filter: { state: 'OPEN', ...(subject ? { subjectId: subject } : {}) } }, update);
+  let wanted = query.get('show') ?? '';
+  const all = resource(HEALTH, () => ({ filter: { state: 'OPEN', ...(subject ? { subjectId: subject } : {}), ...narrowed() } }), update);
+
+  function narrowed() {
+    switch (wanted) {
+      case 'blocking': return { blocking: true };
+      case 'mine': return { assigneeId: viewer.id };
+      case 'followed': return { followed: true };
+      case 'muted': return { muted: true };
+      default: return {};
+    }
+  }
+
+  function show(which) {
+    wanted = which;
+    const next = new URLSearchParams(location.search);
+    next.delete('show');
+    if (which) next.set('show', which);
+    history.replaceState(null, '', next.size ? `?${next}` : location.pathname);
+    return all.refresh();
+  }
+
   const keys = resource(KEY_HEALTH, {}, update);
   const connections = resource(MAP, {}, update);
   const refresh = () => Promise.all([all.refresh(), connections.refresh(), viewer.company ? null : keys.refresh()]);
@@ -78,12 +102,13 @@ export default function health({ update, query, viewer }) {
 
   function issues(data) {
     const found = nodes(data.issues);
+    const choice = html`<div class="field choice"><label for="show">Show</label><select id="show" @change=${(event) => show(event.target.value)}>${VIEWS.map(([value, label]) => html`<option value=${value} ?selected=${value === wanted}>${label}</option>`)}</select></div>`;
     return section('issues', 'Open issues', html`
       ${found.length
         ? groups(found).map((group) => html`<div class="stack"><h3><a href=${path(group.subject)}>${name(group.subject)}</a> <span class="small">${count(group.issues.length, 'issue')}</span></h3>${listOf(group.subject?.id ?? '')(group.issues)}</div>`)
-        : empty('No open issue.', subject ? 'Nothing stands in the way here.' : 'Whatever a check finds appears here, with what to do about it.')}
+        : wanted ? empty('None of these.', 'Nothing that is open fits what you chose to see.', button('Show all', () => show(''), { kind: 'secondary' })) : empty('No open issue.', subject ? 'Nothing stands in the way here.' : 'Whatever a check finds appears here, with what to do about it.')}
       ${data.issues.pageInfo.hasNextPage ? notice('calm', 'There are more.', html`<p>The most severe are shown; the others follow as these are resolved.</p>`) : nothing}
-      ${subject ? html`<p><a href="/health">All issues</a></p>` : nothing}`);
+      ${subject ? html`<p><a href="/health">All issues</a></p>` : nothing}`, { aside: viewer.company ? nothing : choice });
   }
 
   function map(data) {
@@ -100,7 +125,7 @@ export default function health({ update, query, viewer }) {
     refresh,
     subjects: ['ISSUE', 'SCAN', 'CONNECTION'],
     changed: refresh,
-    view: () => html`${head('Health', { lead: 'What is wrong now, and what to do about it. It changes as you look.' })}
+    view: () => html`${head('Health', { lead: 'What is wrong now, and what to do about it. It changes as you look.', actions: viewer.company ? nothing : html`<a class="button secondary" href="/checks">Checks and schedules</a>` })}
       ${all.view((data) => html`${cards(data)}${issues(data)}${subject ? nothing : connections.view(map)}`)}`,
   };
 }

@@ -18,8 +18,8 @@ const SAVE = gql`mutation SaveProviderRecord($input: SaveProviderRecordInput!) {
 }
 ${REFUSAL}`;
 
-const REGISTRATIONS = gql`query Registrations($first: Int, $after: String, $last: Int, $before: String, $filter: RegistrationsFilter) {
-  registrations(first: $first, after: $after, last: $last, before: $before, filter: $filter) {
+const REGISTRATIONS = gql`query Registrations($first: Int, $after: String, $last: Int, $before: String, $filter: RegistrationsFilter, $orderBy: RegistrationOrder) {
+  registrations(first: $first, after: $after, last: $last, before: $before, filter: $filter, orderBy: $orderBy) {
     pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
     edges { node { id number state stateLabel url environmentLabel updatedAt company { id name } contact { name } } }
   }
@@ -44,7 +44,8 @@ export default function provider({ update, viewer, instance }) {
     of: (data) => data.registrations,
     search: { label: 'Search', placeholder: 'Number, URL or company' },
     filters: [{ name: 'state', label: 'State', choices: STATES, put: (filter, value) => { filter.states = [value]; } }],
-    caption: 'Registrations, the newest first',
+    orders: [['NEWEST', 'Newest first'], ['LAST_CHANGED', 'Changed last first'], ['COMPANY', 'Company, A to Z']],
+    caption: 'Registrations',
     columns: ['Number', 'Company', 'Instance', 'State', 'Changed'],
     none: empty('Nobody is registered yet.', 'You need a company, a person there who is an administrator of their instance, and its URL.', html`<a class="button secondary" href="/registrations/new">Register a consumer</a>`),
     row: (one) => html`

@@ -126,21 +126,21 @@ export default function registration({ params, update, viewer }) {
       ${link ? html`<div class="stack"><p><strong>Shown once.</strong> Copy it now; to see a link again, make a new one.</p><code class="secret">${link}</code>
         <div class="buttons">${button('Copy the link', () => copy(link, 'Link'))}${button('I have it', () => { link = null; update(); }, { kind: 'secondary' })}</div></div>` : nothing}
       <p class="small">Good until ${on(now.link.expiresAt)}. Opening it uses nothing up.</p>
-      <div class="buttons">${button(sent ? 'Make a new link' : 'Make a link to share', () => reissue(now), { kind: sent || link ? 'secondary' : '', busy: act.busy })}</div>`);
+      <div class="buttons">${button(sent || link ? 'Make a new link' : 'Make a link to share', () => reissue(now), { kind: sent || link ? 'secondary' : '', busy: act.busy })}</div>`);
   }
 
   function checks(now, suites) {
     const scan = now.latestScan;
-    const suite = suites.find((one) => one.code === scan?.suite) ?? { checks: [] };
     if (!scan || scan.only) return nothing;
     const worth = now.issues.length ? [] : warnings(scan);
     const running = now.state === 'AWAITING_VALIDATION';
     return section('checks', running ? 'Checks are running' : 'Checks', html`
       ${running ? html`<p>They run by themselves; you can leave. When all pass, the registration opens${now.contact ? html` and ${now.contact.name} is invited` : nothing}.</p>${progress(scan)}` : nothing}
       ${worth.length ? warningList(worth) : nothing}
-      ${running ? checklist(scan, suite) : html`<details class="more"><summary>What was checked, ${when(scan.finishedAt)}</summary>${checklist(scan, suite)}</details>`}`, { aside: badge(scan.state, scan.stateLabel) });
+      ${running ? checklist(scan, suites) : html`<details class="more"><summary>What was checked, ${when(scan.finishedAt)}</summary>${checklist(scan, suites)}</details>`}`, { aside: badge(scan.state, scan.stateLabel) });
   }
 
+  const stopped = (now) => now.issues.some((issue) => issue.blocking);
   const may = (now, name) => now.actions.find((action) => action.name === name)?.allowed;
 
   const actions = (now) => html`
@@ -160,7 +160,7 @@ export default function registration({ params, update, viewer }) {
         ${outcome(act)}
         ${draft ? editor(now) : nothing}
         <div class="columns"><div class="column-main">
-          ${now.issues.length ? section('issues', 'What has to be mended', html`<p>When the last blocking issue is resolved, the registration becomes <em>Open</em> by itself.</p>${issues(now.issues, { latest: now.latestScan })}`) : nothing}
+          ${now.issues.length ? section('issues', stopped(now) ? 'What has to be mended' : 'Worth knowing', html`<p>${stopped(now) ? html`When the last blocking issue is resolved, the registration becomes <em>Open</em> by itself.` : 'Nothing is stopped by it.'}</p>${issues(now.issues, { latest: now.latestScan })}`) : nothing}
           ${invitation(now)}
           ${now.connection ? section('connection', 'Connection', html`${facts([['State', badge(now.connection.state, now.connection.stateLabel)], ['Outbound status', directionBadge(now.connection.outbound)], ['Inbound status', directionBadge(now.connection.inbound)]])}<p><a href="/connections/${now.connection.id}">See the connection</a></p>`) : nothing}
           ${checks(now, data.suites)}

@@ -136,18 +136,18 @@ export default function wizard({ params, update, navigate, viewer }) {
         <p class="small">Nothing leaves this instance yet but the questions of the checks. It takes a few seconds.</p>`
       : cannot(connection, 'runPreOnboardingChecks')}`);
 
-  const checking = (connection, suite) => section('checks', 'Checks are running', html`
+  const checking = (connection, suites) => section('checks', 'Checks are running', html`
     <p>Each question is answered by this instance, or by asking the provider’s. You can close this page and come back.</p>
-    ${connection.latestScan ? html`${progress(connection.latestScan)}${checklist(connection.latestScan, suite)}` : nothing}`, { aside: badge(connection.state, connection.stateLabel) });
+    ${connection.latestScan ? html`${progress(connection.latestScan)}${checklist(connection.latestScan, suites)}` : nothing}`, { aside: badge(connection.state, connection.stateLabel) });
 
-  const failedChecks = (connection, suite, companies) => html`
+  const failedChecks = (connection, suites, companies) => html`
     ${section('issues', 'What has to be mended', html`
       <p>Registration cannot start yet. Mend each issue, then validate it: when the last one is resolved, the connection becomes <em>Validated</em> by itself.</p>
       ${connection.issues.length ? issues(connection.issues, { latest: connection.latestScan }) : notice('warn', 'The scan itself did not come to an end.', html`<p>No issue stands in the way. Get started again.</p>`)}`, { aside: badge(connection.state, connection.stateLabel) })}
     ${choose(connection, companies)}
-    ${connection.latestScan && !connection.latestScan.only ? html`<details class="panel more"><summary>All checks of the last scan</summary>${checklist(connection.latestScan, suite)}</details>` : nothing}`;
+    ${connection.latestScan && !connection.latestScan.only ? html`<details class="panel more"><summary>All checks of the last scan</summary>${checklist(connection.latestScan, suites)}</details>` : nothing}`;
 
-  function validated(connection, suite) {
+  function validated(connection, suites) {
     const scan = connection.latestScan;
     const worth = scan && !scan.only ? warnings(scan) : [];
     return section('ready', 'Ready to register', html`
@@ -157,7 +157,7 @@ export default function wizard({ params, update, navigate, viewer }) {
         ? html`<div class="buttons">${button('Start Registration', start, { busy: act.busy || startedHere })}
           ${button('Run the checks again', () => simple(CHECK, 'The checks run.'), { kind: 'secondary', busy: act.busy })}</div>`
         : cannot(connection, 'startOnboarding')}
-      ${scan && !scan.only ? html`<details class="more"><summary>What was checked</summary>${checklist(scan, suite)}</details>` : nothing}`, { aside: badge(connection.state, connection.stateLabel) });
+      ${scan && !scan.only ? html`<details class="more"><summary>What was checked</summary>${checklist(scan, suites)}</details>` : nothing}`, { aside: badge(connection.state, connection.stateLabel) });
   }
 
   function onboarding(connection) {
@@ -192,13 +192,13 @@ export default function wizard({ params, update, navigate, viewer }) {
       </div>`)}`;
 
   function body(connection, data) {
-    const suite = data.suites.find((one) => one.code === connection.latestScan?.suite) ?? { checks: [] };
+    const { suites } = data;
     const companies = data.companies.edges.map(({ node }) => node);
     switch (connection.state) {
       case 'PENDING': return choose(connection, companies);
-      case 'AWAITING_VALIDATION': return checking(connection, suite);
-      case 'VALIDATION_FAILED': return failedChecks(connection, suite, companies);
-      case 'VALIDATED': return validated(connection, suite);
+      case 'AWAITING_VALIDATION': return checking(connection, suites);
+      case 'VALIDATION_FAILED': return failedChecks(connection, suites, companies);
+      case 'VALIDATED': return validated(connection, suites);
       case 'ONBOARDING': return onboarding(connection);
       case 'ONBOARDED': return success(connection);
       default: return notice('warn', `The connection is ${connection.stateLabel}.`, html`<p><a href="/connections/${id}">See the connection</a></p>`);

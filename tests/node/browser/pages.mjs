@@ -12,7 +12,9 @@ const first = async (person, list) => (await person.graphql(`{ ${list} { edges {
 async function tabs(person, name) {
   const { page } = person;
   const controls = await page.evaluate(() => [...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex="0"]')]
-    .filter((element) => !element.disabled && element.checkVisibility()).length);
+    .filter((element) => !element.disabled && element.checkVisibility())
+    // Of choices that exclude each other, Tab reaches the one that is chosen.
+    .filter((element) => element.type !== 'radio' || element.checked).length);
   await page.evaluate(() => document.activeElement.blur());
   const seen = new Set();
   for (let i = 0; i < controls + 2; i += 1) {
@@ -69,6 +71,10 @@ await run({
     await visit(ada, '/registrations/new', 'register', 'Register a consumer');
     await visit(ada, `/registrations/${process.env.REGISTRATION_ID}`, 'registration-complete', 'REG-000001');
     await visit(ada, `/companies/${process.env.COMPANY_ID}`, 'company-contacts', 'Consumer Ltd');
+    await visit(ada, '/people', 'people', 'People');
+    await visit(ada, '/account', 'account', 'Your account');
+    await visit(ada, '/scans/nothing', 'no-scan', 'No such scan');
+    await visit(ada, '/issues/nothing', 'no-issue', 'No such issue');
   },
 
   async 'the pages of the consumer'() {
@@ -85,6 +91,52 @@ await run({
     await visit(grace, '/provider', 'provider-none', 'Provider centre');
     await visit(grace, `/connections/${connection}/nothing`, 'no-page', 'No such page');
     await visit(grace, '/connections/nothing', 'no-connection', 'No such connection');
+  },
+
+  async 'a scan of the connection is asked for, and shows each answer as it comes'() {
+    await grace.goto(`/connections/${connection}`);
+    await grace.press('Run a scan');
+    await grace.heading('Scan of provider');
+    await grace.page.locator('.page-head .badge', { hasText: 'Passed' }).waitFor({ timeout: 30_000 });
+    await grace.look('scan');
+    await tabs(grace, 'scan');
+  },
+
+  async 'whoever looks after an instance chooses its letters, and how often it is checked'() {
+    await grace.page.locator('.menu summary').click();
+    await grace.follow('Your account');
+    await grace.heading('Your account');
+    await grace.page.getByLabel('Once a day').check();
+    await grace.sees('Your choice was saved.');
+    await grace.page.reload();
+    await until('the choice is kept', () => grace.page.getByLabel('Once a day').isChecked());
+    await visit(grace, '/checks', 'checks', 'Checks');
+    await grace.press('Change Connection health');
+    await grace.page.getByLabel('Seconds between two runs').fill('1');
+    await grace.press('Save');
+    await grace.page.locator('.problem').waitFor();
+    await grace.finds('id', 'interval');
+    await grace.look('checks-problem');
+    await grace.page.getByLabel('Seconds between two runs').fill('7200');
+    await grace.press('Save');
+    await grace.sees('Runs every 2 hours');
+    await grace.press('Check the key service now');
+    await grace.heading('Scan of This instance');
+    await grace.page.locator('.page-head .badge', { hasText: 'Passed' }).waitFor({ timeout: 30_000 });
+  },
+
+  async 'a person is added, and a role is granted after a question'() {
+    await visit(ada, '/people', 'people-list', 'People');
+    await ada.press('Add');
+    await ada.sees('Enter the person’s name.');
+    await ada.look('people-problem');
+    await ada.page.getByLabel('Name', { exact: true }).fill('Second Person');
+    await ada.page.getByLabel('Mail address').fill('second@provider.example.com');
+    await ada.press('Add');
+    await ada.press('Grant Operator to Second Person');
+    await ada.look('people-grant');
+    await ada.press('Grant it');
+    await ada.page.getByRole('button', { name: 'Take Operator from Second Person' }).waitFor();
   },
 
   async 'a key auditor sees components, modules and the life of each version'() {
@@ -203,7 +255,7 @@ await run({
   },
 
   async 'signing out is one press in the menu'() {
-    await grace.page.getByText('A Person').click();
+    await grace.page.locator('.menu summary').click();
     await grace.look('menu');
     await grace.press('Sign out');
     await grace.heading('You are signed out');

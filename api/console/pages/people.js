@@ -1,0 +1,126 @@
+// The people of this organisation: who has an account here, and what each may do.
+import { gql, mutate } from '../lib/api.js';
+import { REFUSAL } from '../lib/fragments.js';
+import { cell, list } from '../lib/list.js';
+import { command } from '../lib/resource.js';
+import { ask, toast } from '../lib/say.js';
+import { badge, button, empty, head, input, notice, outcome, section, select, submit, when } from '../lib/ui.js';
+import { html, nothing } from '../lib/view.js';
+import { role } from '../lib/words.js';
+
+const PEOPLE = gql`query People($first: Int, $after: String, $last: Int, $before: String) {
+  users(first: $first, after: $after, last: $last, before: $before) {
+    pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
+    edges { node { id name email active roles createdAt } }
+  }
+}`;
+
+const CREATE = gql`mutation CreateUser($input: CreateUserInput!) {
+  createUser(input: $input) { user { id name } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+const GRANT = gql`mutation GrantRole($input: GrantRoleInput!) {
+  grantRole(input: $input) { user { id roles } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+const REVOKE = gql`mutation RevokeRole($input: RevokeRoleInput!) {
+  revokeRole(input: $input) { user { id roles } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+
+/** What each role is for. Key roles are granted by key admins alone. */
+export const ROLES = [
+  ['ADMIN', 'Everything in the application; none of the key roles.'],
+  ['OPERATOR', 'Registers, onboards and resolves; no people, no roles.'],
+  ['VIEWER', 'Sees everything, changes nothing.'],
+];
+const KEY_ROLES = [
+  ['KEY_ADMIN', 'Grants the other key roles, and uses none of them unless somebody else grants it.'],
+  ['KEY_MANAGER', 'Modules and policies; generates, rotates, suspends, resumes and revokes keys.'],
+  ['KEY_OPERATOR', 'Rotates, renews and revokes keys.'],
+  ['KEY_AUDITOR', 'Reads what is known about keys, policies and decisions; never a key.'],
+  ['KEY_INTEGRATOR', 'Connects key stores outside.'],
+];
+
+export default function people({ update, viewer }) {
+  const add = command(update);
+  const act = command(update);
+  let draft = { name: '', email: '', role: 'VIEWER' };
+  let problems = {};
+  const grantable = [...(viewer.canAdminister ? ROLES : []), ...(viewer.roles.includes('KEY_ADMIN') ? KEY_ROLES : [])];
+
+  const rows = list({
+    operation: PEOPLE,
+    of: (data) => data.users,
+    caption: 'People',
+    columns: ['Person', 'Roles', 'Since', ...(grantable.length ? ['Change'] : [])],
+    none: empty('Nobody is here yet.', 'The first administrator is made on the host.'),
+    row: (one) => html`<th scope="row">${one.name}${one.id === viewer.id ? html` <span class="small">(you)</span>` : nothing}<br><span class="small">${one.email}</span></th>
+      ${cell('Roles', html`${one.roles.map(role).join(', ') || 'none'} ${one.active ? nothing : badge('SUSPENDED', 'Switched off')}`)}
+      ${cell('Since', when(one.createdAt))}
+      ${grantable.length ? cell('Change', one.id === viewer.id ? html`<span class="small">Somebody else changes yours.</span>` : controls(one)) : nothing}`,
+    update,
+  });
+
+  async function change(one, name, has) {
+    const sure = await ask(has
+      ? { title: `Take the role ${role(name)} from ${one.name}?`, body: html`<p>It ends at once, also where they are signed in.</p>`, confirm: 'Take it', danger: true }
+      : { title: `Grant ${one.name} the role ${role(name)}?`, body: html`<p>${[...ROLES, ...KEY_ROLES].find(([known]) => known === name)[1]} It works at once.</p>`, confirm: 'Grant it', cancel: 'Do not grant it' });
+    if (!sure) return;
+    if (await act.run(() => mutate(has ? REVOKE : GRANT, { userId: one.id, role: name }))) toast(has ? 'Taken.' : 'Granted.');
+    await rows.refresh();
+  }
+
+  const controls = (one) => html`<div class="role-controls">${grantable.map(([name]) => {
+    const has = one.roles.includes(name);
+    return button(html`${has ? 'Take' : 'Grant'} ${role(name)}<span class="unseen"> ${has ? 'from' : 'to'} ${one.name}</span>`, () => change(one, name, has), { kind: 'text' });
+  })}</div>`;
+
+  async function create(event) {
+    event.preventDefault();
+    problems = { name: draft.name.trim() ? null : 'Enter the person’s name.', email: /.@.+\../.test(draft.email.trim()) ? null : 'Enter a mail address, such as name@provider.example.' };
+    update();
+    const first = ['name', 'email'].find((name) => problems[name]);
+    if (first) {
+      document.getElementById(first).focus();
+      return;
+    }
+    const payload = await add.run(() => mutate(CREATE, { name: draft.name.trim(), email: draft.email.trim(), roles: [draft.role] }));
+    if (!payload) return;
+    toast(`${payload.user.name} can sign in with a code by mail.`);
+    draft = { name: '', email: '', role: 'VIEWER' };
+    await rows.refresh();
+  }
+
+  const set = (name, value) => {
+    draft[name] = value;
+    if (problems[name] || add.refusal) {
+      problems[name] = null;
+      add.clear();
+      update();
+    }
+  };
+  const problem = (name) => problems[name] ?? (add.refusal?.field === name ? add.refusal.message : null);
+
+  const form = () => section('add', 'Add a person', html`<form novalidate @submit=${create}>
+    ${input({ id: 'name', label: 'Name', value: draft.name, maxlength: 64, required: true, error: problem('name'), change: (text) => set('name', text) })}
+    ${input({ id: 'email', label: 'Mail address', type: 'email', value: draft.email, maxlength: 254, required: true, error: problem('email'), change: (text) => set('email', text) })}
+    ${select({ id: 'role', label: 'Role', value: draft.role, choices: ROLES.map(([name]) => [name, role(name)]), help: ROLES.find(([name]) => name === draft.role)[1], change: (name) => { draft.role = name; update(); } })}
+    ${add.refusal?.field ? nothing : outcome(add)}
+    <div class="buttons">${submit('Add', { busy: add.busy, kind: 'secondary' })}</div></form>`);
+
+  const about = (title, id, roles) => section(id, title, html`<dl class="facts words">${roles.map(([name, words]) => html`<div><dt>${role(name)}</dt><dd>${words}</dd></div>`)}</dl>`);
+
+  return {
+    title: () => 'People',
+    ready: rows.refresh(),
+    refresh: rows.refresh,
+    subjects: ['ACCOUNT'],
+    changed: rows.refresh,
+    leave: rows.leave,
+    view: () => html`${head('People', { lead: 'Who has an account on this instance, and what each may do.' })}
+      ${viewer.company ? notice('calm', 'This list is for the organisation’s own people.') : html`${outcome(act)}
+      <div class="columns"><div class="column-main"><div class="panel">${rows.view()}</div>${about('What each role may do', 'roles', ROLES)}${about('Key roles', 'key-roles', KEY_ROLES)}</div>
+      ${viewer.canAdminister ? html`<div class="column-side">${form()}</div>` : nothing}</div>`}`,
+  };
+}

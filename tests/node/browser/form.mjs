@@ -1,0 +1,150 @@
+// Without mail, and with the classic form: the provider is guided through setting up, shares the link by hand; the
+// consumer's administrator fills in the provider connection, connects, and is guided until the connection is verified.
+import assert from 'node:assert/strict';
+import { CONSUMER, PROVIDER, Person, run } from './person.mjs';
+
+const CONTACT = 'contact@consumer.example.com';
+let ada, grace, link, connection;
+
+const field = (person, label) => person.page.getByLabel(label, { exact: true });
+const readonly = (person, label) => person.page.getByRole('group', { name: label, exact: true });
+const activity = (person, label) => person.page.getByRole('listitem').filter({ has: person.page.getByRole('heading', { name: label, exact: true }) });
+const stands = (person, label, state) => activity(person, label).locator('.badge', { hasText: state }).waitFor();
+const complete = (person, label) => activity(person, label).getByRole('button', { name: /^Mark Complete/ }).click();
+
+await run({
+  async 'the guided set-up says what comes next, and locks what must wait'() {
+    ada = await Person.at(PROVIDER, 'provider');
+    await ada.signIn('admin@provider.example.com');
+    await ada.follow('Guided set-up');
+    await ada.page.getByRole('heading', { name: 'As a provider' }).waitFor();
+    assert.equal(new URL(ada.page.url()).pathname, '/setup/provider');
+    await stands(ada, 'Create the provider record', 'In progress');
+    await stands(ada, 'Register a consumer', 'Locked');
+    assert.equal(await activity(ada, 'Register a consumer').getByRole('button').count(), 0, 'what is locked offers no control');
+    await ada.look('setup-provider');
+    await complete(ada, 'Create the provider record');
+    await stands(ada, 'Create the provider record', 'Completed');
+    await ada.finds('id', /^activity-/);
+    await complete(ada, 'Enter a company and its contact');
+    await stands(ada, 'Register a consumer', 'Available');
+  },
+
+  async 'an activity whose verification does not hold is completed with a reason only'() {
+    await complete(ada, 'Publish definitions');
+    const dialog = ada.page.getByRole('dialog', { name: /complete all the same/ });
+    await dialog.getByRole('button', { name: 'Mark Complete' }).click();
+    await ada.sees('Say why, for those who come after you.');
+    await ada.look('setup-override');
+    await dialog.getByLabel('Reason').fill('Definitions follow next month.');
+    await dialog.getByRole('button', { name: 'Mark Complete' }).click();
+    await stands(ada, 'Publish definitions', 'Completed');
+    await ada.sees(/Definitions follow next month/);
+  },
+
+  async 'with mail off, the link is shared by hand'() {
+    await activity(ada, 'Register a consumer').getByRole('link').click();
+    await ada.heading('Register a consumer');
+    await ada.sees('you get a link to pass on');
+    await field(ada, 'Company').selectOption({ label: 'Consumer Ltd' });
+    await field(ada, 'Contact').selectOption({ label: `Named Contact <${CONTACT}>` });
+    await field(ada, 'URL of the consumer’s instance').fill(CONSUMER);
+    await ada.press('Save');
+    await ada.heading('REG-000001');
+    await ada.page.locator('.badge', { hasText: 'Open' }).waitFor({ timeout: 20_000 });
+    await ada.sees('Share the link yourself.');
+    await ada.look('registration-share');
+    await ada.press('Make a link to share');
+    await ada.page.getByRole('dialog').getByRole('button', { name: 'Make a new link' }).click();
+    link = await ada.page.locator('.secret').innerText();
+    assert(link.startsWith(`${CONSUMER}/connect#`), link);
+    await ada.look('registration-share-link');
+  },
+
+  async 'whoever got the link opens it, signs in, and takes the classic form'() {
+    grace = await Person.at(CONSUMER, 'consumer');
+    await grace.goto(link);
+    await grace.press('Continue');
+    await grace.signIn('admin@consumer.example.com');
+    await grace.press('Continue');
+    await grace.page.waitForURL(/wizard/);
+    await grace.follow('Use the classic form');
+    await grace.heading('Provider connection');
+    assert.equal(await readonly(grace, 'State').innerText(), 'Pending');
+    assert.equal(await readonly(grace, 'URL').innerText(), PROVIDER);
+    for (const way of ['Outbound status', 'Inbound status']) assert.match(await readonly(grace, way).innerText(), /^Blank/);
+    assert.equal(await grace.page.getByRole('button', { name: 'Connect to provider' }).count(), 0, 'not before the checks passed');
+    await grace.look('form-pending');
+  },
+
+  async 'Save without a company says what is missing, where it is missing'() {
+    await field(grace, 'Name of the provider’s company').fill('');
+    await grace.press('Save');
+    await grace.sees('Enter the name of the provider’s company.');
+    await grace.finds('id', 'company-name');
+    await grace.look('form-problem');
+  },
+
+  async 'Save runs the checks, and Connect to provider appears when they have passed'() {
+    await field(grace, 'Name of the provider’s company').fill('Provider Inc');
+    await grace.press('Save');
+    const connect = grace.page.getByRole('button', { name: 'Connect to provider' });
+    await connect.waitFor({ timeout: 30_000 });
+    assert.equal(await readonly(grace, 'State').innerText(), 'Validated');
+    assert.match(await readonly(grace, 'Outbound status').innerText(), /Not onboarded|Blank/);
+    await grace.look('form-validated');
+    await connect.click();
+    await grace.page.waitForURL((url) => url.origin === PROVIDER, { timeout: 20_000 });
+  },
+
+  async 'the named contact allows, and the messages lead to Onboarding Complete'() {
+    await grace.signIn(CONTACT);
+    await grace.press('Allow');
+    await grace.page.waitForURL((url) => url.origin === CONSUMER);
+    connection = new URL(grace.page.url()).pathname.match(/^\/connections\/[^/]+/)[0];
+    await grace.goto(`${connection}/form`);
+    await grace.page.getByRole('heading', { name: 'Connected', exact: true }).waitFor({ timeout: 30_000 });
+    for (const words of ['Provider onboarding started', 'Syncing settings to complete onboarding', 'Onboarding Complete']) await grace.sees(words);
+    for (const way of ['Outbound status', 'Inbound status']) await readonly(grace, way).getByText('Up').waitFor({ timeout: 20_000 });
+    await grace.look('form-onboarded');
+    await grace.press('Close');
+    await grace.heading('provider');
+  },
+
+  async 'Mark Complete unlocks Verify the connection, which sends real messages both ways and says each result'() {
+    await grace.follow('Guided set-up');
+    await grace.page.getByRole('heading', { name: 'As a consumer' }).waitFor();
+    await stands(grace, 'Verify the connection', 'Locked');
+    await complete(grace, 'Open the registration link');
+    await stands(grace, 'Connect', /Available|In progress/);
+    await complete(grace, 'Connect');
+    await stands(grace, 'Verify the connection', 'Available');
+    await grace.look('setup-consumer');
+    await activity(grace, 'Verify the connection').getByRole('link').click();
+    await grace.heading('provider');
+    await grace.press('Verify the connection');
+    const panel = grace.page.locator('.panel', { has: grace.page.getByRole('heading', { name: 'Verification' }) });
+    await panel.locator('.panel-head .badge', { hasText: 'Passed' }).waitFor({ timeout: 30_000 });
+    assert.equal(await panel.locator('.checks li.good').count(), 5, 'each step has its result');
+    await grace.look('connection-verified');
+    await grace.follow('Guided set-up');
+    await complete(grace, 'Verify the connection');
+    await stands(grace, 'Verify the connection', 'Completed');
+  },
+
+  async 'where a step fails, it says which and why, and the activity cannot be taken for complete'() {
+    await ada.goto('/connections');
+    await ada.page.locator('table.rows a').first().click();
+    await ada.heading('consumer');
+    await ada.press('Suspend');
+    await ada.page.getByRole('dialog').getByRole('button', { name: 'Suspend' }).click();
+    await ada.page.getByRole('button', { name: 'Resume' }).waitFor();
+    await grace.goto(connection);
+    await grace.heading('provider');
+    await grace.press('Verify the connection');
+    const panel = grace.page.locator('.panel', { has: grace.page.getByRole('heading', { name: 'Verification' }) });
+    await panel.locator('.panel-head .badge', { hasText: 'Failed' }).waitFor({ timeout: 30_000 });
+    await panel.locator('.checks li.bad').first().waitFor();
+    await grace.look('connection-verification-failed');
+  },
+});
