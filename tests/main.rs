@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod actions;
 mod audit;
 mod checks;
 mod claims;
 mod clients;
 mod consent;
 mod console;
+mod credentials;
 mod environment;
 mod harness;
 mod idempotency;

@@ -1,5 +1,6 @@
 //! The provider record, companies, accounts, roles, passwords and personal access tokens.
 
+mod credentials;
 mod roles;
 mod tokens;
 
@@ -74,7 +75,7 @@ impl Actions {
     /// Makes a contact of a company: an account that may see and approve what concerns the company.
     ///
     /// # Errors
-    /// `INVALID_INPUT`, `NOT_FOUND` (the company), `DUPLICATE`, `NOT_AN_ADMINISTRATOR`.
+    /// `INVALID_INPUT`, `NOT_FOUND` (the company), `DUPLICATE`, `NOT_AN_ADMINISTRATOR`, `STEP_UP_REQUIRED`.
     pub async fn create_contact(
         &self,
         call: &Call,
@@ -83,6 +84,7 @@ impl Actions {
         name: &str,
     ) -> Done<Account> {
         operator(call)?;
+        self.require_fresh(call)?;
         let (email, name) = (address(email)?, person_name(name)?);
         let mut tx = self.begin("contact.create", call).await?;
         if tx.company(company).await?.is_none() {
@@ -111,6 +113,7 @@ impl Actions {
         expected: Option<i64>,
     ) -> Done<Account> {
         operator(call)?;
+        self.require_fresh(call)?;
         let name = name.map(person_name).transpose()?;
         let mut tx = self.begin("account.update", call).await?;
         let mut changed = account(&tx, user).await?;
@@ -149,6 +152,7 @@ impl Actions {
         roles: &[Role],
     ) -> Done<Account> {
         administrator(call)?;
+        self.require_fresh(call)?;
         let (email, name) = (address(email)?, person_name(name)?);
         for role in roles {
             roles::require_may_grant(call, None, *role)?;
@@ -170,19 +174,16 @@ impl Actions {
         Ok(user)
     }
 
-    /// Gives an account a password, which ends its sessions and access tokens. Administrators may for others,
-    /// and everybody for themselves soon after signing in.
+    /// Gives an account a password, which ends its sessions and access tokens. Administrators may for others, and
+    /// everybody for themselves.
     ///
     /// # Errors
-    /// `INVALID_INPUT`, `NOT_FOUND`, `NOT_AN_ADMINISTRATOR`; `CREDENTIALS_INVALID` when signing in was too long ago.
+    /// `INVALID_INPUT`, `NOT_FOUND`, `NOT_AN_ADMINISTRATOR`, `STEP_UP_REQUIRED`; `CREDENTIALS_INVALID` for a program.
     pub async fn set_password(&self, call: &Call, user: UserId, password: SecretString) -> Done<Account> {
-        let own = call.requester.person().is_some_and(|person| person.user == user);
-        if !own {
+        if call.requester.person().is_none_or(|person| person.user != user) {
             administrator(call)?;
-        } else if !self.is_fresh(call) {
-            let message = "Sign in again first: a password is changed within five minutes of signing in.";
-            return Err(Refusal::new(RefusalCode::CredentialsInvalid, message).reason("NOT_FRESH").into());
         }
+        self.require_fresh_person(call)?;
         let hash = self.hash_password(password).await?;
         let mut tx = self.begin("account.password", call).await?;
         let mut changed = account(&tx, user).await?;

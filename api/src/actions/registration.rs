@@ -97,6 +97,7 @@ impl Actions {
         expected: Option<i64>,
     ) -> Done<Registration> {
         call.requester.operator()?;
+        self.require_fresh(call)?;
         let origin = url.map(|url| self.origin(&url)).transpose()?;
         let mut tx = self.begin("registration.update", call).await?;
         let registration = self.registration(&tx, id).await?;
@@ -155,6 +156,8 @@ impl Actions {
         call: &Call,
         id: RegistrationId,
     ) -> Done<(Registration, Option<SecretString>)> {
+        call.requester.operator()?;
+        self.require_fresh(call)?;
         self.verb("registration.reissue", call, id, |registration, _| registration.reissue()).await
     }
 
@@ -388,7 +391,11 @@ impl Actions {
         verb: RegistrationVerb,
     ) -> Result<(), Refusal> {
         call.requester.operator()?;
-        registration.allows(verb)
+        registration.allows(verb)?;
+        match verb {
+            RegistrationVerb::Update | RegistrationVerb::Reissue => self.require_fresh(call),
+            RegistrationVerb::Revalidate | RegistrationVerb::Retry | RegistrationVerb::Cancel => Ok(()),
+        }
     }
 }
 

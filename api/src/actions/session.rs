@@ -1,5 +1,7 @@
 //! Signing in and out: sessions, one-time codes, and from a cookie or token to who asks.
 
+mod step_up;
+
 use std::net::IpAddr;
 
 use chrono::TimeDelta;
@@ -230,16 +232,6 @@ impl Actions {
             return Ok(false);
         };
         Ok(account.active && account.roles == person.roles && account.company == person.company)
-    }
-
-    /// Whether the caller gave credentials to a browser session within the last five minutes.
-    #[must_use]
-    pub fn is_fresh(&self, call: &Call) -> bool {
-        let fresh_at = match call.requester.person().map(|person| person.means) {
-            Some(Means::Session { fresh_at, .. }) => fresh_at,
-            _ => return false,
-        };
-        self.world.now() - fresh_at <= FRESH
     }
 
     /// The token that forms of the caller's session carry; empty where nobody is signed in.

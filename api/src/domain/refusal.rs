@@ -63,6 +63,8 @@ words! {
         NotFound = "NOT_FOUND", "Not found";
         /// The named credentials are wrong, expired or used up.
         CredentialsInvalid = "CREDENTIALS_INVALID", "Credentials invalid";
+        /// This needs credentials that were given within the last five minutes: `stepUp` first.
+        StepUpRequired = "STEP_UP_REQUIRED", "Step-up required";
         /// The person at the other organisation said no.
         AuthorizationDenied = "AUTHORIZATION_DENIED", "Authorization denied";
         /// It took longer than it may.

@@ -26,13 +26,15 @@ pub(super) enum Kind {
     User,
     /// A personal access token.
     AccessToken,
+    /// A browser in which somebody is signed in.
+    Session,
     /// A definition that we publish.
     Definition,
 }
 
 impl Kind {
     /// Every kind.
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Registration,
         Self::Connection,
         Self::Scan,
@@ -41,6 +43,7 @@ impl Kind {
         Self::Contact,
         Self::User,
         Self::AccessToken,
+        Self::Session,
         Self::Definition,
     ];
 
@@ -55,6 +58,7 @@ impl Kind {
             Self::Contact => "Contact",
             Self::User => "User",
             Self::AccessToken => "AccessToken",
+            Self::Session => "Session",
             Self::Definition => "PublishedDefinition",
         }
     }
@@ -70,6 +74,7 @@ impl Kind {
             Self::Contact => "contact",
             Self::User => "user",
             Self::AccessToken => "access token",
+            Self::Session => "session",
             Self::Definition => "definition",
         }
     }

@@ -7,6 +7,7 @@ mod change;
 mod check;
 mod connection;
 mod connection_mutation;
+mod credential;
 mod definition;
 mod direction;
 mod error;
@@ -49,6 +50,7 @@ pub struct Query(
     node::NodeQuery,
     instance::InstanceQuery,
     people::PeopleQuery,
+    credential::CredentialQuery,
     registration::RegistrationQuery,
     connection::ConnectionQuery,
     scan::ScanQuery,
@@ -68,6 +70,7 @@ pub struct Query(
 pub struct Mutation(
     instance::InstanceMutation,
     people_mutation::PeopleMutation,
+    credential::CredentialMutation,
     registration_mutation::RegistrationMutation,
     connection_mutation::ConnectionMutation,
     scan_mutation::ScanMutation,

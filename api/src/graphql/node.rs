@@ -51,7 +51,7 @@ impl Node {
             Kind::Definition => {
                 load.one(DefinitionId(id)).await?.map(|it| Self::Definition(PublishedDefinition(it)))
             }
-            Kind::AccessToken => None,
+            Kind::AccessToken | Kind::Session => None,
         })
     }
 

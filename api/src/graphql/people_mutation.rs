@@ -92,7 +92,7 @@ input! {
 input! {
     /// The access token to revoke.
     RevokeAccessTokenInput {
-        /// The token, one of your own.
+        /// The token: one of your own, or anybody's for administrators.
         id: ID,
     }
 }
@@ -270,7 +270,7 @@ impl PeopleMutation {
         Ok(CreateAccessTokenPayload { access_token: token, secret, refusal })
     }
 
-    /// Revokes one of your access tokens; it stops working at once.
+    /// Revokes an access token; it stops working at once.
     async fn revoke_access_token(
         &self,
         ctx: &Context<'_>,

@@ -139,11 +139,20 @@ pub(super) struct Action {
     allowed: bool,
     /// Why not; null when it is allowed.
     reason: Option<String>,
+    /// Whether it would be accepted after `stepUp`: show it all the same, and ask for the password first.
+    needs_step_up: bool,
 }
 
 impl Action {
     /// The action, from the same answer that the mutation would begin with.
     pub(super) fn new(name: &'static str, label: &'static str, may: Result<(), domain::Refusal>) -> Self {
-        Self { name, label, allowed: may.is_ok(), reason: may.err().map(|refusal| refusal.message) }
+        let needs_step_up = may.as_ref().is_err_and(|why| why.code == domain::RefusalCode::StepUpRequired);
+        Self {
+            name,
+            label,
+            allowed: may.is_ok(),
+            reason: may.err().map(|refusal| refusal.message),
+            needs_step_up,
+        }
     }
 }

@@ -457,6 +457,8 @@ mirror! {
         NotFound,
         /// The named credentials are wrong, expired or used up.
         CredentialsInvalid,
+        /// This needs credentials that were given within the last five minutes: `stepUp` first.
+        StepUpRequired,
         /// The person at the other organisation said no.
         AuthorizationDenied,
         /// It took longer than it may.

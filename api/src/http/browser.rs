@@ -125,7 +125,8 @@ pub(super) const fn status(code: RefusalCode) -> StatusCode {
         | RefusalCode::ContactMismatch
         | RefusalCode::ContactInactive
         | RefusalCode::ContactNotInCompany
-        | RefusalCode::CredentialsInvalid => StatusCode::FORBIDDEN,
+        | RefusalCode::CredentialsInvalid
+        | RefusalCode::StepUpRequired => StatusCode::FORBIDDEN,
         RefusalCode::InvalidInput | RefusalCode::LinkInvalid => StatusCode::BAD_REQUEST,
         _ => StatusCode::CONFLICT,
     }

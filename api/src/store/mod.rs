@@ -8,6 +8,7 @@ mod catalogue;
 mod change;
 mod checkpoint;
 mod connection;
+mod credential;
 mod direction;
 mod entity;
 mod exchange;

@@ -134,7 +134,7 @@ async fn one(
     Ok(with_roles(conn, row.into_iter().collect()).await?.pop())
 }
 
-fn access_token_from(row: access_token::Model) -> AccessToken {
+pub(super) fn access_token_from(row: access_token::Model) -> AccessToken {
     AccessToken {
         id: AccessTokenId(row.id),
         account: UserId(row.account_id),
@@ -144,7 +144,7 @@ fn access_token_from(row: access_token::Model) -> AccessToken {
     }
 }
 
-fn session_from(row: session::Model) -> Session {
+pub(super) fn session_from(row: session::Model) -> Session {
     Session {
         id: SessionId(row.id),
         account: UserId(row.account_id),

@@ -17,6 +17,7 @@ impl Actions {
     /// `NOT_AN_ADMINISTRATOR`, `NOT_FOUND`, `INVALID_INPUT` for a role that the account cannot have.
     pub async fn grant_role(&self, call: &Call, user: UserId, role: Role) -> Done<Account> {
         require_may_grant(call, Some(user), role)?;
+        self.require_fresh(call)?;
         let mut tx = self.begin("role.grant", call).await?;
         let holder = account(&tx, user).await?;
         if holder.company.is_some() != (role == Role::ConsumerContact) {
@@ -41,6 +42,7 @@ impl Actions {
     /// As [`Actions::grant_role`]; `WRONG_STATE` for the last administrator.
     pub async fn revoke_role(&self, call: &Call, user: UserId, role: Role) -> Done<Account> {
         require_may_revoke(call, role)?;
+        self.require_fresh(call)?;
         let mut tx = self.begin("role.revoke", call).await?;
         let holder = account(&tx, user).await?;
         if !holder.roles.contains(&role) {

@@ -12,7 +12,7 @@ use crate::actions::{Actions, Call, Done, Failure};
 use crate::domain::Timestamp;
 use crate::domain::id::{AccessTokenId, UserId};
 use crate::domain::refusal::{Refusal, RefusalCode};
-use crate::domain::requester::{Means, Person};
+use crate::domain::requester::Person;
 use crate::store::{AccessToken, Reader};
 
 /// The longest an access token is good for, in days.
@@ -55,14 +55,11 @@ impl Actions {
     /// Makes an access token for the caller, and shows its text.
     ///
     /// # Errors
-    /// `INVALID_INPUT`; `CREDENTIALS_INVALID` unless the caller signed in: a token makes no tokens, or one that was
-    /// stolen would never end.
+    /// `INVALID_INPUT`; `STEP_UP_REQUIRED`; `CREDENTIALS_INVALID` unless the caller signed in: a token makes no tokens,
+    /// or one that was stolen would never end.
     pub async fn create_access_token(&self, call: &Call, name: &str, days: u32) -> Done<NewAccessToken> {
         let person = signed_in(call)?;
-        if matches!(person.means, Means::AccessToken(_)) {
-            let message = "An access token makes no other. Sign in with the browser for that.";
-            return Err(Refusal::new(RefusalCode::CredentialsInvalid, message).into());
-        }
+        self.require_fresh_person(call)?;
         let name = person_name(name)?;
         if !(1..=MAX_DAYS).contains(&days) {
             return Err(Refusal::invalid("days", "An access token is good for 1 to 365 days.").into());
@@ -74,20 +71,6 @@ impl Actions {
         tx.audit("access-token.create", "ACCESS_TOKEN", token.id, "OK", json!({ "days": days }));
         tx.commit().await?;
         Ok(NewAccessToken { token, secret: text })
-    }
-
-    /// Takes one of the caller's access tokens back.
-    ///
-    /// # Errors
-    /// `NOT_FOUND`.
-    pub async fn revoke_access_token(&self, call: &Call, id: AccessTokenId) -> Done<()> {
-        let person = signed_in(call)?;
-        let mut tx = self.begin("access-token.revoke", call).await?;
-        if !tx.revoke_access_token(person.user, id).await? {
-            return Err(Refusal::not_found("access token").into());
-        }
-        tx.audit("access-token.revoke", "ACCESS_TOKEN", id, "OK", json!({}));
-        Ok(tx.commit().await?)
     }
 }
 

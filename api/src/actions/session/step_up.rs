@@ -1,0 +1,100 @@
+//! Showing again who one is: what matters most needs credentials that were given within the last five minutes.
+
+use keyservice::MacPurpose;
+use secrecy::SecretString;
+use serde_json::json;
+
+use super::{FRESH, hashing};
+use crate::actions::limits::Limit;
+use crate::actions::{Actions, Call, Done};
+use crate::domain::Timestamp;
+use crate::domain::check::Remedy;
+use crate::domain::refusal::{Refusal, RefusalCode};
+use crate::domain::requester::Means;
+use crate::password::{Candidate, PasswordHash, Peppered, Verification};
+
+impl Actions {
+    /// Whether the caller gave credentials to a browser session within the last five minutes.
+    #[must_use]
+    pub fn is_fresh(&self, call: &Call) -> bool {
+        match call.requester.person().map(|person| person.means) {
+            Some(Means::Session { fresh_at, .. }) => self.world.now() - fresh_at <= FRESH,
+            Some(Means::AccessToken(_) | Means::Host) | None => false,
+        }
+    }
+
+    /// The right to do what a stolen session must not: a browser session whose holder showed within the last five
+    /// minutes who they are. A program's access token passes: it was made in such a session, does only what it was
+    /// made for, and nobody sits at it; what makes or changes credentials asks for a person instead, see
+    /// [`Actions::require_fresh_person`].
+    ///
+    /// # Errors
+    /// `STEP_UP_REQUIRED`, with `stepUp` as its remedy.
+    pub fn require_fresh(&self, call: &Call) -> Result<(), Refusal> {
+        match call.requester.person().map(|person| person.means) {
+            Some(Means::Session { .. }) if !self.is_fresh(call) => Err(step_up_required()),
+            Some(Means::Session { .. } | Means::AccessToken(_) | Means::Host) | None => Ok(()),
+        }
+    }
+
+    /// As [`Actions::require_fresh`], and never by a program: a token that was stolen must not make others.
+    ///
+    /// # Errors
+    /// `STEP_UP_REQUIRED`; `CREDENTIALS_INVALID` for an access token.
+    pub fn require_fresh_person(&self, call: &Call) -> Result<(), Refusal> {
+        if matches!(call.requester.person().map(|person| person.means), Some(Means::AccessToken(_))) {
+            let message =
+                "An access token makes and changes no credentials. Sign in with the browser for that.";
+            return Err(Refusal::new(RefusalCode::CredentialsInvalid, message));
+        }
+        self.require_fresh(call)
+    }
+
+    /// Gives the password to the caller's session again; answers until when that counts.
+    ///
+    /// # Errors
+    /// `CREDENTIALS_INVALID` when it is wrong, or the caller has no session or no password; `RATE_LIMITED`.
+    pub async fn step_up(&self, call: &Call, password: SecretString) -> Done<Timestamp> {
+        let invalid =
+            |message: &str| Refusal::new(RefusalCode::CredentialsInvalid, message).field("password");
+        let Some((person, session)) = call.requester.person().and_then(|person| match person.means {
+            Means::Session { id, .. } => Some((person, id)),
+            Means::AccessToken(_) | Means::Host => None,
+        }) else {
+            return Err(invalid("Only a browser session can be confirmed. Sign in with the browser.").into());
+        };
+        self.limits.take(Limit::SignIn, &person.email, self.world.now())?;
+        let account = self.store.account(person.user).await?.filter(|account| account.active);
+        let stored = account.as_ref().and_then(|account| account.password_hash.as_deref());
+        let stored = stored.map(PasswordHash::parse).transpose().map_err(hashing)?;
+        let right = match Candidate::new(password) {
+            Some(candidate) => {
+                let pepper = self.keys.mac(MacPurpose::PasswordPepper, &[candidate.for_pepper()]).await?;
+                let verified = self.passwords.verify(Peppered::new(pepper), stored.as_ref()).await;
+                verified.map_err(hashing)? != Verification::Wrong
+            }
+            None => false,
+        };
+        let mut tx = self.begin("session.step-up", call).await?;
+        let result = if right { "OK" } else { RefusalCode::CredentialsInvalid.as_str() };
+        tx.audit("session.step-up", "SESSION", session, result, json!({}));
+        if right {
+            tx.freshen_session(session).await?;
+        }
+        let until = tx.now() + FRESH;
+        tx.commit().await?;
+        if right {
+            return Ok(until);
+        }
+        let message =
+            "This is not your password. If you have none, sign out, and sign in with a code from a letter.";
+        Err(invalid(message).into())
+    }
+}
+
+fn step_up_required() -> Refusal {
+    let message = "Confirm first that it is you: give your password again, or sign out and in. This may be done within \
+                   five minutes of it.";
+    let remedy = Remedy::Call { mutation: "stepUp".to_owned(), variables: Vec::new() };
+    Refusal::new(RefusalCode::StepUpRequired, message).remedy(remedy)
+}

@@ -1,0 +1,201 @@
+//! What people and programs are signed in with: sessions, access tokens, passwords, and confirming who one is.
+
+use async_graphql::{Context, ID, Object, Result, SimpleObject};
+use secrecy::SecretString;
+
+use super::ask::{Ask, account, check, named};
+use super::error;
+use super::id::Kind;
+use super::people::AccessToken;
+use super::refusal::Refusal;
+use crate::domain::Timestamp;
+use crate::domain::id::{SessionId, UserId};
+use crate::store::Session as SignedIn;
+
+/// A browser in which somebody is signed in.
+pub(super) struct Session(SignedIn);
+
+/// A browser in which somebody is signed in.
+#[Object]
+impl Session {
+    /// Global id, by which it is revoked.
+    async fn id(&self) -> ID {
+        Kind::Session.id(self.0.id.0)
+    }
+
+    /// When the person signed in.
+    async fn created_at(&self) -> Timestamp {
+        self.0.created_at
+    }
+
+    /// When it was last used, to the minute.
+    async fn seen_at(&self) -> Timestamp {
+        self.0.seen_at
+    }
+
+    /// When credentials were last given to it.
+    async fn fresh_at(&self) -> Timestamp {
+        self.0.fresh_at
+    }
+
+    /// When it ends at the latest; it ends earlier when it is not used for 30 minutes.
+    async fn expires_at(&self) -> Timestamp {
+        self.0.expires_at
+    }
+
+    /// Whether it is the one in which this request is made.
+    async fn current(&self, ctx: &Context<'_>) -> Result<bool> {
+        let ask = Ask::anyone(ctx)?;
+        Ok(ask.actions.is_own_session(ask.call, self.0.id))
+    }
+}
+
+/// Queries about sessions and access tokens.
+#[derive(Default)]
+pub(super) struct CredentialQuery;
+
+#[Object]
+impl CredentialQuery {
+    /// The browsers in which you are signed in, the newest first, 250 at most.
+    #[graphql(complexity = "250 * child_complexity")]
+    async fn sessions(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "For administrators: those of this user or contact.")] user_id: Option<ID>,
+    ) -> Result<Vec<Session>> {
+        let ask = Ask::new(ctx)?;
+        let user = holder(user_id.as_ref())?;
+        let found = ask.actions.sessions(ask.call, user).await.map_err(error::failed)?;
+        Ok(found.into_iter().map(Session).collect())
+    }
+
+    /// Your access tokens, the newest first, 250 at most; without their secrets.
+    #[graphql(complexity = "250 * child_complexity")]
+    async fn access_tokens(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "For administrators: those of this user or contact.")] user_id: Option<ID>,
+    ) -> Result<Vec<AccessToken>> {
+        let ask = Ask::new(ctx)?;
+        let user = holder(user_id.as_ref())?;
+        let found = ask.actions.access_tokens(ask.call, user).await.map_err(error::failed)?;
+        Ok(found.into_iter().map(AccessToken).collect())
+    }
+}
+
+fn holder(id: Option<&ID>) -> Result<Option<UserId>> {
+    id.map(|id| account("userId", id)).transpose().map_err(error::failed)
+}
+
+input! {
+    /// The session to end.
+    RevokeSessionInput {
+        /// The session: one of your own, or anybody's for administrators.
+        id: ID,
+    }
+}
+
+input! {
+    /// The password to set.
+    SetPasswordInput {
+        /// Whose; yours when left out. Another's for administrators only.
+        user_id: Option<ID>,
+        /// The new password, 12 to 256 characters.
+        #[graphql(secret)]
+        password: String,
+    }
+}
+
+input! {
+    /// What shows that it is you.
+    StepUpInput {
+        /// Your password.
+        #[graphql(secret)]
+        password: String,
+    }
+}
+
+/// What became of ending a session.
+#[derive(SimpleObject)]
+pub(super) struct RevokeSessionPayload {
+    /// The id of the session that works no more; null when it was refused.
+    revoked_id: Option<ID>,
+    /// Why it was not done; null when it was.
+    refusal: Option<Refusal>,
+}
+
+/// What became of setting a password.
+#[derive(SimpleObject)]
+pub(super) struct SetPasswordPayload {
+    /// Whether it was set: all sessions and access tokens of the account have ended.
+    done: bool,
+    /// Why it was not done; null when it was.
+    refusal: Option<Refusal>,
+}
+
+/// What became of confirming who one is.
+#[derive(SimpleObject)]
+pub(super) struct StepUpPayload {
+    /// Until when this session may do what needs it; null when it was refused.
+    fresh_until: Option<Timestamp>,
+    /// Why it was not done; null when it was.
+    refusal: Option<Refusal>,
+}
+
+/// Mutations of sessions and passwords.
+#[derive(Default)]
+pub(super) struct CredentialMutation;
+
+#[Object]
+impl CredentialMutation {
+    /// Ends a session; its browser is signed out at once.
+    async fn revoke_session(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which one.")] input: RevokeSessionInput,
+    ) -> Result<RevokeSessionPayload> {
+        let (ask, id) = (Ask::new(ctx)?, input.id.clone());
+        let done = ask.once(input, |call, input| async move {
+            let session: SessionId = named(Kind::Session, "id", &input.id)?;
+            ask.actions.revoke_session(&call, session).await
+        });
+        let (done, refusal) = done.await?;
+        Ok(RevokeSessionPayload { revoked_id: done.map(|()| id), refusal })
+    }
+
+    /// Sets a password, which ends all sessions and access tokens of the account. Needs `stepUp` within five minutes.
+    async fn set_password(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Whose, and which.")] input: SetPasswordInput,
+    ) -> Result<SetPasswordPayload> {
+        let ask = Ask::new(ctx)?;
+        let done = ask.once(input, |call, input| async move {
+            let own = call.requester.person().map(|person| person.user);
+            let user = match &input.user_id {
+                Some(id) => account("userId", id)?,
+                None => own.ok_or_else(|| crate::domain::refusal::Refusal::not_found("account"))?,
+            };
+            ask.actions.set_password(&call, user, SecretString::from(input.password)).await.map(drop)
+        });
+        let (done, refusal) = done.await?;
+        Ok(SetPasswordPayload { done: done.is_some(), refusal })
+    }
+
+    /// Confirms that it is you who sits at this session: for five minutes it may do what is refused with
+    /// `STEP_UP_REQUIRED`. Whoever has no password signs out, and in again with a code from a letter.
+    async fn step_up(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What shows it.")] input: StepUpInput,
+    ) -> Result<StepUpPayload> {
+        let ask = Ask::new(ctx)?;
+        // Not kept under its key: an answer of last week must not look like five minutes from now.
+        let done = async {
+            check(&input)?;
+            ask.actions.step_up(ask.call, SecretString::from(input.password)).await
+        };
+        let (fresh_until, refusal) = ask.settle(done.await)?;
+        Ok(StepUpPayload { fresh_until, refusal })
+    }
+}

@@ -1,0 +1,91 @@
+//! What a screen is told can be done is what the mutation then does: for each role, in whatever state it leads to.
+
+use linkspan::domain::requester::Role;
+use serde_json::{Value, json};
+
+use crate::harness::pair::PASSWORD;
+use crate::harness::{Client, Database, Instance, Pair, Stage};
+
+const ROLES: [Role; 3] = [Role::Viewer, Role::Operator, Role::Admin];
+
+async fn person(instance: &Instance, role: Role) -> Client {
+    let email = format!("{}@people.example.com", role.as_str().to_lowercase());
+    instance.user(&email, PASSWORD, &[role]).await;
+    let client = instance.client();
+    client.sign_in(&email, PASSWORD).await;
+    client
+}
+
+/// The actions of a thing as this person sees them.
+async fn actions(client: &Client, noun: &str, id: &str) -> Vec<(String, bool)> {
+    let query = format!("query($id: ID!) {{ {noun}(id: $id) {{ actions {{ name allowed reason }} }} }}");
+    let seen = client.query(&query, json!({ "id": id })).await;
+    let seen = seen[noun]["actions"].as_array().unwrap_or_else(|| panic!("{seen:#}")).clone();
+    for action in &seen {
+        assert_eq!(action["allowed"] == true, action["reason"].is_null(), "{action:#}");
+    }
+    seen.iter().map(|it| (it["name"].as_str().unwrap().to_owned(), it["allowed"] == true)).collect()
+}
+
+/// Does everything that is offered or not, one after the other, and answers how much was allowed.
+async fn try_all(pair: &Pair, client: &Client, noun: &str, id: &str, extra: &Value) -> usize {
+    let mut allowed = 0;
+    for (name, _) in actions(client, noun, id).await {
+        let now = actions(client, noun, id).await;
+        let said = now.iter().find(|(other, _)| *other == name).unwrap().1;
+        let mut input = json!({ format!("{noun}Id"): id });
+        if let Some(more) = extra.get(&name).and_then(Value::as_object) {
+            input.as_object_mut().unwrap().extend(more.clone());
+        }
+        let answer = client.try_mutate(&name, input, "__typename").await;
+        assert_eq!(answer["refusal"].is_null(), said, "{name}: said {said}, then {answer:#}");
+        allowed += usize::from(said);
+        pair.settle().await;
+    }
+    allowed
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_person_sees_allowed_is_what_they_may_do() {
+    for database in Database::available() {
+        for role in ROLES {
+            let stage = Stage::open(database).await;
+            let (_, connection) = stage.validated().await;
+            let company = stage
+                .pair
+                .consumer_admin()
+                .await
+                .query("{ companies { edges { node { id } } } }", json!({}))
+                .await;
+            let company = company["companies"]["edges"][0]["node"]["id"].clone();
+            let extra = json!({
+                "chooseProviderCompany": { "companyId": company },
+                "updateRegistration": { "contactId": stage.ready.contact },
+            });
+            let there = person(&stage.pair.consumer, role).await;
+            let on_connection = try_all(&stage.pair, &there, "connection", &connection, &extra).await;
+            let here = person(&stage.pair.provider, role).await;
+            let on_registration =
+                try_all(&stage.pair, &here, "registration", &stage.registration, &extra).await;
+            let expected = role != Role::Viewer;
+            assert_eq!((on_connection > 0, on_registration > 0), (expected, expected), "{role:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_action_that_waits_for_the_password_says_so() {
+    let stage = Stage::open(Database::Sqlite).await;
+    assert_eq!(waiting(&stage).await, Vec::<String>::new(), "just signed in");
+    stage.pair.clock.advance(6 * 60 * 1_000);
+    assert_eq!(waiting(&stage).await, ["updateRegistration", "reissueRegistrationLink"]);
+}
+
+/// The actions that are possible once the password was given again.
+async fn waiting(stage: &Stage) -> Vec<String> {
+    let query = "query($id: ID!) { registration(id: $id) { actions { name allowed needsStepUp } } }";
+    let seen = stage.provider.query(query, json!({ "id": stage.registration })).await;
+    let seen = seen["registration"]["actions"].as_array().unwrap().clone();
+    let waits = seen.iter().filter(|it| it["needsStepUp"] == true && it["allowed"] == false);
+    waits.map(|it| it["name"].as_str().unwrap().to_owned()).collect()
+}

@@ -1,0 +1,141 @@
+//! Sessions, access tokens and passwords: looked after by their holder, and confirmed before what matters most.
+
+use linkspan::domain::requester::Role;
+use serde_json::{Value, json};
+
+use crate::harness::pair::PASSWORD;
+use crate::harness::{Client, Database, Stage};
+
+const ADMIN: &str = "admin@provider.example.com";
+const SIX_MINUTES: i64 = 6 * 60 * 1_000;
+
+async fn step_up(client: &Client, password: &str) -> Value {
+    client.try_mutate("stepUp", json!({ "password": password }), "freshUntil").await
+}
+
+async fn sessions(client: &Client) -> Vec<Value> {
+    let found = client.query("{ sessions { id current } }", json!({})).await;
+    found["sessions"].as_array().unwrap().clone()
+}
+
+/// What needs the holder's password again: each with its input and fields.
+fn dangerous(stage: &Stage) -> Vec<(&'static str, Value, &'static str)> {
+    let (registration, contact) = (&stage.registration, &stage.ready.contact);
+    vec![
+        ("reissueRegistrationLink", json!({ "registrationId": registration }), "link"),
+        (
+            "updateRegistration",
+            json!({ "registrationId": registration, "contactId": contact }),
+            "registration { id }",
+        ),
+        ("updateContact", json!({ "userId": contact, "name": "Renamed" }), "contact { id }"),
+        (
+            "createContact",
+            json!({ "companyId": stage.ready.company, "email": "new@consumer.example.com", "name": "New" }),
+            "contact { id }",
+        ),
+        (
+            "createUser",
+            json!({ "email": "new@provider.example.com", "name": "New", "roles": ["VIEWER"] }),
+            "user { id }",
+        ),
+        ("grantRole", json!({ "userId": contact, "role": "CONSUMER_CONTACT" }), "contact { id }"),
+        ("revokeRole", json!({ "userId": contact, "role": "CONSUMER_CONTACT" }), "contact { id }"),
+        ("createAccessToken", json!({ "name": "program", "days": 1 }), "secret"),
+        ("setPassword", json!({ "password": "another horse battery" }), "done"),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_matters_most_needs_the_password_within_five_minutes() {
+    for database in Database::available() {
+        let stage = Stage::open(database).await;
+        let (provider, admin) = (&stage.pair.provider, &stage.provider);
+        let made = admin.mutate("createAccessToken", json!({ "name": "ci", "days": 1 }), "secret").await;
+        let program = provider.client().with_token(made["secret"].as_str().unwrap());
+        stage.pair.clock.advance(SIX_MINUTES);
+        let before = provider.rows("audit where actor like 'user:%'").await;
+        for (name, input, fields) in dangerous(&stage) {
+            let query = format!(
+                "mutation($input: {}{}Input!) {{ {name}(input: $input) {{ {fields} refusal {{ code remedy {{ kind mutation }} }} }} }}",
+                name[..1].to_uppercase(),
+                &name[1..]
+            );
+            let answer = admin.query(&query, json!({ "input": input })).await;
+            let expected = json!({
+                "code": "STEP_UP_REQUIRED", "remedy": { "kind": "CALL", "mutation": "stepUp" },
+            });
+            assert_eq!(answer[name]["refusal"], expected, "{name}: {answer:#}");
+        }
+        assert_eq!(provider.rows("audit where actor like 'user:%'").await, before, "nothing was done");
+        let wrong = step_up(admin, "not the password at all").await;
+        assert_eq!(wrong["refusal"]["code"], "CREDENTIALS_INVALID", "{wrong:#}");
+        let right = step_up(admin, PASSWORD).await;
+        assert!(right["freshUntil"].is_string(), "{right:#}");
+        let renamed = program
+            .try_mutate(
+                "updateContact",
+                json!({ "userId": stage.ready.contact, "name": "Name" }),
+                "contact { name }",
+            )
+            .await;
+        assert_eq!(renamed["contact"]["name"], "Name", "a program goes on: {renamed:#}");
+        for (name, input) in [
+            ("createAccessToken", json!({ "name": "more", "days": 1 })),
+            ("stepUp", json!({ "password": PASSWORD })),
+        ] {
+            let refused = program.try_mutate(name, input, "__typename").await;
+            assert_eq!(refused["refusal"]["code"], "CREDENTIALS_INVALID", "{name}: {refused:#}");
+        }
+        for (name, input, fields) in dangerous(&stage) {
+            let done = admin.try_mutate(name, input, fields).await;
+            assert!(done["refusal"].is_null(), "{name}: {done:#}");
+        }
+        let out = admin.query("{ viewer { signedIn } }", json!({})).await;
+        assert_eq!(out["viewer"]["signedIn"], false, "a new password ends all sessions");
+        admin.sign_in(ADMIN, "another horse battery").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_is_seen_and_ended_by_its_holder_and_by_administrators_only() {
+    for database in Database::available() {
+        let stage = Stage::open(database).await;
+        let (provider, admin) = (&stage.pair.provider, &stage.provider);
+        provider.user("viewer@provider.example.com", PASSWORD, &[Role::Viewer]).await;
+        let (here, elsewhere) = (provider.client(), provider.client());
+        for client in [&here, &elsewhere] {
+            client.sign_in("viewer@provider.example.com", PASSWORD).await;
+        }
+        let own = sessions(&here).await;
+        assert_eq!(own.len(), 2, "{own:#?}");
+        let other = own.iter().find(|session| session["current"] == false).unwrap()["id"].clone();
+        let admins = sessions(admin).await[0]["id"].clone();
+
+        let refused = here.try_mutate("revokeSession", json!({ "id": admins }), "revokedId").await;
+        assert_eq!(refused["refusal"]["code"], "NOT_FOUND", "another's looks like none: {refused:#}");
+        here.mutate("revokeSession", json!({ "id": other }), "revokedId").await;
+        let out = elsewhere.query("{ viewer { signedIn } }", json!({})).await;
+        assert_eq!(out["viewer"]["signedIn"], false);
+        assert_eq!(sessions(&here).await.len(), 1);
+
+        let users = admin.query("{ users { edges { node { id email } } } }", json!({})).await;
+        let viewer = users["users"]["edges"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|edge| edge["node"]["email"] == "viewer@provider.example.com")
+            .unwrap()["node"]["id"]
+            .clone();
+        let query = "query($id: ID!) { sessions(userId: $id) { id } accessTokens(userId: $id) { id } }";
+        let found = admin.query(query, json!({ "id": viewer })).await;
+        let id = found["sessions"][0]["id"].clone();
+        let foreign = here
+            .raw("query($id: ID!) { sessions(userId: $id) { id } }", json!({ "id": stage.ready.contact }))
+            .await;
+        assert_eq!(foreign["errors"][0]["extensions"]["code"], "FORBIDDEN", "{foreign:#}");
+        admin.mutate("revokeSession", json!({ "id": id }), "revokedId").await;
+        let out = here.query("{ viewer { signedIn } }", json!({})).await;
+        assert_eq!(out["viewer"]["signedIn"], false);
+    }
+}
