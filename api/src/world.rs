@@ -3,9 +3,10 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use keyservice::Entropy;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::domain::Timestamp;
@@ -16,6 +17,11 @@ use crate::vault::Launcher;
 pub trait Clock: Send + Sync {
     /// Milliseconds since the Unix epoch.
     fn now_ms(&self) -> i64;
+
+    /// Changes whenever the clock is moved by hand; none for a clock that only runs.
+    fn moved(&self) -> Option<watch::Receiver<i64>> {
+        None
+    }
 }
 
 /// The machine's clock.
@@ -31,24 +37,28 @@ impl Clock for SystemClock {
 
 /// A clock that moves only when it is told to.
 #[derive(Debug)]
-pub struct ManualClock(AtomicI64);
+pub struct ManualClock(watch::Sender<i64>);
 
 impl ManualClock {
     /// Stands at this time, in milliseconds since the Unix epoch.
     #[must_use]
-    pub const fn at(ms: i64) -> Self {
-        Self(AtomicI64::new(ms))
+    pub fn at(ms: i64) -> Self {
+        Self(watch::Sender::new(ms))
     }
 
-    /// Moves on by so many milliseconds.
+    /// Moves on by so many milliseconds, and wakes who waits for a time.
     pub fn advance(&self, ms: i64) {
-        self.0.fetch_add(ms, Ordering::SeqCst);
+        self.0.send_modify(|now| *now += ms);
     }
 }
 
 impl Clock for ManualClock {
     fn now_ms(&self) -> i64 {
-        self.0.load(Ordering::SeqCst)
+        *self.0.borrow()
+    }
+
+    fn moved(&self) -> Option<watch::Receiver<i64>> {
+        Some(self.0.subscribe())
     }
 }
 
@@ -106,6 +116,16 @@ impl World {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         Timestamp::from_timestamp_millis(self.clock.now_ms()).unwrap_or_default()
+    }
+
+    /// Waits for a time, `most` at the longest, and at least for `least`. Wakes early when the clock is moved by hand.
+    pub async fn wait_until(&self, at: Option<Timestamp>, least: Duration, most: Duration) {
+        let moved = self.clock.moved();
+        let left = at.map_or(most, |at| (at - self.now()).to_std().unwrap_or_default().clamp(least, most));
+        match moved {
+            Some(mut moved) => drop(tokio::time::timeout(left, moved.changed()).await),
+            None => tokio::time::sleep(left).await,
+        }
     }
 
     /// `N` unpredictable bytes.

@@ -1,5 +1,7 @@
 //! Work for the worker, taken and given back.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 
 use super::{Actions, Call, Done};
@@ -34,6 +36,11 @@ impl Actions {
     /// When the next piece of work is due.
     pub async fn next_job_at(&self) -> Done<Option<Timestamp>> {
         Ok(self.store.next_job_at().await?)
+    }
+
+    /// Waits for a time, see [`World::wait_until`](crate::world::World::wait_until).
+    pub(crate) async fn wait_until(&self, at: Option<Timestamp>, least: Duration, most: Duration) {
+        self.world.wait_until(at, least, most).await;
     }
 
     /// How many pieces of work wait, and how many were given up.

@@ -29,6 +29,8 @@ use crate::store::Job;
 const AT_ONCE: usize = 16;
 /// How long the worker sleeps at most: a database has no other way to say that another node wrote work.
 const NAP: Duration = Duration::from_secs(1);
+/// The least time between two looks.
+const BREATH: Duration = Duration::from_millis(5);
 /// How long one piece of work may take, whatever it waits for; shorter than its lease.
 const JOB_LIMIT: Duration = Duration::from_secs(55);
 
@@ -137,10 +139,10 @@ impl Worker {
                     }
                 }
             }
-            let nap = self.nap().await;
+            let due = self.actions.next_job_at().await.ok().flatten();
             tokio::select! {
                 () = committed.notified() => {}
-                () = tokio::time::sleep(nap) => {}
+                () = self.actions.wait_until(due, BREATH, NAP) => {}
                 Some(_) = running.join_next() => {}
                 _ = shutdown.changed() => {}
             }
@@ -149,13 +151,6 @@ impl Worker {
             }
         }
         let _ = tokio::time::timeout(Duration::from_secs(5), running.join_all()).await;
-    }
-
-    async fn nap(&self) -> Duration {
-        let due = self.actions.next_job_at().await.ok().flatten();
-        due.map_or(NAP, |at| {
-            (at - self.actions.now()).to_std().unwrap_or_default().clamp(Duration::from_millis(5), NAP)
-        })
     }
 
     /// How many pieces of work are being carried out just now.
