@@ -23,6 +23,8 @@ const TIMERS: &[&str] = &[
     "api/src/store/",
     "api/src/vault/",
     "api/src/worker/",
+    // How the worker waits, as the clock goes.
+    "api/src/world.rs",
 ];
 
 /// Tests that may wait in real time: the harness, whose waits every other test shares, and the tests of the
