@@ -17,6 +17,7 @@ mod interruption;
 mod issues;
 mod journey;
 mod journeys;
+mod key_approvals;
 mod keys;
 mod lists;
 mod mail;

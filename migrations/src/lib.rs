@@ -41,6 +41,7 @@ steps! {
     m0012_key_reason,
     m0013_key_module,
     m0014_audit_checkpoint,
+    m0016_key_approval,
     m0017_issues,
     m0018_schedules,
     m0019_watch,
@@ -49,6 +50,7 @@ steps! {
     m0022_definition,
     m0023_verification,
     m0024_guided_setup,
+    m0027_key_decision,
 }
 
 struct Step {

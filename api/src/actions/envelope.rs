@@ -117,7 +117,7 @@ impl Actions {
                 tracing::warn!(reason = error.code(), "sealed message refused");
                 undecipherable()
             }
-            VaultError::Unavailable(_) => error.into(),
+            VaultError::Unavailable(_) | VaultError::Denied { .. } => error.into(),
         })
     }
 }

@@ -322,7 +322,8 @@ fn handshake(error: VaultError) -> Failure {
     tracing::warn!(reason = error.code(), "key exchange refused");
     match error {
         VaultError::Refused(Error::Entropy | Error::Primitive | Error::ExchangesFull)
-        | VaultError::Unavailable(_) => error.into(),
+        | VaultError::Unavailable(_)
+        | VaultError::Denied { .. } => error.into(),
         // The ephemeral key went with the process that held it: the phase begins again, with a new number.
         VaultError::Refused(Error::ExchangeUnknown) => {
             let message = "The key exchange was interrupted here. It begins again by itself.";

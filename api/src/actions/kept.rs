@@ -39,7 +39,7 @@ impl Actions {
         let sealed = BASE64URL_NOPAD.decode(kept.as_bytes()).map_err(|_| lost())?;
         let opened = self.keys.open(WHAT, b"", &sealed, now).await.map_err(|error| match error {
             VaultError::Refused(_) => lost().into(),
-            VaultError::Unavailable(_) => Failure::from(error),
+            VaultError::Unavailable(_) | VaultError::Denied { .. } => Failure::from(error),
         })?;
         let (until, link) = opened.split_first_chunk().ok_or_else(lost)?;
         if i64::from_be_bytes(*until) < now.timestamp_millis() {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use keyservice::checkpoint::{Checkpoint, Note, NoteSignature};
+use keyservice::module::{ModuleChange, SealedModule};
 use keyservice::{
     Envelope, EnvelopeHeader, ExchangeId, Floor, HealthReport, LifecycleVerb, LinkSpec, M1, M2, M3, M4,
     MacPurpose, PublicKey, RegistrationContext, SealedKey, SealedPending, roll_up,
@@ -73,6 +74,21 @@ impl Keys {
     #[must_use]
     pub fn process(&self) -> Option<u32> {
         self.vault.pid()
+    }
+
+    /// That the row of a module is as the key service wrote it.
+    pub(crate) async fn check_module(&self, module: &SealedModule) -> Kept<()> {
+        self.vault.check_module(module).await
+    }
+
+    /// The module after a change; the caller saves it.
+    pub(crate) async fn change_module(
+        &self,
+        module: &SealedModule,
+        change: ModuleChange,
+        now: Timestamp,
+    ) -> Kept<SealedModule> {
+        self.vault.change_module(module, change, now.timestamp_millis()).await
     }
 
     /// Measures the service and this instance's own keys.

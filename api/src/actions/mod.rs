@@ -12,8 +12,11 @@ mod handshake;
 mod identity;
 mod issue;
 mod issue_letters;
+mod key_approval;
 mod key_health;
 mod key_module;
+mod key_policy;
+mod key_rights;
 mod keys;
 mod message;
 pub(crate) mod onboarding;
@@ -45,12 +48,14 @@ use chrono::TimeDelta;
 pub use catalogue::DefinitionDraft;
 pub use guided_setup::SetupActivity;
 pub use identity::VerifiedIdentity;
+pub use key_approval::Verdict;
 pub use keys::Keys;
 use limits::Limits;
 pub use registration::NewRegistration;
 pub use scan::{Answers, DryRun, Examine, Mending, ScanPlan, is_remote};
 pub use settings::{Active, SettingsChange, is_agreed, settings_digest};
 
+use crate::domain::check::Remedy;
 use crate::domain::direction::Measure;
 use crate::domain::id::{InstanceId, TraceId};
 use crate::domain::origin::{Origin, OriginPolicy};
@@ -152,6 +157,13 @@ impl From<VaultError> for Failure {
     fn from(error: VaultError) -> Self {
         match error {
             VaultError::Refused(error) => Self::Keys(error),
+            VaultError::Denied { decision, .. } => {
+                let remedy = "Ask a key manager to change the access policies of the key module.";
+                Refusal::new(RefusalCode::PolicyDenied, error.to_string())
+                    .reason(decision)
+                    .remedy(Remedy::human(remedy))
+                    .into()
+            }
             VaultError::Unavailable(why) => {
                 let message = format!("{why}. It comes back by itself; try again soon.");
                 Refusal::new(RefusalCode::KeyServiceUnhealthy, message).reason(Self::KEYS_AWAY).into()

@@ -166,7 +166,7 @@ impl Actions {
         let id = tx.create_account(&email.key(), name.as_str(), None, hash).await?;
         for role in roles {
             tx.grant_role(id, *role).await?;
-            tx.audit("role.grant", "ACCOUNT", id, "OK", json!({ "role": role.as_str() }));
+            tx.audit(roles::granted(*role), "ACCOUNT", id, "OK", json!({ "role": role.as_str() }));
         }
         tx.audit("user.create", "ACCOUNT", id, "OK", json!({}));
         let user = account(&tx, id).await?;

@@ -358,6 +358,7 @@ impl Actions {
     pub(crate) async fn sweep(&self, call: &Call) -> Done<()> {
         let mut tx = self.begin("sweep", call).await?;
         tx.sweep().await?;
+        self.expire_approvals(&mut tx).await?;
         let run_at = tx.now() + TimeDelta::hours(1);
         tx.enqueue(NewJob { work: Work::Sweep, run_at, sealed: None }).await?;
         tx.commit().await?;

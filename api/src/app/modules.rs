@@ -3,7 +3,7 @@
 
 use keyservice::module::BuiltIn;
 use keyservice::policy::{Effect, Matcher};
-use keyservice::{AccessPolicy, Right, Rights, Service};
+use keyservice::{AccessPolicy, KeyRole, Right, Rights, Service};
 use uuid::Uuid;
 
 use super::StartError;
@@ -66,16 +66,24 @@ pub(super) async fn ensure(vault: &Vault, store: &Store, world: &World) -> Resul
 }
 
 fn policies(module: BuiltIn, world: &World) -> Result<Vec<AccessPolicy>, StartError> {
-    let policy = |(service, rights): &(Service, &[Right])| {
+    let policy = |matcher, rights, note| {
         let id: Uuid = world.uuid()?;
         Ok(AccessPolicy {
             id: id.into_bytes(),
             effect: Effect::Track,
-            matcher: Matcher::Service(*service),
-            rights: Rights::of(rights),
+            matcher,
+            rights,
             condition: None,
-            note: "Needed for what this part of the program does.".to_owned(),
+            note,
         })
     };
-    needed(module).iter().map(policy).collect()
+    let services = needed(module).iter().map(|(service, rights)| {
+        let note = "Needed for what this part of the program does.".to_owned();
+        policy(Matcher::Service(*service), Rights::of(rights), note)
+    });
+    let roles = KeyRole::ALL.iter().filter_map(|role| {
+        let rights: Rights = role.rights().iter().filter(|right| right.is_of_a_module()).collect();
+        (!rights.is_empty()).then(|| policy(Matcher::Role(*role), rights, "What the role is for.".to_owned()))
+    });
+    services.chain(roles).collect()
 }

@@ -57,6 +57,10 @@ ids! {
     DefinitionId;
     /// A version of a key.
     KeyId;
+    /// A request for a second person's approval.
+    KeyApprovalId;
+    /// An access policy of a key module.
+    KeyPolicyId;
     /// A signed-in browser.
     SessionId;
     /// A personal access token.

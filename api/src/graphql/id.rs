@@ -30,11 +30,15 @@ pub(super) enum Kind {
     Session,
     /// A definition that we publish.
     Definition,
+    /// A request for a second person's approval.
+    KeyApproval,
+    /// An access policy of a key module.
+    AccessPolicy,
 }
 
 impl Kind {
     /// Every kind.
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Registration,
         Self::Connection,
         Self::Scan,
@@ -45,6 +49,8 @@ impl Kind {
         Self::AccessToken,
         Self::Session,
         Self::Definition,
+        Self::KeyApproval,
+        Self::AccessPolicy,
     ];
 
     /// The name of the type in the schema.
@@ -60,6 +66,8 @@ impl Kind {
             Self::AccessToken => "AccessToken",
             Self::Session => "Session",
             Self::Definition => "PublishedDefinition",
+            Self::KeyApproval => "KeyApproval",
+            Self::AccessPolicy => "AccessPolicy",
         }
     }
 
@@ -76,6 +84,8 @@ impl Kind {
             Self::AccessToken => "access token",
             Self::Session => "session",
             Self::Definition => "definition",
+            Self::KeyApproval => "request for approval",
+            Self::AccessPolicy => "access policy",
         }
     }
 

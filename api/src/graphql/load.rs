@@ -179,6 +179,10 @@ pub(super) struct CompanyRegistrations(pub(super) CompanyId, pub(super) u64);
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct CompanyContacts(pub(super) CompanyId, pub(super) u64);
 
+/// Key: the name of one of our own people.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct PersonName(pub(super) UserId);
+
 /// A subject as a key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Id {
@@ -354,6 +358,16 @@ impl Loader<Followers> for Source {
         let issues: Vec<_> = keys.iter().map(|key| key.0).collect();
         let found = self.0.issue_followers(&issues).await?;
         Ok(grouped(found.into_iter().map(|(issue, user)| (Followers(issue), user))))
+    }
+}
+
+impl Loader<PersonName> for Source {
+    type Value = String;
+    type Error = Shared;
+
+    async fn load(&self, keys: &[PersonName]) -> Result<HashMap<PersonName, String>, Shared> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+        Ok(self.0.names_of(&ids).await?.into_iter().map(|(id, name)| (PersonName(id), name)).collect())
     }
 }
 

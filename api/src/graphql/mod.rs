@@ -16,8 +16,10 @@ mod id;
 mod instance;
 mod issue;
 mod issue_mutation;
+mod key_approval;
 mod key_health;
 mod key_module;
+mod key_policy;
 mod load;
 mod node;
 mod onboarding;
@@ -57,6 +59,8 @@ pub struct Query(
     check::CheckQuery,
     key_health::KeyHealthQuery,
     key_module::KeyModuleQuery,
+    key_policy::KeyPolicyQuery,
+    key_approval::KeyApprovalQuery,
     issue::IssueQuery,
     schedule::ScheduleQuery,
     change::ChangeQuery,
@@ -80,6 +84,8 @@ pub struct Mutation(
     settings::SettingsMutation,
     verification::VerificationMutation,
     guided_setup::GuidedSetupMutation,
+    key_policy::KeyPolicyMutation,
+    key_approval::KeyApprovalMutation,
 );
 
 /// The public schema.

@@ -8,11 +8,14 @@ use super::definition::PublishedDefinition;
 use super::error;
 use super::id::{Kind, decode};
 use super::issue::Issue;
+use super::key_approval::KeyApproval;
 use super::page::items_cost;
 use super::people::{Company, Contact, User};
 use super::registration::Registration;
 use super::scan::Scan;
-use crate::domain::id::{CompanyId, ConnectionId, DefinitionId, IssueId, RegistrationId, ScanId, UserId};
+use crate::domain::id::{
+    CompanyId, ConnectionId, DefinitionId, IssueId, KeyApprovalId, RegistrationId, ScanId, UserId,
+};
 use crate::store::Account;
 
 /// The most ids that `nodes` takes.
@@ -30,6 +33,7 @@ pub(super) enum Node {
     Contact(Contact),
     User(User),
     Definition(PublishedDefinition),
+    KeyApproval(KeyApproval),
 }
 
 impl Node {
@@ -51,7 +55,8 @@ impl Node {
             Kind::Definition => {
                 load.one(DefinitionId(id)).await?.map(|it| Self::Definition(PublishedDefinition(it)))
             }
-            Kind::AccessToken | Kind::Session => None,
+            Kind::KeyApproval => KeyApproval::load(ask, KeyApprovalId(id)).await?.map(Self::KeyApproval),
+            Kind::AccessToken | Kind::Session | Kind::AccessPolicy => None,
         })
     }
 

@@ -13,9 +13,11 @@ macro_rules! mirror {
 }
 
 mod check;
+mod key_access;
 mod order;
 
 pub(super) use check::*;
+pub(super) use key_access::*;
 pub(super) use order::*;
 
 mirror! {

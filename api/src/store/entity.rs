@@ -76,6 +76,33 @@ tables! {
         on_behalf_of: String,
         sensitive: Json,
     }
+    key_approval = "key_approval" {
+        #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
+        operation: String,
+        module: String,
+        object: String,
+        reason: String,
+        asked_by: Uuid,
+        asked_at: i64,
+        state: String,
+        answered_by: Option<Uuid>,
+        answered_at: Option<i64>,
+        answer: Option<String>,
+        ended_at: Option<i64>,
+        expires_at: i64,
+        revision: i64,
+    }
+    key_decision = "key_decision" {
+        #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
+        at: i64,
+        module: String,
+        principal: String,
+        operation: String,
+        context: Json,
+        allowed: bool,
+        explanation: String,
+        trace: Json,
+    }
     audit_checkpoint = "audit_checkpoint" {
         #[sea_orm(primary_key, auto_increment = false)] n: i64,
         note: String,

@@ -20,6 +20,8 @@ mod issue;
 mod job;
 mod json;
 mod key;
+mod key_approval;
+mod key_decision;
 mod matters;
 mod module;
 mod neighbours;
@@ -37,6 +39,7 @@ mod verification;
 mod watched;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use migrations::Migrator;
@@ -56,6 +59,8 @@ pub use failure::{Failed, FailureRecord};
 pub use idempotency::{IdempotencyKey, Once, StoredAnswer};
 pub use instance::InstanceRecord;
 pub use job::{Job, NewJob};
+pub use key_approval::ApprovalRecord;
+pub use key_decision::DecisionRecord;
 pub use matters::{IssueFilter, IssueOrder};
 pub use ordered::{ConnectionOrder, RegistrationOrder};
 pub use page::{Page, Slice};
@@ -174,6 +179,8 @@ pub struct Store {
     world: World,
     committed: watch::Sender<i64>,
     work: Arc<Notify>,
+    /// How often this process changed key modules.
+    module_changes: Arc<AtomicU64>,
 }
 
 impl std::fmt::Debug for Store {
@@ -199,7 +206,14 @@ impl Store {
             return Err(StoreError::Config("database.url must begin with sqlite: or postgres:".to_owned()));
         };
         let (committed, _) = watch::channel(0);
-        Ok(Self { write, read, world, committed, work: Arc::new(Notify::new()) })
+        Ok(Self {
+            write,
+            read,
+            world,
+            committed,
+            work: Arc::new(Notify::new()),
+            module_changes: Arc::default(),
+        })
     }
 
     /// Applies pending migrations; answers how many there were.

@@ -1,5 +1,7 @@
 //! Key modules as the key service sealed them, with their access policies.
 
+use std::sync::atomic::Ordering;
+
 use data_encoding::HEXLOWER;
 use keyservice::module::Specification;
 use keyservice::policy::Condition;
@@ -10,7 +12,8 @@ use uuid::Uuid;
 
 use super::registration::bytes;
 use super::tx::Tx;
-use super::{Store, StoreError, entity, inconsistent, unique};
+use super::{Reader, Store, StoreError, entity, inconsistent, unique};
+use crate::domain::requester::Scope;
 use entity::key_module::{ActiveModel, Column, Entity, Model};
 
 fn policy_to(policy: &AccessPolicy) -> Value {
@@ -97,6 +100,19 @@ async fn all(conn: &impl ConnectionTrait) -> Result<Vec<SealedModule>, StoreErro
     rows.into_iter().map(from_row).collect()
 }
 
+impl Reader {
+    /// All key modules, by name; for our own people.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn key_modules(&self) -> Result<Vec<SealedModule>, StoreError> {
+        if matches!(self.scope(), Scope::Company(_)) {
+            return Ok(Vec::new());
+        }
+        all(self.conn()).await
+    }
+}
+
 impl Store {
     /// All key modules, by name.
     ///
@@ -104,6 +120,12 @@ impl Store {
     /// When the database does not answer.
     pub async fn modules(&self) -> Result<Vec<SealedModule>, StoreError> {
         all(&self.read).await
+    }
+
+    /// How often this process changed key modules: whoever remembers them reads them again when it grew.
+    #[must_use]
+    pub fn module_changes(&self) -> u64 {
+        self.module_changes.load(Ordering::SeqCst)
     }
 }
 
@@ -130,6 +152,7 @@ impl Tx {
     /// # Errors
     /// [`StoreError::Duplicate`] when the name is taken.
     pub async fn insert_module(&mut self, module: &SealedModule) -> Result<(), StoreError> {
+        self.changed_modules = true;
         Entity::insert(to_row(module)?)
             .exec_without_returning(&self.txn)
             .await
@@ -142,6 +165,7 @@ impl Tx {
     /// # Errors
     /// [`StoreError::Conflict`] when somebody else changed it meanwhile.
     pub async fn save_module(&mut self, module: &SealedModule) -> Result<(), StoreError> {
+        self.changed_modules = true;
         let before = i64::try_from(module.state_seq).unwrap_or(i64::MAX) - 1;
         let saved = Entity::update_many()
             .set(to_row(module)?)

@@ -185,6 +185,24 @@ impl Reader {
         people::with_roles(&self.conn, query.all(&self.conn).await?).await
     }
 
+    /// The names of these people, as far as they are our own: whoever works with them sees who they are.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn names_of(&self, ids: &[UserId]) -> Result<Vec<(UserId, String)>, StoreError> {
+        use entity::account::{Column, Entity};
+        if matches!(self.scope, Scope::Company(_)) {
+            return Ok(Vec::new());
+        }
+        let query = Entity::find()
+            .select_only()
+            .columns([Column::Id, Column::Name])
+            .filter(Column::Id.is_in(ids.iter().map(|id| id.0)))
+            .filter(Column::CompanyId.is_null());
+        let rows: Vec<(Uuid, String)> = query.into_tuple().all(&self.conn).await?;
+        Ok(rows.into_iter().map(|(id, name)| (UserId(id), name)).collect())
+    }
+
     /// A page of accounts: of our own people, or of one or all other companies'.
     ///
     /// # Errors

@@ -10,6 +10,8 @@ use crate::domain::history::HISTORY_KEPT;
 
 /// How long idempotency keys are kept.
 const IDEMPOTENCY_KEPT: TimeDelta = TimeDelta::days(7);
+/// How long denials of access to keys are kept, to be explained.
+const DECISIONS_KEPT: TimeDelta = TimeDelta::days(30);
 /// How long it is known how many messages went in each hour.
 const TRAFFIC_KEPT: TimeDelta = TimeDelta::days(7);
 /// How long changes are kept for subscriptions to resume from.
@@ -80,6 +82,10 @@ impl Tx {
             .await?;
         entity::failure::Entity::delete_many()
             .filter(entity::failure::Column::LastAt.lt(history))
+            .exec(txn)
+            .await?;
+        entity::key_decision::Entity::delete_many()
+            .filter(entity::key_decision::Column::At.lt(ms(self.now() - DECISIONS_KEPT)))
             .exec(txn)
             .await?;
         Ok(())

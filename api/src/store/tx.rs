@@ -1,6 +1,7 @@
 //! A writing transaction: the fact, its changes, its work and its audit entries, or nothing.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use sea_orm::{
     ConnectionTrait, DatabaseTransaction, EntityTrait as _, Set, SqliteTransactionMode, Statement,
@@ -53,6 +54,7 @@ pub struct Tx {
     pub(super) changes: Vec<PendingChange>,
     pub(super) audits: Vec<PendingAudit>,
     pub(super) woke: bool,
+    pub(super) changed_modules: bool,
     store: Store,
     label: &'static str,
 }
@@ -82,6 +84,7 @@ impl Store {
             changes: Vec::new(),
             audits: Vec::new(),
             woke: false,
+            changed_modules: false,
             store: self.clone(),
             label,
         };
@@ -142,6 +145,9 @@ impl Tx {
         self.txn.commit().await?;
         if dies(true) {
             return Err(StoreError::Interrupted);
+        }
+        if self.changed_modules {
+            self.store.module_changes.fetch_add(1, Ordering::SeqCst);
         }
         if let Some(seq) = seq {
             self.store.announce(seq);

@@ -80,6 +80,9 @@ impl VaultConfig {
     }
 }
 
+use keyservice::Right;
+use uuid::Uuid;
+
 /// Why the key service did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VaultError {
@@ -89,6 +92,24 @@ pub enum VaultError {
     /// It did not answer, or not in time. Nothing is known of what it did.
     #[error("{0}")]
     Unavailable(&'static str),
+    /// The access policies of the module forbid it.
+    #[error("The access policies of the key module “{module}” do not allow {operation} to {principal} ({}).", ground(*policy))]
+    Denied {
+        /// The name of the module.
+        module: String,
+        /// Who wanted it.
+        principal: String,
+        /// What they wanted.
+        operation: Right,
+        /// The policy that settled it; none when no policy applied.
+        policy: Option<Uuid>,
+        /// Under which the decision is explained.
+        decision: Uuid,
+    },
+}
+
+fn ground(policy: Option<Uuid>) -> String {
+    policy.map_or_else(|| "no policy allows it".to_owned(), |id| format!("policy {id}"))
 }
 
 impl VaultError {
@@ -98,6 +119,7 @@ impl VaultError {
         match self {
             Self::Refused(error) => error.code(),
             Self::Unavailable(_) => "UNAVAILABLE",
+            Self::Denied { .. } => "POLICY_DENIED",
         }
     }
 }

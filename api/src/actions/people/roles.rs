@@ -1,8 +1,10 @@
 //! Who may grant what to whom.
 
+use keyservice::role::{GrantRefusal, Granter, KeyRole, may_grant, may_take_back};
 use serde_json::json;
 
 use super::{account, administrator};
+use crate::actions::key_rights::key_person;
 use crate::actions::{Actions, Call, Done};
 use crate::domain::id::UserId;
 use crate::domain::refusal::{Refusal, RefusalCode};
@@ -30,7 +32,7 @@ impl Actions {
         }
         tx.grant_role(user, role).await?;
         tx.save_account(&holder).await?;
-        tx.audit("role.grant", "ACCOUNT", user, "OK", json!({ "role": role.as_str() }));
+        tx.audit(granted(role), "ACCOUNT", user, "OK", json!({ "role": role.as_str() }));
         let saved = account(&tx, user).await?;
         tx.commit().await?;
         Ok(saved)
@@ -53,7 +55,8 @@ impl Actions {
         }
         tx.revoke_role(user, role).await?;
         tx.save_account(&holder).await?;
-        tx.audit("role.revoke", "ACCOUNT", user, "OK", json!({ "role": role.as_str() }));
+        let operation = if role.is_key_role() { "key.role.revoke" } else { "role.revoke" };
+        tx.audit(operation, "ACCOUNT", user, "OK", json!({ "role": role.as_str() }));
         let saved = account(&tx, user).await?;
         tx.commit().await?;
         Ok(saved)
@@ -62,33 +65,46 @@ impl Actions {
 
 /// Whether the caller may grant a role, to somebody who exists or to an account that is being made.
 pub(super) fn require_may_grant(call: &Call, to: Option<UserId>, role: Role) -> Result<(), Refusal> {
-    if matches!(call.requester, Requester::System) {
-        return Ok(());
+    match key_role(role) {
+        Some(role) => Ok(may_grant(granter(call)?, to.map(UserId::bytes), role).map_err(refused)?),
+        None => administrator(call),
     }
-    if role == Role::KeyAdmin {
-        let message = "The role key administrator is granted on the command line of the host only.";
-        return Err(Refusal::new(RefusalCode::NotAnAdministrator, message).field("role"));
-    }
-    require_may_revoke(call, role)?;
-    let themselves = call.requester.person().is_some_and(|person| Some(person.user) == to);
-    if role.is_key_role() && themselves {
-        let message = "Nobody grants a key role to themselves. Ask another key administrator.";
-        return Err(Refusal::new(RefusalCode::NotAnAdministrator, message).field("userId"));
-    }
-    Ok(())
 }
 
 fn require_may_revoke(call: &Call, role: Role) -> Result<(), Refusal> {
-    if !role.is_key_role() {
-        return administrator(call);
+    match key_role(role) {
+        Some(_) => Ok(may_take_back(granter(call)?).map_err(refused)?),
+        None => administrator(call),
     }
-    let key_admin = call.requester.person().is_some_and(|person| person.has(Role::KeyAdmin));
-    if key_admin || matches!(call.requester, Requester::System) {
-        return Ok(());
+}
+
+/// The audit entry of a grant: what concerns keys is read by others than the rest.
+pub(super) const fn granted(role: Role) -> &'static str {
+    if role.is_key_role() { "key.role.grant" } else { "role.grant" }
+}
+
+/// The role as the key service knows it, if it is one of its own.
+fn key_role(role: Role) -> Option<KeyRole> {
+    role.as_str().parse().ok()
+}
+
+/// Who grants or takes back, as the key service knows them.
+fn granter(call: &Call) -> Result<Granter, Refusal> {
+    match call.requester {
+        Requester::System => Ok(Granter::Host),
+        Requester::Person(_) | Requester::Anonymous => {
+            let (id, roles) = key_person(call).ok_or_else(|| refused(GrantRefusal::NotAKeyAdministrator))?;
+            Ok(Granter::Person { id, roles })
+        }
     }
-    let message =
-        "Key roles are granted and taken back by a key administrator, or on the command line of the host.";
-    Err(Refusal::new(RefusalCode::NotAnAdministrator, message).field("role"))
+}
+
+fn refused(refusal: GrantRefusal) -> Refusal {
+    let field = match refusal {
+        GrantRefusal::ToThemselves => "userId",
+        GrantRefusal::NotAKeyAdministrator | GrantRefusal::HostOnly => "role",
+    };
+    Refusal::new(RefusalCode::NotAnAdministrator, refusal.to_string()).field(field)
 }
 
 /// Somebody must remain who can grant roles.

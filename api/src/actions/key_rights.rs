@@ -1,0 +1,94 @@
+//! What people may do with the key service: their key roles decide, and then the access policies of the module.
+
+use keyservice::policy::{self, Context, Decision};
+use keyservice::role::{KeyRole, KeyRoles};
+use keyservice::{Principal, Right, SealedModule};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::key_policy::kept_decision;
+use super::{Actions, Call, Done, Failure};
+use crate::domain::key_policy::key_roles;
+use crate::domain::refusal::{Refusal, RefusalCode};
+use crate::domain::requester::Role;
+use crate::vault::VaultError;
+
+/// A person, as the key service knows them. Whoever works on the host, and this instance itself, are nobody to it.
+pub(crate) fn key_person(call: &Call) -> Option<([u8; 16], KeyRoles)> {
+    let person = call.requester.person().filter(|person| person.company.is_none())?;
+    let roles = key_roles(person).filter_map(|role| role.as_str().parse::<KeyRole>().ok());
+    Some((person.user.bytes(), roles.collect()))
+}
+
+/// That a key role of the caller gives this right; answers the caller's account.
+///
+/// # Errors
+/// `NOT_AN_ADMINISTRATOR`, with the roles that give it.
+pub(crate) fn require_right(call: &Call, right: Right) -> Result<[u8; 16], Refusal> {
+    match key_person(call) {
+        Some((id, roles)) if roles.rights().has(right) => Ok(id),
+        _ => {
+            let holders = KeyRole::ALL.iter().filter(|role| role.rights().has(right));
+            let labels = holders.filter_map(|role| Role::parse(role.as_str()).map(Role::label));
+            let labels: Vec<String> = labels.map(str::to_lowercase).collect();
+            let message = format!("This needs the role {}.", labels.join(" or "));
+            Err(Refusal::new(RefusalCode::NotAnAdministrator, message).reason("KEY_ROLE"))
+        }
+    }
+}
+
+impl Actions {
+    /// That a person may do this with a module: a key role, and then the module's access policies, decide. What the
+    /// policies deny is kept under its decision id. Call it before the verb begins its transaction.
+    ///
+    /// # Errors
+    /// `NOT_AN_ADMINISTRATOR`, `POLICY_DENIED`.
+    pub(crate) async fn require_on(&self, call: &Call, module: &SealedModule, right: Right) -> Done<()> {
+        require_right(call, right)?;
+        let (id, roles) = key_person(call).ok_or(Failure::Bug("a person with a key role"))?;
+        let principal = Principal::Person { id, roles };
+        let decision = policy::decide(
+            self.world.uuid()?.into_bytes(),
+            &module.policies,
+            module.specification.default_decision,
+            &principal,
+            right,
+            &Context::nothing(),
+        );
+        if decision.allowed {
+            return Ok(());
+        }
+        let mut tx = self.begin("key.denied", call).await?;
+        let kept = kept_decision(&decision, &module.name, &principal, right, &Context::nothing(), tx.now());
+        let details = json!({ "module": module.name, "operation": right.as_str() });
+        tx.audit("key.denied", "DECISION", kept.id, "POLICY_DENIED", details);
+        tx.keep_decisions(vec![kept]).await?;
+        tx.commit().await?;
+        Err(denied(&module.name, &principal, right, &decision).into())
+    }
+
+    /// The key module of this name, as the key service wrote it.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`; when its row was tampered with.
+    pub(crate) async fn module(&self, name: &str) -> Done<SealedModule> {
+        let module = self.store.modules().await?.into_iter().find(|module| module.name == name);
+        let module = module.ok_or_else(|| Refusal::not_found("key module").field("module"))?;
+        self.keys.check_module(&module).await?;
+        Ok(module)
+    }
+}
+
+/// The denial, as whoever was denied is told.
+pub(super) fn denied(module: &str, principal: &Principal, right: Right, decision: &Decision) -> VaultError {
+    VaultError::Denied {
+        module: module.to_owned(),
+        principal: principal.to_string(),
+        operation: right,
+        policy: match decision.ground {
+            policy::Ground::Policy(_, id) => Some(Uuid::from_bytes(id)),
+            policy::Ground::NoRole | policy::Ground::Role | policy::Ground::Default(_) => None,
+        },
+        decision: Uuid::from_bytes(decision.id),
+    }
+}
