@@ -4,7 +4,7 @@ use linkspan::domain::requester::Role;
 use serde_json::{Value, json};
 
 use crate::harness::pair::PASSWORD;
-use crate::harness::{Client, Database, Stage};
+use crate::harness::{Client, Database, Pair, Stage};
 
 const ADMIN: &str = "admin@provider.example.com";
 const SIX_MINUTES: i64 = 6 * 60 * 1_000;
@@ -137,5 +137,43 @@ async fn a_session_is_seen_and_ended_by_its_holder_and_by_administrators_only() 
         admin.mutate("revokeSession", json!({ "id": id }), "revokedId").await;
         let out = here.query("{ viewer { signedIn } }", json!({})).await;
         assert_eq!(out["viewer"]["signedIn"], false);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn administrators_who_take_the_role_from_each_other_leave_one() {
+    for database in Database::available() {
+        let pair = Pair::start(database).await;
+        pair.provider_admin().await;
+        let users = "{ users { edges { node { id email roles } } } }";
+        for round in 0..8 {
+            let emails = ["one", "other"].map(|name| format!("{name}{round}@provider.example.com"));
+            let mut people = Vec::new();
+            for email in &emails {
+                pair.provider.user(email, PASSWORD, &[Role::Admin]).await;
+                let client = pair.provider.client();
+                client.sign_in(email, PASSWORD).await;
+                people.push(client);
+            }
+            let seen = people[0].query(users, json!({})).await;
+            let edges = seen["users"]["edges"].as_array().unwrap().clone();
+            let admins = edges.iter().map(|edge| &edge["node"]).filter(|it| it["roles"] == json!(["ADMIN"]));
+            let (mut ids, mut others) = (Vec::new(), Vec::new());
+            for admin in admins {
+                match emails.iter().any(|email| admin["email"] == **email) {
+                    true => ids.push(admin["id"].clone()),
+                    false => others.push(admin["id"].clone()),
+                }
+            }
+            for id in others {
+                people[0].mutate("revokeRole", json!({ "userId": id, "role": "ADMIN" }), "user { id }").await;
+            }
+            let taken = ids.iter().rev().zip(&people).map(|(id, client)| {
+                client.try_mutate("revokeRole", json!({ "userId": id, "role": "ADMIN" }), "user { id }")
+            });
+            futures_util::future::join_all(taken).await;
+            let holders = "account_role where role = 'ADMIN'";
+            assert_eq!(pair.provider.rows(holders).await, 1, "round {round} on {database:?}");
+        }
     }
 }

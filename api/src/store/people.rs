@@ -315,6 +315,26 @@ impl Tx {
         .await
     }
 
+    /// Keeps others from changing the accounts that hold a role, until the end of the transaction: what is read of
+    /// them afterwards is how they stand. On SQLite there is one writer in any case.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn hold_accounts_with(&self, role: Role) -> Result<(), StoreError> {
+        let holders = sea_orm::sea_query::Query::select()
+            .column(account_role::Column::AccountId)
+            .from(account_role::Entity)
+            .and_where(account_role::Column::Role.eq(role.as_str()))
+            .to_owned();
+        account::Entity::find()
+            .filter(account::Column::Id.in_subquery(holders))
+            .order_by_asc(account::Column::Id)
+            .lock_exclusive()
+            .all(&self.txn)
+            .await?;
+        Ok(())
+    }
+
     /// Makes an account.
     ///
     /// # Errors

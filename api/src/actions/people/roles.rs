@@ -112,6 +112,8 @@ pub(super) async fn require_other_administrator(tx: &Tx, leaving: &Account) -> D
     if !leaving.active || !leaving.roles.contains(&Role::Admin) {
         return Ok(());
     }
+    // Two who take the role from each other at the same time must not both see the other as the one who remains.
+    tx.hold_accounts_with(Role::Admin).await?;
     let administrators = tx.accounts_with(Role::Admin).await?;
     if administrators.iter().any(|account| account.active && account.id != leaving.id) {
         return Ok(());
