@@ -172,11 +172,14 @@ async fn a_peer_whose_trail_became_shorter_is_not_countersigned_and_noticed() {
     }
     let before = pair.consumer.app().actions().kept_checkpoints().await.unwrap();
 
-    // The provider's trail as it would be after an old backup was restored: shorter, and signed anew.
+    // The provider's trail as it would be after an old backup was restored: shorter, and signed anew. Back to when
+    // the connection had just got its key: without the entry about it, the key would not be used at all.
     pair.provider
         .tamper(
-            "delete from audit_checkpoint; delete from audit_witness; delete from audit where n > 4;
-             update head set audit_n = 4, audit_hash = (select hash from audit where n = 4)",
+            "delete from audit_checkpoint; delete from audit_witness;
+             delete from audit where n > (select max(n) from audit where object_kind = 'KEY');
+             update head set audit_n = (select max(n) from audit),
+                 audit_hash = (select hash from audit order by n desc limit 1)",
         )
         .await;
     pair.advance(65).await;

@@ -1,5 +1,7 @@
 //! The key service as its users see it.
 
+mod tamper;
+
 use linkspan::domain::requester::Role;
 use serde_json::json;
 

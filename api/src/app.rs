@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
-use keyservice::{Algorithm, KeySpec, KeyState, Purpose, SealedHierarchy, SealedKey};
+use keyservice::{Algorithm, KeySpec, KeyState, Purpose, RootSource, SealedHierarchy, SealedKey};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -208,14 +208,17 @@ async fn open_keys(config: &Config, store: &Store, world: &World) -> Result<(Ins
 
 /// The key service with the hierarchy that is on record.
 async fn open_vault(config: &Config, world: &World, record: &InstanceRecord) -> Result<Vault, StartError> {
-    let root_key_file = config.root_key_file();
-    if !root_key_file.exists() {
-        return Err(StartError::RootKeyMissing(root_key_file));
+    let root = config.root_source();
+    if let RootSource::File(path) = &root
+        && !path.exists()
+    {
+        return Err(StartError::RootKeyMissing(path.clone()));
     }
     let opening = Opening {
         instance: record.id.bytes(),
-        root_key_file,
+        root,
         hierarchy: Some(SealedHierarchy { bytes: record.hierarchy.clone() }),
+        make_next: false,
         now: world.now().timestamp_millis(),
     };
     let opened = Vault::open(&config.keyservice, &world.launcher, world.entropy.clone(), opening).await;
@@ -271,8 +274,9 @@ async fn initialise(
     let now = world.now();
     let opening = Opening {
         instance: id.bytes(),
-        root_key_file: config.root_key_file(),
+        root: config.root_source(),
         hierarchy: None,
+        make_next: false,
         now: now.timestamp_millis(),
     };
     let opened = Vault::open(&config.keyservice, &world.launcher, world.entropy.clone(), opening).await;

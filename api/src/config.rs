@@ -13,6 +13,7 @@ use chrono::TimeDelta;
 use figment::providers::{Format as _, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
+use keyservice::RootSource;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use settings::{SETTINGS, Setting, commented, effective};
@@ -49,6 +50,11 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The root key, if not `root.key` in `data_dir`.
     pub root_key_file: Option<PathBuf>,
+    /// The variable of the environment with the root key, for development.
+    pub root_key_variable: Option<String>,
+    /// Whether systemd passes the root key. Not a setting: it is found.
+    #[serde(skip)]
+    pub root_key_is_credential: bool,
     /// How long a registration link is good, in days.
     pub link_lifetime_days: u32,
     /// The time between two probes of a connection, in seconds.
@@ -144,6 +150,8 @@ impl Default for Config {
             environment: Environment::NonProduction,
             data_dir: PathBuf::from("data"),
             root_key_file: None,
+            root_key_variable: None,
+            root_key_is_credential: false,
             link_lifetime_days: 7,
             probe_interval_seconds: 5,
             probe_timeout_ms: 4_000,
@@ -252,6 +260,17 @@ impl Config {
         self.root_key_file.clone().unwrap_or_else(|| self.data_dir.join(ROOT_KEY))
     }
 
+    /// Where the root key comes from: systemd's credential if there is one, else the variable that is named, else the
+    /// file.
+    #[must_use]
+    pub fn root_source(&self) -> RootSource {
+        match &self.root_key_variable {
+            _ if self.root_key_is_credential => RootSource::Credential(ROOT_KEY.to_owned()),
+            Some(name) => RootSource::Environment(name.clone()),
+            None => RootSource::File(self.root_key_file()),
+        }
+    }
+
     /// Makes the data directory, for its owner only, unless it is there.
     ///
     /// # Errors
@@ -317,8 +336,9 @@ impl Config {
         let credential =
             sources.variables.get("CREDENTIALS_DIRECTORY").map(|dir| Path::new(dir).join(ROOT_KEY));
         let named = self.root_key_file.take().unwrap_or_else(|| PathBuf::from(ROOT_KEY));
-        self.root_key_file =
-            Some(credential.filter(|path| path.exists()).unwrap_or_else(|| self.data_dir.join(named)));
+        let credential = credential.filter(|path| path.exists());
+        self.root_key_is_credential = credential.is_some();
+        self.root_key_file = Some(credential.unwrap_or_else(|| self.data_dir.join(named)));
     }
 
     /// What a type cannot refuse.
@@ -333,6 +353,11 @@ impl Config {
             if !(1..=most).contains(&value) {
                 problems.push(format!("{setting}: {value} is not from 1 to {most}"));
             }
+        }
+        if let Some(name) = &self.root_key_variable
+            && (name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'))
+        {
+            problems.push("root_key_variable: the name of a variable has letters, digits and _".to_owned());
         }
         if self.name.trim().is_empty() || self.name.chars().count() > 64 {
             problems.push("name: give this instance a name of at most 64 characters".to_owned());

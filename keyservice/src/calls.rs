@@ -41,7 +41,10 @@ macro_rules! key_service_calls {
                 key: one<$crate::SealedKey>, aad: parts, ciphertext: bytes, now: copy<$crate::Millis>
             ) -> Vec<u8>;
             7 mac(purpose: copy<$crate::MacPurpose>, input: parts) -> [u8; 32];
-            8 health(keys: many<$crate::SealedKey>, now: copy<$crate::Millis>) -> $crate::HealthReport;
+            8 report(
+                modules: many<$crate::SealedModule>, keys: many<$crate::SealedKey>,
+                audit: copy<Option<$crate::AuditMeasure>>, now: copy<$crate::Millis>
+            ) -> $crate::HealthReport;
             9 seal_message(
                 key: one<$crate::SealedKey>, header: one<$crate::EnvelopeHeader>, plaintext: bytes,
                 now: copy<$crate::Millis>
@@ -98,6 +101,32 @@ macro_rules! key_service_calls {
                 identity: one<$crate::SealedKey>, name: text, note: one<$crate::checkpoint::Note>,
                 now: copy<$crate::Millis>
             ) -> $crate::checkpoint::NoteSignature;
+            30 compare_with_audit(rows: many<$crate::SealedKey>, audited: many<$crate::LastEntry>)
+                -> Vec<$crate::FaultyRow>;
+            31 next_version(
+                module: one<$crate::SealedModule>, versions: many<$crate::SealedKey>, id: copy<[u8; 16]>,
+                now: copy<$crate::Millis>
+            ) -> $crate::SealedKey;
+            32 rotate(
+                module: one<$crate::SealedModule>, versions: many<$crate::SealedKey>, id: copy<[u8; 16]>,
+                now: copy<$crate::Millis>
+            ) -> $crate::Rotation;
+            33 change_key(
+                module: one<$crate::SealedModule>, versions: many<$crate::SealedKey>, version: copy<u64>,
+                change: one<$crate::KeyChange>, now: copy<$crate::Millis>
+            ) -> $crate::SealedKey;
+            34 destroy(
+                module: one<$crate::SealedModule>, key: one<$crate::SealedKey>,
+                agreed: one<$crate::approval::Agreed>, now: copy<$crate::Millis>
+            ) -> $crate::SealedKey;
+            35 key_encryption_keys() -> Vec<u32>;
+            36 add_key_encryption_key() -> $crate::SealedHierarchy;
+            37 rewrap(keys: many<$crate::SealedKey>) -> Vec<$crate::SealedKey>;
+            38 rewrap_pending(module: text, pending: one<$crate::SealedPending>) -> $crate::SealedPending;
+            39 retire_key_encryption_keys(progress: copy<$crate::RewrapProgress>) -> $crate::SealedHierarchy;
+            40 adopt(hierarchy: one<$crate::SealedHierarchy>) -> ();
+            41 rotate_root_to(next: one<$crate::RootSource>) -> $crate::SealedHierarchy;
+            42 adopt_root(next: one<$crate::RootSource>, hierarchy: one<$crate::SealedHierarchy>) -> ();
         }
     };
 }
@@ -323,6 +352,12 @@ impl IntoAnswer<()> for () {
 
 impl IntoAnswer<HealthReport> for HealthReport {
     fn into_answer(self) -> Result<HealthReport, Error> {
+        Ok(self)
+    }
+}
+
+impl IntoAnswer<Self> for Vec<u32> {
+    fn into_answer(self) -> Result<Self, Error> {
         Ok(self)
     }
 }

@@ -17,7 +17,7 @@ use crate::exchange::{LinkRole, SealedPending};
 use crate::key::SealedKey;
 use crate::keyring::{Keyring, SealedHierarchy, wrapping_version};
 use crate::ports::Entropy;
-use crate::root::RootKey;
+use crate::root::{RootKey, RootProvider as _, RootSource};
 use crate::service::{KeyService, Opened};
 
 /// How far a rotation of the key encryption key is.
@@ -64,6 +64,22 @@ impl KeyService {
         }
         let (keyring, instance_root) = Keyring::unseal(&current.root, *self.instance(), &current.hierarchy)?;
         keyring.seal_hierarchy(next, &instance_root, self.entropy.as_ref())
+    }
+
+    /// [`Self::rotate_root`], to the root key that a source gives: it is read here and nowhere else.
+    ///
+    /// # Errors
+    /// Those of [`RootProvider::root_key`] and [`Self::rotate_root`].
+    pub fn rotate_root_to(&self, next: &RootSource) -> Result<SealedHierarchy, Error> {
+        self.rotate_root(&next.root_key()?)
+    }
+
+    /// [`Self::adopt_under`] the root key that a source gives.
+    ///
+    /// # Errors
+    /// Those of [`RootProvider::root_key`] and [`Self::adopt_under`].
+    pub fn adopt_root(&self, next: &RootSource, hierarchy: &SealedHierarchy) -> Result<(), Error> {
+        self.adopt_under(&next.root_key()?, hierarchy)
     }
 
     /// The hierarchy with one more key encryption key, which wraps from its adoption on.
@@ -119,6 +135,12 @@ impl KeyService {
     /// The versions of the key encryption keys, oldest first; the last one wraps.
     pub fn key_encryption_keys(&self) -> Vec<u32> {
         self.current().keyring.key_encryption_keys()
+    }
+
+    /// The version of the key encryption key that made a wrap ([`SealedKey::wrapped`], [`SealedPending::bytes`]); none
+    /// when it is no wrap, such as that of a destroyed key. Not authenticated: a hint for counting.
+    pub fn wrapped_under(wrapped: &[u8]) -> Option<u32> {
+        wrapping_version(wrapped)
     }
 
     /// How many of these wraps ([`SealedKey::wrapped`], [`SealedPending::bytes`]) are still under an older key.

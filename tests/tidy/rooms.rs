@@ -75,7 +75,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("sea_orm", &["store"]),
     ("migrations", &["store", "app", "cli"]),
     // The store carries sealed keys as values and knows only their metadata.
-    ("keyservice", &["actions", "store", "vault", "world", "app", "cli"]),
+    ("keyservice", &["actions", "store", "vault", "world", "config", "app", "cli"]),
     ("async_graphql", &["graphql", "http/graphql", "app", "cli"]),
     ("apollo_compiler", &["http/graphql"]),
     ("axum", &["http", "auth", "app"]),

@@ -1,13 +1,62 @@
 //! The key service's health, measured when it is asked for.
 
-use keyservice::{Component, HealthStatus};
+use std::collections::BTreeSet;
 
-use super::{Actions, Call, Done};
+use keyservice::{
+    Component, ComponentKind, HealthReport, HealthStatus, KeyState, RowFault, SealedKey, SealedModule,
+    roll_up,
+};
+
+use super::{Actions, Call, Done, Failure};
+use crate::domain::Timestamp;
 use crate::domain::check::Suite;
 use crate::domain::key_health::{KeyHealth, KeyHealthComponent, KeyHealthStatus, sees_components};
 use crate::domain::refusal::{Refusal, RefusalCode};
+use crate::store::StoreError;
+
+/// How many rows that are not as they should be the report names.
+const NAMED: usize = 5;
+
+/// What to do about a row that somebody changed.
+const RESTORE: &str =
+    "Restore the row from a backup, or revoke the key; and find out who writes to the database.";
 
 impl Actions {
+    /// Measures the key service from scratch, every key and the whole audit trail included.
+    ///
+    /// # Errors
+    /// As [`Actions::key_health`].
+    pub async fn recheck_key_health(&self, call: &Call) -> Done<KeyHealth> {
+        self.integrity.forget();
+        self.key_health(call).await
+    }
+
+    async fn key_records(&self) -> Done<(Vec<SealedModule>, Vec<SealedKey>)> {
+        let modules = self.store.modules().await?;
+        let names: Vec<&str> = modules.iter().map(|module| module.name.as_str()).collect();
+        let keys = self.store.keys_of(&names).await?;
+        Ok((modules, telling(keys)))
+    }
+
+    /// What the comparison of all keys with the audit trail found is a fault of the part that guards them.
+    async fn add_findings(&self, report: &mut HealthReport) -> Done<()> {
+        let findings = self.faulty_rows().await?;
+        let Some(first) = findings.first() else { return Ok(()) };
+        let guards = |component: &&mut Component| component.component == ComponentKind::IntegrityKey;
+        if let Some(component) = report.components.iter_mut().find(guards) {
+            component.status = HealthStatus::Malfunction;
+            component.code = first.code;
+            component.message =
+                findings.iter().take(NAMED).map(|one| one.message.as_str()).collect::<Vec<_>>().join(" ");
+            if findings.len() > NAMED {
+                component.message = format!("{} And {} more.", component.message, findings.len() - NAMED);
+            }
+            component.remedy = Some(RESTORE);
+        }
+        report.status = roll_up(&report.components);
+        Ok(())
+    }
+
     /// Measures the key service. Status and reason are for everybody who operates or watches this instance; each
     /// component is for those who look after keys.
     ///
@@ -29,7 +78,19 @@ impl Actions {
     /// Measures the key service, each part of it.
     pub(crate) async fn measure_keys(&self) -> Done<KeyHealth> {
         let now = self.world.now();
-        let report = self.keys.health(now).await?;
+        let (modules, keys) = match self.key_records().await {
+            Ok(records) => records,
+            // Then there is nothing to measure by; the row is named.
+            Err(Failure::Store(error @ StoreError::Inconsistent { .. })) => {
+                return Ok(unusable(error.to_string(), now));
+            }
+            Err(error) => return Err(error),
+        };
+        let audit = self.audit_measure().await?;
+        let mut report = self.keys.health(&modules, &keys, audit, now).await?;
+        if report.components.iter().any(|component| component.component == ComponentKind::IntegrityKey) {
+            self.add_findings(&mut report).await?;
+        }
         let worst = report.components.iter().find(|component| {
             component.status == report.status && component.status != HealthStatus::Operational
         });
@@ -49,6 +110,36 @@ impl Actions {
         }
         Ok(health)
     }
+}
+
+/// The report when a row cannot even be read.
+fn unusable(message: String, now: Timestamp) -> KeyHealth {
+    let part = KeyHealthComponent {
+        name: ComponentKind::IntegrityKey.as_str(),
+        module: None,
+        critical: true,
+        status: KeyHealthStatus::Malfunction,
+        code: RowFault::Changed.as_str(),
+        message: message.clone(),
+        remedy: Some(RESTORE),
+    };
+    KeyHealth {
+        status: KeyHealthStatus::Malfunction,
+        reason: Some(message),
+        components: vec![part],
+        measured_at: now,
+    }
+}
+
+/// The versions that say something about how a module is: those in use or out of it for a while, and the newest.
+fn telling(keys: Vec<SealedKey>) -> Vec<SealedKey> {
+    let mut seen = BTreeSet::new();
+    // The newest of each module comes first.
+    keys.into_iter()
+        .filter(|key| {
+            seen.insert(key.module.clone()) || matches!(key.state, KeyState::Active | KeyState::Suspended)
+        })
+        .collect()
 }
 
 /// A part that a test broke.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use keyservice::checkpoint::{Checkpoint, Note, NoteSignature};
 use keyservice::module::{ModuleChange, SealedModule};
 use keyservice::{
-    Envelope, EnvelopeHeader, ExchangeId, Floor, HealthReport, LifecycleVerb, LinkSpec, M1, M2, M3, M4,
-    MacPurpose, PublicKey, RegistrationContext, SealedKey, SealedPending, roll_up,
+    AuditMeasure, Envelope, EnvelopeHeader, ExchangeId, FaultyRow, Floor, HealthReport, LastEntry,
+    LifecycleVerb, LinkSpec, M1, M2, M3, M4, MacPurpose, PublicKey, RegistrationContext, SealedKey,
+    SealedPending, roll_up,
 };
 
 use crate::domain::Timestamp;
@@ -91,10 +92,16 @@ impl Keys {
         self.vault.change_module(module, change, now.timestamp_millis()).await
     }
 
-    /// Measures the service and this instance's own keys.
-    pub(crate) async fn health(&self, now: Timestamp) -> Kept<HealthReport> {
-        let (own, now) = ([(*self.identity).clone(), (*self.data).clone()], now.timestamp_millis());
-        let answered = self.vault.health(&own, now).await;
+    /// Measures the service over what is on record.
+    pub(crate) async fn health(
+        &self,
+        modules: &[SealedModule],
+        keys: &[SealedKey],
+        audit: AuditMeasure,
+        now: Timestamp,
+    ) -> Kept<HealthReport> {
+        let now = now.timestamp_millis();
+        let answered = self.vault.report(modules, keys, Some(audit), now).await;
         let process = self.vault.component(now);
         let components = match answered {
             Ok(report) => [vec![process], report.components].concat(),
@@ -102,6 +109,11 @@ impl Keys {
             Err(refused) => return Err(refused),
         };
         Ok(HealthReport { status: roll_up(&components), components, measured_at: now })
+    }
+
+    /// Which rows the service did not write, or are not what the audit trail says last.
+    pub(crate) async fn compare(&self, rows: &[SealedKey], audited: &[LastEntry]) -> Kept<Vec<FaultyRow>> {
+        self.vault.compare_with_audit(rows, audited).await
     }
 
     /// Seals a secret for the database; `what` and `id` must be given again to open it.

@@ -14,6 +14,7 @@ mod issue;
 mod issue_letters;
 mod key_approval;
 mod key_health;
+mod key_integrity;
 mod key_module;
 mod key_policy;
 mod key_rights;
@@ -177,6 +178,10 @@ impl From<StoreError> for Failure {
         match error {
             StoreError::Conflict(what) => Refusal::conflict(what).into(),
             StoreError::Missing(what) => Refusal::not_found(what).into(),
+            error @ StoreError::Tampered { .. } => {
+                let message = format!("Nothing is done with it: {error}.");
+                Refusal::new(RefusalCode::KeyServiceUnhealthy, message).reason("INTEGRITY_KEY").into()
+            }
             StoreError::Duplicate(what) => {
                 Refusal::new(RefusalCode::Duplicate, format!("Such a {what} exists already.")).into()
             }
@@ -195,6 +200,7 @@ pub struct Actions {
     pub(crate) passwords: PasswordHasher,
     pub(crate) limits: Limits,
     pub(crate) trail: audit::Trail,
+    pub(crate) integrity: key_integrity::Integrity,
     watch: watch::Watch,
 }
 
@@ -216,6 +222,7 @@ impl Actions {
             passwords: PasswordHasher::new(cores),
             limits: Limits::default(),
             trail: audit::Trail::default(),
+            integrity: key_integrity::Integrity::default(),
             watch: watch::Watch::default(),
         }
     }

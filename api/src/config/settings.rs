@@ -23,6 +23,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting { path: "environment", about: "What this instance is for: `PRODUCTION` or `NON_PRODUCTION`.", unset: None },
     Setting { path: "data_dir", about: "Where the embedded database, the root key and letters are kept; from this file's directory.", unset: None },
     Setting { path: "root_key_file", about: "The file with the root key, if not `root.key` in `data_dir`: 32 bytes or 64 hexadecimal digits that only its owner can read. Made at the first start. A systemd credential named `root.key` wins. Keep a copy apart from the database's.", unset: Some("\"/etc/linkspan/root.key\"") },
+    Setting { path: "root_key_variable", about: "A variable of the environment with the root key as 64 hexadecimal digits, instead of a file. For development: the environment of a process is inherited, logged and shown.", unset: Some("\"DEVELOPMENT_ROOT_KEY\"") },
     Setting { path: "link_lifetime_days", about: "How long a registration link is good, in days; 1 to 90.", unset: None },
     Setting { path: "probe_interval_seconds", about: "The time between two probes of a connection, in seconds. Two misses make a direction Down.", unset: None },
     Setting { path: "probe_timeout_ms", about: "How long a probe may take before it counts as missed, in milliseconds. Less than the interval, so that a dead peer shows within 15 seconds.", unset: None },

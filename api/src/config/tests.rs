@@ -140,8 +140,20 @@ fn a_systemd_credential_is_the_root_key_if_it_is_there() {
     let pairs = [("CREDENTIALS_DIRECTORY", directory.to_str().unwrap())];
     assert_eq!(from_environment(&pairs).unwrap().root_key_file(), Path::new("data/root.key"));
     std::fs::write(directory.join("root.key"), "").unwrap();
-    assert_eq!(from_environment(&pairs).unwrap().root_key_file(), directory.join("root.key"));
+    let config = from_environment(&pairs).unwrap();
+    assert_eq!(config.root_key_file(), directory.join("root.key"));
+    assert_eq!(config.root_source().to_string(), "credential:root.key");
     std::fs::remove_file(directory.join("root.key")).unwrap();
+}
+
+#[test]
+fn the_root_key_is_in_a_file_unless_a_variable_is_named() {
+    assert_eq!(from_environment(&[]).unwrap().root_source().to_string(), "file:data/root.key");
+    let named = [("LINKSPAN_ROOT_KEY_VARIABLE", "DEVELOPMENT_ROOT_KEY")];
+    let source = from_environment(&named).unwrap().root_source();
+    assert_eq!(source.to_string(), "environment:DEVELOPMENT_ROOT_KEY");
+    let wrong = from_environment(&[("LINKSPAN_ROOT_KEY_VARIABLE", "A KEY")]).unwrap_err().to_string();
+    assert!(wrong.contains("root_key_variable: the name of a variable"), "{wrong}");
 }
 
 #[test]

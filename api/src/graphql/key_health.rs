@@ -2,7 +2,7 @@
 
 use async_graphql::{Context, Object, Result, SimpleObject};
 
-use super::ask::Ask;
+use super::ask::{Ask, check};
 use super::error;
 use super::words::KeyHealthStatus;
 use crate::domain::Timestamp;
@@ -55,7 +55,47 @@ impl KeyHealthQuery {
     /// The key service's health, measured now; `FORBIDDEN` for other organisations' people.
     async fn key_health(&self, ctx: &Context<'_>) -> Result<KeyHealth> {
         let ask = Ask::new(ctx)?;
-        let health = ask.actions.key_health(ask.call).await.map_err(error::failed)?;
+        Ok(ask.actions.key_health(ask.call).await.map_err(error::failed)?.into())
+    }
+}
+
+input! {
+    /// Nothing but the wish.
+    RecheckKeyHealthInput {}
+}
+
+payload! {
+    /// What became of a wish to measure the key service from scratch.
+    RecheckKeyHealthPayload {
+        /// The health; null when it was refused.
+        key_health: KeyHealth
+    }
+}
+
+/// Mutations of the key service.
+#[derive(Default)]
+pub(super) struct KeyHealthMutation;
+
+#[Object]
+impl KeyHealthMutation {
+    /// Measures the key service from scratch: every key is compared with the audit trail, and the trail verified from
+    /// its beginning (5,000 entries a measurement), which else is done every hour. Safe to repeat.
+    async fn recheck_key_health(
+        &self,
+        ctx: &Context<'_>,
+        input: RecheckKeyHealthInput,
+    ) -> Result<RecheckKeyHealthPayload> {
+        let ask = Ask::new(ctx)?;
+        let done = async {
+            check(&input)?;
+            ask.actions.recheck_key_health(ask.call).await
+        };
+        Ok(RecheckKeyHealthPayload::new(ask.settle(done.await)?, KeyHealth::from))
+    }
+}
+
+impl From<domain::KeyHealth> for KeyHealth {
+    fn from(health: domain::KeyHealth) -> Self {
         let component = |one: domain::KeyHealthComponent| KeyHealthComponent {
             name: one.name,
             module: one.module,
@@ -66,13 +106,13 @@ impl KeyHealthQuery {
             message: one.message,
             remedy: one.remedy,
         };
-        Ok(KeyHealth {
+        Self {
             status: health.status.into(),
             status_label: health.status.label(),
             reason: health.reason,
             components: (!health.components.is_empty())
                 .then(|| health.components.into_iter().map(component).collect()),
             measured_at: health.measured_at,
-        })
+        }
     }
 }

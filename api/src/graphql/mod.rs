@@ -79,6 +79,7 @@ pub struct Mutation(
     connection_mutation::ConnectionMutation,
     scan_mutation::ScanMutation,
     issue_mutation::IssueMutation,
+    key_health::KeyHealthMutation,
     schedule::ScheduleMutation,
     definition::DefinitionMutation,
     settings::SettingsMutation,

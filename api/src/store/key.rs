@@ -1,13 +1,85 @@
 //! Keys as the key service sealed them. The store carries them and understands only their metadata.
+//!
+//! Every change of a row is an entry of the audit trail, written with it, with the row's count of changes. A row is
+//! given out only while the trail says the same of it: an old row that was put back, with a seal that was good once, is
+//! [`StoreError::Tampered`].
 
+use keyservice::integrity::LastEntry;
 use keyservice::{Algorithm, KeyState, Purpose, SealedKey};
-use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _, Set};
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait, EntityTrait as _, FromQueryResult, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _, Select, Set, Statement,
+};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::registration::bytes;
 use super::tx::Tx;
 use super::{Store, StoreError, entity, inconsistent, unique};
 use entity::key_version::{ActiveModel, Column, Entity, Model};
+
+/// What an audit entry about a row of a key is about.
+const KIND: &str = "KEY";
+/// What is done to a row.
+const ADD: &str = "key.add";
+const CHANGE: &str = "key.change";
+const REMOVE: &str = "key.remove";
+/// What the audit trail says last about a row of `key_version`.
+const LAST: &str = "(select audit.details from audit where audit.object_kind = 'KEY' and audit.object_id \
+    = key_version.module || '@' || key_version.version order by audit.n desc limit 1)";
+
+/// A row, with what the audit trail says last about it.
+#[derive(FromQueryResult)]
+struct Witnessed {
+    #[sea_orm(nested)]
+    row: Model,
+    last: Option<Value>,
+}
+
+/// All rows of keys, and all that the audit trail says last about keys.
+#[derive(Debug, Default)]
+pub struct KeyTrail {
+    /// The rows.
+    pub rows: Vec<SealedKey>,
+    /// What cannot be read as the row of a key at all, by module and version.
+    pub unreadable: Vec<String>,
+    /// What the audit trail says last of each key that is to be there.
+    pub entries: Vec<LastEntry>,
+}
+
+/// A key as the audit trail names it.
+fn object(module: &str, version: impl std::fmt::Display) -> String {
+    format!("{module}@{version}")
+}
+
+fn entry_to(key: &SealedKey) -> Value {
+    json!({
+        "key": Uuid::from_bytes(key.id), "module": key.module, "state": key.state.as_str(),
+        "count": key.state_seq, "reason": key.reason,
+    })
+}
+
+/// What an entry says; none when the key was removed with it, or it is no such entry.
+fn entry_from(details: &Value) -> Option<LastEntry> {
+    let text = |name: &str| details.get(name)?.as_str();
+    Some(LastEntry {
+        key: text("key")?.parse::<Uuid>().ok()?.into_bytes(),
+        module: text("module")?.to_owned(),
+        state: text("state")?.parse().ok()?,
+        state_seq: details.get("count")?.as_u64()?,
+    })
+}
+
+/// The key, if the audit trail says the same of it.
+fn witnessed(row: Model, last: Option<&Value>) -> Result<SealedKey, StoreError> {
+    let name = object(&row.module, row.version);
+    let key = from_row(row)?;
+    let same = last
+        .and_then(entry_from)
+        .is_some_and(|last| last.key == key.id && last.state == key.state && last.state_seq == key.state_seq);
+    if same { Ok(key) } else { Err(StoreError::Tampered { what: format!("key {name}") }) }
+}
 
 pub(super) fn from_row(row: Model) -> Result<SealedKey, StoreError> {
     let wrong = |column| inconsistent("key_version", row.id, column);
@@ -60,29 +132,67 @@ fn to_row(key: &SealedKey) -> Result<ActiveModel, StoreError> {
     })
 }
 
-async fn of_module(conn: &impl ConnectionTrait, module: &str) -> Result<Vec<SealedKey>, StoreError> {
-    let rows =
-        Entity::find().filter(Column::Module.eq(module)).order_by_desc(Column::Version).all(conn).await?;
-    rows.into_iter().map(from_row).collect()
+fn rows() -> Select<Entity> {
+    Entity::find().order_by_desc(Column::Version)
+}
+
+async fn given_out(
+    conn: &impl ConnectionTrait,
+    select: Select<Entity>,
+    pending: impl Fn(&str) -> Option<Value>,
+) -> Result<Vec<SealedKey>, StoreError> {
+    let rows = select.expr_as(Expr::cust(LAST), "last").into_model::<Witnessed>().all(conn).await?;
+    rows.into_iter()
+        .map(|Witnessed { row, last }| {
+            let last = pending(&object(&row.module, row.version)).or(last);
+            witnessed(row, last.as_ref())
+        })
+        .collect()
 }
 
 impl Store {
     /// All versions of a module's key, the newest first.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database does not answer; [`StoreError::Tampered`].
     pub async fn keys(&self, module: &str) -> Result<Vec<SealedKey>, StoreError> {
-        of_module(&self.read, module).await
+        given_out(&self.read, rows().filter(Column::Module.eq(module)), |_| None).await
     }
 
-    /// All versions of the keys of these modules, the newest of each first.
+    /// All versions of the keys of these modules, the newest of each first, as they are: whoever asks is not going to
+    /// use them.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn keys_of(&self, modules: &[&str]) -> Result<Vec<SealedKey>, StoreError> {
         let named = Column::Module.is_in(modules.iter().copied());
-        let rows = Entity::find().filter(named).order_by_desc(Column::Version).all(&self.read).await?;
+        let rows = rows().filter(named).all(&self.read).await?;
         rows.into_iter().map(from_row).collect()
+    }
+
+    /// Everything that there is about keys, to be compared.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn key_trail(&self) -> Result<KeyTrail, StoreError> {
+        let mut trail = KeyTrail::default();
+        // In this order: a key that comes in between is in the trail, and not yet a row that nothing is said of.
+        for row in Entity::find().all(&self.read).await? {
+            let name = object(&row.module, row.version);
+            match from_row(row) {
+                Ok(key) => trail.rows.push(key),
+                Err(_) => trail.unreadable.push(name),
+            }
+        }
+        // By the operations, which are indexed: the trail is long, and little of it is about keys.
+        let sql = "select details from audit where n in (select max(n) from audit \
+            where operation in ($1, $2, $3) and object_kind = $4 group by object_id)";
+        let values = [ADD.into(), CHANGE.into(), REMOVE.into(), KIND.into()];
+        let statement = Statement::from_sql_and_values(self.backend(), sql, values);
+        for row in self.read.query_all_raw(statement).await? {
+            trail.entries.extend(entry_from(&row.try_get("", "details")?));
+        }
+        Ok(trail)
     }
 }
 
@@ -90,17 +200,24 @@ impl Tx {
     /// All versions of a module's key, the newest first.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database does not answer; [`StoreError::Tampered`].
     pub async fn keys(&self, module: &str) -> Result<Vec<SealedKey>, StoreError> {
-        of_module(&self.txn, module).await
+        given_out(&self.txn, rows().filter(Column::Module.eq(module)), |name| self.said(name)).await
     }
 
     /// The key with this id.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database does not answer; [`StoreError::Tampered`].
     pub async fn key(&self, id: Uuid) -> Result<Option<SealedKey>, StoreError> {
-        Entity::find_by_id(id).one(&self.txn).await?.map(from_row).transpose()
+        let found = given_out(&self.txn, rows().filter(Column::Id.eq(id)), |name| self.said(name)).await?;
+        Ok(found.into_iter().next())
+    }
+
+    /// What this transaction is going to say last about a key.
+    fn said(&self, name: &str) -> Option<Value> {
+        let about = |entry: &&super::tx::PendingAudit| entry.object_kind == KIND && entry.object_id == name;
+        self.audits.iter().rev().find(about).map(|entry| entry.details.clone())
     }
 
     /// Adds a key.
@@ -112,6 +229,7 @@ impl Tx {
             .exec_without_returning(&self.txn)
             .await
             .map_err(|error| unique(error, "key"))?;
+        self.audit(ADD, KIND, object(&key.module, key.version), "OK", entry_to(key));
         Ok(())
     }
 
@@ -131,6 +249,7 @@ impl Tx {
         if saved.rows_affected == 0 {
             return Err(StoreError::Conflict("key"));
         }
+        self.audit(CHANGE, KIND, object(&key.module, key.version), "OK", entry_to(key));
         Ok(())
     }
 
@@ -139,7 +258,11 @@ impl Tx {
     /// # Errors
     /// When the database refuses.
     pub async fn delete_keys(&mut self, module: &str) -> Result<(), StoreError> {
-        Entity::delete_many().filter(Column::Module.eq(module)).exec(&self.txn).await?;
+        for row in Entity::find().filter(Column::Module.eq(module)).all(&self.txn).await? {
+            Entity::delete_by_id(row.id).exec(&self.txn).await?;
+            let details = json!({ "removed": row.id, "module": row.module });
+            self.audit(REMOVE, KIND, object(&row.module, row.version), "OK", details);
+        }
         Ok(())
     }
 }

@@ -59,6 +59,7 @@ pub use failure::{Failed, FailureRecord};
 pub use idempotency::{IdempotencyKey, Once, StoredAnswer};
 pub use instance::InstanceRecord;
 pub use job::{Job, NewJob};
+pub use key::KeyTrail;
 pub use key_approval::ApprovalRecord;
 pub use key_decision::DecisionRecord;
 pub use matters::{IssueFilter, IssueOrder};
@@ -150,6 +151,12 @@ pub enum StoreError {
         row: String,
         /// The column.
         column: &'static str,
+    },
+    /// A row that is not the one that the audit trail says was written last.
+    #[error("the row of {what} is not the one that was written last")]
+    Tampered {
+        /// The row.
+        what: String,
     },
     /// A unique value exists already.
     #[error("{0} exists already")]

@@ -5,8 +5,8 @@
 //! files beside the root key, seccomp nothing but the system calls of a program that computes and answers.
 
 use std::io;
-use std::path::Path;
 
+use keyservice::RootSource;
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
     RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
@@ -34,23 +34,26 @@ pub(super) fn harden() -> io::Result<Vec<Measure>> {
 }
 
 /// Landlock for this thread and those it starts: only files beside the root key may still be read.
-pub(super) fn fence(root_key_file: &Path) -> Measure {
-    let in_force = match landlocked(root_key_file) {
+pub(super) fn fence(root: &RootSource) -> Measure {
+    let in_force = match landlocked(root) {
         Ok(status) => status != RulesetStatus::NotEnforced,
         Err(_) => false,
     };
     Measure { name: "landlock".to_owned(), in_force }
 }
 
-fn landlocked(root_key_file: &Path) -> Result<RulesetStatus, RulesetError> {
+fn landlocked(root: &RootSource) -> Result<RulesetStatus, RulesetError> {
     let ruleset = Ruleset::default()
         .handle_access(AccessFs::from_all(LANDLOCK))?
         .handle_access(AccessNet::from_all(LANDLOCK))?
         .scope(Scope::from_all(LANDLOCK))?
         .create()?;
     // Another root key is read from there when it is rotated.
-    let directory = root_key_file.parent().and_then(|directory| PathFd::new(directory).ok());
-    let ruleset = match directory {
+    let directory = match root {
+        RootSource::File(path) => path.parent(),
+        RootSource::Credential(_) | RootSource::Environment(_) => None,
+    };
+    let ruleset = match directory.and_then(|directory| PathFd::new(directory).ok()) {
         Some(directory) => ruleset.add_rule(PathBeneath::new(directory, AccessFs::ReadFile))?,
         None => ruleset,
     };

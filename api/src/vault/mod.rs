@@ -22,14 +22,15 @@ mod server;
 mod tests;
 
 use std::convert::Infallible;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use keyservice::calls::IntoAnswer as _;
 use keyservice::wire::{self, Wire, Words};
 use keyservice::{
-    Component, ComponentKind, Entropy, HealthStatus, KeyService, Millis, SealedHierarchy,
-    key_service_argument, key_service_calls,
+    Component, ComponentKind, Entropy, HealthStatus, KeyService, Millis, RootProvider as _, RootSource,
+    SealedHierarchy, key_service_argument, key_service_calls,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc, watch};
@@ -124,6 +125,38 @@ impl VaultError {
     }
 }
 
+/// The file of the root key that is to take the place of this one; none for a source that is not a file.
+#[must_use]
+pub fn next_of(root: &RootSource) -> Option<PathBuf> {
+    let RootSource::File(path) = root else { return None };
+    let mut name = path.clone().into_os_string();
+    name.push(".next");
+    Some(PathBuf::from(name))
+}
+
+/// Puts the next root key in the place of the one before, which nothing is sealed under any more.
+///
+/// # Errors
+/// When the system refuses; the next start tries again.
+fn put_in_place(root: &RootSource) -> std::io::Result<()> {
+    match (root, next_of(root)) {
+        (RootSource::File(path), Some(next)) => std::fs::rename(next, path),
+        _ => Ok(()),
+    }
+}
+
+/// What a rotation of the root key left to do, once the hierarchy opens by the next one.
+fn finish_rotation(root: &RootSource, by_next: bool) {
+    if by_next {
+        match put_in_place(root) {
+            Ok(()) => tracing::info!("an interrupted rotation of the root key is finished"),
+            Err(error) => {
+                tracing::error!(%error, "the next root key cannot be put in the place of the old one");
+            }
+        }
+    }
+}
+
 /// The key service. Its calls are those of [`KeyService`], by the same names.
 #[derive(Clone)]
 pub struct Vault(Place);
@@ -162,18 +195,26 @@ impl Vault {
         entropy: Arc<dyn Entropy>,
         opening: Opening,
     ) -> Result<(Self, SealedHierarchy), VaultError> {
+        if opening.root.is_for_development() {
+            tracing::warn!(
+                source = %opening.root,
+                "the root key is in the environment, where others can see it: for development"
+            );
+        }
         if config.form == Form::InProcess {
-            let (service, hierarchy) = server::open(&opening, entropy)?;
+            let (service, opened) = server::open(&opening, entropy)?;
             tracing::warn!(
                 "the key service runs inside this process, which holds the root key: for development"
             );
-            return Ok((Self(Place::Here(Arc::new(service))), hierarchy));
+            finish_rotation(&opening.root, opened.by_next);
+            return Ok((Self(Place::Here(Arc::new(service))), opened.hierarchy));
         }
         let words = Arc::new(Words::default());
         let (running, opened) = launch(launcher, &opening, &words).await?;
+        finish_rotation(&opening.root, opened.by_next);
         let (state, states) = watch::channel(running.state());
         let (needed, gone) = mpsc::channel(1);
-        let opening = Opening { hierarchy: Some(opened.hierarchy.clone()), ..opening };
+        let opening = Opening { hierarchy: Some(opened.hierarchy.clone()), make_next: false, ..opening };
         let remote = Remote {
             state: states,
             suspect: Arc::default(),

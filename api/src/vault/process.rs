@@ -8,6 +8,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use keyservice::RootSource;
 use keyservice::wire::Words;
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
@@ -91,6 +92,16 @@ impl Running {
     }
 }
 
+/// What the process is to know of our environment: where the root key is, if it is there.
+fn passed_on(root: &RootSource) -> Option<(OsString, OsString)> {
+    let name = match root {
+        RootSource::File(_) => return None,
+        RootSource::Credential(_) => "CREDENTIALS_DIRECTORY",
+        RootSource::Environment(name) => name,
+    };
+    Some((OsString::from(name), std::env::var_os(name)?))
+}
+
 /// Starts the process and opens the hierarchy in it.
 pub(super) async fn launch(
     launcher: &Launcher,
@@ -110,6 +121,7 @@ pub(super) async fn launch(
         .args(&launcher.arguments)
         .env_clear()
         .envs(launcher.environment.iter().map(|(name, value)| (name, value)))
+        .envs(passed_on(&opening.root))
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::null())
         // Signals from a terminal are for the gateway.

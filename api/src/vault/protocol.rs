@@ -5,10 +5,9 @@
 //! the id of its request. Answers come in any order; the frames of one message are not mixed with others.
 
 use std::io::{self, Read};
-use std::path::PathBuf;
 
 use keyservice::wire::{self, Words};
-use keyservice::{Error, Millis, SealedHierarchy};
+use keyservice::{Error, Millis, RootSource, SealedHierarchy};
 use secrecy::zeroize::Zeroizing;
 
 /// The largest frame, its header included, in bytes.
@@ -135,10 +134,12 @@ pub(super) fn receive(from: &mut impl Read) -> Result<Option<(u64, Message)>, Fr
 pub struct Opening {
     /// The instance.
     pub instance: [u8; 16],
-    /// The file with the root key.
-    pub root_key_file: PathBuf,
+    /// Where the root key comes from.
+    pub root: RootSource,
     /// The hierarchy; none makes a new one, and the root key's file if it is not there.
     pub hierarchy: Option<SealedHierarchy>,
+    /// Whether the file of the next root key is made, unless it is there: for a rotation.
+    pub make_next: bool,
     /// The time.
     pub now: Millis,
 }
@@ -147,6 +148,8 @@ pub struct Opening {
 #[derive(Clone, Debug)]
 pub(super) struct Opened {
     pub(super) hierarchy: SealedHierarchy,
+    /// Whether it was the next root key that opened it: only the files are left to be put right.
+    pub(super) by_next: bool,
     pub(super) protection: Vec<Measure>,
 }
 
@@ -163,25 +166,31 @@ const FIRST: &str = "first message";
 
 impl Opening {
     pub(super) fn to_message(&self) -> Result<Message, Error> {
-        let path = self.root_key_file.to_str().ok_or(Error::Malformed { what: "path of the root key" })?;
-        Ok(wire::to_bytes(&((self.instance, path.to_owned()), (self.hierarchy.clone(), self.now))))
+        // What crosses is text, and a path that is not would become another one.
+        if let RootSource::File(path) = &self.root
+            && path.to_str().is_none()
+        {
+            return Err(Error::Malformed { what: "path of the root key" });
+        }
+        let told = (self.hierarchy.clone(), self.make_next, self.now);
+        Ok(wire::to_bytes(&(self.instance, self.root.clone(), told)))
     }
 
     pub(super) fn parse(message: &[u8]) -> Result<Self, Error> {
-        type Parts = (([u8; 16], String), (Option<SealedHierarchy>, Millis));
-        let ((instance, path), (hierarchy, now)): Parts =
+        type Parts = ([u8; 16], RootSource, (Option<SealedHierarchy>, bool, Millis));
+        let (instance, root, (hierarchy, make_next, now)): Parts =
             wire::from_bytes(message, FIRST, &Words::default())?;
-        Ok(Self { instance, root_key_file: PathBuf::from(path), hierarchy, now })
+        Ok(Self { instance, root, hierarchy, make_next, now })
     }
 }
 
-type OpenedParts = (SealedHierarchy, Vec<(String, bool)>);
+type OpenedParts = (SealedHierarchy, bool, Vec<(String, bool)>);
 
 /// The answer to the first message, as bytes.
 pub(super) fn opened_to_message(opened: Result<Opened, Error>) -> Message {
     let parts: Result<OpenedParts, Error> = opened.map(|opened| {
         let measures = opened.protection.into_iter().map(|measure| (measure.name, measure.in_force));
-        (opened.hierarchy, measures.collect())
+        (opened.hierarchy, opened.by_next, measures.collect())
     });
     wire::to_bytes(&parts)
 }
@@ -189,7 +198,7 @@ pub(super) fn opened_to_message(opened: Result<Opened, Error>) -> Message {
 /// The answer to the first message, from bytes.
 pub(super) fn parse_opened(message: &[u8], words: &Words) -> Result<Opened, Error> {
     let parts: Result<OpenedParts, Error> = wire::from_bytes(message, FIRST, words)?;
-    let (hierarchy, measures) = parts?;
+    let (hierarchy, by_next, measures) = parts?;
     let protection = measures.into_iter().map(|(name, in_force)| Measure { name, in_force }).collect();
-    Ok(Opened { hierarchy, protection })
+    Ok(Opened { hierarchy, by_next, protection })
 }

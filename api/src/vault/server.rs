@@ -8,12 +8,12 @@ use std::process::ExitCode;
 use std::sync::{Arc, Barrier, Mutex, PoisonError};
 use std::thread;
 
-use keyservice::{Entropy, Error, KeyService, RootKey, SealedHierarchy};
+use keyservice::{Entropy, Error, KeyService, RootKey, RootProvider as _, RootSource, SealedHierarchy};
 
-use super::confine;
 use super::protocol::{
-    FrameError, Measure, Message, OPENING, Opened, Opening, PING, frames, opened_to_message, receive,
+    FrameError, Message, OPENING, Opened, Opening, PING, frames, opened_to_message, receive,
 };
+use super::{confine, next_of};
 
 /// The most threads that compute.
 const MAX_THREADS: usize = 8;
@@ -59,13 +59,13 @@ fn run(entropy: Arc<dyn Entropy>) -> Result<(), Ended> {
     stay_until_told().map_err(Ended::Signals)?;
     let Some((OPENING, message)) = receive(&mut socket)? else { return Ok(()) };
     let opened = Opening::parse(&message).and_then(|opening| {
-        let (service, hierarchy) = open(&opening, entropy)?;
-        Ok((service, hierarchy, opening.root_key_file))
+        let (service, opened) = open(&opening, entropy)?;
+        Ok((service, opened, opening.root))
     });
-    let (service, hierarchy) = match opened {
-        Ok((service, hierarchy, root_key_file)) => {
-            protection.push(confine::fence(&root_key_file));
-            (service, hierarchy)
+    let (service, opened) = match opened {
+        Ok((service, opened, root)) => {
+            protection.push(confine::fence(&root));
+            (service, Opened { protection, ..opened })
         }
         Err(error) => {
             let refused = opened_to_message(Err(error));
@@ -73,7 +73,7 @@ fn run(entropy: Arc<dyn Entropy>) -> Result<(), Ended> {
             return Ok(());
         }
     };
-    Ok(attend(&service, &socket, hierarchy, protection)?)
+    Ok(attend(&service, &socket, opened)?)
 }
 
 /// The peer of the socket is the process that started this one, under the same user.
@@ -100,36 +100,48 @@ fn stay_until_told() -> io::Result<()> {
     Ok(())
 }
 
-/// Opens the hierarchy, or makes it (and the root key, if it is not there) for a new instance.
+/// Opens the hierarchy, or makes it (and the root key's file, if it is not there) for a new instance.
 ///
 /// # Errors
-/// Those of [`RootKey::read`], [`RootKey::create`], [`KeyService::open`] and [`KeyService::initialise`].
-pub(super) fn open(
-    opening: &Opening,
-    entropy: Arc<dyn Entropy>,
-) -> Result<(KeyService, SealedHierarchy), Error> {
-    let path = &opening.root_key_file;
-    match &opening.hierarchy {
-        Some(hierarchy) => {
-            let root = RootKey::read(path)?;
-            let service = KeyService::open(&root, opening.instance, hierarchy, entropy)?;
-            Ok((service, hierarchy.clone()))
+/// Those of [`RootProvider::root_key`], [`RootKey::create`], [`KeyService::open`] and [`KeyService::initialise`].
+pub(super) fn open(opening: &Opening, entropy: Arc<dyn Entropy>) -> Result<(KeyService, Opened), Error> {
+    let opened = |hierarchy: &SealedHierarchy, by_next| Opened {
+        hierarchy: hierarchy.clone(),
+        by_next,
+        protection: Vec::new(),
+    };
+    let Some(hierarchy) = &opening.hierarchy else {
+        let root = match &opening.root {
+            RootSource::File(path) if !path.exists() => RootKey::create(path, entropy.as_ref())?,
+            source => source.root_key()?,
+        };
+        let (service, hierarchy) = KeyService::initialise(&root, opening.instance, entropy, opening.now)?;
+        return Ok((service, opened(&hierarchy, false)));
+    };
+    let root = opening.root.root_key()?;
+    let next = next_of(&opening.root);
+    if opening.make_next
+        && let Some(path) = next.as_ref().filter(|path| !path.exists())
+    {
+        RootKey::create(path, entropy.as_ref())?;
+    }
+    // Where a rotation of the root key was interrupted, either may be the right one.
+    match next.filter(|path| path.exists()) {
+        Some(path) => {
+            let roots = [&root, &RootKey::read(path)?];
+            let (service, which) =
+                KeyService::open_with_either(roots, opening.instance, hierarchy, &entropy)?;
+            Ok((service, opened(hierarchy, which == 1)))
         }
         None => {
-            let root =
-                if path.exists() { RootKey::read(path)? } else { RootKey::create(path, entropy.as_ref())? };
-            KeyService::initialise(&root, opening.instance, entropy, opening.now)
+            let service = KeyService::open(&root, opening.instance, hierarchy, entropy)?;
+            Ok((service, opened(hierarchy, false)))
         }
     }
 }
 
 /// Answers until the socket closes. Each thread takes a request, computes and answers; what waits, waits in the socket.
-fn attend(
-    service: &KeyService,
-    socket: &UnixStream,
-    hierarchy: SealedHierarchy,
-    mut protection: Vec<Measure>,
-) -> Result<(), FrameError> {
+fn attend(service: &KeyService, socket: &UnixStream, mut opened: Opened) -> Result<(), FrameError> {
     let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MAX_THREADS);
     let incoming = Mutex::new(socket.try_clone()?);
     let outgoing = Mutex::new(socket.try_clone()?);
@@ -154,8 +166,8 @@ fn attend(
             }
         }
         running.wait();
-        protection.push(confine::filter());
-        let opened = opened_to_message(Ok(Opened { hierarchy, protection }));
+        opened.protection.push(confine::filter());
+        let opened = opened_to_message(Ok(opened));
         let mut out = outgoing.lock().unwrap_or_else(PoisonError::into_inner);
         out.write_all(&frames(OPENING, &opened)?)?;
         drop((out, gate));

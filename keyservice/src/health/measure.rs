@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use secrecy::ExposeSecret;
 
-use super::{Component, ComponentKind, Finding, HealthReport, HealthStatus, Records, roll_up};
+use super::{AuditMeasure, Component, ComponentKind, Finding, HealthReport, HealthStatus, Records, roll_up};
 use crate::algorithm::Algorithm;
 use crate::error::Error;
 use crate::exchange::LinkSecrets;
@@ -13,7 +13,7 @@ use crate::key::{Purpose, SealedKey};
 use crate::keyring::Keyring;
 use crate::known_answers;
 use crate::lifecycle::{KeyState, Operation};
-use crate::module::ModuleState;
+use crate::module::{ModuleState, SealedModule};
 use crate::operations::{hmac_check, hmac_tag};
 use crate::policy::{AccessPolicy, Context, DefaultDecision, Effect, Matcher, decide};
 use crate::ports::{Millis, random};
@@ -39,6 +39,17 @@ impl KeyService {
     /// Measures the service over the keys on record, without modules and without the audit trail.
     pub fn health(&self, keys: &[SealedKey], now: Millis) -> HealthReport {
         self.health_of(&Records { modules: &[], keys, audit: None }, now)
+    }
+
+    /// [`Self::health_of`], for a caller whose records come in pieces.
+    pub fn report(
+        &self,
+        modules: &[SealedModule],
+        keys: &[SealedKey],
+        audit: Option<AuditMeasure>,
+        now: Millis,
+    ) -> HealthReport {
+        self.health_of(&Records { modules, keys, audit: audit.as_ref() }, now)
     }
 
     /// Measures everything. Each published module is tested with its active keys; keys of no module are tested by the

@@ -7,8 +7,10 @@ use crate::checkpoint::{Checkpoint, Note, NoteSignature};
 use crate::envelope::{Direction, Envelope, EnvelopeHeader};
 use crate::error::Error;
 use crate::exchange::{ExchangeId, Floor, LinkSpec, M1, M2, M3, M4, RegistrationContext, SealedPending};
-use crate::health::{Component, ComponentKind, HealthReport, HealthStatus};
+use crate::health::{AuditMeasure, Component, ComponentKind, HealthReport, HealthStatus};
+use crate::hierarchy::RewrapProgress;
 use crate::identity::PublicKey;
+use crate::integrity::{FaultyRow, LastEntry, RowFault};
 use crate::key::{KeySpec, PortablePurpose, Purpose, SealedKey};
 use crate::keyring::SealedHierarchy;
 use crate::lifecycle::{KeyState, LifecycleVerb, Operation, Permission};
@@ -20,12 +22,14 @@ use crate::policy::{
 use crate::principal::{Principal, Service};
 use crate::right::{Right, Rights};
 use crate::role::{KeyRole, KeyRoles};
+use crate::root::RootSource;
 use crate::service::MacPurpose;
 use crate::usage::{UseRecord, Used};
+use crate::versions::{KeyChange, Rotation};
 
 named! {
     Algorithm, BuiltIn, DefaultDecision, Direction, Effect, KeyRole, KeyState, ModuleState, Operation, Outcome,
-    Purpose, Right, Service,
+    Purpose, Right, RowFault, Service,
 }
 
 fields! {
@@ -52,6 +56,11 @@ fields! {
     Envelope { v, header, salt, ciphertext }
     Component { component, module, critical, status, code, message, remedy, measured_at, took_micros }
     HealthReport { status, components, measured_at }
+    AuditMeasure { entries, fault, unsigned }
+    LastEntry { key, module, state, state_seq }
+    FaultyRow { key, fault }
+    Rotation { made, retired }
+    RewrapProgress { newest, total, remaining }
     Condition { name, value }
     AccessPolicy { id, effect, matcher, rights, condition, note }
     Considered { policy, effect, outcome, note }
@@ -85,6 +94,10 @@ variants! {
     Ground { 1 NoRole, 2 Role, 3 Policy(effect, id), 4 Default(decision) }
     Principal { 1 Service(one), 2 Person { id, roles } }
     ModuleChange { 1 Specify(specification), 2 Schedule(period), 3 Govern(policies), 4 Publish }
+    KeyChange {
+        1 Activate, 2 Suspend { reason }, 3 Resume, 4 Renew { expires_at }, 5 Deactivate, 6 Revoke { reason },
+        7 Compromise { reason },
+    }
     Error {
         1 Entropy,
         2 Primitive,
@@ -137,7 +150,7 @@ variants! {
     }
 }
 
-/// Notes have a text form of their own, which is strict already.
+/// What has a text form of its own that is strict already.
 macro_rules! texts {
     ($($type:ty),*) => {$(
         impl Wire for $type {
@@ -152,7 +165,7 @@ macro_rules! texts {
     )*};
 }
 
-texts!(Note, NoteSignature);
+texts!(Note, NoteSignature, RootSource);
 
 impl<T: Wire> Wire for Used<T> {
     fn write(&self, out: Writer) -> Writer {

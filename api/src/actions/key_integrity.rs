@@ -1,0 +1,227 @@
+//! Rows of keys against the audit trail, and the trail against itself: what a writer of the database did is found, and
+//! named.
+//!
+//! A key is given out by the store only while the trail says the same of its row. Here all of them are compared, whether
+//! anybody uses them or not, when the instance starts and every hour from then on.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::TimeDelta;
+use keyservice::audit::GENESIS;
+use keyservice::checkpoint::EVERY_SECONDS;
+use keyservice::{AuditMeasure, FaultyRow, LastEntry, RowFault, SealedKey};
+use uuid::Uuid;
+
+use super::{Actions, Done};
+use crate::domain::Timestamp;
+use crate::store::KeyTrail;
+
+/// How often every key is compared with the audit trail.
+const EVERY: TimeDelta = TimeDelta::hours(1);
+/// How many keys are compared in one call of the key service.
+const AT_ONCE: usize = 500;
+/// How many entries of the audit trail are read at once.
+const ENTRIES: u64 = 1_000;
+/// How many entries of the audit trail one measurement verifies: the next goes on from there.
+const ENTRIES_A_TURN: u64 = 5_000;
+/// After how long entries under no checkpoint are reported.
+const UNSIGNED: TimeDelta = TimeDelta::seconds(10 * EVERY_SECONDS);
+
+/// How long it may be between two measurements for the time between them to count.
+const WATCHED: TimeDelta = TimeDelta::minutes(2);
+
+/// A row that is not as it should be, as people read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RowFinding {
+    /// A stable code.
+    pub(crate) code: &'static str,
+    /// Which row, and what was done to it.
+    pub(crate) message: String,
+}
+
+/// What was compared last.
+#[derive(Clone, Default)]
+pub(crate) struct Integrity(Arc<Mutex<Compared>>);
+
+#[derive(Clone, Default)]
+struct Compared {
+    keys_at: Option<Timestamp>,
+    findings: Vec<RowFinding>,
+    chain: Chain,
+}
+
+/// How far the chain of the audit trail was verified.
+#[derive(Clone)]
+struct Chain {
+    n: i64,
+    hash: [u8; 32],
+    begun_at: Option<Timestamp>,
+    fault: Option<String>,
+    signing: Signing,
+}
+
+/// Since when entries wait for a checkpoint, as far as it was watched.
+#[derive(Clone, Copy, Default)]
+struct Signing {
+    signed: i64,
+    waiting_since: Option<Timestamp>,
+    looked_at: Option<Timestamp>,
+}
+
+impl Signing {
+    /// Whether they wait for too long.
+    fn look(&mut self, signed: i64, entries: i64, now: Timestamp) -> bool {
+        // Nobody looked for a while, such as when the host was asleep: then nobody signed, either.
+        let watched = self.looked_at.is_some_and(|at| (at..=at + WATCHED).contains(&now));
+        let goes_on = watched && signed < entries && signed == self.signed;
+        self.waiting_since = match self.waiting_since {
+            _ if signed >= entries => None,
+            Some(since) if goes_on => Some(since),
+            _ => Some(now),
+        };
+        (self.signed, self.looked_at) = (signed, Some(now));
+        self.waiting_since.is_some_and(|since| now - since >= UNSIGNED)
+    }
+}
+
+impl Default for Chain {
+    fn default() -> Self {
+        Self { n: 0, hash: GENESIS, begun_at: None, fault: None, signing: Signing::default() }
+    }
+}
+
+impl Integrity {
+    fn get(&self) -> Compared {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, change: impl FnOnce(&mut Compared)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Compares everything at the next measurement.
+    pub(crate) fn forget(&self) {
+        self.set(|compared| *compared = Compared::default());
+    }
+}
+
+impl Actions {
+    /// The rows of keys that are not as they should be: compared when that is due, or when some were not last time.
+    pub(crate) async fn faulty_rows(&self) -> Done<Vec<RowFinding>> {
+        let now = self.world.now();
+        let known = self.integrity.get();
+        let due = known.keys_at.is_none_or(|at| now - at >= EVERY || now < at);
+        if !due && known.findings.is_empty() {
+            return Ok(known.findings);
+        }
+        let mut findings = self.compare_keys().await?;
+        if !findings.is_empty() {
+            // A key that was changed between the reading of its row and of the trail is no finding.
+            let again = self.compare_keys().await?;
+            findings.retain(|finding| again.contains(finding));
+        }
+        for finding in findings.iter().filter(|finding| !known.findings.contains(finding)) {
+            tracing::error!(code = finding.code, "{}", finding.message);
+        }
+        self.integrity.set(|compared| (compared.keys_at, compared.findings) = (Some(now), findings.clone()));
+        Ok(findings)
+    }
+
+    async fn compare_keys(&self) -> Done<Vec<RowFinding>> {
+        let KeyTrail { rows, unreadable, entries } = self.store.key_trail().await?;
+        let there: BTreeSet<[u8; 16]> = rows.iter().map(|row| row.id).collect();
+        let mut faulty: BTreeSet<[u8; 16]> =
+            entries.iter().map(|entry| entry.key).filter(|key| !there.contains(key)).collect();
+        for piece in rows.chunks(AT_ONCE) {
+            let ids: BTreeSet<[u8; 16]> = piece.iter().map(|row| row.id).collect();
+            let of_these = |entry: &&LastEntry| ids.contains(&entry.key);
+            let said: Vec<LastEntry> = entries.iter().filter(of_these).cloned().collect();
+            faulty.extend(self.keys.compare(piece, &said).await?.into_iter().map(|row| row.key));
+        }
+        // Once more, those alone: what was done to a row is told from what the others are like.
+        let rows: Vec<SealedKey> = rows.into_iter().filter(|row| faulty.contains(&row.id)).collect();
+        let entries: Vec<LastEntry> =
+            entries.into_iter().filter(|entry| faulty.contains(&entry.key)).collect();
+        let named = self.keys.compare(&rows, &entries).await?;
+        let mut findings: Vec<RowFinding> =
+            named.iter().map(|faulty| finding(faulty, &rows, &entries)).collect();
+        findings.extend(unreadable.into_iter().map(|name| RowFinding {
+            code: RowFault::Changed.as_str(),
+            message: format!("Key {name}: a field was changed to what is none."),
+        }));
+        Ok(findings)
+    }
+
+    /// Measures the audit trail: its chain, in turns, and whether it is signed.
+    pub(crate) async fn audit_measure(&self) -> Done<AuditMeasure> {
+        let now = self.world.now();
+        let mut chain = self.integrity.get().chain;
+        let tail = self.store.audit_tail().await?;
+        // Seen from the beginning again every hour; what was bad is looked at again at once.
+        if chain.fault.is_some() || chain.begun_at.is_none_or(|at| now - at >= EVERY || now < at) {
+            chain = Chain { begun_at: Some(now), signing: chain.signing, ..Chain::default() };
+        }
+        self.verify_chain(&mut chain, tail.n, tail.hash).await?;
+        let signed = self.store.newest_checkpoint().await?.map_or(0, |kept| kept.n);
+        let unsigned = chain.signing.look(signed, tail.n, now);
+        let entries = u64::try_from(tail.n).unwrap_or_default();
+        let measure = AuditMeasure { entries, fault: chain.fault.clone(), unsigned };
+        self.integrity.set(|compared| compared.chain = chain);
+        Ok(measure)
+    }
+
+    async fn verify_chain(&self, chain: &mut Chain, end: i64, hash: [u8; 32]) -> Done<()> {
+        for _ in 0..ENTRIES_A_TURN / ENTRIES {
+            if chain.n >= end {
+                break;
+            }
+            let entries = self.store.audit_behind(chain.n, ENTRIES).await?;
+            let next = chain.n + 1;
+            if entries.is_empty() {
+                chain.fault =
+                    Some(format!("Entry {next} of the audit trail, and what follows, was removed."));
+                return Ok(());
+            }
+            for recorded in entries {
+                let next = chain.n + 1;
+                if recorded.entry.n != next.unsigned_abs() {
+                    chain.fault = Some(format!("Entry {next} of the audit trail was removed."));
+                    return Ok(());
+                }
+                let expected = recorded.entry.hash(&chain.hash);
+                if expected != recorded.hash {
+                    chain.fault = Some(format!("Entry {next} of the audit trail was changed."));
+                    return Ok(());
+                }
+                (chain.n, chain.hash) = (next, expected);
+            }
+        }
+        if chain.n == end && chain.hash != hash {
+            chain.fault =
+                Some(format!("Entry {end} of the audit trail is not the one that was written last."));
+        }
+        Ok(())
+    }
+}
+
+fn finding(faulty: &FaultyRow, rows: &[SealedKey], entries: &[LastEntry]) -> RowFinding {
+    let row = rows.iter().find(|row| row.id == faulty.key);
+    let entry = entries.iter().find(|entry| entry.key == faulty.key);
+    let name = match (row, entry) {
+        (Some(row), _) => format!("{}@{}", row.module, row.version),
+        (None, Some(entry)) => entry.module.clone(),
+        (None, None) => "?".to_owned(),
+    };
+    let id = Uuid::from_bytes(faulty.key);
+    let done = match faulty.fault {
+        RowFault::Changed => "a field was changed",
+        RowFault::Moved => "it was given to another module",
+        RowFault::Swapped => "it is the row of another key",
+        RowFault::Revived => "its state was set back to one that is over",
+        RowFault::RolledBack => "an older row was put in its place",
+        RowFault::Missing => "its row was removed",
+        RowFault::Unrecorded => "the audit trail knows nothing of this row",
+    };
+    RowFinding { code: faulty.fault.as_str(), message: format!("Key {name} ({id}): {done}.") }
+}
