@@ -83,7 +83,7 @@ impl KeyHealthMutation {
     async fn recheck_key_health(
         &self,
         ctx: &Context<'_>,
-        input: RecheckKeyHealthInput,
+        #[graphql(desc = "Nothing but the wish.")] input: RecheckKeyHealthInput,
     ) -> Result<RecheckKeyHealthPayload> {
         let ask = Ask::new(ctx)?;
         let done = async {
