@@ -6,6 +6,7 @@ use secrecy::SecretString;
 use super::ask::{Ask, account, check, named};
 use super::error;
 use super::id::Kind;
+use super::page::items_cost;
 use super::people::AccessToken;
 use super::refusal::Refusal;
 use crate::domain::Timestamp;
@@ -57,7 +58,7 @@ pub(super) struct CredentialQuery;
 #[Object]
 impl CredentialQuery {
     /// The browsers in which you are signed in, the newest first, 250 at most.
-    #[graphql(complexity = "250 * child_complexity")]
+    #[graphql(complexity = "items_cost(250, child_complexity)")]
     async fn sessions(
         &self,
         ctx: &Context<'_>,
@@ -70,7 +71,7 @@ impl CredentialQuery {
     }
 
     /// Your access tokens, the newest first, 250 at most; without their secrets.
-    #[graphql(complexity = "250 * child_complexity")]
+    #[graphql(complexity = "items_cost(250, child_complexity)")]
     async fn access_tokens(
         &self,
         ctx: &Context<'_>,
