@@ -174,8 +174,8 @@ async fn without_mail() -> Stage {
 }
 
 /// Runs a script of `tests/node/browser` for two instances. Time runs meanwhile. The
-/// script may ask for what only the host can do: it writes `@stop provider` or `@start provider`, and goes on when it
-/// is answered.
+/// script may ask for what only the host can do: it writes `@stop provider`, `@start provider` or
+/// `@later SECONDS`, and goes on when it is answered.
 async fn browser(script: &str, scene: Scene) {
     let Some(chromium) = environment::chromium() else { return };
     let mut stage = match scene {
@@ -184,11 +184,12 @@ async fn browser(script: &str, scene: Scene) {
     };
     let colleague = "colleague@consumer.example.com";
     stage.pair.make_contact(&stage.provider, &stage.ready.company, colleague).await;
-    stage
-        .pair
-        .consumer
-        .user("auditor@consumer.example.com", PASSWORD, &[Role::Viewer, Role::KeyAuditor])
-        .await;
+    for (name, role) in
+        [("auditor", Role::KeyAuditor), ("manager", Role::KeyManager), ("second-manager", Role::KeyManager)]
+    {
+        let email = format!("{name}@consumer.example.com");
+        stage.pair.consumer.user(&email, PASSWORD, &[Role::Viewer, role]).await;
+    }
     if matches!(scene, Scene::Onboarded | Scene::Crowded) {
         let (consumer, connection) = stage.validated().await;
         stage.start(&consumer, &connection).await;
@@ -224,6 +225,10 @@ async fn browser(script: &str, scene: Scene) {
         match line.as_str() {
             "@stop provider" => stage.pair.provider.kill().await,
             "@start provider" => stage.pair.provider.start(None).await,
+            text if text.starts_with("@later ") => {
+                let seconds: i64 = text["@later ".len()..].parse().unwrap();
+                stage.pair.clock.advance(seconds * 1_000);
+            }
             text => {
                 eprintln!("{text}");
                 last = text.to_owned();
@@ -253,6 +258,11 @@ async fn browser_registers_a_consumer_in_the_provider_centre() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn browser_shows_every_page_to_everybody() {
     browser("pages.mjs", Scene::Onboarded).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn browser_looks_after_keys_with_their_policies_and_approvals() {
+    browser("keys.mjs", Scene::Onboarded).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,5 +1,5 @@
 // The frame: who is here, where they are, and what changes. Pages are modules of their own, loaded when they are needed.
-import { follow, gql, onSignedOut, request } from './lib/api.js';
+import { follow, gql, onSignedOut, onStepUp, request } from './lib/api.js';
 import { announce, ask } from './lib/say.js';
 import { failed, head, loading, notice, signInPath } from './lib/ui.js';
 import { html, render } from './lib/view.js';
@@ -32,6 +32,9 @@ const ROUTES = [
   ['/people', () => import('./pages/people.js')],
   ['/account', () => import('./pages/account.js')],
   ['/keys', () => import('./pages/keys.js')],
+  ['/keys/access', () => import('./pages/key-access.js')],
+  ['/keys/approvals', () => import('./pages/key-approvals.js')],
+  ['/keys/decisions/:id', () => import('./pages/key-decision.js')],
   ['/playground', () => import('./pages/playground.js')],
   ['/design', () => import('./pages/design.js')],
 ];
@@ -224,6 +227,7 @@ async function sessionEnded() {
 async function boot() {
   links();
   onSignedOut(sessionEnded);
+  onStepUp(async () => (await import('./lib/step-up.js')).confirmIdentity());
   try {
     await refreshViewer();
   } catch (error) {

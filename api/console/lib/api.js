@@ -85,9 +85,16 @@ export async function request(operation, variables = {}, signal = undefined) {
  * The key makes it safe to repeat what may not have arrived: a second try with the same key is the same request.
  */
 export async function mutate(operation, input, key = crypto.randomUUID()) {
-  const data = await again(() => request(operation, { input: { ...input, idempotencyKey: key } }));
-  return Object.values(data)[0];
+  const send = async () => Object.values(await again(() => request(operation, { input: { ...input, idempotencyKey: key } })))[0];
+  const payload = await send();
+  // What matters most is done only after the person has proved once more who they are; then it is the same request.
+  const proved = payload.refusal?.code === 'STEP_UP_REQUIRED' && await stepUp?.();
+  return proved ? send() : payload;
 }
+
+let stepUp = null;
+/** Sets how the person is asked to prove who they are; `ask` answers whether they did. */
+export const onStepUp = (ask) => { stepUp = ask; };
 
 /** Once more after a moment, for what may not have arrived. */
 async function again(attempt) {

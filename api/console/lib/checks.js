@@ -2,7 +2,7 @@
 import { gql, mutate } from './api.js';
 import { REFUSAL } from './fragments.js';
 import { exceptions } from './exceptions.js';
-import { remedy } from './remedies.js';
+import { remedy, remedyWords } from './remedies.js';
 import { announce } from './say.js';
 import { badge, button, mark, outcome, spinner, when } from './ui.js';
 import { command } from './resource.js';
@@ -112,5 +112,5 @@ export function issueList(update, refresh, viewer = null) {
 /** Warnings of a scan: worth reading, nothing stops. */
 export const warningList = (results) => html`<ul class="issues">${results.map((result) => html`<li class="issue ${result.blocking ? 'bad' : 'warn'}">
   <div class="issue-head"><h3>${result.checkLabel}</h3>${badge(result.answer, result.answer === 'ERROR' ? 'The check broke' : result.blocking ? result.severityLabel : 'Warning', result.blocking ? 'bad' : 'warn')}</div>
-  <p>${result.message}</p>${result.remedy?.text ? html`<p class="small">${result.remedy.text}</p>` : nothing}
+  <p>${result.message}</p>${result.remedy ? html`<p class="small">${remedyWords(result.remedy)}</p>` : nothing}
   <p class="small"><a href=${result.docsUrl}>About this check</a></p></li>`)}</ul>`;

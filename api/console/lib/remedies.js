@@ -27,6 +27,15 @@ const PAGES = {
   chooseProviderCompany: html`<p>Choose the provider company, then get started again.</p>`,
 };
 
+const WORDS = { saveProviderRecord: 'Save the provider record in the provider centre.', chooseProviderCompany: 'Choose the provider company.' };
+
+/** What to do about a finding, in words only: for where there is nothing yet to press a button for. */
+export function remedyWords({ kind, text, setting, value, mutation }) {
+  if (text) return text;
+  if (kind === 'CONFIG') return `An operator of this instance sets ${setting}, for example to ${value}.`;
+  return mutation in WORDS ? WORDS[mutation] : mutation in LABELS ? `${LABELS[mutation]}.` : '';
+}
+
 /** The sentence or control for an issue's remedy. `command` runs it; `done` is called with the scan that follows. */
 export function remedy(issue, command, done) {
   const { kind, text, setting, value, mutation } = issue.remedy;

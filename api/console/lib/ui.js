@@ -34,6 +34,7 @@ export function refusal(no, { remedies = nothing } = {}) {
   return html`<div class="notice bad" role="alert">
     <p><strong>${no.codeLabel}.</strong> ${no.message}</p>
     ${no.remedy?.text ? html`<p>${no.remedy.text}</p>` : nothing}
+    ${no.code === 'POLICY_DENIED' && /^[0-9a-f-]{36}$/.test(no.reason ?? '') ? html`<p><a href="/keys/decisions/${no.reason}">How it was decided</a></p>` : nothing}
     ${remedies}
     <p class="fine"><a href=${no.docsUrl}>What this means</a> · Code <code>${no.code}</code>${no.reason ? html` · Reason <code>${no.reason}</code>` : nothing} · Reference <code>${no.traceId}</code></p>
   </div>`;

@@ -56,6 +56,9 @@ export const count = (number, one, many = `${one}s`) => `${number} ${number === 
 /** The host of an origin, for headings. */
 export const host = (origin) => origin.replace(/^https?:\/\//, '');
 
-const KINDS = { ADMIN: 'Administrator', OPERATOR: 'Operator', VIEWER: 'Viewer', CONSUMER_CONTACT: 'Consumer contact', KEY_ADMIN: 'Key admin', KEY_MANAGER: 'Key manager', KEY_OPERATOR: 'Key operator', KEY_AUDITOR: 'Key auditor', KEY_INTEGRATOR: 'Key integrator' };
+/** A code of the API in words: `OPEN_COMPROMISED` as `Open compromised`. */
+export const inWords = (code) => (code[0] + code.slice(1).toLowerCase()).replaceAll('_', ' ');
+
+const KINDS = { ADMIN: 'Administrator', OPERATOR: 'Operator', VIEWER: 'Viewer', CONSUMER_CONTACT: 'Consumer contact', KEY_ADMIN: 'Key administrator', KEY_MANAGER: 'Key manager', KEY_OPERATOR: 'Key operator', KEY_AUDITOR: 'Key auditor', KEY_INTEGRATOR: 'Key integrator' };
 /** A role in words. */
 export const role = (name) => KINDS[name] ?? name.toLowerCase().replaceAll('_', ' ');

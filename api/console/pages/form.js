@@ -99,7 +99,8 @@ export default function form({ params, update, navigate, viewer }) {
         ${failed ? button('Retry', retry, { busy: act.busy }) : nothing}
         ${failed ? html`<a class="button secondary" href="/connections/${id}/wizard">Start over or cancel</a>` : nothing}
         ${complete ? button('Close', () => navigate(`/connections/${id}`)) : nothing}
-      </div>`);
+      </div>
+      ${complete ? html`<p class="small">Then return to the <a href="/setup/consumer">guided set-up</a>: mark the activity complete, and verify the connection.</p>` : nothing}`);
   }
 
   function view() {

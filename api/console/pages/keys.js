@@ -1,9 +1,11 @@
 // The key service: whether it can do its work, and part by part for those whose role it is.
 import { gql } from '../lib/api.js';
+import { keyTabs } from '../lib/key-tabs.js';
 import { cell } from '../lib/list.js';
 import { resource } from '../lib/resource.js';
 import { badge, empty, facts, head, notice, on, section, when } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
+import { inWords as words } from '../lib/words.js';
 
 const KEY_HEALTH = gql`query KeyHealth {
   keyHealth {
@@ -23,9 +25,6 @@ const MODULES = gql`query KeyModules {
 const LIFE = [['PRE_ACTIVE', 'Pre-active', 'createdAt'], ['ACTIVE', 'Active', 'activatedAt'], ['DEACTIVATED', 'Deactivated', 'deactivatedAt'], ['DESTROYED', 'Destroyed', 'destroyedAt']];
 const ASIDE = new Set(['SUSPENDED', 'REVOKED', 'COMPROMISED']);
 const DAY_S = 86_400;
-
-/** A code in words. */
-const words = (code) => (code[0] + code.slice(1).toLowerCase()).replaceAll('_', ' ');
 
 const ABOUT = {
   OPERATIONAL: 'Seals, opens, signs and verifies as it should.',
@@ -54,7 +53,7 @@ export default function keys({ update }) {
     ${one.versions.length ? html`<ul class="stack key-versions">${one.versions.map(life)}</ul>` : html`<p class="small">Each connection has its own keys here.</p>`}</details>`;
 
   const moduleList = () => (modules.error?.kind === 'FORBIDDEN'
-    ? notice('calm', 'Modules and versions are for key roles.', html`<p>${modules.error.message} A key admin grants them; being administrator grants none.</p>`)
+    ? notice('calm', 'Modules and versions are for key roles.', html`<p>${modules.error.message} A key administrator grants them; being administrator grants none.</p>`)
     : modules.view((data) => section('modules', 'Modules', html`<p class="small">A module is a purpose with one algorithm; its keys are versions, of which one at most is active.</p>
         ${data.keyModules.length ? data.keyModules.map(module) : empty('No module.', 'The first start makes those that every instance has.')}`)));
 
@@ -64,7 +63,7 @@ export default function keys({ update }) {
     refresh,
     subjects: [],
     leave: () => clearInterval(clock),
-    view: () => html`${head('Keys', { lead: 'Keys never leave the key service. Here is whether it can do its work.' })}
+    view: () => html`${head('Keys', { lead: 'Keys never leave the key service. Here is whether it can do its work.' })}${keyTabs('/keys')}
       ${all.view(({ keyHealth }) => html`
         ${section('health', 'Health', html`<p>${ABOUT[keyHealth.status]}</p>
           ${keyHealth.reason ? notice(keyHealth.status === 'MALFUNCTION' ? 'bad' : 'warn', keyHealth.reason, html`<p>Ask a key manager, or this instance’s operator, to look at the component.</p>`) : nothing}
@@ -74,7 +73,7 @@ export default function keys({ update }) {
               <thead><tr><th scope="col">Component</th><th scope="col">Status</th><th scope="col">What was seen</th><th scope="col">What to do</th></tr></thead>
               <tbody>${keyHealth.components.map((one) => html`<tr><th scope="row">${words(one.name)}${one.module ? html` <code>${one.module}</code>` : nothing}${one.critical ? html` <span class="small">critical</span>` : nothing}</th>
                 ${cell('Status', badge(one.status, one.statusLabel))}${cell('What was seen', one.message)}${cell('What to do', one.remedy ?? '–')}</tr>`)}</tbody></table></div>`)
-          : notice('calm', 'The components are for key roles.', html`<p>Status and reason are for everybody here, so that nobody is blind to why a validation failed. To see each part, ask a key admin for one of the key roles; being administrator grants none.</p>`)}
+          : notice('calm', 'The components are for key roles.', html`<p>Status and reason are for everybody here, so that nobody is blind to why a validation failed. To see each part, ask a key administrator for one of the key roles; being administrator grants none.</p>`)}
         ${moduleList()}`)}`,
   };
 }

@@ -28,7 +28,7 @@ const REVOKE = gql`mutation RevokeRole($input: RevokeRoleInput!) {
 }
 ${REFUSAL}`;
 
-/** What each role is for. Key roles are granted by key admins alone. */
+/** What each role is for. Key roles are granted by key administrators alone. */
 export const ROLES = [
   ['ADMIN', 'Everything in the application; none of the key roles.'],
   ['OPERATOR', 'Registers, onboards and resolves; no people, no roles.'],

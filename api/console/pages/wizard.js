@@ -165,7 +165,7 @@ export default function wizard({ params, update, navigate, viewer }) {
     if (!attempt) return nothing;
     const failed = failedPhase(attempt);
     return section('progress', failed ? 'Registration stopped' : 'Registration is under way', html`
-      ${failed ? html`<p>The phase <strong>${failed.label}</strong> failed. Nothing is spoilt: retry it, start over, or cancel.</p>` : html`<p>You can close this page: it goes on by itself, and you can look again from any device.</p>`}
+      ${failed ? html`<p>The phase <strong>“${failed.label}”</strong> failed. Nothing is spoilt: retry it, start over, or cancel.</p>` : html`<p>You can close this page: it goes on by itself, and you can look again from any device.</p>`}
       ${phaseProgress(attempt)}
       ${phaseList(attempt, approval(attempt))}
       <div class="buttons">

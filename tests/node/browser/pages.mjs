@@ -1,7 +1,7 @@
 // Every page of two connected instances, at every size and in both schemes; all of it by keyboard; and what is shown
 // when there is no network, no session, no page, and no right to see it.
 import assert from 'node:assert/strict';
-import { CONSUMER, PROVIDER, Person, codeInLetter, run, until } from './person.mjs';
+import { CONSUMER, PASSWORD, PROVIDER, Person, codeInLetter, host, run, until } from './person.mjs';
 
 const CONTACT = 'contact@consumer.example.com';
 let ada, grace, connection;
@@ -12,9 +12,7 @@ const first = async (person, list) => (await person.graphql(`{ ${list} { edges {
 async function tabs(person, name) {
   const { page } = person;
   const controls = await page.evaluate(() => [...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex="0"]')]
-    .filter((element) => !element.disabled && element.checkVisibility())
-    // Of choices that exclude each other, Tab reaches the one that is chosen.
-    .filter((element) => element.type !== 'radio' || element.checked).length);
+    .filter((element) => !element.disabled && element.checkVisibility()).length);
   await page.evaluate(() => document.activeElement.blur());
   const seen = new Set();
   for (let i = 0; i < controls + 2; i += 1) {
@@ -106,10 +104,10 @@ await run({
     await grace.page.locator('.menu summary').click();
     await grace.follow('Your account');
     await grace.heading('Your account');
-    await grace.page.getByLabel('Once a day').check();
+    await grace.page.getByLabel(/^When letters reach/).selectOption('DIGEST');
     await grace.sees('Your choice was saved.');
     await grace.page.reload();
-    await until('the choice is kept', () => grace.page.getByLabel('Once a day').isChecked());
+    await grace.sees('One letter a day, about everything that is open.');
     await visit(grace, '/checks', 'checks', 'Checks');
     await grace.press('Change Connection health');
     await grace.page.getByLabel('Seconds between two runs').fill('1');
@@ -137,18 +135,6 @@ await run({
     await ada.look('people-grant');
     await ada.press('Grant it');
     await ada.page.getByRole('button', { name: 'Take Operator from Second Person' }).waitFor();
-  },
-
-  async 'a key auditor sees components, modules and the life of each version'() {
-    const auditor = await Person.at(CONSUMER, 'auditor');
-    await auditor.goto('/keys');
-    await auditor.signIn('auditor@consumer.example.com');
-    await auditor.heading('Keys');
-    await auditor.sees('Identity signing key');
-    await auditor.page.getByText(/^identity · Ed25519/).click();
-    await auditor.page.getByRole('list', { name: 'Life of version 1' }).first().waitFor();
-    await auditor.look('keys-auditor');
-    await auditor.close();
   },
 
   async 'choices of settings are saved after the difference was shown'() {
@@ -240,6 +226,55 @@ await run({
     await contact.sees('1 of 1');
     await contact.look('health-contact');
     await contact.close();
+  },
+
+  async 'what matters most is done only after the password was given again, and then at once'() {
+    await host('@later 360');
+    await grace.goto('/account');
+    await grace.page.getByLabel('What it is for').fill('pipeline');
+    await grace.press('Make a token');
+    const dialog = grace.page.getByRole('dialog', { name: 'Is it you?' });
+    await dialog.waitFor();
+    await grace.finds('id', 'step-up-password');
+    await grace.look('step-up');
+    await dialog.getByLabel('Your password').fill('not the password');
+    await dialog.getByRole('button', { name: 'Confirm' }).click();
+    await dialog.getByRole('alert').waitFor();
+    await grace.look('step-up-wrong');
+    await dialog.getByLabel('Your password').fill(PASSWORD);
+    await grace.page.keyboard.press('Enter');
+    await grace.sees('Shown once.');
+    await grace.finds('id', 'token-secret');
+    await grace.look('account-token');
+    await grace.press('I have it');
+    await grace.page.getByRole('button', { name: /^End it.*pipeline/ }).click();
+    await grace.page.getByRole('dialog').getByRole('button', { name: 'End it' }).click();
+    await grace.sees('The token works no more.');
+    await until('the token is gone', async () => await grace.page.getByRole('button', { name: /^End it.*pipeline/ }).count() === 0);
+  },
+
+  async 'whoever does not confirm is told what was not done, and nothing was'() {
+    await host('@later 360');
+    await grace.page.getByLabel('What it is for').fill('another');
+    await grace.press('Make a token');
+    await grace.page.getByRole('dialog', { name: 'Is it you?' }).waitFor();
+    await grace.page.keyboard.press('Escape');
+    await grace.page.locator('#main, main').getByRole('alert').waitFor();
+    const { accessTokens } = await grace.graphql('{ accessTokens { name } }');
+    assert.deepEqual(accessTokens, []);
+  },
+
+  async 'a browser elsewhere is signed out from here'() {
+    const other = await Person.at(CONSUMER, 'elsewhere');
+    await other.signIn('admin@consumer.example.com');
+    await other.heading('consumer');
+    await grace.page.reload();
+    await grace.page.getByRole('button', { name: /^Sign it out/ }).first().click();
+    await grace.page.getByRole('dialog').getByRole('button', { name: 'Sign it out' }).click();
+    await grace.sees('Signed out there.');
+    await other.goto('/health');
+    await other.page.waitForURL(/sign-in/);
+    await other.close();
   },
 
   async 'a session that ended is said to have ended, and signing in leads back'() {

@@ -55,7 +55,7 @@ export async function until(what, ask, ms = 15_000) {
 
 const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 
-/** Asks the host for what people cannot do, such as `@stop provider`, and waits until it is done. */
+/** Asks the host for what people cannot do, such as `@stop provider` or `@later 60`, and waits until it is done. */
 export async function host(what) {
   console.log(what);
   await answers.next();

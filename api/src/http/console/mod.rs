@@ -23,11 +23,12 @@ use crate::domain::id::ConnectionId;
 use files::Files;
 
 /// Where the console has pages. Whatever else is asked for is not there.
-const PAGES: [&str; 22] = [
+const PAGES: [&str; 23] = [
     "/",
     "/setup",
     "/setup/{side}",
     "/checks",
+    "/errors",
     "/people",
     "/account",
     "/audit",

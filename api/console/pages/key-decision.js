@@ -1,0 +1,43 @@
+// How access to a key was decided: every policy that was looked at, and which settled it.
+import { gql } from '../lib/api.js';
+import { cell } from '../lib/list.js';
+import { resource } from '../lib/resource.js';
+import { badge, facts, head, notice, on, section } from '../lib/ui.js';
+import { html, nothing } from '../lib/view.js';
+import { inWords } from '../lib/words.js';
+
+const DECISION = gql`query ExplainDecision($id: ID!) {
+  explainDecision(id: $id) {
+    id decidedAt module operation allowed explanation principal { label } data { name value }
+    trace { policyId effect outcome outcomeLabel note }
+  }
+}`;
+
+export default function keyDecision({ params, update }) {
+  const all = resource(DECISION, { id: params.id }, update);
+
+  function shown({ explainDecision: now }) {
+    if (!now) return notice('warn', 'There is no such decision, or not any more.', html`<p>Denials are kept for 30 days. <a href="/keys/access">See who may do what</a>.</p>`);
+    const settled = now.trace.findIndex((one) => one.outcome === 'APPLIES');
+    return html`<div class="columns"><div class="column-main">
+      ${section('why', now.allowed ? 'Why it was allowed' : 'Why it was denied', html`<p>${now.explanation}</p>
+        ${now.trace.length ? html`<div class="table-wrap"><table class="rows"><caption class="unseen">Policies in the order in which they decide</caption>
+          <thead><tr><th scope="col">Policy</th><th scope="col">Whether it applied</th><th scope="col">Note</th></tr></thead>
+          <tbody>${now.trace.map((one, at) => html`<tr><th scope="row">${inWords(one.effect)}</th>${cell('Whether it applied', html`${badge('', one.outcomeLabel, at === settled ? (now.allowed ? 'good' : 'bad') : 'quiet')}${at === settled ? html` <span class="small">settled it</span>` : nothing}`)}${cell('Note', one.note || '–')}</tr>`)}</tbody></table></div>`
+          : html`<p>The module has no policy, and without one everything is denied.</p>`}
+        <p><a href="/keys/access?module=${now.module}">See who may do what with ${now.module}</a>. If this should be allowed, ask a key manager for a policy that allows it.</p>`)}
+    </div><div class="column-side">${section('facts', 'Decision', facts([
+      ['Who', now.principal.label], ['Wanted', inWords(now.operation)], ['Module', now.module], ['When', on(now.decidedAt)],
+      ...now.data.map((one) => [one.name, html`<code>${one.value}</code>`]),
+    ]))}</div></div>`;
+  }
+
+  return {
+    title: () => 'Decision',
+    ready: all.refresh(),
+    refresh: all.refresh,
+    subjects: [],
+    view: () => html`${head('How access was decided', { crumbs: [['Keys', '/keys'], ['Access', '/keys/access']], status: all.data?.explainDecision ? badge('', all.data.explainDecision.allowed ? 'Allowed' : 'Denied', all.data.explainDecision.allowed ? 'good' : 'bad') : nothing })}
+      ${all.error?.kind === 'FORBIDDEN' ? notice('calm', 'Decisions are for key managers and auditors.', html`<p>${all.error.message} Tell one of them this address.</p>`) : all.view(shown)}`,
+  };
+}
