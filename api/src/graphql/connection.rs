@@ -3,16 +3,15 @@
 use async_graphql::{Context, ID, InputObject, Object, Result, SimpleObject};
 
 use super::ask::{Ask, ours};
+use super::checked::Checked;
 use super::direction::Direction;
 use super::id::Kind;
-use super::issue::Issue;
-use super::load::{Directions, LatestAttempt, LatestScans, LatestVerification, OpenIssues};
+use super::load::{Directions, LatestAttempt, LatestVerification};
 use super::onboarding::OnboardingAttempt;
-use super::page::{self, List, Window, cost, items_cost, list};
+use super::page::{List, Window, cost, list};
 use super::people::Company;
 use super::refusal::Action;
 use super::registration::{Banner, Registration};
-use super::scan::Scan;
 use super::settings::ConnectionSettings;
 use super::verification::ConnectionVerification;
 use super::words::{ConnectionOrder, ConnectionRole, ConnectionState};
@@ -118,28 +117,9 @@ impl ConnectionRecord {
         Ok(Some(Banner::new(&Ask::anyone(ctx)?, text.to_owned(), self.subject())))
     }
 
-    /// Its latest scans, the newest first; empty for those who may not see everything of this instance.
-    #[graphql(complexity = "items_cost(first.unwrap_or(10), child_complexity)")]
-    async fn scans(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "At most so many, 250 at most; 10 when nothing is given.")] first: Option<i32>,
-    ) -> Result<Vec<Scan>> {
-        let key = LatestScans::of(self.subject(), page::limit(first, 10)?);
-        Ok(Ask::anyone(ctx)?.load.one(key).await?.unwrap_or_default().into_iter().map(Scan).collect())
-    }
-
-    /// Its latest scan.
-    async fn latest_scan(&self, ctx: &Context<'_>) -> Result<Option<Scan>> {
-        let scans = Ask::anyone(ctx)?.load.one(LatestScans::of(self.subject(), 1)).await?;
-        Ok(scans.and_then(|scans| scans.into_iter().next()).map(Scan))
-    }
-
-    /// Its open issues, the oldest first: at most one for each check.
-    #[graphql(complexity = "items_cost(10, child_complexity)")]
-    async fn issues(&self, ctx: &Context<'_>) -> Result<Vec<Issue>> {
-        let issues = Ask::anyone(ctx)?.load.one(OpenIssues::of(self.subject())).await?;
-        Ok(issues.unwrap_or_default().into_iter().map(Issue).collect())
+    #[graphql(flatten)]
+    async fn checked(&self) -> Checked {
+        Checked(self.subject())
     }
 
     /// What can be done with it, and whether it can be done now by whoever asks.

@@ -5,6 +5,7 @@
 mod ask;
 mod change;
 mod check;
+mod checked;
 mod connection;
 mod connection_mutation;
 mod credential;

@@ -101,17 +101,11 @@ fn top<T>(page: Page, rows: Option<Vec<T>>) -> Slice<T> {
     Slice { items, has_next, has_previous: false }
 }
 
-/// A person of another organisation, with an account here.
-pub(super) struct Contact(pub(super) Account);
+/// What every account has.
+struct AccountFields<'a>(&'a Account);
 
-/// A person of another organisation, with an account here.
 #[Object]
-impl Contact {
-    /// Global id.
-    pub(super) async fn id(&self) -> ID {
-        Kind::Contact.id(self.0.id.0)
-    }
-
+impl AccountFields<'_> {
     /// Mail address, which is also the sign-in name.
     async fn email(&self) -> &str {
         &self.0.email
@@ -132,11 +126,6 @@ impl Contact {
         self.0.roles.iter().map(|role| (*role).into()).collect()
     }
 
-    /// The organisation the contact belongs to.
-    async fn company(&self, ctx: &Context<'_>) -> Result<Option<Company>> {
-        Ok(Ask::anyone(ctx)?.load.maybe(self.0.company).await?.map(Company))
-    }
-
     /// When the account was made.
     async fn created_at(&self) -> Timestamp {
         self.0.created_at
@@ -145,6 +134,28 @@ impl Contact {
     /// Grows by one with every change; give it as `expectedRevision` when you edit.
     async fn revision(&self) -> i64 {
         self.0.revision
+    }
+}
+
+/// A person of another organisation, with an account here.
+pub(super) struct Contact(pub(super) Account);
+
+/// A person of another organisation, with an account here.
+#[Object]
+impl Contact {
+    /// Global id.
+    pub(super) async fn id(&self) -> ID {
+        Kind::Contact.id(self.0.id.0)
+    }
+
+    #[graphql(flatten)]
+    async fn account(&self) -> AccountFields<'_> {
+        AccountFields(&self.0)
+    }
+
+    /// The organisation the contact belongs to.
+    async fn company(&self, ctx: &Context<'_>) -> Result<Option<Company>> {
+        Ok(Ask::anyone(ctx)?.load.maybe(self.0.company).await?.map(Company))
     }
 }
 
@@ -159,34 +170,9 @@ impl User {
         Kind::User.id(self.0.id.0)
     }
 
-    /// Mail address, which is also the sign-in name.
-    async fn email(&self) -> &str {
-        &self.0.email
-    }
-
-    /// Name for people.
-    async fn name(&self) -> &str {
-        &self.0.name
-    }
-
-    /// Whether the account may sign in.
-    async fn active(&self) -> bool {
-        self.0.active
-    }
-
-    /// Granted roles.
-    async fn roles(&self) -> Vec<Role> {
-        self.0.roles.iter().map(|role| (*role).into()).collect()
-    }
-
-    /// When the account was made.
-    async fn created_at(&self) -> Timestamp {
-        self.0.created_at
-    }
-
-    /// Grows by one with every change.
-    async fn revision(&self) -> i64 {
-        self.0.revision
+    #[graphql(flatten)]
+    async fn account(&self) -> AccountFields<'_> {
+        AccountFields(&self.0)
     }
 }
 

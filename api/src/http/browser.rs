@@ -97,16 +97,6 @@ impl State {
     pub(super) fn is_own_form(&self, headers: &HeaderMap) -> bool {
         is_same_origin(headers, &self.actions.profile().origin)
     }
-
-    /// Whether a form came from a page of the caller's session.
-    pub(super) async fn is_session_form(
-        &self,
-        headers: &HeaderMap,
-        call: &Call,
-        token: &str,
-    ) -> Result<bool, Failure> {
-        Ok(self.is_own_form(headers) && self.actions.is_form_token(call, token).await?)
-    }
 }
 
 fn is_same_origin(headers: &HeaderMap, ours: &Origin) -> bool {

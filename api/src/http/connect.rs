@@ -1,8 +1,8 @@
 //! The consumer's side of a registration link: opening it, and coming back from the provider's approval.
 
 use axum::Router;
-use axum::extract::rejection::{FormRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Form, OriginalUri, Query, State as With};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{DefaultBodyLimit, OriginalUri, Query, State as With};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::get;
@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::State;
 use super::browser::{FORM_LIMIT, see_other, sign_in_url, status};
 use super::pages::{Connect, page};
+use super::visitor::{Posted, Visitor};
 use crate::actions::authorization::CALLBACK_PATH;
 use crate::actions::{Call, Failure};
 use crate::domain::link::OpenLink;
@@ -35,13 +36,9 @@ struct Kept {
 /// The page has no effect: mail scanners open links too.
 async fn form(
     With(state): With<State>,
-    headers: HeaderMap,
+    Visitor(call): Visitor,
     kept: Result<Query<Kept>, QueryRejection>,
 ) -> Response {
-    let call = match state.auth.browser(&headers).await {
-        Ok(call) => call,
-        Err(failure) => return broken(&state, &failure),
-    };
     let kept = kept.ok().map(|Query(kept)| kept.kept).filter(|kept| !kept.is_empty());
     let Some(kept) = kept else { return connect_page(&state, &call, StatusCode::OK, None).await };
     match state.actions.kept_link(&kept).await {
@@ -52,7 +49,7 @@ async fn form(
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Posted {
+struct Fields {
     link: String,
     kept: String,
     csrf: String,
@@ -60,14 +57,10 @@ struct Posted {
 
 async fn open(
     With(state): With<State>,
+    Visitor(call): Visitor,
     headers: HeaderMap,
-    form: Result<Form<Posted>, FormRejection>,
-) -> Response {
-    let call = match state.auth.browser(&headers).await {
-        Ok(call) => call,
-        Err(failure) => return broken(&state, &failure),
-    };
-    let Ok(Form(posted)) = form else { return state.foreign() };
+    Posted(posted): Posted<Fields>,
+) -> Result<Response, Response> {
     let link = if posted.kept.is_empty() {
         Ok(SecretString::from(posted.link))
     } else {
@@ -75,25 +68,21 @@ async fn open(
     };
     let link = match link {
         Ok(link) => link,
-        Err(failure) => return refused(&state, &call, &failure).await,
+        Err(failure) => return Err(refused(&state, &call, &failure).await),
     };
     if call.requester.person().is_none() {
         if !state.is_own_form(&headers) {
-            return state.foreign();
+            return Err(state.foreign());
         }
         return match state.actions.keep_link(&link).await {
-            Ok(kept) => see_other(&sign_in_url(&format!("/connect?kept={kept}"))),
-            Err(failure) => refused(&state, &call, &failure).await,
+            Ok(kept) => Ok(see_other(&sign_in_url(&format!("/connect?kept={kept}")))),
+            Err(failure) => Err(refused(&state, &call, &failure).await),
         };
     }
-    match state.is_session_form(&headers, &call, &posted.csrf).await {
-        Ok(true) => {}
-        Ok(false) => return state.foreign(),
-        Err(failure) => return state.failure(&call, &failure),
-    }
+    state.require_session_form(&headers, &call, &posted.csrf).await?;
     match state.actions.open_registration_link(&call, link).await {
-        Ok(connection) => see_other(&state.console.wizard_path(connection.id)),
-        Err(failure) => refused(&state, &call, &failure).await,
+        Ok(connection) => Ok(see_other(&state.console.wizard_path(connection.id))),
+        Err(failure) => Err(refused(&state, &call, &failure).await),
     }
 }
 
@@ -149,14 +138,10 @@ struct Returned {
 /// The browser comes back from the provider (RFC 6749, 4.1.2; RFC 9207).
 async fn callback(
     With(state): With<State>,
-    headers: HeaderMap,
+    Visitor(call): Visitor,
     OriginalUri(uri): OriginalUri,
     returned: Result<Query<Returned>, QueryRejection>,
 ) -> Response {
-    let call = match state.auth.browser(&headers).await {
-        Ok(call) => call,
-        Err(failure) => return broken(&state, &failure),
-    };
     let Ok(Query(returned)) = returned else { return state.foreign() };
     if call.requester.person().is_none() {
         let here = uri.path_and_query().map_or(CALLBACK_PATH, |uri| uri.as_str());
@@ -172,9 +157,4 @@ async fn callback(
         Ok(connection) => see_other(&state.console.wizard_path(connection)),
         Err(failure) => state.failure(&call, &failure),
     }
-}
-
-fn broken(state: &State, failure: &Failure) -> Response {
-    tracing::error!(error = ?failure, "a page failed");
-    state.broken(None)
 }

@@ -14,6 +14,7 @@ pub mod server;
 #[cfg(test)]
 mod server_tests;
 pub mod sign_in;
+mod visitor;
 
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode, header};

@@ -3,7 +3,7 @@
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Form, OriginalUri, Query, State as With};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use data_encoding::BASE64URL_NOPAD;
@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::State;
 use super::browser::{FORM_LIMIT, retry_after, see_other, sign_in_url};
 use super::pages::{self, page, page_with_form_target};
+use super::visitor::{Posted, Visitor};
 use crate::actions::authorization::{
     Approval, ClientCredentials, DETAILS_TYPE, Decided, Decision, Mismatch, OAuthCode, OAuthFailure, Push,
     Redeem, SCOPE,
@@ -80,23 +81,12 @@ struct PushForm {
     push: Push,
 }
 
-async fn push(
-    With(state): With<State>,
-    headers: HeaderMap,
-    form: Result<Form<Params>, FormRejection>,
-) -> Response {
-    let result = async {
-        let call = state.auth.anonymous(&headers)?;
-        let PushForm { client, push } = read(form)?;
-        state.actions.push_authorization(&call, &client, &push).await
-    };
-    match result.await {
-        Ok(pushed) => {
-            let body = json!({ "request_uri": pushed.request_uri(), "expires_in": pushed.expires_in });
-            answer(StatusCode::CREATED, body)
-        }
-        Err(failure) => error(&failure),
-    }
+async fn push(With(state): With<State>, headers: HeaderMap, form: Parameters) -> Result<Response, Problem> {
+    let call = state.auth.anonymous(&headers)?;
+    let PushForm { client, push } = read(form)?;
+    let pushed = state.actions.push_authorization(&call, &client, &push).await?;
+    let body = json!({ "request_uri": pushed.request_uri(), "expires_in": pushed.expires_in });
+    Ok(answer(StatusCode::CREATED, body))
 }
 
 #[derive(Deserialize)]
@@ -107,31 +97,20 @@ struct TokenForm {
     redeem: Redeem,
 }
 
-async fn token(
-    With(state): With<State>,
-    headers: HeaderMap,
-    form: Result<Form<Params>, FormRejection>,
-) -> Response {
-    let result = async {
-        let call = state.auth.anonymous(&headers)?;
-        let TokenForm { client, redeem } = read(form)?;
-        state.actions.redeem_code(&call, &client, &redeem).await
-    };
-    match result.await {
-        Ok(issued) => answer(
-            StatusCode::OK,
-            json!({
-                "access_token": issued.token.expose_secret(),
-                "token_type": "Bearer",
-                "expires_in": issued.expires_in,
-                "scope": issued.scope,
-                "auth_event_id": issued.auth_event.to_string(),
-                "contact_sub": issued.contact.to_string(),
-                "company_id": issued.company.to_string(),
-            }),
-        ),
-        Err(failure) => error(&failure),
-    }
+async fn token(With(state): With<State>, headers: HeaderMap, form: Parameters) -> Result<Response, Problem> {
+    let call = state.auth.anonymous(&headers)?;
+    let TokenForm { client, redeem } = read(form)?;
+    let issued = state.actions.redeem_code(&call, &client, &redeem).await?;
+    let body = json!({
+        "access_token": issued.token.expose_secret(),
+        "token_type": "Bearer",
+        "expires_in": issued.expires_in,
+        "scope": issued.scope,
+        "auth_event_id": issued.auth_event.to_string(),
+        "contact_sub": issued.contact.to_string(),
+        "company_id": issued.company.to_string(),
+    });
+    Ok(answer(StatusCode::OK, body))
 }
 
 #[derive(Deserialize)]
@@ -142,28 +121,19 @@ struct RevokeForm {
     token: Option<String>,
 }
 
-async fn revoke(
-    With(state): With<State>,
-    headers: HeaderMap,
-    form: Result<Form<Params>, FormRejection>,
-) -> Response {
-    let result = async {
-        let call = state.auth.anonymous(&headers)?;
-        let RevokeForm { client, token } = read(form)?;
-        state.actions.revoke_token(&call, &client, token.as_deref()).await
-    };
-    match result.await {
-        Ok(()) => answer(StatusCode::OK, json!({})),
-        Err(failure) => error(&failure),
-    }
+async fn revoke(With(state): With<State>, headers: HeaderMap, form: Parameters) -> Result<Response, Problem> {
+    let call = state.auth.anonymous(&headers)?;
+    let RevokeForm { client, token } = read(form)?;
+    state.actions.revoke_token(&call, &client, token.as_deref()).await?;
+    Ok(answer(StatusCode::OK, json!({})))
 }
 
 /// A form's parameters as they came.
-type Params = Vec<(String, String)>;
+type Parameters = Result<Form<Vec<(String, String)>>, FormRejection>;
 
 /// RFC 6749, 3.1 and 3.2: a parameter without a value is left out, one that is given twice is refused, one that
 /// nobody knows is ignored.
-fn read<T: for<'de> Deserialize<'de>>(form: Result<Form<Params>, FormRejection>) -> Result<T, OAuthFailure> {
+fn read<T: for<'de> Deserialize<'de>>(form: Parameters) -> Result<T, OAuthFailure> {
     let malformed = |description| OAuthFailure::Client { code: OAuthCode::InvalidRequest, description };
     let Form(params) = form.map_err(|_| malformed("send application/x-www-form-urlencoded"))?;
     let mut known = serde_json::Map::new();
@@ -182,6 +152,21 @@ fn answer(status: StatusCode, body: Value) -> Response {
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response.headers_mut().insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
     response
+}
+
+/// What went wrong, as a client hears of it (RFC 6749, 5.2).
+struct Problem(OAuthFailure);
+
+impl<T: Into<OAuthFailure>> From<T> for Problem {
+    fn from(failure: T) -> Self {
+        Self(failure.into())
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        error(&self.0)
+    }
 }
 
 fn error(failure: &OAuthFailure) -> Response {
@@ -215,15 +200,11 @@ struct Asked {
 
 async fn authorize(
     With(state): With<State>,
-    headers: HeaderMap,
+    Visitor(call): Visitor,
     OriginalUri(uri): OriginalUri,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Response {
     let asked = asked.map(|Query(asked)| asked).unwrap_or_default();
-    let call = match state.auth.browser(&headers).await {
-        Ok(call) => call,
-        Err(failure) => return broken(&state, &failure),
-    };
     let here = uri.path_and_query().map_or(AUTHORIZE, |uri| uri.as_str());
     let shown = state.actions.authorization_page(&call, &asked.client_id, &asked.request_uri).await;
     let csrf = match state.actions.form_token(&call).await {
@@ -269,32 +250,24 @@ struct DecisionForm {
 
 async fn decide(
     With(state): With<State>,
+    Visitor(call): Visitor,
     headers: HeaderMap,
-    form: Result<Form<DecisionForm>, FormRejection>,
-) -> Response {
-    let call = match state.auth.browser(&headers).await {
-        Ok(call) => call,
-        Err(failure) => return broken(&state, &failure),
-    };
-    let Ok(Form(form)) = form else { return state.foreign() };
-    match state.is_session_form(&headers, &call, &form.csrf).await {
-        Ok(true) => {}
-        Ok(false) => return state.foreign(),
-        Err(failure) => return state.failure(&call, &failure),
-    }
+    Posted(form): Posted<DecisionForm>,
+) -> Result<Response, Response> {
+    state.require_session_form(&headers, &call, &form.csrf).await?;
     let decision = match form.decision.as_str() {
         "allow" => Decision::Allow,
         "deny" => Decision::Deny,
-        _ => return state.foreign(),
+        _ => return Err(state.foreign()),
     };
     match state.actions.decide_authorization(&call, &form.request, decision).await {
-        Ok(Decided::Redirect(url)) => see_other(url.as_str()),
-        Ok(Decided::SignIn { return_to }) => see_other(&sign_in_url(&return_to)),
+        Ok(Decided::Redirect(url)) => Ok(see_other(url.as_str())),
+        Ok(Decided::SignIn { return_to }) => Ok(see_other(&sign_in_url(&return_to))),
         Ok(Decided::Mismatch(mismatch)) => match state.actions.form_token(&call).await {
-            Ok(csrf) => mismatch_page(&state, &call, &mismatch, "/", &csrf),
-            Err(failure) => state.failure(&call, &failure),
+            Ok(csrf) => Ok(mismatch_page(&state, &call, &mismatch, "/", &csrf)),
+            Err(failure) => Err(state.failure(&call, &failure)),
         },
-        Err(failure) => state.failure(&call, &failure),
+        Err(failure) => Err(state.failure(&call, &failure)),
     }
 }
 
@@ -312,9 +285,4 @@ fn mismatch_page(state: &State, call: &Call, mismatch: &Mismatch, return_to: &st
         csrf,
     };
     page(StatusCode::FORBIDDEN, &view)
-}
-
-fn broken(state: &State, failure: &Failure) -> Response {
-    tracing::error!(error = ?failure, "a page failed");
-    state.broken(None)
 }

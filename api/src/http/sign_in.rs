@@ -1,8 +1,8 @@
 //! Signing in with a password or a code from a letter, and signing out.
 
 use axum::Router;
-use axum::extract::rejection::{FormRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Form, Query, State as With};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{DefaultBodyLimit, Query, State as With};
 use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::get;
@@ -12,8 +12,9 @@ use serde::Deserialize;
 use super::State;
 use super::browser::{FORM_LIMIT, came_from, local_path, retry_after, see_other, sign_in_url, status};
 use super::pages::{Code, SignIn, SignedOut, page};
+use super::visitor::{OwnForm, Posted, Visitor};
+use crate::actions::Failure;
 use crate::actions::session::CODE_MINUTES;
-use crate::actions::{Call, Failure};
 use crate::domain::refusal::Refusal;
 
 /// The routes of signing in and out.
@@ -35,7 +36,7 @@ struct Wanted {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Posted {
+struct Fields {
     email: String,
     password: String,
     code: String,
@@ -43,9 +44,7 @@ struct Posted {
     csrf: String,
 }
 
-type Body = Result<Form<Posted>, FormRejection>;
-
-impl Posted {
+impl Fields {
     fn return_to(&self) -> &str {
         local_path(&self.return_to).unwrap_or("/")
     }
@@ -63,18 +62,10 @@ async fn form(With(state): With<State>, wanted: Result<Query<Wanted>, QueryRejec
 
 async fn with_password(
     With(state): With<State>,
-    headers: HeaderMap,
+    Visitor(call): Visitor,
     extensions: Extensions,
-    body: Body,
+    OwnForm(posted): OwnForm<Fields>,
 ) -> Response {
-    let Ok(Form(posted)) = body else { return state.foreign() };
-    if !state.is_own_form(&headers) {
-        return state.foreign();
-    }
-    let call = match state.auth.browser(&headers).await {
-        Ok(call) => call,
-        Err(failure) => return failed(&state, None, &failure),
-    };
     let password = SecretString::from(posted.password.clone());
     let from = came_from(&extensions);
     match state.actions.sign_in_with_password(&call, &posted.email, password, from).await {
@@ -84,28 +75,21 @@ async fn with_password(
             let page = sign_in_page(&state, status(refusal.code), message, &posted.email, posted.return_to());
             waiting(page, &refusal)
         }
-        Err(failure) => failed(&state, Some(&call), &failure),
+        Err(failure) => state.failure(&call, &failure),
     }
 }
 
 async fn request_code(
     With(state): With<State>,
+    Visitor(call): Visitor,
     headers: HeaderMap,
     extensions: Extensions,
-    body: Body,
+    OwnForm(posted): OwnForm<Fields>,
 ) -> Response {
-    let Ok(Form(posted)) = body else { return state.foreign() };
-    if !state.is_own_form(&headers) {
-        return state.foreign();
-    }
-    let call = match state.auth.browser(&headers).await {
-        Ok(call) => call,
-        Err(failure) => return failed(&state, None, &failure),
-    };
     let secret = match state.auth.browser_secret(&headers).map_or_else(|| state.actions.browser_secret(), Ok)
     {
         Ok(secret) => secret,
-        Err(failure) => return failed(&state, Some(&call), &failure),
+        Err(failure) => return state.failure(&call, &failure),
     };
     let from = came_from(&extensions);
     match state.actions.request_code(&call, &posted.email, secret.expose_secret(), from).await {
@@ -118,24 +102,17 @@ async fn request_code(
             let page = sign_in_page(&state, status(refusal.code), message, &posted.email, posted.return_to());
             waiting(page, &refusal)
         }
-        Err(failure) => failed(&state, Some(&call), &failure),
+        Err(failure) => state.failure(&call, &failure),
     }
 }
 
 async fn verify_code(
     With(state): With<State>,
+    Visitor(call): Visitor,
     headers: HeaderMap,
     extensions: Extensions,
-    body: Body,
+    OwnForm(posted): OwnForm<Fields>,
 ) -> Response {
-    let Ok(Form(posted)) = body else { return state.foreign() };
-    if !state.is_own_form(&headers) {
-        return state.foreign();
-    }
-    let call = match state.auth.browser(&headers).await {
-        Ok(call) => call,
-        Err(failure) => return failed(&state, None, &failure),
-    };
     let secret = state.auth.browser_secret(&headers).unwrap_or_default();
     let from = came_from(&extensions);
     match state.actions.verify_code(&call, &posted.email, &posted.code, secret.expose_secret(), from).await {
@@ -145,31 +122,25 @@ async fn verify_code(
             let page = code_page(&state, status(refusal.code), message, &posted.email, posted.return_to());
             waiting(page, &refusal)
         }
-        Err(failure) => failed(&state, Some(&call), &failure),
+        Err(failure) => state.failure(&call, &failure),
     }
 }
 
-async fn sign_out(With(state): With<State>, headers: HeaderMap, body: Body) -> Response {
-    let Ok(Form(posted)) = body else { return state.foreign() };
-    let call = match state.auth.browser(&headers).await {
-        Ok(call) => call,
-        Err(failure) => return failed(&state, None, &failure),
-    };
+async fn sign_out(
+    With(state): With<State>,
+    Visitor(call): Visitor,
+    headers: HeaderMap,
+    Posted(posted): Posted<Fields>,
+) -> Result<Response, Response> {
     if call.requester.person().is_some() {
-        match state.is_session_form(&headers, &call, &posted.csrf).await {
-            Ok(true) => {}
-            Ok(false) => return state.foreign(),
-            Err(failure) => return failed(&state, Some(&call), &failure),
-        }
-        if let Err(failure) = state.actions.sign_out(&call).await {
-            return failed(&state, Some(&call), &failure);
-        }
+        state.require_session_form(&headers, &call, &posted.csrf).await?;
+        state.actions.sign_out(&call).await.map_err(|failure| state.failure(&call, &failure))?;
     }
     let answer = match local_path(&posted.return_to) {
         Some(return_to) => see_other(&sign_in_url(return_to)),
         None => page(StatusCode::OK, &SignedOut { instance: state.instance(), sign_in_url: "/sign-in" }),
     };
-    with_cookie(answer, state.auth.end_cookie())
+    Ok(with_cookie(answer, state.auth.end_cookie()))
 }
 
 fn sign_in_page(
@@ -220,12 +191,4 @@ fn with_cookie(mut response: Response, cookie: Option<HeaderValue>) -> Response 
 fn waiting(mut response: Response, refusal: &Refusal) -> Response {
     retry_after(&mut response, refusal);
     response
-}
-
-fn failed(state: &State, call: Option<&Call>, failure: &Failure) -> Response {
-    if let Some(call) = call {
-        return state.failure(call, failure);
-    }
-    tracing::error!(error = ?failure, "a page failed");
-    state.broken(None)
 }

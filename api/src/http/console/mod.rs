@@ -18,7 +18,8 @@ use uuid::Uuid;
 use super::State;
 use super::browser::{see_other, sign_in_url};
 use super::pages::{Shell, page};
-use crate::actions::Failure;
+use super::visitor::Visitor;
+use crate::actions::Call;
 use crate::domain::id::ConnectionId;
 use files::Files;
 
@@ -91,32 +92,28 @@ async fn file(
     state.console.files.response(&version, &path, &headers).await
 }
 
-async fn shell(With(state): With<State>, headers: HeaderMap, OriginalUri(uri): OriginalUri) -> Response {
-    show(&state, &headers, &uri).await
+async fn shell(With(state): With<State>, Visitor(call): Visitor, OriginalUri(uri): OriginalUri) -> Response {
+    show(&state, &call, &uri).await
 }
 
 /// Letters name connections by their plain ids; screens know them by global ids.
 async fn connection(
     With(state): With<State>,
-    headers: HeaderMap,
+    Visitor(call): Visitor,
     OriginalUri(uri): OriginalUri,
     Path(id): Path<String>,
 ) -> Response {
     match Uuid::try_parse(&id) {
         Ok(id) => see_other(&state.console.connection_path(ConnectionId(id))),
-        Err(_) => show(&state, &headers, &uri).await,
+        Err(_) => show(&state, &call, &uri).await,
     }
 }
 
-async fn show(state: &State, headers: &HeaderMap, uri: &Uri) -> Response {
-    let call = match state.auth.browser(headers).await {
-        Ok(call) => call,
-        Err(failure) => return broken(state, &failure),
-    };
+async fn show(state: &State, call: &Call, uri: &Uri) -> Response {
     let Some(person) = call.requester.person() else {
         return see_other(&sign_in_url(uri.path_and_query().map_or("/", |uri| uri.as_str())));
     };
-    match state.actions.form_token(&call).await {
+    match state.actions.form_token(call).await {
         Ok(csrf) => {
             let base = state.console.files.base();
             let view = Shell {
@@ -128,11 +125,6 @@ async fn show(state: &State, headers: &HeaderMap, uri: &Uri) -> Response {
             };
             page(StatusCode::OK, &view)
         }
-        Err(failure) => state.failure(&call, &failure),
+        Err(failure) => state.failure(call, &failure),
     }
-}
-
-fn broken(state: &State, failure: &Failure) -> Response {
-    tracing::error!(error = ?failure, "a page failed");
-    state.broken(None)
 }
