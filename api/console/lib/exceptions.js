@@ -1,4 +1,5 @@
 // What people agree on about an issue: who looks after it, silence for a while, going on in spite of it.
+import { may as mayWith } from './actions.js';
 import { gql, mutate } from './api.js';
 import { REFUSAL } from './fragments.js';
 import { askFor, toast } from './say.js';
@@ -46,7 +47,7 @@ const QUESTIONS = {
 
 /** Exceptions that hold now, and the controls for what whoever looks may do. */
 export function exceptions(issue, { command, refresh, viewer }) {
-  const may = (name) => issue.actions.find((action) => action.name === name)?.allowed;
+  const may = (name) => mayWith(issue, name);
 
   async function run(name, input, words) {
     if (await command.run(() => mutate(OPERATIONS[name], { issueId: issue.id, ...input }))) toast(words);

@@ -9,7 +9,7 @@ export const REFUSAL = gql`fragment RefusalParts on Refusal {
 export const ISSUE = gql`fragment IssueParts on Issue {
   id check checkLabel message evidence blocking severity severityLabel state stateLabel count
   firstSeenAt lastSeenAt resolvedAt docsUrl
-  actions { name label allowed }
+  actions { name label allowed needsStepUp }
   viewerFollows assignee { id name } mute { reason until by { name } } waiver { reason until by { name } }
   remedy { kind text setting value mutation variables { name value } }
 }`;

@@ -1,4 +1,5 @@
 // What to do about a finding: a call that the instance makes, a setting of the operator, or words.
+import { may } from './actions.js';
 import { gql, mutate } from './api.js';
 import { REFUSAL } from './fragments.js';
 import { html, nothing } from './view.js';
@@ -42,7 +43,7 @@ export function remedy(issue, command, done) {
   if (kind === 'HUMAN') return html`<p>${text || 'Look at the documentation of the check.'}</p>`;
   if (kind === 'CONFIG') return html`<p>An operator of this instance sets <code>${setting}</code>, for example to <code>${value}</code>, and starts it again.</p>`;
   if (PAGES[mutation]) return PAGES[mutation];
-  if (!issue.actions.find((action) => action.name === 'applyRemedy')?.allowed) return html`<p>Ask an administrator of this instance: it is a press of a button for them.</p>`;
+  if (!may(issue, 'applyRemedy')) return html`<p>Ask an administrator of this instance: it is a press of a button for them.</p>`;
   const run = async () => {
     const payload = await command.run(() => mutate(APPLY, { issueId: issue.id }));
     if (payload) done(payload.scan);

@@ -1,4 +1,5 @@
 // Verifying a connection: real messages both ways, and what each step found.
+import { offered } from './actions.js';
 import { gql, mutate } from './api.js';
 import { REFUSAL } from './fragments.js';
 import { announce } from './say.js';
@@ -34,7 +35,7 @@ const step = (one) => html`<li class=${TONES[one.state] ?? 'waiting'}>
 export function verification(connection, command, refresh) {
   const found = connection.verification;
   const verb = connection.actions.find((action) => action.name === 'verifyConnection');
-  if (!verb?.allowed && !found) return nothing;
+  if (!offered(verb) && !found) return nothing;
   const running = found?.state === 'RUNNING';
   const verify = async () => {
     if (await command.run(() => mutate(VERIFY, { connectionId: connection.id }))) announce('The connection is being verified.');
@@ -44,6 +45,6 @@ export function verification(connection, command, refresh) {
     <p class="small">Sealed messages go both ways over the real path, and both sides compare keys, settings and versions.${found ? html` Last verified ${on(found.startedAt)}.` : nothing}</p>
     ${found ? html`<ol class="checks">${found.steps.map(step)}</ol>` : nothing}
     ${outcome(command)}
-    <div class="buttons">${verb?.allowed ? button('Verify the connection', verify, { kind: 'secondary', busy: command.busy || running }) : html`<p class="small">${verb?.reason}</p>`}</div>`,
+    <div class="buttons">${offered(verb) ? button('Verify the connection', verify, { kind: 'secondary', busy: command.busy || running }) : html`<p class="small">${verb?.reason}</p>`}</div>`,
   { aside: found ? badge(found.state, found.stateLabel) : nothing });
 }

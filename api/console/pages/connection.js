@@ -1,4 +1,5 @@
 // One connection: both directions with their evidence, how it came about, its settings, and what can be done with it.
+import { may } from '../lib/actions.js';
 import { gql, mutate } from '../lib/api.js';
 import { checklist, issueList, progress } from '../lib/checks.js';
 import { DIRECTION, ISSUE, ONBOARDING, REFUSAL, SCAN } from '../lib/fragments.js';
@@ -17,7 +18,7 @@ const CONNECTION = gql`query Connection($id: ID!) {
     company { id name }
     registration { id number }
     peer { name origin fingerprintText version }
-    actions { name label allowed reason }
+    actions { name label allowed needsStepUp reason }
     latestScan { ...ScanParts }
     issues { ...IssueParts }
     onboarding { ...OnboardingParts }
@@ -155,7 +156,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
   }
 
   function actions(now) {
-    const allowed = (name) => now.actions.find((action) => action.name === name)?.allowed;
+    const allowed = (name) => may(now, name);
     if (allowed('resumeConnection')) return button('Resume', () => run(RESUME, { connectionId: id }, 'Resumed.'), { busy: act.busy });
     return allowed('suspendConnection') ? button('Suspend', () => suspend(now), { kind: 'secondary', busy: act.busy }) : nothing;
   }

@@ -1,4 +1,5 @@
 // The classic form: a provider connection with its fields on one page, for those who know it so.
+import { may as mayWith } from '../lib/actions.js';
 import { gql, mutate } from '../lib/api.js';
 import { issueList, progress } from '../lib/checks.js';
 import { ISSUE, ONBOARDING, SCAN } from '../lib/fragments.js';
@@ -15,7 +16,7 @@ const CONNECTION = gql`query ClassicForm($id: ID!) {
   connection(id: $id) {
     id role state stateLabel
     company { id name } peer { name origin }
-    actions { name allowed }
+    actions { name allowed needsStepUp }
     latestScan { ...ScanParts }
     issues { ...IssueParts }
     onboarding { ...OnboardingParts }
@@ -107,7 +108,7 @@ export default function form({ params, update, navigate, viewer }) {
     return all.view((data) => {
       const now = data.connection;
       if (!now || now.role === 'PROVIDER') return html`${head('No such provider connection')}${notice('warn', 'There is no provider connection under this address, or it is not yours to see.', html`<p><a href="/connections">See your connections</a></p>`)}`;
-      const may = (name) => now.actions.find((action) => action.name === name)?.allowed;
+      const may = (name) => mayWith(now, name);
       const editable = may('runPreOnboardingChecks');
       return html`
         ${head('Provider connection', { crumbs: [['Connections', '/connections']], status: badge(now.state, now.stateLabel), lead: html`With ${now.peer.name ?? host(now.peer.origin)}.` })}

@@ -1,4 +1,5 @@
 // What needs a second person: requests, and the answers to them. Nobody answers their own.
+import { may as mayWith } from '../lib/actions.js';
 import { gql, mutate } from '../lib/api.js';
 import { REFUSAL } from '../lib/fragments.js';
 import { keyTabs } from '../lib/key-tabs.js';
@@ -10,7 +11,7 @@ import { html, nothing, repeat } from '../lib/view.js';
 const APPROVALS = gql`query KeyApprovals($state: KeyApprovalState) {
   keyApprovals(first: 50, state: $state) { pageInfo { hasNextPage } edges { node {
     id operation operationLabel module object reason state stateLabel askedAt answeredAt answer usableFrom expiresAt endedAt
-    askedBy { id name } answeredBy { name } actions { name allowed reason }
+    askedBy { id name } answeredBy { name } actions { name allowed needsStepUp reason }
   } } }
 }`;
 
@@ -89,7 +90,7 @@ export default function keyApprovals({ update }) {
     <div class="buttons">${submit('Ask', { busy: request.busy })}${button('Do not ask', () => { asking = false; request.clear(); update(); }, { kind: 'secondary' })}</div></form>`;
 
   function row(one) {
-    const may = (name) => one.actions.find((action) => action.name === name)?.allowed;
+    const may = (name) => mayWith(one, name);
     return html`<li class="issue calm"><div class="issue-head"><h3>${one.operationLabel}</h3>${badge(one.state, one.stateLabel, TONES[one.state] ?? 'quiet')}${one.module ? html`<span class="small">module <code>${one.module}</code></span>` : nothing}</div>
       ${one.object ? html`<p class="small">Key or object: <code>${one.object}</code></p>` : nothing}
       <p>${one.reason}</p>

@@ -1,4 +1,5 @@
 // One registration: its state, what stands in the way, its link, and what can be done with it.
+import { may } from '../lib/actions.js';
 import { gql, mutate } from '../lib/api.js';
 import { checklist, issueList, progress, warningList, warnings } from '../lib/checks.js';
 import { ISSUE, REFUSAL, SCAN } from '../lib/fragments.js';
@@ -14,7 +15,7 @@ const REGISTRATION = gql`query Registration($id: ID!) {
     contact { id name email active }
     banner { text healthUrl }
     link { delivery deliveryLabel issuedAt expiresAt contestedAt }
-    actions { name label allowed reason }
+    actions { name label allowed needsStepUp reason }
     latestScan { ...ScanParts }
     issues { ...IssueParts }
     connection { id state stateLabel outbound { status statusLabel } inbound { status statusLabel } }
@@ -126,7 +127,7 @@ export default function registration({ params, update, viewer }) {
       ${link ? html`<div class="stack"><p><strong>Shown once.</strong> Copy it now; to see a link again, make a new one.</p><code class="secret">${link}</code>
         <div class="buttons">${button('Copy the link', () => copy(link, 'Link'))}${button('I have it', () => { link = null; update(); }, { kind: 'secondary' })}</div></div>` : nothing}
       <p class="small">Good until ${on(now.link.expiresAt)}. Opening it uses nothing up.</p>
-      <div class="buttons">${button(sent || link ? 'Make a new link' : 'Make a link to share', () => reissue(now), { kind: sent || link ? 'secondary' : '', busy: act.busy })}</div>`);
+      ${may(now, 'reissueRegistrationLink') ? html`<div class="buttons">${button(sent || link ? 'Make a new link' : 'Make a link to share', () => reissue(now), { kind: sent || link ? 'secondary' : '', busy: act.busy })}</div>` : nothing}`);
   }
 
   function checks(now, suites) {
@@ -141,8 +142,6 @@ export default function registration({ params, update, viewer }) {
   }
 
   const stopped = (now) => now.issues.some((issue) => issue.blocking);
-  const may = (now, name) => now.actions.find((action) => action.name === name)?.allowed;
-
   const actions = (now) => html`
     ${may(now, 'retryRegistration') ? button('Try again', () => simple(RETRY, 'The checks run again.'), { busy: act.busy }) : nothing}
     ${now.state === 'EXPIRED' && may(now, 'reissueRegistrationLink') ? button('Make a new link', () => reissue(now), { busy: act.busy }) : nothing}

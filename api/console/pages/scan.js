@@ -1,4 +1,5 @@
 // One scan: what it looks at, how far it is, and what each check answered.
+import { may } from '../lib/actions.js';
 import { gql, mutate } from '../lib/api.js';
 import { checklist, progress, warningList } from '../lib/checks.js';
 import { REFUSAL, SCAN } from '../lib/fragments.js';
@@ -11,7 +12,7 @@ import { count, host } from '../lib/words.js';
 const ONE = gql`query ScanPage($id: ID!) {
   scan(id: $id) {
     ...ScanParts
-    startedAt requestedBy { name } actions { name allowed }
+    startedAt requestedBy { name } actions { name allowed needsStepUp }
     subject { ... on Registration { id number } ... on ConnectionRecord { id peer { name origin } } ... on Instance { id name } }
   }
   suites { code label checks { code label asks } }
@@ -64,7 +65,7 @@ export default function scan({ params, update }) {
       const bad = now.results.filter((result) => result.answer === 'FINDING' || result.answer === 'ERROR');
       const [kind, words] = SAYS[now.state] ?? [];
       return html`
-        ${head(html`Scan of ${name}`, { crumbs: [['Health', '/health'], [name, path]], status: badge(now.state, now.stateLabel), lead: now.suiteLabels.join(', '), actions: now.actions.find((action) => action.name === 'cancelScan')?.allowed ? button('Call off', callOff, { kind: 'secondary', busy: act.busy }) : nothing })}
+        ${head(html`Scan of ${name}`, { crumbs: [['Health', '/health'], [name, path]], status: badge(now.state, now.stateLabel), lead: now.suiteLabels.join(', '), actions: may(now, 'cancelScan') ? button('Call off', callOff, { kind: 'secondary', busy: act.busy }) : nothing })}
         ${outcome(act)}
         <div class="columns"><div class="column-main">
           ${bad.length ? section('found', 'What was found', html`${warningList(bad)}<p>Each is an open issue until it is resolved: <a href=${path === '/health' ? path : `${path}#issues`}>see the issues of ${name}</a>.</p>`) : nothing}

@@ -1,5 +1,6 @@
 // Create your connection: from the link in a letter to *Onboarded*, one step after the other.
 // Everything shown is read from the instance, so the page can be closed at any time and opened on another device.
+import { may } from '../lib/actions.js';
 import { gql, mutate } from '../lib/api.js';
 import { checklist, issueList, progress, warningList, warnings } from '../lib/checks.js';
 import { DIRECTION, ISSUE, ONBOARDING, REFUSAL, SCAN } from '../lib/fragments.js';
@@ -17,7 +18,7 @@ const CONNECTION = gql`query Wizard($id: ID!) {
     id role state stateLabel validatedAt onboardedAt
     company { id name }
     peer { name origin fingerprintText version }
-    actions { name label allowed reason }
+    actions { name label allowed needsStepUp reason }
     latestScan { ...ScanParts }
     issues { ...IssueParts }
     onboarding { ...OnboardingParts }
@@ -112,8 +113,6 @@ export default function wizard({ params, update, navigate, viewer }) {
     });
     if (sure) await simple(CANCEL, 'Cancelled. Nothing is left of the attempt.');
   }
-
-  const may = (connection, name) => connection.actions.find((action) => action.name === name)?.allowed;
 
   /** Instead of a control that would be refused. */
   const cannot = (connection, name) => notice('warn', 'You cannot go on here.', html`<p>${connection.actions.find((action) => action.name === name)?.reason} Ask an administrator of this instance to open this page.</p>`);

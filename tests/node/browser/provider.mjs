@@ -1,7 +1,7 @@
 // The provider centre: record, company and contact, a registration with what is wrong said at once, a validation that
 // fails and is resolved, and the link.
 import assert from 'node:assert/strict';
-import { CONSUMER, PROVIDER, Person, run, until } from './person.mjs';
+import { CONSUMER, PASSWORD, PROVIDER, Person, host, run, until } from './person.mjs';
 
 let ada;
 const heading = (name) => ada.page.getByRole('heading', { name, exact: true });
@@ -186,6 +186,17 @@ await run({
     await ada.page.reload();
     await ada.sees('The link was sent to the contact.');
     assert.equal(await secret.count(), 0);
+  },
+
+  async 'after a while the same control is still there, and asks for the password first'() {
+    await host('@later 360');
+    await ada.page.reload();
+    await ada.press('Make a new link');
+    await ada.page.getByRole('dialog').getByRole('button', { name: 'Make a new link' }).click();
+    const dialog = ada.page.getByRole('dialog', { name: 'Is it you?' });
+    await dialog.getByLabel('Your password').fill(PASSWORD);
+    await dialog.getByRole('button', { name: 'Confirm' }).click();
+    await ada.page.locator('.secret').waitFor();
   },
 
   async 'the list finds by number and state'() {
