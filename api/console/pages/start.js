@@ -1,7 +1,7 @@
 // Where to begin: what waits for somebody, how the connections are, and the first steps of a fresh instance.
 import { gql } from '../lib/api.js';
 import { resource } from '../lib/resource.js';
-import { badge, directionBadge, empty, head, section, when } from '../lib/ui.js';
+import { badge, directionBadge, empty, head, notice, section, when } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 import { host } from '../lib/words.js';
 import { pathOf } from './connections.js';
@@ -33,6 +33,8 @@ export default function start({ update, viewer, instance }) {
     ? html`<ul class="log">${items.map((one) => html`<li><a href="/registrations/${one.id}">${one.number}</a> ${one.company?.name ?? ''} ${badge(one.state, one.stateLabel)} <span class="small">${when(one.updatedAt)}</span></li>`)}</ul><p><a href="/provider">Provider centre</a></p>`
     : empty(record ? 'Nobody is registered yet.' : 'This instance offers nothing yet.', record ? 'Register a consumer: a company, a person there, and the URL of their instance.' : 'To register consumers, first say what this instance offers: its provider record.', html`<a class="button secondary" href=${record ? '/registrations/new' : '/provider'}>${record ? 'Register a consumer' : 'Set up the provider record'}</a>`));
 
+  const fresh = (data) => !viewer.company && viewer.canOperate && !data.connections.edges.length && !data.registrations.edges.length;
+
   const issues = (items) => (items.length ? section('issues', 'What waits for somebody', html`<ul class="log">${items.map((one) => html`<li>${badge(one.severity, one.severityLabel, one.blocking ? 'bad' : 'warn')} <strong>${one.checkLabel}</strong> <span>${one.message}</span>
       ${one.subject?.number ? html`<a href="/registrations/${one.subject.id}">${one.subject.number}</a>` : one.subject?.id ? html`<a href="/connections/${one.subject.id}">${one.subject.peer.name ?? host(one.subject.peer.origin)}</a>` : nothing}</li>`)}</ul><p><a href="/health">Health</a></p>`) : nothing);
 
@@ -43,6 +45,7 @@ export default function start({ update, viewer, instance }) {
     subjects: ['CONNECTION', 'REGISTRATION', 'ISSUE', 'ONBOARDING', 'COMPANY'],
     changed: all.refresh,
     view: () => html`${head(instance.name, { lead: html`Signed in as ${viewer.name}.` })}${all.view((data) => html`
+      ${fresh(data) ? notice('calm', 'New here?', html`<p>The <a href="/setup">guided set-up</a> leads from one step to the next, as a provider or as a consumer.</p>`) : nothing}
       ${issues(nodes(data.issues))}
       <div class="cards wide-cards">${connections(nodes(data.connections))}${registrations(nodes(data.registrations), data.providerRecord)}</div>`)}`,
   };

@@ -16,6 +16,8 @@ await run({
   async 'the guided set-up says what comes next, and locks what must wait'() {
     ada = await Person.at(PROVIDER, 'provider');
     await ada.signIn('admin@provider.example.com');
+    await ada.sees('New here?');
+    await ada.look('start-fresh');
     await ada.follow('Guided set-up');
     await ada.page.getByRole('heading', { name: 'As a provider' }).waitFor();
     assert.equal(new URL(ada.page.url()).pathname, '/setup/provider');
