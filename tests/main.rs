@@ -4,6 +4,7 @@
 
 mod actions;
 mod audit;
+mod audit_log;
 mod checks;
 mod claims;
 mod clients;

@@ -36,6 +36,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "auth",
             "store::Account",
             "store::AttemptWork",
+            "store::AuditFilter",
             "store::Change",
             "store::ChangeKind",
             "store::Company",

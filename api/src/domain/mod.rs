@@ -7,6 +7,7 @@
 mod words;
 
 pub mod attempt;
+pub mod audit;
 pub mod check;
 pub mod connection;
 pub mod direction;

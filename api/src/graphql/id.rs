@@ -130,6 +130,17 @@ pub(super) fn read_change_cursor(text: &str) -> Option<i64> {
     seq.parse().ok().filter(|seq| *seq >= 0)
 }
 
+/// Where a list of numbered things goes on.
+pub(super) fn number_cursor(number: i64) -> String {
+    encode("n", &number.to_string())
+}
+
+/// Reads what [`number_cursor`] wrote.
+pub(super) fn read_number_cursor(text: &str) -> Option<i64> {
+    let (_, number) = open(text).filter(|(kind, _)| kind == "n")?;
+    number.parse().ok().filter(|number| *number >= 0)
+}
+
 fn encode(kind: &str, value: &str) -> String {
     BASE64URL_NOPAD.encode(format!("{kind}:{value}").as_bytes())
 }
@@ -187,6 +198,8 @@ mod tests {
         assert_eq!(read_change_cursor(&row_cursor(ID)), None);
         assert_eq!(read_row_cursor(&change_cursor(7)), None);
         assert_eq!(read_row_cursor(&Kind::Scan.id(ID)), None);
+        assert_eq!(read_number_cursor(&number_cursor(7)), Some(7));
+        assert_eq!(read_number_cursor(&change_cursor(7)), None);
     }
 
     #[test]

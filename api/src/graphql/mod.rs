@@ -3,6 +3,7 @@
 
 #[macro_use]
 mod ask;
+mod audit;
 mod change;
 mod check;
 mod checked;
@@ -62,6 +63,7 @@ pub struct Query(
     key_module::KeyModuleQuery,
     key_policy::KeyPolicyQuery,
     key_approval::KeyApprovalQuery,
+    audit::AuditQuery,
     issue::IssueQuery,
     schedule::ScheduleQuery,
     change::ChangeQuery,

@@ -75,14 +75,27 @@ impl Window {
     /// `INVALID_INPUT` for a number below 0 or above [`MAX`], a cursor that was never given out, or arguments that
     /// do not go together.
     pub(super) fn page(&self) -> Result<Page> {
+        self.beyond(id::read_row_cursor)
+    }
+
+    /// The page that is asked for of a list of numbered things.
+    ///
+    /// # Errors
+    /// As [`Window::page`].
+    pub(super) fn numbers(&self) -> Result<Page<i64>> {
+        self.beyond(id::read_number_cursor)
+    }
+
+    fn beyond<K>(&self, read: impl Fn(&str) -> Option<K>) -> Result<Page<K>> {
         let forward = self.first.is_some() || self.after.is_some();
         let backward = self.last.is_some() || self.before.is_some();
         if forward && backward {
             return Err(error::invalid("Use `first` with `after`, or `last` with `before`."));
         }
         let cursor = self.after.as_deref().or(self.before.as_deref());
+        let known = |cursor| read(cursor).ok_or_else(|| error::invalid("This is not a cursor of a list."));
         let limit = limit(self.first.or(self.last), DEFAULT)?;
-        Ok(Page { beyond: cursor.map(read).transpose()?, limit, backward })
+        Ok(Page { beyond: cursor.map(known).transpose()?, limit, backward })
     }
 }
 
@@ -98,17 +111,22 @@ pub(super) fn limit(asked: Option<i32>, default: i32) -> Result<u64> {
         .ok_or_else(|| error::invalid("`first` and `last` are from 0 to 250."))
 }
 
-fn read(cursor: &str) -> Result<Uuid> {
-    id::read_row_cursor(cursor).ok_or_else(|| error::invalid("This is not a cursor of a list."))
-}
-
 /// The list as it leaves.
 pub(super) fn list<T, N: OutputType>(
     slice: Slice<T>,
     uuid: impl Fn(&T) -> Uuid,
     make: impl Fn(T) -> N,
 ) -> List<N> {
-    let edge = |item: T| Edge { cursor: id::row_cursor(uuid(&item)), node: make(item) };
+    list_by(slice, |item| id::row_cursor(uuid(item)), make)
+}
+
+/// As [`list`], with cursors of its own.
+pub(super) fn list_by<T, N: OutputType>(
+    slice: Slice<T>,
+    cursor: impl Fn(&T) -> String,
+    make: impl Fn(T) -> N,
+) -> List<N> {
+    let edge = |item: T| Edge { cursor: cursor(&item), node: make(item) };
     let edges: Vec<Edge<N>> = slice.items.into_iter().map(edge).collect();
     let page_info = PageInfo {
         has_previous_page: slice.has_previous,

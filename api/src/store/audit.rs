@@ -1,6 +1,7 @@
 //! Who did what to what, when, in a chain in which each entry's hash covers the one before.
 
 use keyservice::audit::{Entry, Recorded};
+use sea_orm::sea_query::{Expr, ExprTrait as _, LikeExpr, SimpleExpr};
 use sea_orm::{
     ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _,
     QuerySelect as _, Set, Statement,
@@ -8,7 +9,7 @@ use sea_orm::{
 use serde_json::{Map, Value};
 
 use super::tx::{Cause, PendingAudit, Tx};
-use super::{Store, StoreError, at, entity, inconsistent, ms};
+use super::{Page, Slice, Store, StoreError, at, entity, inconsistent, ms};
 use crate::domain::Timestamp;
 use crate::domain::link::hex;
 use entity::audit::{ActiveModel, Column, Entity, Model};
@@ -19,18 +20,27 @@ const ROWS: usize = 500;
 /// Which entries.
 #[derive(Clone, Debug, Default)]
 pub struct AuditFilter {
-    /// Whose operations begin with one of these; all when empty.
-    pub operations: Vec<String>,
-    /// Whose operations do not begin with any of these.
-    pub without: Vec<String>,
+    /// Whose operation begins with this.
+    pub operation: Option<String>,
     /// By this actor.
     pub actor: Option<String>,
     /// About this thing.
     pub object: Option<String>,
+    /// With this result.
+    pub result: Option<String>,
     /// From then on.
     pub since: Option<Timestamp>,
     /// Before then.
     pub until: Option<Timestamp>,
+}
+
+/// Which entries somebody may read, by how their operations begin.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AuditScope {
+    /// Only these; all when empty.
+    pub within: &'static [&'static str],
+    /// Not these.
+    pub without: &'static [&'static str],
 }
 
 /// How far the trail goes.
@@ -164,20 +174,24 @@ fn from_row(row: Model) -> Recorded {
     }
 }
 
-fn matching(filter: &AuditFilter) -> Condition {
+/// Whose operation begins so, wildcards taken literally.
+fn begins(prefix: &str) -> SimpleExpr {
+    let escaped = prefix.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+    Expr::col(Column::Operation).like(LikeExpr::new(format!("{escaped}%")).escape('\\'))
+}
+
+fn matching(filter: &AuditFilter, scope: AuditScope) -> Condition {
     let mut all = Condition::all();
-    if !filter.operations.is_empty() {
-        let any = filter
-            .operations
-            .iter()
-            .fold(Condition::any(), |any, prefix| any.add(Column::Operation.starts_with(prefix)));
-        all = all.add(any);
+    if !scope.within.is_empty() {
+        all = all.add(scope.within.iter().fold(Condition::any(), |any, prefix| any.add(begins(prefix))));
     }
-    for prefix in &filter.without {
-        all = all.add(Condition::all().not().add(Column::Operation.starts_with(prefix)));
+    for prefix in scope.without {
+        all = all.add(begins(prefix).not());
     }
-    all.add_option(filter.actor.as_ref().map(|actor| Column::Actor.eq(actor)))
+    all.add_option(filter.operation.as_deref().map(begins))
+        .add_option(filter.actor.as_ref().map(|actor| Column::Actor.eq(actor)))
         .add_option(filter.object.as_ref().map(|object| Column::ObjectId.eq(object)))
+        .add_option(filter.result.as_ref().map(|result| Column::Result.eq(result)))
         .add_option(filter.since.map(|since| Column::At.gte(ms(since))))
         .add_option(filter.until.map(|until| Column::At.lt(ms(until))))
 }
@@ -192,34 +206,29 @@ impl Store {
         Ok(rows.all(&self.read).await?.into_iter().map(from_row).collect())
     }
 
-    /// A page of entries, the newest first: so many with numbers below `before`, or above `after` from the oldest of
-    /// them on.
+    /// A page of entries, the newest first, each with its time.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn audit_page(
         &self,
         filter: &AuditFilter,
-        before: Option<i64>,
-        after: Option<i64>,
-        limit: u64,
-    ) -> Result<Vec<(Recorded, Timestamp)>, StoreError> {
-        let mut query = Entity::find().filter(matching(filter)).limit(limit);
-        query = match after {
-            Some(n) => query.filter(Column::N.gt(n)).order_by_asc(Column::N),
-            None => query.order_by_desc(Column::N),
+        scope: AuditScope,
+        page: Page<i64>,
+    ) -> Result<Slice<(Recorded, Timestamp)>, StoreError> {
+        let mut query = Entity::find().filter(matching(filter, scope)).limit(page.limit + 1);
+        query = match (page.beyond, page.backward) {
+            (Some(n), false) => query.filter(Column::N.lt(n)),
+            (Some(n), true) => query.filter(Column::N.gt(n)),
+            (None, _) => query,
         };
-        if let Some(n) = before {
-            query = query.filter(Column::N.lt(n));
-        }
+        query = if page.backward { query.order_by_asc(Column::N) } else { query.order_by_desc(Column::N) };
         let rows = query.all(&self.read).await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| {
-                let then = at(row.at);
-                (from_row(row), then)
-            })
-            .collect())
+        let with_time = |row: Model| {
+            let then = at(row.at);
+            (from_row(row), then)
+        };
+        Ok(page.slice(rows.into_iter().map(with_time).collect()))
     }
 
     /// How far the trail goes.

@@ -4,9 +4,9 @@ use uuid::Uuid;
 
 /// Which part of a list.
 #[derive(Clone, Copy, Debug)]
-pub struct Page {
+pub struct Page<K = Uuid> {
     /// Rows older than this one (forward), or newer (backward).
-    pub beyond: Option<Uuid>,
+    pub beyond: Option<K>,
     /// How many rows, 1 to 250.
     pub limit: u64,
     /// From the far end back.
@@ -24,7 +24,7 @@ pub struct Slice<T> {
     pub has_previous: bool,
 }
 
-impl Page {
+impl<K> Page<K> {
     /// Makes the slice from one row more than was asked for.
     pub(super) fn slice<T>(self, mut rows: Vec<T>) -> Slice<T> {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);

@@ -1,6 +1,7 @@
 //! The audit trail: signed checkpoints, what peers keep of each other's, and exports.
 
 pub mod export;
+mod log;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,0 +1,199 @@
+//! The audit trail.
+
+use async_graphql::{Context, Enum, ID, InputObject, Object, Result};
+use uuid::Uuid;
+
+use super::ask::Ask;
+use super::error;
+use super::id::{Kind, decode, number_cursor};
+use super::load::PersonName;
+use super::page::{List, Window, cost, list_by};
+use crate::domain::Timestamp;
+use crate::domain::audit as domain;
+use crate::domain::id::CompanyId;
+use crate::domain::link::hex;
+use crate::store::AuditFilter;
+
+/// The most characters of an operation that is asked for.
+const OPERATION_MAX: usize = 64;
+
+/// An entry of the audit trail: who did what to what, when, and how it went.
+pub(super) struct AuditEntry(domain::AuditEntry);
+
+/// What kind of actor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub(super) enum AuditActorKind {
+    /// This instance itself, or its command line on the host.
+    System,
+    /// Nobody we know: other instances too, until their signature or seal says who they are.
+    Anonymous,
+    /// Somebody with an account.
+    Person,
+}
+
+/// An entry of the audit trail: who did what to what, when, and how it went.
+#[Object]
+impl AuditEntry {
+    /// Its number in the trail, from 1 without a gap.
+    async fn number(&self) -> i64 {
+        self.0.number
+    }
+
+    /// When.
+    async fn at(&self) -> Timestamp {
+        self.0.at
+    }
+
+    /// What kind of actor did it.
+    async fn actor_kind(&self) -> AuditActorKind {
+        match self.0.actor {
+            domain::Actor::System => AuditActorKind::System,
+            domain::Actor::Anonymous => AuditActorKind::Anonymous,
+            domain::Actor::Person(_) => AuditActorKind::Person,
+        }
+    }
+
+    /// With `PERSON`: the account, for `AuditLogFilter.actorId`.
+    async fn actor_id(&self) -> Option<ID> {
+        match self.0.actor {
+            domain::Actor::Person(user) => Some(Kind::User.id(user.0)),
+            domain::Actor::System | domain::Actor::Anonymous => None,
+        }
+    }
+
+    /// The name of one of our own people; null for others.
+    async fn actor_name(&self, ctx: &Context<'_>) -> Result<Option<String>> {
+        match self.0.actor {
+            domain::Actor::Person(user) => Ask::anyone(ctx)?.load.one(PersonName(user)).await,
+            domain::Actor::System | domain::Actor::Anonymous => Ok(None),
+        }
+    }
+
+    /// The roles that the actor held then, by their names.
+    async fn roles(&self) -> &[String] {
+        &self.0.roles
+    }
+
+    /// The company for which the actor acted; null when for ourselves.
+    async fn on_behalf_of(&self) -> Option<ID> {
+        let id = self.0.on_behalf_of.as_deref()?.strip_prefix("company:")?;
+        Some(Kind::Company.id(CompanyId(Uuid::try_parse(id).ok()?).0))
+    }
+
+    /// What was done, such as `registration.create`.
+    async fn operation(&self) -> &str {
+        &self.0.operation
+    }
+
+    /// The kind of the thing it was done to, such as `REGISTRATION`.
+    async fn object_kind(&self) -> &str {
+        &self.0.object_kind
+    }
+
+    /// The thing: its global id where it has one, else its own id; for `AuditLogFilter.objectId`.
+    async fn object_id(&self) -> ID {
+        let kind = match self.0.object_kind.as_str() {
+            "REGISTRATION" => Some(Kind::Registration),
+            "CONNECTION" => Some(Kind::Connection),
+            "SCAN" => Some(Kind::Scan),
+            "ISSUE" => Some(Kind::Issue),
+            "COMPANY" => Some(Kind::Company),
+            "DEFINITION" => Some(Kind::Definition),
+            "KEY_APPROVAL" => Some(Kind::KeyApproval),
+            "ACCESS_POLICY" => Some(Kind::AccessPolicy),
+            _ => None,
+        };
+        let global = kind.and_then(|kind| Some(kind.id(Uuid::try_parse(&self.0.object_id).ok()?)));
+        global.unwrap_or_else(|| ID(self.0.object_id.clone()))
+    }
+
+    /// How it went: `OK` or the code of a refusal.
+    async fn result(&self) -> &str {
+        &self.0.result
+    }
+
+    /// The trace id of the request or the work (W3C Trace Context, 32 hexadecimal digits); null if it is not known.
+    async fn trace_id(&self) -> Option<String> {
+        self.0.trace.map(|trace| trace.to_string())
+    }
+
+    /// More about it: JSON text, without secrets.
+    async fn details(&self) -> &str {
+        &self.0.details
+    }
+
+    /// The hash that covers this entry and all before it, in hexadecimal. `linkspan audit verify` checks the chain.
+    async fn hash(&self) -> String {
+        hex(&self.0.hash)
+    }
+}
+
+/// Which entries of the audit trail. What is left out keeps nothing out.
+#[derive(Default, InputObject)]
+pub(super) struct AuditLogFilter {
+    /// Whose operation begins with this, such as `key.` or `session.start`: small letters, digits, `.`, `_` and `-`, 64
+    /// at most.
+    operation: Option<String>,
+    /// By this person.
+    actor_id: Option<ID>,
+    /// About this thing, as `objectId` of an entry names it.
+    object_id: Option<ID>,
+    /// With this result: `OK` or the code of a refusal.
+    result: Option<String>,
+    /// From then on.
+    since: Option<Timestamp>,
+    /// Before then.
+    until: Option<Timestamp>,
+}
+
+impl AuditLogFilter {
+    fn filter(self) -> Result<AuditFilter> {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
+        if self.operation.as_ref().is_some_and(|text| text.len() > OPERATION_MAX || !text.chars().all(plain))
+        {
+            return Err(error::invalid(
+                "`operation` has small letters, digits, `.`, `_` and `-`, 64 at most.",
+            ));
+        }
+        let actor = self.actor_id.map(|id| match decode(&id) {
+            Some((Kind::User | Kind::Contact, id)) => Ok(format!("user:{id}")),
+            _ => Err(error::invalid("`actorId` is the global id of a user or contact.")),
+        });
+        Ok(AuditFilter {
+            operation: self.operation,
+            actor: actor.transpose()?,
+            object: self.object_id.map(|id| decode(&id).map_or(id.0, |(_, id)| id.to_string())),
+            result: self.result,
+            since: self.since,
+            until: self.until,
+        })
+    }
+}
+
+/// Queries of the audit trail.
+#[derive(Default)]
+pub(super) struct AuditQuery;
+
+#[Object]
+impl AuditQuery {
+    /// The audit trail, the newest entries first. Administrators read what concerns the application, key auditors what
+    /// concerns keys: operations that begin with `key.`, `key_module.` and `audit.`.
+    #[graphql(complexity = "cost(first, last, child_complexity)")]
+    async fn audit_log(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which ones; all when left out.")] filter: Option<AuditLogFilter>,
+        #[graphql(desc = "So many from the start, 250 at most; 50 when nothing is given.")] first: Option<
+            i32,
+        >,
+        #[graphql(desc = "With `first`: after the item with this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end, 250 at most.")] last: Option<i32>,
+        #[graphql(desc = "With `last`: before the item with this cursor.")] before: Option<String>,
+    ) -> Result<List<AuditEntry>> {
+        let (ask, page) = (Ask::new(ctx)?, Window { first, after, last, before }.numbers()?);
+        let filter = filter.unwrap_or_default().filter()?;
+        let done = ask.actions.audit_log(ask.call, &filter, page).await;
+        let cursor = |entry: &domain::AuditEntry| number_cursor(entry.number);
+        Ok(list_by(done.map_err(error::failed)?, cursor, AuditEntry))
+    }
+}

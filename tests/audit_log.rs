@@ -1,0 +1,131 @@
+//! The audit trail as people read it.
+
+use linkspan::domain::requester::Role;
+use serde_json::{Value, json};
+
+use crate::harness::pair::PASSWORD;
+use crate::harness::{Client, Database, Instance, Pair};
+
+const LOG: &str = "query($filter: AuditLogFilter, $first: Int, $after: String, $last: Int, $before: String) {
+    auditLog(filter: $filter, first: $first, after: $after, last: $last, before: $before) {
+        edges { cursor node { number operation actorKind actorId actorName roles objectKind objectId result traceId
+            details hash } }
+        pageInfo { hasNextPage hasPreviousPage } } }";
+
+/// Somebody with these roles, signed in.
+async fn person(instance: &Instance, name: &str, roles: &[Role]) -> Client {
+    let email = format!("{name}@provider.example.com");
+    instance.user(&email, PASSWORD, roles).await;
+    let client = instance.client();
+    client.sign_in(&email, PASSWORD).await;
+    client
+}
+
+async fn read(client: &Client, variables: Value) -> Value {
+    client.query(LOG, variables).await["auditLog"].clone()
+}
+
+fn each<'a>(log: &'a Value, field: &str) -> Vec<&'a Value> {
+    log["edges"].as_array().unwrap().iter().map(|edge| &edge["node"][field]).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn administrators_read_what_concerns_the_application_and_key_auditors_what_concerns_keys() {
+    for database in Database::available() {
+        let pair = Pair::start(database).await;
+        let admin = pair.provider_admin().await;
+        pair.make_ready(&admin).await;
+        let auditor = person(&pair.provider, "auditor", &[Role::KeyAuditor]).await;
+        let both = person(&pair.provider, "both", &[Role::KeyAuditor, Role::Admin]).await;
+        let about_keys = |operation: &&&Value| {
+            let operation = operation.as_str().unwrap();
+            ["key.", "key_module.", "audit."].iter().any(|prefix| operation.starts_with(prefix))
+        };
+        let everything = json!({ "first": 250 });
+        let (of_admin, of_auditor, of_both) = (
+            read(&admin, everything.clone()).await,
+            read(&auditor, everything.clone()).await,
+            read(&both, everything).await,
+        );
+        let operations = [&of_admin, &of_auditor, &of_both].map(|log| each(log, "operation"));
+        let [of_admin, of_auditor, of_both] = &operations;
+        assert!(of_admin.iter().any(|operation| *operation == "company.create"), "{of_admin:?}");
+        assert_eq!(of_admin.iter().filter(about_keys).count(), 0, "{of_admin:?}");
+        assert!(of_auditor.iter().any(|operation| *operation == "key.role.grant"), "{of_auditor:?}");
+        assert_eq!(of_auditor.iter().filter(about_keys).count(), of_auditor.len(), "{of_auditor:?}");
+        assert!(of_both.len() >= of_admin.len() + of_auditor.len());
+        // A filter finds nothing that may not be read.
+        let keys = json!({ "filter": { "operation": "key.role" } });
+        assert_eq!(each(&read(&admin, keys.clone()).await, "operation").len(), 0);
+        assert!(!each(&read(&auditor, keys).await, "operation").is_empty());
+
+        for role in [Role::Operator, Role::Viewer, Role::KeyManager, Role::KeyAdmin] {
+            let client = person(&pair.provider, role.as_str().to_lowercase().as_str(), &[role]).await;
+            let answer = client.raw(LOG, json!({})).await;
+            assert_eq!(answer["errors"][0]["extensions"]["code"], "FORBIDDEN", "{role}: {answer}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_trail_is_read_in_pages_from_either_end() {
+    for database in Database::available() {
+        let pair = Pair::start(database).await;
+        let both = person(&pair.provider, "both", &[Role::KeyAuditor, Role::Admin]).await;
+        let whole = read(&both, json!({ "first": 250 })).await;
+        let numbers: Vec<i64> = each(&whole, "number").iter().map(|n| n.as_i64().unwrap()).collect();
+        let newest = numbers[0];
+        assert_eq!(numbers, (1..=newest).rev().collect::<Vec<_>>(), "the newest first, without a gap");
+        assert!(newest > 4, "{newest}");
+
+        let page = read(&both, json!({ "first": 2 })).await;
+        assert_eq!(page["pageInfo"], json!({ "hasNextPage": true, "hasPreviousPage": false }));
+        let after = &page["edges"][1]["cursor"];
+        let next = read(&both, json!({ "first": 2, "after": after })).await;
+        assert_eq!(each(&next, "number"), [&json!(newest - 2), &json!(newest - 3)]);
+        assert_eq!(next["pageInfo"]["hasPreviousPage"], true);
+        let before = &next["edges"][0]["cursor"];
+        let back = read(&both, json!({ "last": 2, "before": before })).await;
+        assert_eq!(each(&back, "number"), each(&page, "number"));
+        let end = read(&both, json!({ "last": 1 })).await;
+        assert_eq!(each(&end, "number"), [&json!(1)]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_entry_says_who_did_what_to_what_and_is_found_by_each() {
+    for database in Database::available() {
+        let pair = Pair::start(database).await;
+        let admin = pair.provider_admin().await;
+        let made = admin.mutate("createCompany", json!({ "name": "Example" }), "company { id }").await;
+        let company = &made["company"]["id"];
+        let me = admin.query("{ viewer { id } }", json!({})).await["viewer"]["id"].clone();
+        let log = read(&admin, json!({ "filter": { "operation": "company.create" } })).await;
+        let entry = &log["edges"][0]["node"];
+        assert_eq!((&entry["actorId"], &entry["actorName"]), (&me, &json!("A Person")));
+        assert_eq!((&entry["roles"], &entry["actorKind"]), (&json!(["ADMIN"]), &json!("PERSON")));
+        assert_eq!((&entry["objectKind"], &entry["objectId"]), (&json!("COMPANY"), company));
+        assert_eq!(entry["traceId"].as_str().unwrap().len(), 32);
+        assert_eq!(entry["hash"].as_str().unwrap().len(), 64);
+        for filter in [
+            json!({ "objectId": company }),
+            json!({ "actorId": me, "operation": "company." }),
+            json!({ "operation": "company.create", "result": "OK", "since": "2026-01-05T00:00:00Z" }),
+        ] {
+            let found = read(&admin, json!({ "filter": filter })).await;
+            assert_eq!(each(&found, "number"), [&entry["number"]], "{filter}");
+        }
+        for filter in [
+            json!({ "operation": "company.create", "result": "CONFLICT" }),
+            json!({ "operation": "company.create", "until": "2026-01-05T00:00:00Z" }),
+            json!({ "operation": "ompany" }),
+            // No wildcard of the database.
+            json!({ "operation": "company_create" }),
+        ] {
+            let found = read(&admin, json!({ "filter": filter })).await;
+            assert!(each(&found, "number").is_empty(), "{filter}: {found:#}");
+        }
+        let odd = admin.raw(LOG, json!({ "filter": { "operation": "%" } })).await;
+        assert_eq!(odd["errors"][0]["extensions"]["code"], "INVALID_INPUT", "{odd}");
+    }
+}
