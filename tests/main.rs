@@ -19,6 +19,7 @@ mod issues;
 mod journey;
 mod journeys;
 mod key_approvals;
+mod key_policies;
 mod keys;
 mod lists;
 mod mail;

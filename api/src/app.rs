@@ -203,7 +203,7 @@ async fn open_keys(config: &Config, store: &Store, world: &World) -> Result<(Ins
     ensure_audit_key(&vault, store, world).await?;
     let identity = active(store, Keys::IDENTITY).await?;
     let data = active(store, Keys::DATA).await?;
-    Ok((record.id, Keys::new(vault, identity, data)?))
+    Ok((record.id, Keys::new(vault, identity, data, (store.clone(), world.clone()))?))
 }
 
 /// The key service with the hierarchy that is on record.

@@ -260,7 +260,7 @@ impl Decision {
         let note = |policy: &[u8; 16]| {
             let note = self.trace.iter().find(|considered| considered.policy == *policy);
             note.filter(|considered| !considered.note.is_empty())
-                .map(|considered| format!(": {}", considered.note))
+                .map(|considered| format!(": {}", considered.note.trim_end_matches('.')))
                 .unwrap_or_default()
         };
         match &self.ground {

@@ -275,7 +275,7 @@ impl Actions {
         let tx = self.begin("claim.make", call).await?;
         let connection = tx.connection(id).await?.ok_or_else(|| Refusal::not_found("connection"))?;
         let sealed = tx.link_secret(id).await?.ok_or(Failure::Bug("link secret"))?;
-        let secret = self.keys.open("link secret", &id.bytes(), &sealed, tx.now()).await?;
+        let secret = self.keys.onboarding().open("link secret", &id.bytes(), &sealed, tx.now()).await?;
         let (profile, public) = (&self.profile, self.keys.public_key());
         let mut claim = wire::Claim {
             r: connection.link.0,
@@ -291,7 +291,7 @@ impl Actions {
         };
         let parts = claim_parts(&claim, &connection.peer.origin.to_string(), &connection.peer.fingerprint);
         let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
-        let proof = self.keys.sign("kx1 claim", &parts, tx.now()).await?;
+        let proof = self.keys.onboarding().sign("kx1 claim", &parts, tx.now()).await?;
         claim.proof = Bytes(proof.try_into().map_err(|_| Failure::Bug("signature length"))?);
         Ok(claim)
     }
@@ -322,7 +322,7 @@ impl Actions {
         let origin = self.profile.origin.to_string();
         let kid = &connection.peer.fingerprint[..20];
         let parts: [&[u8]; 4] = [question.r.as_bytes(), &question.challenge.0, kid, origin.as_bytes()];
-        let proof = self.keys.sign("kx1 prove", &parts, tx.now()).await?;
+        let proof = self.keys.onboarding().sign("kx1 prove", &parts, tx.now()).await?;
         Ok(wire::Proof { proof: Bytes(proof.try_into().map_err(|_| Failure::Bug("signature length"))?) })
     }
 

@@ -69,7 +69,11 @@ impl Actions {
                     channel: None,
                     state: State::Pending,
                 };
-                let sealed = self.keys.seal("link secret", &connection.id.bytes(), &link.secret, now).await?;
+                let sealed = self
+                    .keys
+                    .onboarding()
+                    .seal("link secret", &connection.id.bytes(), &link.secret, now)
+                    .await?;
                 tx.insert_connection(&connection, Some(sealed)).await?;
                 connection
             }
@@ -118,7 +122,11 @@ impl Actions {
         connection.peer.fingerprint = link.fingerprint;
         connection.peer.public_key = None;
         connection.state = State::Pending;
-        let sealed = self.keys.seal("link secret", &connection.id.bytes(), &link.secret, tx.now()).await?;
+        let sealed = self
+            .keys
+            .onboarding()
+            .seal("link secret", &connection.id.bytes(), &link.secret, tx.now())
+            .await?;
         tx.set_link_secret(connection.id, Some(sealed)).await?;
         Ok(tx.save_connection(connection).await?)
     }
@@ -266,7 +274,8 @@ impl Actions {
         if let Some(claim) = work.claim {
             let abandon = serde_json::to_vec(&self.make_abandon(&connection, claim, tx.now()).await?)
                 .map_err(|_| Failure::Bug("abandon"))?;
-            let sealed = self.keys.seal("abandon", &connection.id.bytes(), &abandon, tx.now()).await?;
+            let sealed =
+                self.keys.onboarding().seal("abandon", &connection.id.bytes(), &abandon, tx.now()).await?;
             tx.enqueue(NewJob { work: Work::Abandon(connection.id), run_at: tx.now(), sealed: Some(sealed) })
                 .await?;
         }

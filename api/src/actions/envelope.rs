@@ -36,7 +36,7 @@ impl Actions {
     ) -> Done<SealedRequest> {
         let key = active_key(keys)?;
         let header = self.header(connection, key, message, kind, None)?;
-        let sealed = self.keys.seal_message(key, &header, body, self.world.now()).await?;
+        let sealed = self.keys.peer().seal_message(key, &header, body, self.world.now()).await?;
         let digest = sealed.ciphertext_digest();
         Ok(SealedRequest { envelope: to_wire(sealed), connection: connection.clone(), digest })
     }
@@ -73,7 +73,7 @@ impl Actions {
         let reply = Some((asked.header.message, asked.ciphertext_digest()));
         let header = self.header(connection, key, message, &request.kind, reply)?;
         let answer = answer.to_string();
-        let sealed = self.keys.seal_message(key, &header, answer.as_bytes(), self.world.now()).await?;
+        let sealed = self.keys.peer().seal_message(key, &header, answer.as_bytes(), self.world.now()).await?;
         serde_json::to_vec(&to_wire(sealed)).map_err(|_| Failure::Bug("envelope"))
     }
 
@@ -112,12 +112,12 @@ impl Actions {
         if sealed.header.route != route() || sealed.header.content_type != CONTENT_TYPE {
             return Err(undecipherable());
         }
-        self.keys.open_message(key, &sealed, self.world.now()).await.map_err(|error| match error {
+        self.keys.peer().open_message(key, &sealed, self.world.now()).await.map_err(|error| match error {
             VaultError::Refused(error) => {
                 tracing::warn!(reason = error.code(), "sealed message refused");
                 undecipherable()
             }
-            VaultError::Unavailable(_) | VaultError::Denied { .. } => error.into(),
+            VaultError::Unavailable(_) | VaultError::Unrecorded | VaultError::Denied { .. } => error.into(),
         })
     }
 }

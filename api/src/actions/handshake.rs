@@ -40,7 +40,7 @@ impl Actions {
         tx.save_attempt(&attempt, &work, sealed, revision, connection.company).await?;
         tx.commit().await?;
         let number = u64::try_from(number).map_err(|_| Failure::Bug("handshake number"))?;
-        let (exchange, m1) = self.keys.initiate(&context, number, self.world.now()).await?;
+        let (exchange, m1) = self.keys.onboarding().initiate(&context, number, self.world.now()).await?;
         Ok((exchange, m1_to_wire(m1), token))
     }
 
@@ -62,7 +62,7 @@ impl Actions {
         let link = link_id(&context);
         let key_id = tx.uuid()?;
         let spec = LinkSpec { key_id: key_id.into_bytes(), link, epoch: m2.attempt };
-        let concluded = self.keys.conclude(exchange, &m2_from_wire(m2), spec, tx.now()).await;
+        let concluded = self.keys.onboarding().conclude(exchange, &m2_from_wire(m2), spec, tx.now()).await;
         let (m3, key, pending) = concluded.map_err(handshake)?;
         tx.insert_key(&key).await?;
         connection.channel = Some(ChannelId(Uuid::from_bytes(link)));
@@ -105,7 +105,8 @@ impl Actions {
             activated_at: m4.activated_at,
             fin: m4.fin.0,
         };
-        let finished = self.keys.finish(&SealedPending { bytes: pending }, &key, &m4, tx.now()).await;
+        let finished =
+            self.keys.onboarding().finish(&SealedPending { bytes: pending }, &key, &m4, tx.now()).await;
         let active = finished.map_err(handshake)?;
         self.retire_older(&mut tx, &active.module, active.version).await?;
         tx.save_key(&active).await?;
@@ -143,7 +144,7 @@ impl Actions {
             return Err(uniform());
         }
         let context = self.provider_context(&authorization, &claim, &registration, token)?;
-        let answered = self.keys.respond(&context, &m1, Floor::default(), tx.now()).await;
+        let answered = self.keys.onboarding().respond(&context, &m1, Floor::default(), tx.now()).await;
         let (m2, pending) = answered.map_err(handshake)?;
         let attempt = m1.attempt;
         let m2 = serde_json::to_value(m2_to_wire(m2)).map_err(|_| Failure::Bug("M2"))?;
@@ -185,7 +186,7 @@ impl Actions {
         let link = link_id(&context);
         let spec = LinkSpec { key_id: tx.uuid()?.into_bytes(), link, epoch: known.attempt };
         let pending = SealedPending { bytes: known.pending.clone() };
-        let confirmed = self.keys.confirm(&pending, &m3, spec, tx.now()).await;
+        let confirmed = self.keys.onboarding().confirm(&pending, &m3, spec, tx.now()).await;
         let (m4, key) = confirmed.map_err(handshake)?;
         self.retire_older(&mut tx, &key.module, key.version).await?;
         tx.insert_key(&key).await?;
@@ -272,7 +273,8 @@ impl Actions {
     ) -> Done<RegistrationContext> {
         let bug = || Failure::Bug("the handshake began before its context was complete");
         let sealed = tx.link_secret(connection.id).await?.ok_or_else(bug)?;
-        let secret = self.keys.open("link secret", &connection.id.bytes(), &sealed, tx.now()).await?;
+        let secret =
+            self.keys.onboarding().open("link secret", &connection.id.bytes(), &sealed, tx.now()).await?;
         let InstanceId(provider) = connection.peer.instance.ok_or_else(bug)?;
         Ok(RegistrationContext {
             registration: connection.link.to_string(),
@@ -295,7 +297,8 @@ impl Actions {
     async fn retire_older(&self, tx: &mut Tx, module: &str, version: u64) -> Done<()> {
         for key in tx.keys(module).await? {
             if key.version < version && key.state == keyservice::KeyState::Active {
-                let rotated = self.keys.transition(&key, LifecycleVerb::Rotate, tx.now()).await?;
+                let rotated =
+                    self.keys.onboarding().transition(&key, LifecycleVerb::Rotate, tx.now()).await?;
                 tx.save_key(&rotated).await?;
             }
         }
@@ -323,6 +326,7 @@ fn handshake(error: VaultError) -> Failure {
     match error {
         VaultError::Refused(Error::Entropy | Error::Primitive | Error::ExchangesFull)
         | VaultError::Unavailable(_)
+        | VaultError::Unrecorded
         | VaultError::Denied { .. } => error.into(),
         // The ephemeral key went with the process that held it: the phase begins again, with a new number.
         VaultError::Refused(Error::ExchangeUnknown) => {

@@ -50,7 +50,7 @@ impl Actions {
             suites: vec![keyservice::exchange::SUITE_1],
         };
         let document = serde_json::to_vec(&identity).map_err(|_| super::Failure::Bug("identity document"))?;
-        let signature = self.keys.sign(LABEL, &[&document], now).await?;
+        let signature = self.keys.onboarding().sign(LABEL, &[&document], now).await?;
         let signature = signature.try_into().map_err(|_| super::Failure::Bug("signature length"))?;
         Ok(SignedIdentity { document: Blob(document), signature: Bytes(signature) })
     }

@@ -27,7 +27,7 @@ impl Actions {
         let now = self.world.now();
         let mut kept = (now + KEPT).timestamp_millis().to_be_bytes().to_vec();
         kept.extend_from_slice(link.expose_secret().as_bytes());
-        Ok(BASE64URL_NOPAD.encode(&self.keys.seal(WHAT, b"", &kept, now).await?))
+        Ok(BASE64URL_NOPAD.encode(&self.keys.sign_in().seal(WHAT, b"", &kept, now).await?))
     }
 
     /// The link that was kept.
@@ -37,10 +37,13 @@ impl Actions {
     pub async fn kept_link(&self, kept: &str) -> Done<SecretString> {
         let now = self.world.now();
         let sealed = BASE64URL_NOPAD.decode(kept.as_bytes()).map_err(|_| lost())?;
-        let opened = self.keys.open(WHAT, b"", &sealed, now).await.map_err(|error| match error {
-            VaultError::Refused(_) => lost().into(),
-            VaultError::Unavailable(_) | VaultError::Denied { .. } => Failure::from(error),
-        })?;
+        let opened =
+            self.keys.sign_in().open(WHAT, b"", &sealed, now).await.map_err(|error| match error {
+                VaultError::Refused(_) => lost().into(),
+                VaultError::Unavailable(_) | VaultError::Unrecorded | VaultError::Denied { .. } => {
+                    Failure::from(error)
+                }
+            })?;
         let (until, link) = opened.split_first_chunk().ok_or_else(lost)?;
         if i64::from_be_bytes(*until) < now.timestamp_millis() {
             return Err(lost().into());

@@ -85,8 +85,8 @@ impl Actions {
     /// Asks for a second person's approval of something that the caller may do, but not alone.
     ///
     /// # Errors
-    /// `NOT_AN_ADMINISTRATOR` and `POLICY_DENIED` without the right itself; `INVALID_INPUT` for what needs no second
-    /// person, or no reason; `NOT_FOUND` for the module; `RATE_LIMITED` beyond 100 requests that wait.
+    /// `NOT_AN_ADMINISTRATOR` and `POLICY_DENIED` without the right itself; `STEP_UP_REQUIRED`; `INVALID_INPUT` for what
+    /// needs no second person, or no reason; `NOT_FOUND` for the module; `RATE_LIMITED` beyond 100 requests that wait.
     pub async fn request_key_approval(
         &self,
         call: &Call,
@@ -97,6 +97,7 @@ impl Actions {
     ) -> Done<KeyApproval> {
         let right: Right = shared(operation.as_str().parse().ok())?;
         let by = require_right(call, right)?;
+        self.require_fresh(call)?;
         match module {
             Some(name) if right.is_of_a_module() => {
                 let module = self.module(name).await?;
@@ -184,7 +185,13 @@ impl Actions {
             }
             (KeyApprovalVerb::Give | KeyApprovalVerb::Refuse, false) => state == KeyApprovalState::Pending,
         };
-        if open { Ok(()) } else { Err(wrong_state(state)) }
+        if !open {
+            return Err(wrong_state(state));
+        }
+        match verb {
+            KeyApprovalVerb::Give | KeyApprovalVerb::Refuse => self.require_fresh(call),
+            KeyApprovalVerb::Withdraw => Ok(()),
+        }
     }
 
     /// Requests for approval, the newest first.

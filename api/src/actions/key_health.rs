@@ -91,9 +91,12 @@ impl Actions {
         if report.components.iter().any(|component| component.component == ComponentKind::IntegrityKey) {
             self.add_findings(&mut report).await?;
         }
-        let worst = report.components.iter().find(|component| {
-            component.status == report.status && component.status != HealthStatus::Operational
+        // A malfunction that is not critical only degrades the whole, and is the reason all the same.
+        let ailing = report.components.iter().filter(|component| {
+            matches!(component.status, HealthStatus::Malfunction | HealthStatus::Degraded)
         });
+        let worst = ailing
+            .max_by_key(|component| (component.status == HealthStatus::Malfunction, component.critical));
         let mut health = KeyHealth {
             status: status(report.status),
             reason: worst.map(|component| component.message.clone()),

@@ -91,7 +91,7 @@ impl Actions {
     /// Adds an access policy to a module.
     ///
     /// # Errors
-    /// `NOT_AN_ADMINISTRATOR`, `POLICY_DENIED`, `NOT_FOUND`, `INVALID_INPUT`, `CONFLICT`.
+    /// `NOT_AN_ADMINISTRATOR`, `STEP_UP_REQUIRED`, `POLICY_DENIED`, `NOT_FOUND`, `INVALID_INPUT`, `CONFLICT`.
     pub async fn create_access_policy(
         &self,
         call: &Call,
@@ -99,6 +99,7 @@ impl Actions {
         terms: &PolicyTerms,
     ) -> Done<KeyPolicy> {
         require_right(call, Right::ManagePolicies)?;
+        self.require_fresh(call)?;
         let module = self.module(module).await?;
         if module.policies.len() >= MAX_POLICIES {
             let message = format!("A module has {MAX_POLICIES} access policies at most.");
@@ -122,6 +123,7 @@ impl Actions {
         terms: &PolicyTerms,
     ) -> Done<KeyPolicy> {
         require_right(call, Right::ManagePolicies)?;
+        self.require_fresh(call)?;
         let module = self.module_with(id, expected).await?;
         let policy = parse(id.0, terms)?;
         let mut policies = module.policies.clone();
@@ -141,6 +143,7 @@ impl Actions {
         expected: Option<i64>,
     ) -> Done<KeyPolicyId> {
         require_right(call, Right::ManagePolicies)?;
+        self.require_fresh(call)?;
         let module = self.module_with(id, expected).await?;
         let (gone, left): (Vec<_>, Vec<_>) =
             module.policies.iter().cloned().partition(|known| known.id == id.bytes());
@@ -192,6 +195,8 @@ impl Actions {
     /// `NOT_AN_ADMINISTRATOR`.
     pub async fn explain_decision(&self, call: &Call, id: Uuid) -> Done<Option<AccessDecision>> {
         require_right(call, Right::ReadDecisions)?;
+        // Denials of parts of the program are written down with the next transaction: this may be it.
+        self.keys.ready().await?;
         let Some(record) = self.store.key_decision(id).await? else { return Ok(None) };
         explained(record).map(Some)
     }

@@ -1,17 +1,28 @@
 //! What the verbs may do with keys. A key is named here, never held: the key service keeps what is secret.
 
+mod needs;
+mod window;
+
 use std::sync::Arc;
 
 use keyservice::checkpoint::{Checkpoint, Note, NoteSignature};
-use keyservice::module::{ModuleChange, SealedModule};
+use keyservice::module::{BuiltIn, ModuleChange, SealedModule};
+use keyservice::principal::{IsService, Token, Tokens};
 use keyservice::{
     AuditMeasure, Envelope, EnvelopeHeader, ExchangeId, FaultyRow, Floor, HealthReport, LastEntry,
-    LifecycleVerb, LinkSpec, M1, M2, M3, M4, MacPurpose, PublicKey, RegistrationContext, SealedKey,
-    SealedPending, roll_up,
+    LifecycleVerb, LinkSpec, M1, M2, M3, M4, MacPurpose, PublicKey, RegistrationContext, Right, SealedKey,
+    SealedPending, Service, roll_up,
 };
 
+use uuid::Uuid;
+use window::Window;
+
+pub use needs::needed;
+
 use crate::domain::Timestamp;
+use crate::store::Store;
 use crate::vault::{Vault, VaultError};
+use crate::world::World;
 
 /// What the key service answers.
 pub(crate) type Kept<T> = Result<T, VaultError>;
@@ -21,13 +32,20 @@ pub(crate) type Kept<T> = Result<T, VaultError>;
 /// A call may be one to another process. Make it before a transaction begins where that costs no contortion, because
 /// SQLite has one writer.
 ///
-/// Every method fails as the function of the same name in [`keyservice::KeyService`] does, and when the service does not answer.
+/// Each part of the program uses them under its own name (`peer()` and the like), and only as the access policies of the
+/// modules allow: `keys/window.rs` decides. What is under the integrity key (MACs, the seals of rows) is no use of a
+/// module.
+///
+/// Every method fails as the function of the same name in [`keyservice::KeyService`] does, and when the service does not
+/// answer.
 #[derive(Clone)]
 pub struct Keys {
     vault: Vault,
     identity: Arc<SealedKey>,
     data: Arc<SealedKey>,
     public: PublicKey,
+    tokens: Arc<Tokens>,
+    window: Arc<Window>,
 }
 
 impl std::fmt::Debug for Keys {
@@ -48,9 +66,71 @@ impl Keys {
     ///
     /// # Errors
     /// When the identity key has no valid public half.
-    pub fn new(vault: Vault, identity: SealedKey, data: SealedKey) -> Result<Self, keyservice::Error> {
+    pub fn new(
+        vault: Vault,
+        identity: SealedKey,
+        data: SealedKey,
+        (store, world): (Store, World),
+    ) -> Result<Self, keyservice::Error> {
         let public = identity.public_key()?;
-        Ok(Self { vault, identity: Arc::new(identity), data: Arc::new(data), public })
+        Ok(Self {
+            vault,
+            identity: Arc::new(identity),
+            data: Arc::new(data),
+            public,
+            tokens: Arc::new(Tokens::hand_out()),
+            window: Arc::new(Window::new(store, world)?),
+        })
+    }
+
+    fn of<S: IsService>(&self, _token: &Token<S>) -> ServiceKeys<'_> {
+        ServiceKeys { keys: self, service: S::SERVICE }
+    }
+
+    /// For registration and onboarding.
+    pub(crate) fn onboarding(&self) -> ServiceKeys<'_> {
+        self.of(&self.tokens.onboarding)
+    }
+
+    /// For messages between the two instances of a connection.
+    pub(crate) fn peer(&self) -> ServiceKeys<'_> {
+        self.of(&self.tokens.peer)
+    }
+
+    /// For letters.
+    pub(crate) fn letters(&self) -> ServiceKeys<'_> {
+        self.of(&self.tokens.letters)
+    }
+
+    /// For people who sign in.
+    pub(crate) fn sign_in(&self) -> ServiceKeys<'_> {
+        self.of(&self.tokens.sign_in)
+    }
+
+    /// For client assertions.
+    pub(crate) fn authorization(&self) -> ServiceKeys<'_> {
+        self.of(&self.tokens.authorization)
+    }
+
+    /// For answers that are kept.
+    pub(crate) fn settings(&self) -> ServiceKeys<'_> {
+        self.of(&self.tokens.settings)
+    }
+
+    /// For checkpoints of audit trails.
+    pub(crate) fn audit(&self) -> ServiceKeys<'_> {
+        self.of(&self.tokens.audit)
+    }
+
+    /// Sees to it that the use of keys is on record for a while. Called where no transaction is open.
+    pub(crate) async fn ready(&self) -> Kept<()> {
+        self.window.ready(self).await
+    }
+
+    /// What a part of the program needs and the access policies do not allow it: the first that is found.
+    pub(crate) async fn lacking(&self) -> Kept<Option<(BuiltIn, Right, Service)>> {
+        self.ready().await?;
+        Ok(self.window.lacking())
     }
 
     /// The instance's Ed25519 identity key.
@@ -100,14 +180,18 @@ impl Keys {
         audit: AuditMeasure,
         now: Timestamp,
     ) -> Kept<HealthReport> {
-        let now = now.timestamp_millis();
+        let (stopped, now) = (self.window.stopped(now), now.timestamp_millis());
         let answered = self.vault.report(modules, keys, Some(audit), now).await;
         let process = self.vault.component(now);
-        let components = match answered {
+        let mut components = match answered {
             Ok(report) => [vec![process], report.components].concat(),
             Err(VaultError::Unavailable(_)) => vec![process],
             Err(refused) => return Err(refused),
         };
+        if let Some(stopped) = stopped {
+            components.retain(|component| component.component != stopped.component);
+            components.push(stopped);
+        }
         Ok(HealthReport { status: roll_up(&components), components, measured_at: now })
     }
 
@@ -116,29 +200,56 @@ impl Keys {
         self.vault.compare_with_audit(rows, audited).await
     }
 
+    /// A MAC under a key of this instance.
+    pub(crate) async fn mac(&self, purpose: MacPurpose, parts: &[&[u8]]) -> Kept<[u8; 32]> {
+        self.vault.mac(purpose, parts).await
+    }
+}
+
+/// The keys in the hands of one part of this program: what it does with them, the access policies decide.
+#[derive(Clone, Copy)]
+pub(crate) struct ServiceKeys<'a> {
+    keys: &'a Keys,
+    service: Service,
+}
+
+impl std::fmt::Debug for ServiceKeys<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ServiceKeys({})", self.service)
+    }
+}
+
+impl ServiceKeys<'_> {
+    /// That this part of the program may do so with the keys of the module; counted, and on record.
+    async fn permit(&self, module: BuiltIn, right: Right, link: Option<&str>, now: Timestamp) -> Kept<()> {
+        self.keys.window.permit(self.keys, (module, right, self.service), link, now).await
+    }
+
     /// Seals a secret for the database; `what` and `id` must be given again to open it.
     pub(crate) async fn seal(&self, what: &str, id: &[u8], secret: &[u8], now: Timestamp) -> Kept<Vec<u8>> {
-        self.vault.seal(&self.data, &[what.as_bytes(), id], secret, now.timestamp_millis()).await
+        self.permit(BuiltIn::Data, Right::Seal, None, now).await?;
+        self.keys.vault.seal(&self.keys.data, &[what.as_bytes(), id], secret, now.timestamp_millis()).await
     }
 
     /// Opens what [`Keys::seal`] sealed.
     pub(crate) async fn open(&self, what: &str, id: &[u8], sealed: &[u8], now: Timestamp) -> Kept<Vec<u8>> {
-        self.vault.open_sealed(&self.data, &[what.as_bytes(), id], sealed, now.timestamp_millis()).await
+        self.permit(BuiltIn::Data, Right::Open, None, now).await?;
+        self.keys
+            .vault
+            .open_sealed(&self.keys.data, &[what.as_bytes(), id], sealed, now.timestamp_millis())
+            .await
     }
 
     /// Signs with the identity key over `PAE(label, parts…)`.
     pub(crate) async fn sign(&self, label: &str, parts: &[&[u8]], now: Timestamp) -> Kept<Vec<u8>> {
-        self.vault.sign(&self.identity, label, parts, now.timestamp_millis()).await
+        self.permit(BuiltIn::Identity, Right::Sign, None, now).await?;
+        self.keys.vault.sign(&self.keys.identity, label, parts, now.timestamp_millis()).await
     }
 
     /// Signs the input of a JSON Web Signature (RFC 7515, section 5.1) with the identity key.
     pub(crate) async fn sign_jws(&self, input: &[u8], now: Timestamp) -> Kept<Vec<u8>> {
-        self.vault.sign_jws(&self.identity, input, now.timestamp_millis()).await
-    }
-
-    /// A MAC under a key of this instance.
-    pub(crate) async fn mac(&self, purpose: MacPurpose, parts: &[&[u8]]) -> Kept<[u8; 32]> {
-        self.vault.mac(purpose, parts).await
+        self.permit(BuiltIn::Identity, Right::Sign, None, now).await?;
+        self.keys.vault.sign_jws(&self.keys.identity, input, now.timestamp_millis()).await
     }
 
     /// Signs a checkpoint of our audit trail.
@@ -148,22 +259,25 @@ impl Keys {
         checkpoint: &Checkpoint,
         now: Timestamp,
     ) -> Kept<Note> {
-        self.vault.sign_checkpoint(key, checkpoint, now.timestamp_millis()).await
+        self.permit(BuiltIn::Audit, Right::Sign, None, now).await?;
+        self.keys.vault.sign_checkpoint(key, checkpoint, now.timestamp_millis()).await
     }
 
     /// Countersigns a checkpoint of another instance's audit trail.
     pub(crate) async fn countersign(&self, name: &str, note: &Note, now: Timestamp) -> Kept<NoteSignature> {
-        self.vault.countersign(&self.identity, name, note, now.timestamp_millis()).await
+        self.permit(BuiltIn::Identity, Right::Sign, None, now).await?;
+        self.keys.vault.countersign(&self.keys.identity, name, note, now.timestamp_millis()).await
     }
 
-    /// Takes a key to another state; the caller saves it.
+    /// Takes the key of a link to another state, for the next one; the caller saves it.
     pub(crate) async fn transition(
         &self,
         key: &SealedKey,
         verb: LifecycleVerb,
         now: Timestamp,
     ) -> Kept<SealedKey> {
-        self.vault.transition(key, verb, now.timestamp_millis()).await
+        self.permit(BuiltIn::Links, Right::Rotate, link_of(&key.module), now).await?;
+        self.keys.vault.transition(key, verb, now.timestamp_millis()).await
     }
 
     /// Seals a message to the peer of a link.
@@ -174,7 +288,8 @@ impl Keys {
         plaintext: &[u8],
         now: Timestamp,
     ) -> Kept<Envelope> {
-        self.vault.seal_message(key, header, plaintext, now.timestamp_millis()).await
+        self.permit(BuiltIn::Links, Right::Seal, link_of(&key.module), now).await?;
+        self.keys.vault.seal_message(key, header, plaintext, now.timestamp_millis()).await
     }
 
     /// Opens a message from the peer of a link.
@@ -184,7 +299,8 @@ impl Keys {
         envelope: &Envelope,
         now: Timestamp,
     ) -> Kept<Vec<u8>> {
-        self.vault.open_message(key, envelope, now.timestamp_millis()).await
+        self.permit(BuiltIn::Links, Right::Open, link_of(&key.module), now).await?;
+        self.keys.vault.open_message(key, envelope, now.timestamp_millis()).await
     }
 
     /// Consumer: begins an exchange.
@@ -194,12 +310,13 @@ impl Keys {
         attempt: u64,
         now: Timestamp,
     ) -> Kept<(ExchangeId, M1)> {
-        self.vault.initiate(&self.identity, context, attempt, now.timestamp_millis()).await
+        self.permit(BuiltIn::Identity, Right::Agree, None, now).await?;
+        self.keys.vault.initiate(&self.keys.identity, context, attempt, now.timestamp_millis()).await
     }
 
     /// Consumer: forgets an exchange.
     pub(crate) async fn abandon(&self, exchange: ExchangeId) -> Kept<()> {
-        self.vault.abandon(exchange).await
+        self.keys.vault.abandon(exchange).await
     }
 
     /// Consumer: checks the provider's proof and makes the link's key, pre-active.
@@ -210,7 +327,9 @@ impl Keys {
         link: LinkSpec,
         now: Timestamp,
     ) -> Kept<(M3, SealedKey, SealedPending)> {
-        self.vault.conclude(exchange, &self.identity, m2, link, now.timestamp_millis()).await
+        self.permit(BuiltIn::Identity, Right::Agree, None, now).await?;
+        self.permit(BuiltIn::Links, Right::Agree, Some(&link_text(&link)), now).await?;
+        self.keys.vault.conclude(exchange, &self.keys.identity, m2, link, now.timestamp_millis()).await
     }
 
     /// Consumer: checks the final confirmation and activates the link's key.
@@ -221,7 +340,8 @@ impl Keys {
         m4: &M4,
         now: Timestamp,
     ) -> Kept<SealedKey> {
-        self.vault.finish(pending, key, m4, now.timestamp_millis()).await
+        self.permit(BuiltIn::Links, Right::Agree, link_of(&key.module), now).await?;
+        self.keys.vault.finish(pending, key, m4, now.timestamp_millis()).await
     }
 
     /// Provider: answers an offer.
@@ -232,7 +352,8 @@ impl Keys {
         floor: Floor,
         now: Timestamp,
     ) -> Kept<(M2, SealedPending)> {
-        self.vault.respond(&self.identity, context, m1, floor, now.timestamp_millis()).await
+        self.permit(BuiltIn::Identity, Right::Agree, None, now).await?;
+        self.keys.vault.respond(&self.keys.identity, context, m1, floor, now.timestamp_millis()).await
     }
 
     /// Provider: checks the consumer's proof and makes the link's key, active at once.
@@ -243,6 +364,17 @@ impl Keys {
         link: LinkSpec,
         now: Timestamp,
     ) -> Kept<(M4, SealedKey)> {
-        self.vault.confirm(pending, m3, link.epoch, link, now.timestamp_millis()).await
+        self.permit(BuiltIn::Identity, Right::Agree, None, now).await?;
+        self.permit(BuiltIn::Links, Right::Agree, Some(&link_text(&link)), now).await?;
+        self.keys.vault.confirm(pending, m3, link.epoch, link, now.timestamp_millis()).await
     }
+}
+
+fn link_text(link: &LinkSpec) -> String {
+    Uuid::from_bytes(link.link).to_string()
+}
+
+/// The connection whose keys these are, as its messages name it: what stands behind `links/` in the module's name.
+fn link_of(module: &str) -> Option<&str> {
+    module.strip_prefix(BuiltIn::Links.as_str())?.strip_prefix('/')
 }

@@ -93,7 +93,7 @@ pub enum LetterBody {
 /// Writes a letter with the fact that it is about; the worker sends it after the commit.
 pub(crate) async fn enqueue_letter(tx: &mut Tx, keys: &Keys, body: &LetterBody) -> Done<()> {
     let text = Zeroizing::new(serde_json::to_vec(body).map_err(|_| Failure::Bug("letter"))?);
-    let sealed = keys.seal(WHAT, b"", &text, tx.now()).await?;
+    let sealed = keys.letters().seal(WHAT, b"", &text, tx.now()).await?;
     tx.enqueue(NewJob { work: Work::Letter, run_at: tx.now(), sealed: Some(sealed) }).await?;
     Ok(())
 }
@@ -105,7 +105,7 @@ impl Actions {
     /// When the job holds no letter, or the key service does not open it.
     pub async fn open_letter(&self, job: &Job) -> Done<LetterBody> {
         let sealed = job.sealed.as_deref().ok_or(Failure::Bug("a letter without a body"))?;
-        let text = Zeroizing::new(self.keys.open(WHAT, b"", sealed, self.world.now()).await?);
+        let text = Zeroizing::new(self.keys.letters().open(WHAT, b"", sealed, self.world.now()).await?);
         serde_json::from_slice(&text).map_err(|_| Failure::Bug("letter"))
     }
 }

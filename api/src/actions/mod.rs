@@ -50,7 +50,7 @@ pub use catalogue::DefinitionDraft;
 pub use guided_setup::SetupActivity;
 pub use identity::VerifiedIdentity;
 pub use key_approval::Verdict;
-pub use keys::Keys;
+pub use keys::{Keys, needed};
 use limits::Limits;
 pub use registration::NewRegistration;
 pub use scan::{Answers, DryRun, Examine, Mending, ScanPlan, is_remote};
@@ -146,6 +146,8 @@ pub type Done<T> = Result<T, Failure>;
 impl Failure {
     /// The reason of `KEY_SERVICE_UNHEALTHY` when the key service did not answer: its component in the health report.
     pub const KEYS_AWAY: &'static str = "PROCESS";
+    /// The reason of `KEY_SERVICE_UNHEALTHY` when the use of keys cannot be recorded: its component as well.
+    pub const TRAIL_AWAY: &'static str = "AUDIT_CHAIN";
 }
 
 impl From<Refusal> for Failure {
@@ -164,6 +166,11 @@ impl From<VaultError> for Failure {
                     .reason(decision)
                     .remedy(Remedy::human(remedy))
                     .into()
+            }
+            VaultError::Unrecorded => {
+                let message =
+                    format!("{error}, so no keys are used. It goes on by itself when the trail works again.");
+                Refusal::new(RefusalCode::KeyServiceUnhealthy, message).reason(Self::TRAIL_AWAY).into()
             }
             VaultError::Unavailable(why) => {
                 let message = format!("{why}. It comes back by itself; try again soon.");
@@ -244,6 +251,14 @@ impl Actions {
         if call.once.as_ref().is_some_and(|once| once.is_written()) {
             return Err(Failure::Bug("a verb commits one transaction"));
         }
+        // What it must say where nothing can be recorded, a use of keys says itself; the rest goes on.
+        let _ = self.keys.ready().await;
+        self.begin_keyless(label, call).await
+    }
+
+    /// As [`Actions::begin`], for what an instance does before it serves: it uses no keys, and nothing is on record for
+    /// them yet.
+    pub(crate) async fn begin_keyless(&self, label: &'static str, call: &Call) -> Done<Tx> {
         let cause = Cause {
             requester: call.requester.clone(),
             trace: call.trace,

@@ -185,7 +185,7 @@ impl Actions {
         now: Timestamp,
     ) -> Done<AttemptSecrets> {
         let Some(sealed) = sealed else { return Ok(AttemptSecrets::default()) };
-        let mut bytes = self.keys.open("attempt", &attempt.id.bytes(), sealed, now).await?;
+        let mut bytes = self.keys.onboarding().open("attempt", &attempt.id.bytes(), sealed, now).await?;
         let secrets = serde_json::from_slice(&bytes).map_err(|_| Failure::Bug("attempt secrets"));
         bytes.zeroize();
         secrets
@@ -198,7 +198,7 @@ impl Actions {
         now: Timestamp,
     ) -> Done<Vec<u8>> {
         let mut bytes = serde_json::to_vec(secrets).map_err(|_| Failure::Bug("attempt secrets"))?;
-        let sealed = self.keys.seal("attempt", &attempt.id.bytes(), &bytes, now).await;
+        let sealed = self.keys.onboarding().seal("attempt", &attempt.id.bytes(), &bytes, now).await;
         bytes.zeroize();
         Ok(sealed?)
     }
@@ -277,7 +277,7 @@ impl Actions {
             "exp": (now + ASSERTION_LASTS).timestamp(),
         });
         let input = format!("{}.{}", encode(&header), encode(&claims));
-        let signature = self.keys.sign_jws(input.as_bytes(), now).await?;
+        let signature = self.keys.authorization().sign_jws(input.as_bytes(), now).await?;
         Ok(format!("{input}.{}", data_encoding::BASE64URL_NOPAD.encode(&signature)))
     }
 
@@ -290,7 +290,7 @@ impl Actions {
     ) -> Done<wire::Abandon> {
         let (r, instance_id) = (connection.link.0, self.profile.instance.0);
         let parts: [&[u8]; 3] = [r.as_bytes(), instance_id.as_bytes(), claim.as_bytes()];
-        let proof = self.keys.sign("kx1 abandon", &parts, now).await?;
+        let proof = self.keys.onboarding().sign("kx1 abandon", &parts, now).await?;
         let proof = Bytes(proof.try_into().map_err(|_| Failure::Bug("signature length"))?);
         Ok(wire::Abandon { r, instance_id, claim_id: claim, proof })
     }
@@ -304,7 +304,7 @@ impl Actions {
     ) -> Done<Option<(Origin, wire::Abandon)>> {
         let tx = self.begin("abandon.read", call).await?;
         let Some(connection) = tx.connection(id).await? else { return Ok(None) };
-        let bytes = self.keys.open("abandon", &id.bytes(), sealed, tx.now()).await?;
+        let bytes = self.keys.onboarding().open("abandon", &id.bytes(), sealed, tx.now()).await?;
         let abandon = serde_json::from_slice(&bytes).map_err(|_| Failure::Bug("abandon"))?;
         Ok(Some((connection.peer.origin, abandon)))
     }

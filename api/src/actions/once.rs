@@ -127,8 +127,11 @@ impl Actions {
         let subject = Uuid::try_parse(&stored.subject).ok();
         let secret = match stored.sealed {
             Some(sealed) => {
-                let opened =
-                    self.keys.open(WHAT, stored.subject.as_bytes(), &sealed, self.world.now()).await?;
+                let opened = self
+                    .keys
+                    .settings()
+                    .open(WHAT, stored.subject.as_bytes(), &sealed, self.world.now())
+                    .await?;
                 Some(SecretString::from(
                     String::from_utf8(opened).map_err(|_| Failure::Bug("a kept answer"))?,
                 ))
@@ -144,7 +147,7 @@ impl Actions {
         let sealed = match secret {
             Some(secret) => {
                 let (id, secret) = (subject.as_bytes(), secret.expose_secret().as_bytes());
-                Some(self.keys.seal(WHAT, id, secret, self.world.now()).await?)
+                Some(self.keys.settings().seal(WHAT, id, secret, self.world.now()).await?)
             }
             None => None,
         };

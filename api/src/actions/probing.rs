@@ -50,7 +50,10 @@ impl Actions {
             let watch = self.watch.lock();
             watch.saved_at.is_none_or(|at| now - at >= SAVED_EVERY || now < at)
         };
-        self.save_watch(call, all).await
+        self.save_watch(call, all).await?;
+        // Probes begin no transaction of their own. What cannot be recorded, each of them says itself.
+        let _ = self.keys.ready().await;
+        Ok(())
     }
 
     /// Takes or renews the lease on probing. An embedded database has one node, which only writes down that it watches.
@@ -380,11 +383,13 @@ fn failed(connection: &Connection, cause: &Cause, call: &Call) -> Failed {
     }
 }
 
-/// Whether our key service does not work, so that another key would not help.
+/// Whether our key service does not work or may not be used, so that another key would not help.
 pub(crate) fn keys_are_away(failure: &Failure) -> bool {
     match failure {
         Failure::Keys(_) => true,
-        Failure::Refused(refusal) => refusal.code == RefusalCode::KeyServiceUnhealthy,
+        Failure::Refused(refusal) => {
+            matches!(refusal.code, RefusalCode::KeyServiceUnhealthy | RefusalCode::PolicyDenied)
+        }
         Failure::Store(_) | Failure::Bug(_) => false,
     }
 }

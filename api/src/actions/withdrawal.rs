@@ -34,12 +34,12 @@ impl Actions {
         let reason = reason(&registration.state).to_owned();
         let parts: [&[u8]; 4] =
             [claim.link.0.as_bytes(), claim.id.0.as_bytes(), claim.instance.0.as_bytes(), reason.as_bytes()];
-        let proof = self.keys.sign(LABEL, &parts, tx.now()).await?;
+        let proof = self.keys.onboarding().sign(LABEL, &parts, tx.now()).await?;
         let proof = Bytes(proof.try_into().map_err(|_| Failure::Bug("signature length"))?);
         let withdraw = wire::Withdraw { r: claim.link.0, claim_id: claim.id.0, reason, proof };
         let notice = serde_json::to_vec(&Notice { origin: claim.origin.to_string(), withdraw })
             .map_err(|_| Failure::Bug("withdrawal"))?;
-        let sealed = self.keys.seal(WHAT, &registration.id.bytes(), &notice, tx.now()).await?;
+        let sealed = self.keys.onboarding().seal(WHAT, &registration.id.bytes(), &notice, tx.now()).await?;
         let work = Work::Withdraw(registration.id);
         tx.enqueue(NewJob { work, run_at: tx.now(), sealed: Some(sealed) }).await?;
         Ok(())
@@ -49,7 +49,7 @@ impl Actions {
     pub(crate) async fn withdrawal(&self, job: &Job) -> Done<(Origin, wire::Withdraw)> {
         let bug = || Failure::Bug("withdrawal");
         let (sealed, id) = (job.sealed.as_deref().ok_or_else(bug)?, job.work.subject().ok_or_else(bug)?);
-        let bytes = self.keys.open(WHAT, id.as_bytes(), sealed, self.world.now()).await?;
+        let bytes = self.keys.onboarding().open(WHAT, id.as_bytes(), sealed, self.world.now()).await?;
         let Notice { origin, withdraw } = serde_json::from_slice(&bytes).map_err(|_| bug())?;
         Ok((Origin::parse(&origin, &OriginPolicy::ANY).map_err(|_| bug())?, withdraw))
     }

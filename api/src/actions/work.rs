@@ -70,7 +70,7 @@ impl Actions {
 
     /// Schedules the sweep, once per database.
     pub(crate) async fn schedule_sweep(&self, call: &Call) -> Done<()> {
-        let mut tx = self.begin("sweep.schedule", call).await?;
+        let mut tx = self.begin_keyless("sweep.schedule", call).await?;
         if !tx.has_work(&Work::Sweep).await? {
             let run_at = tx.now() + TimeDelta::hours(1);
             tx.enqueue(NewJob { work: Work::Sweep, run_at, sealed: None }).await?;
@@ -100,7 +100,7 @@ impl Actions {
     /// Gives up a handshake whose second message did not come.
     pub(crate) async fn drop_exchange(&self, exchange: keyservice::ExchangeId) {
         // It would be forgotten by itself: a key service that cannot be told is no trouble of the caller's.
-        if let Err(error) = self.keys.abandon(exchange).await {
+        if let Err(error) = self.keys.onboarding().abandon(exchange).await {
             tracing::warn!(%error, "an exchange could not be abandoned");
         }
     }

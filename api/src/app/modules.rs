@@ -3,38 +3,15 @@
 
 use keyservice::module::BuiltIn;
 use keyservice::policy::{Effect, Matcher};
-use keyservice::{AccessPolicy, KeyRole, Right, Rights, Service};
+use keyservice::{AccessPolicy, KeyRole, Rights};
 use uuid::Uuid;
 
 use super::StartError;
+use crate::actions::needed;
 use crate::domain::requester::Requester;
 use crate::store::{Cause, Store, StoreError};
 use crate::vault::Vault;
 use crate::world::World;
-
-/// Who needs a module at first, and what for. From then on the policies on record count.
-const fn needed(module: BuiltIn) -> &'static [(Service, &'static [Right])] {
-    use Right::{Agree, Open, Seal, Sign, Verify};
-    match module {
-        BuiltIn::Identity => &[
-            (Service::Onboarding, &[Agree, Sign, Verify]),
-            (Service::Peer, &[Sign, Verify]),
-            (Service::Authorization, &[Sign, Verify]),
-            (Service::Audit, &[Sign]),
-        ],
-        BuiltIn::Tokens => &[(Service::Authorization, &[Sign, Verify])],
-        BuiltIn::Audit => &[(Service::Audit, &[Sign, Verify])],
-        BuiltIn::Links => &[(Service::Onboarding, &[Agree, Seal, Open]), (Service::Peer, &[Seal, Open])],
-        BuiltIn::Data => &[
-            (Service::Onboarding, &[Seal, Open]),
-            (Service::Peer, &[Seal, Open]),
-            (Service::Letters, &[Seal, Open]),
-            (Service::SignIn, &[Seal, Open]),
-            (Service::Authorization, &[Seal, Open]),
-            (Service::Settings, &[Seal, Open]),
-        ],
-    }
-}
 
 /// Makes the built-in modules that are missing: all on first start, those that a newer program brings later.
 pub(super) async fn ensure(vault: &Vault, store: &Store, world: &World) -> Result<(), StartError> {

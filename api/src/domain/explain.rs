@@ -270,7 +270,8 @@ impl Situation {
             (None, _) => "Nothing arrives from the peer.".to_owned(),
         };
         // Its own key service: the peer cannot even ask.
-        let theirs = code == Some(RefusalCode::KeyServiceUnhealthy) && reason.as_deref() == Some("OURS");
+        let keys = [RefusalCode::KeyServiceUnhealthy, RefusalCode::PolicyDenied];
+        let theirs = code.is_some_and(|code| keys.contains(&code)) && reason.as_deref() == Some("OURS");
         let dependency = if theirs { Dependency::PeerKeyService } else { Dependency::PeerReachesUs };
         let text = "The other side's operator looks at the way from there to this instance's base URL: name, firewall, \
                     certificate. What they need is in the support bundle.";
@@ -325,7 +326,7 @@ pub fn dependency_of(code: RefusalCode, reason: Option<&str>) -> Dependency {
         (C::PeerUnreachable, Some("TLS")) => Dependency::PeerCertificate,
         (C::PeerUnreachable, Some("HTTP")) => Dependency::PeerHttp,
         (C::PeerUnreachable, _) => Dependency::PeerAddress,
-        (C::KeyServiceUnhealthy, Some("OURS")) => Dependency::OurKeyService,
+        (C::KeyServiceUnhealthy | C::PolicyDenied, Some("OURS")) => Dependency::OurKeyService,
         (C::KeyServiceUnhealthy, _) => Dependency::PeerKeyService,
         (C::PeerUnavailable, Some("DATABASE")) => Dependency::PeerDatabase,
         (C::ClockSkew, _) => Dependency::ClocksAgree,
@@ -377,7 +378,17 @@ pub fn remedy_for(code: RefusalCode, reason: Option<&str>, connection: Connectio
             "One side lost or replaced the connection's keys, for example by restoring a backup. Exchange keys again by \
              registering anew.",
         ),
-        (C::PolicyDenied, _) => human("The other side's key manager looks at the service account's rights."),
+        (C::PolicyDenied, Some("OURS")) => human(
+            "Ask a key manager of this instance to look at the access policies of its key modules: they deny what this \
+             connection needs.",
+        ),
+        (C::PolicyDenied, Some("SCOPE")) => {
+            human("The other side's key manager looks at the service account's rights.")
+        }
+        (C::PolicyDenied, _) => human(
+            "The other side's key manager looks at its access policies: the reason is the id of the decision, which \
+             explainDecision explains there.",
+        ),
         (C::WrongState, Some("SUSPENDED")) => {
             human("The other side paused the connection: ask it to resume.")
         }

@@ -34,6 +34,12 @@ impl ConnectionRecord {
         Kind::Connection.id(self.0.id.0)
     }
 
+    /// What its messages carry, and what access policies of the key module `links` can be bound to as `link_id`; null
+    /// before keys were exchanged.
+    async fn link_id(&self) -> Option<String> {
+        self.0.channel.map(|channel| channel.to_string())
+    }
+
     /// What we are in it.
     async fn role(&self) -> ConnectionRole {
         self.0.part.into()

@@ -93,6 +93,9 @@ pub enum VaultError {
     /// It did not answer, or not in time. Nothing is known of what it did.
     #[error("{0}")]
     Unavailable(&'static str),
+    /// The audit trail takes no entry, and nothing is done with keys that is not on record.
+    #[error("The use of keys cannot be entered into the audit trail")]
+    Unrecorded,
     /// The access policies of the module forbid it.
     #[error("The access policies of the key module “{module}” do not allow {operation} to {principal} ({}).", ground(*policy))]
     Denied {
@@ -120,6 +123,7 @@ impl VaultError {
         match self {
             Self::Refused(error) => error.code(),
             Self::Unavailable(_) => "UNAVAILABLE",
+            Self::Unrecorded => "UNRECORDED",
             Self::Denied { .. } => "POLICY_DENIED",
         }
     }

@@ -96,9 +96,11 @@ impl Trouble {
     }
 }
 
-/// Whether the refusal says that our key service did not answer, which it will again.
+/// Whether the refusal says that our key service or the audit trail did not answer, which they will again.
 fn is_keys_away(refusal: &Refusal) -> bool {
-    refusal.code == RefusalCode::KeyServiceUnhealthy && refusal.reason.as_deref() == Some(Failure::KEYS_AWAY)
+    let passing = [Failure::KEYS_AWAY, Failure::TRAIL_AWAY];
+    refusal.code == RefusalCode::KeyServiceUnhealthy
+        && refusal.reason.as_deref().is_some_and(|reason| passing.contains(&reason))
 }
 
 impl Worker {

@@ -87,10 +87,12 @@ impl Worker {
 
     /// Something of ours does not work.
     fn ours(&self, failure: &Failure, trace: TraceId) -> Cause {
-        let code = if keys_are_away(failure) {
-            RefusalCode::KeyServiceUnhealthy
-        } else {
-            RefusalCode::KeyConfirmationFailed
+        let code = match failure {
+            Failure::Refused(refusal) if refusal.code == RefusalCode::PolicyDenied => {
+                RefusalCode::PolicyDenied
+            }
+            failure if keys_are_away(failure) => RefusalCode::KeyServiceUnhealthy,
+            _ => RefusalCode::KeyConfirmationFailed,
         };
         Cause {
             code,

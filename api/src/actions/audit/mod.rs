@@ -65,7 +65,7 @@ fn witness_name(instance: InstanceId) -> String {
 impl Actions {
     /// Schedules checkpoints, once per database.
     pub(crate) async fn schedule_checkpoints(&self, call: &Call) -> Done<()> {
-        let mut tx = self.begin("checkpoint.schedule", call).await?;
+        let mut tx = self.begin_keyless("checkpoint.schedule", call).await?;
         if !tx.has_work(&Work::Checkpoint).await? {
             let run_at = tx.now() + TimeDelta::seconds(EVERY_SECONDS);
             tx.enqueue(NewJob { work: Work::Checkpoint, run_at, sealed: None }).await?;
@@ -85,7 +85,7 @@ impl Actions {
             let size = u64::try_from(tail.n).map_err(|_| Failure::Bug("audit number"))?;
             let checkpoint = Checkpoint { origin: self.audit_origin(), size, root: tail.hash };
             let key = self.audit_key().await?;
-            Some(self.keys.sign_checkpoint(&key, &checkpoint, self.world.now()).await?.to_string())
+            Some(self.keys.audit().sign_checkpoint(&key, &checkpoint, self.world.now()).await?.to_string())
         } else {
             None
         };
@@ -188,7 +188,7 @@ impl Actions {
             return Ok(None);
         }
         let name = witness_name(self.profile.instance);
-        let signature = self.keys.countersign(&name, &note, tx.now()).await?;
+        let signature = self.keys.audit().countersign(&name, &note, tx.now()).await?;
         let countersigned = Countersigned { size: checkpoint.size, signature: signature.to_string() };
         if !same {
             let mut note = note;

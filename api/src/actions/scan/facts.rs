@@ -2,7 +2,7 @@
 
 use crate::actions::message::SCOPES;
 use crate::actions::scan::{ScanPlan, stands};
-use crate::actions::{Actions, Call, Done, Failure};
+use crate::actions::{Actions, Call, Done};
 use crate::domain::check::CheckCode;
 use crate::domain::connection::{Connection, Part};
 use crate::domain::direction::{DirectionStatus, Way};
@@ -10,7 +10,6 @@ use crate::domain::effect::Work;
 use crate::domain::id::{CompanyId, ScanId, UserId};
 use crate::domain::key_health::KeyHealth;
 use crate::domain::person::EmailAddress;
-use crate::domain::refusal::RefusalCode;
 use crate::domain::registration::{Environment, Registration};
 use crate::domain::requester::Role;
 use crate::domain::scan::{
@@ -172,28 +171,23 @@ impl Actions {
         self.measure_keys().await.map_err(|error| Unmeasured::Failed { reason: error.to_string() })
     }
 
-    /// Whether the services that onboarding needs may use the modules that it needs: asked by using them.
+    /// Whether the access policies allow the parts of this program what they need of the key modules.
     pub(crate) async fn key_access(&self) -> Measured<()> {
-        let now = self.world.now();
         let code = CheckCode::KeyAccessPolicy;
         if self.world.interruption.as_ref().is_some_and(|interruption| interruption.breaks(code.as_str())) {
             return Err(Unmeasured::Failed { reason: "module data: a test forbids it".to_owned() });
         }
-        let used = async {
-            let sealed = self.keys.seal("check", b"", b"a known value", now).await?;
-            self.keys.open("check", b"", &sealed, now).await?;
-            self.keys.sign("linkspan check", &[b"a known value"], now).await?;
-            Ok::<_, Failure>(())
-        };
-        match used.await {
-            Ok(()) => Ok(()),
-            Err(Failure::Refused(refusal)) if refusal.code == RefusalCode::PolicyDenied => {
-                let decision = refusal.reason.unwrap_or_default();
-                Err(Unmeasured::Failed { reason: format!("{} ({decision})", refusal.message) })
+        match self.keys.lacking().await {
+            Ok(None) => Ok(()),
+            Ok(Some((module, right, service))) => {
+                let reason = format!(
+                    "the access policies of the key module {module} do not allow {right} to {service}"
+                );
+                Err(Unmeasured::Failed { reason })
             }
             // That a key does not work at all is another check's finding.
             Err(error) => {
-                tracing::warn!(%error, "a key module could not be used");
+                tracing::warn!(%error, "the access policies could not be read");
                 Err(Unmeasured::Blocked { by: CheckCode::KeyServiceHealth })
             }
         }

@@ -56,7 +56,7 @@ impl Actions {
 
     /// Schedules what runs for the whole instance, once per database.
     pub(crate) async fn schedule_checks(&self, call: &Call) -> Done<()> {
-        let mut tx = self.begin("schedule.begin", call).await?;
+        let mut tx = self.begin_keyless("schedule.begin", call).await?;
         let day = TimeDelta::days(1);
         let every = match tx.schedule(Suite::KeyService).await? {
             Some(schedule) => schedule.interval,

@@ -1,0 +1,344 @@
+//! The use of keys by the parts of this program: the one place where the access policies decide about it, and where it
+//! is entered into the audit trail.
+//!
+//! Keys are used far more often than the trail can take entries, so they are used in *windows*. An entry is committed
+//! first: from now on, under these revisions of the policies. For a quarter of an hour every use that the policies
+//! allow is then counted in memory, and the next window's entry says how often each was. Without a committed entry no
+//! key is used. What was counted since the last entry is lost when the process dies; that keys could be used is on
+//! record.
+//!
+//! A denial has an entry of its own and is kept with its trace, once for the same use in the same window.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use chrono::TimeDelta;
+use keyservice::module::{BuiltIn, SealedModule};
+use keyservice::policy::{self, Context, DefaultDecision, Effective, effective};
+use keyservice::{Component, ComponentKind, HealthStatus, Principal, Right, Service};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::{Kept, Keys, needed};
+use crate::actions::key_policy::kept_decision;
+use crate::actions::key_rights::denied;
+use crate::domain::Timestamp;
+use crate::domain::requester::Requester;
+use crate::store::{Cause, DecisionRecord, Store, StoreError};
+use crate::vault::VaultError;
+use crate::world::World;
+
+/// How long uses are counted under one entry.
+const LASTS: TimeDelta = TimeDelta::minutes(15);
+/// How much longer a transaction that began in a window may use keys.
+const GRACE: TimeDelta = TimeDelta::minutes(2);
+/// How soon policies count here that another node changed.
+const READ_EVERY: TimeDelta = TimeDelta::seconds(10);
+/// The most decisions about single connections that are remembered in a window.
+const REMEMBERED_MAX: usize = 20_000;
+/// The most denials that wait to be written down. More of them are denied all the same.
+const DENIALS_MAX: usize = 200;
+
+/// The name of the associated data that says which connection a use is for.
+const LINK: &str = "link_id";
+
+/// What a part of this program does with a module.
+type Doing = (BuiltIn, Right, Service);
+
+/// Decides, counts and records.
+pub(super) struct Window {
+    store: Store,
+    world: World,
+    /// Tells the windows of several nodes and of several runs apart.
+    process: Uuid,
+    state: Mutex<State>,
+    /// Held while a window is opened, so that one is.
+    opening: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Since when uses are counted under a committed entry.
+    opened: Option<Timestamp>,
+    /// Why the last try to open a window, or to read the policies, failed.
+    failed: Option<VaultError>,
+    /// When the modules were read, and how often this process had changed them by then.
+    read: Option<(Timestamp, u64)>,
+    modules: HashMap<BuiltIn, Module>,
+    /// What was decided whatever the connection.
+    decided: HashMap<Doing, Kept<()>>,
+    /// What was decided about single connections.
+    bound: HashMap<(Doing, String), Kept<()>>,
+    uses: HashMap<Doing, u64>,
+    denials: Vec<DecisionRecord>,
+}
+
+/// A module, or why its row cannot be believed.
+type Module = Kept<SealedModule>;
+
+impl Window {
+    pub(super) fn new(store: Store, world: World) -> Result<Self, keyservice::Error> {
+        let process = world.uuid()?;
+        Ok(Self { store, world, process, state: Mutex::default(), opening: tokio::sync::Mutex::default() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Decides one use, and counts it. While a window is open this asks memory only, so that it can be called within a
+    /// transaction.
+    pub(super) async fn permit(
+        &self,
+        keys: &Keys,
+        doing: Doing,
+        link: Option<&str>,
+        now: Timestamp,
+    ) -> Kept<()> {
+        if !self.lock().is_usable(now) {
+            // Whoever has begun a transaction has tried already.
+            let failed = self.lock().failed.clone();
+            if let Some(failed) = failed {
+                return Err(failed);
+            }
+            self.ready(keys).await?;
+        }
+        let changes = self.store.module_changes();
+        if self.lock().read.is_none_or(|(_, known)| known != changes) {
+            self.read(keys, now).await?;
+        }
+        let mut state = self.lock();
+        let known = match link.filter(|_| state.has_conditions(doing.0)) {
+            Some(link) => state.bound.get(&(doing, link.to_owned())),
+            None => state.decided.get(&doing),
+        };
+        let decided = match known {
+            Some(decided) => decided.clone(),
+            None => state.decide(self.world.uuid()?, doing, link, now),
+        };
+        decided?;
+        *state.uses.entry(doing).or_default() += 1;
+        Ok(())
+    }
+
+    /// Opens the next window when it is time, reads the policies again, and writes denials down. Called where no
+    /// transaction is open; most of the time it asks memory only.
+    pub(super) async fn ready(&self, keys: &Keys) -> Kept<()> {
+        if self.is_ready(self.world.now()) {
+            return Ok(());
+        }
+        let done = {
+            let _one = self.opening.lock().await;
+            let now = self.world.now();
+            if self.is_ready(now) { Ok(()) } else { self.turn(keys, now).await }
+        };
+        let mut state = self.lock();
+        if let Err(error) = &done
+            && state.failed.is_none()
+        {
+            tracing::error!(%error, "the next use of keys cannot be prepared");
+        }
+        state.failed = done.clone().err();
+        done
+    }
+
+    fn is_ready(&self, now: Timestamp) -> bool {
+        let changes = self.store.module_changes();
+        let state = self.lock();
+        let within = |since: Timestamp, lasts| now < since + lasts && now + GRACE >= since;
+        state.opened.is_some_and(|since| within(since, LASTS))
+            && state.read.is_some_and(|(since, known)| within(since, READ_EVERY) && known == changes)
+            && state.denials.is_empty()
+            && state.failed.is_none()
+    }
+
+    /// Reads the policies. Those that were in force stay in memory until then.
+    async fn read(&self, keys: &Keys, now: Timestamp) -> Kept<()> {
+        let changes = self.store.module_changes();
+        let mut modules = HashMap::new();
+        for module in self.store.modules().await.map_err(unrecorded)? {
+            let Some(name) = module.built_in() else { continue };
+            let believed = match keys.check_module(&module).await {
+                Err(unavailable @ VaultError::Unavailable(_)) => return Err(unavailable),
+                checked => checked.map(|()| module),
+            };
+            modules.insert(name, believed);
+        }
+        let mut state = self.lock();
+        if modules != state.modules {
+            state.forget();
+        }
+        state.modules = modules;
+        state.read = Some((now, changes));
+        Ok(())
+    }
+
+    async fn turn(&self, keys: &Keys, now: Timestamp) -> Kept<()> {
+        self.read(keys, now).await?;
+        let (entry, uses, denials) = {
+            let mut state = self.lock();
+            let opens = state.opened.is_none_or(|opened| now >= opened + LASTS || now + GRACE < opened);
+            let uses = if opens { std::mem::take(&mut state.uses) } else { HashMap::new() };
+            (opens.then(|| state.entry(&uses)), uses, std::mem::take(&mut state.denials))
+        };
+        let opens = entry.is_some();
+        if (opens || !denials.is_empty())
+            && let Err(error) = self.write(now, entry, denials.clone()).await
+        {
+            let mut state = self.lock();
+            for (doing, count) in uses {
+                *state.uses.entry(doing).or_default() += count;
+            }
+            state.denials.splice(0..0, denials);
+            return Err(unrecorded(error));
+        }
+        if opens {
+            let mut state = self.lock();
+            state.forget();
+            state.opened = Some(now);
+        }
+        Ok(())
+    }
+
+    async fn write(
+        &self,
+        now: Timestamp,
+        entry: Option<Value>,
+        denials: Vec<DecisionRecord>,
+    ) -> Result<(), StoreError> {
+        let cause = Cause { requester: Requester::System, trace: self.world.trace()?, now, once: None };
+        let mut tx = self.store.begin("key.window", &cause).await?;
+        if let Some(entry) = entry {
+            tx.audit("key.window", "PROCESS", self.process, "OK", entry);
+        }
+        for denial in &denials {
+            let details = json!({ "module": denial.module, "operation": denial.operation,
+                "principal": denial.principal, "context": denial.context });
+            tx.audit("key.denied", "DECISION", denial.id, "POLICY_DENIED", details);
+        }
+        tx.keep_decisions(denials).await?;
+        tx.commit().await
+    }
+
+    /// The component of the health report that says so, while the trail takes no entries.
+    pub(super) fn stopped(&self, now: Timestamp) -> Option<Component> {
+        let stopped = {
+            let state = self.lock();
+            state.failed == Some(VaultError::Unrecorded) && !state.is_usable(now)
+        };
+        stopped.then(|| Component {
+            component: ComponentKind::AuditChain,
+            module: None,
+            critical: ComponentKind::AuditChain.is_critical(),
+            status: HealthStatus::Malfunction,
+            code: "UNRECORDED",
+            message: "The audit trail takes no entries, so no keys are used.".to_owned(),
+            remedy: Some("look at the database; it goes on by itself when the trail takes entries again"),
+            measured_at: now.timestamp_millis(),
+            took_micros: 0,
+        })
+    }
+
+    /// What parts of this program need and the policies do not usually allow: the first that is found.
+    pub(super) fn lacking(&self) -> Option<(BuiltIn, Right, Service)> {
+        let state = self.lock();
+        BuiltIn::ALL.iter().copied().find_map(|module| {
+            let needs = needed(module).iter();
+            let mut each = needs.flat_map(|(service, rights)| rights.iter().map(|right| (*right, *service)));
+            let (right, service) = each.find(|(right, service)| !state.usually(module, *right, *service))?;
+            Some((module, right, service))
+        })
+    }
+}
+
+fn unrecorded(error: StoreError) -> VaultError {
+    tracing::warn!(%error, "the audit trail took no entry about the use of keys");
+    VaultError::Unrecorded
+}
+
+impl State {
+    fn is_usable(&self, now: Timestamp) -> bool {
+        self.opened.is_some_and(|opened| now < opened + LASTS + GRACE)
+    }
+
+    /// Decides everything anew.
+    fn forget(&mut self) {
+        self.decided.clear();
+        self.bound.clear();
+    }
+
+    /// What the entry says: under which policies keys are used from now on, and how they were used until now.
+    fn entry(&self, uses: &HashMap<Doing, u64>) -> Value {
+        let revisions: Map<String, Value> = BuiltIn::ALL
+            .iter()
+            .filter_map(|name| Some((name, self.modules.get(name)?.as_ref().ok()?)))
+            .map(|(name, module)| (name.to_string(), module.state_seq.into()))
+            .collect();
+        let mut used: Vec<_> = uses.iter().collect();
+        used.sort_unstable();
+        let used: Vec<Value> = used
+            .into_iter()
+            .map(|((module, right, service), count)| {
+                json!({ "module": module.as_str(), "operation": right.as_str(), "service": service.as_str(),
+                    "count": count })
+            })
+            .collect();
+        let last = self.opened.map(|since| json!({ "since": since.timestamp_millis(), "uses": used }));
+        json!({ "seconds": LASTS.num_seconds(), "revisions": revisions, "last": last })
+    }
+
+    fn has_conditions(&self, module: BuiltIn) -> bool {
+        let known = self.modules.get(&module).and_then(|known| known.as_ref().ok());
+        known.is_some_and(|known| known.policies.iter().any(|policy| policy.condition.is_some()))
+    }
+
+    fn decide(&mut self, id: Uuid, doing: Doing, link: Option<&str>, now: Timestamp) -> Kept<()> {
+        let (name, right, service) = doing;
+        let principal = Principal::Service(service);
+        let context = link.map_or_else(Context::nothing, |link| Context::nothing().with(LINK, link));
+        let decision = match self.modules.get(&name) {
+            Some(Err(tampered)) => return Err(tampered.clone()),
+            Some(Ok(module)) => {
+                let default = module.specification.default_decision;
+                policy::decide(id.into_bytes(), &module.policies, default, &principal, right, &context)
+            }
+            None => {
+                let default = DefaultDecision::Reject;
+                policy::decide(id.into_bytes(), &[], default, &principal, right, &context)
+            }
+        };
+        let decided = if decision.allowed {
+            Ok(())
+        } else {
+            tracing::warn!(module = %name, operation = %right, %service, decision = %id, "denied by policy");
+            if self.denials.len() < DENIALS_MAX {
+                let denial = kept_decision(&decision, name.as_str(), &principal, right, &context, now);
+                self.denials.push(denial);
+            }
+            Err(denied(name.as_str(), &principal, right, &decision))
+        };
+        match link.filter(|_| self.has_conditions(name)) {
+            None => {
+                self.decided.insert(doing, decided.clone());
+            }
+            Some(link) => {
+                if self.bound.len() >= REMEMBERED_MAX {
+                    self.bound.clear();
+                }
+                self.bound.insert((doing, link.to_owned()), decided.clone());
+            }
+        }
+        decided
+    }
+
+    /// Whether it is allowed for connections that no policy names.
+    fn usually(&self, module: BuiltIn, right: Right, service: Service) -> bool {
+        let Some(Ok(known)) = self.modules.get(&module) else { return false };
+        let default = known.specification.default_decision;
+        match effective(&known.policies, default, &Principal::Service(service), right) {
+            Effective::Allowed => true,
+            Effective::Conditional { allowed, .. } => allowed.is_empty(),
+            Effective::Denied => false,
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! Access policies: who may do what with keys, enforced where keys are used, and on record before they are.
+
+use linkspan::domain::requester::Role;
+use serde_json::{Value, json};
+
+use crate::harness::pair::PASSWORD;
+use crate::harness::{Client, Database, Instance, Pair, Stage};
+
+const FIELDS: &str = "accessPolicy { id module effect principal { kind service role } operations \
+    condition { name value } note revision }";
+
+/// Somebody with these roles, signed in.
+async fn person(instance: &Instance, name: &str, roles: &[Role]) -> Client {
+    let email = format!("{name}@provider.example.com");
+    instance.user(&email, PASSWORD, roles).await;
+    let client = instance.client();
+    client.sign_in(&email, PASSWORD).await;
+    client
+}
+
+fn terms(effect: &str, principal: Value, operations: &[&str]) -> Value {
+    json!({ "effect": effect, "principal": principal, "operations": operations, "note": "A test." })
+}
+
+fn service(name: &str) -> Value {
+    json!({ "kind": "SERVICE", "service": name })
+}
+
+async fn create(manager: &Client, module: &str, terms: &Value) -> Value {
+    manager.mutate("createAccessPolicy", json!({ "module": module, "terms": terms }), FIELDS).await
+        ["accessPolicy"]
+        .clone()
+}
+
+async fn delete(manager: &Client, policy: &Value) {
+    manager.mutate("deleteAccessPolicy", json!({ "accessPolicyId": policy["id"] }), "deletedId").await;
+}
+
+async fn explain(auditor: &Client, decision: &Value) -> Value {
+    let query = "query($id: ID!) { explainDecision(id: $id) { module operation allowed explanation
+        principal { kind service label } data { name value } trace { policyId effect outcome note } } }";
+    auditor.query(query, json!({ "id": decision })).await["explainDecision"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn key_managers_change_policies_and_every_change_is_in_the_trail() {
+    for database in Database::available() {
+        let pair = Pair::start(database).await;
+        let manager = person(&pair.provider, "manager", &[Role::KeyManager]).await;
+        let admin = pair.provider_admin().await;
+        let asked = terms("TRACK", service("HEALTH"), &["SIGN"]);
+        let input = json!({ "module": "identity", "terms": asked });
+        let refused = admin.try_mutate("createAccessPolicy", input, FIELDS).await;
+        assert_eq!(refused["refusal"]["code"], "NOT_AN_ADMINISTRATOR", "{refused:#}");
+
+        let made = create(&manager, "identity", &asked).await;
+        assert_eq!(made["operations"], json!(["SIGN"]));
+        assert_eq!(made["principal"], json!({ "kind": "SERVICE", "service": "HEALTH", "role": null }));
+        let other = terms("REJECT", json!({ "kind": "EVERY_SERVICE" }), &["SIGN", "AGREE"]);
+        let input = json!({
+            "accessPolicyId": made["id"], "terms": other, "expectedRevision": made["revision"],
+        });
+        let changed =
+            manager.mutate("updateAccessPolicy", input.clone(), FIELDS).await["accessPolicy"].clone();
+        assert_eq!((&changed["id"], &changed["effect"]), (&made["id"], &json!("REJECT")));
+        let stale = manager.try_mutate("updateAccessPolicy", input, FIELDS).await;
+        assert_eq!(stale["refusal"]["code"], "CONFLICT", "{stale:#}");
+        delete(&manager, &changed).await;
+        let all = manager.query("{ accessPolicies(module: \"identity\") { id } }", json!({})).await;
+        let left = all["accessPolicies"].as_array().unwrap();
+        assert!(!left.iter().any(|policy| policy["id"] == made["id"]), "{all:#}");
+        for operation in ["create", "update", "delete"] {
+            let noted = format!("audit where operation = 'key.policy.{operation}' and actor like 'user:%'");
+            assert_eq!(pair.provider.rows(&noted).await, 1, "{operation}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_that_cannot_hold_is_refused_with_the_field_at_fault() {
+    let pair = Pair::start(Database::available()[0]).await;
+    let manager = person(&pair.provider, "manager", &[Role::KeyManager]).await;
+    let person = |kind: &str| json!({ "kind": kind });
+    let mut bound = terms("TRACK", service("PEER"), &["SEAL"]);
+    bound["condition"] = json!({ "name": "", "value": "x" });
+    let mut noted = terms("TRACK", service("PEER"), &["SEAL"]);
+    noted["note"] = json!("x".repeat(501));
+    for (terms, field) in [
+        (terms("TRACK", service("PEER"), &[]), "terms.operations"),
+        (terms("TRACK", service("PEER"), &["ROTATE_ROOT"]), "terms.operations"),
+        (terms("TRACK", person("SERVICE"), &["SEAL"]), "terms.principal.service"),
+        (terms("TRACK", json!({ "kind": "ROLE", "role": "ADMIN" }), &["SEAL"]), "terms.principal.role"),
+        (bound, "terms.condition"),
+        (noted, "terms.note"),
+        // Nobody could undo it.
+        (terms("STRICT_REJECT", person("EVERY_PERSON"), &["MANAGE_POLICIES"]), "terms"),
+    ] {
+        let input = json!({ "module": "links", "terms": terms });
+        let refused = manager.try_mutate("createAccessPolicy", input, FIELDS).await;
+        assert_eq!(refused["refusal"]["code"], "INVALID_INPUT", "{terms}: {refused:#}");
+        assert_eq!(refused["refusal"]["field"], field, "{terms}");
+    }
+    let own =
+        manager.query("{ accessPolicies(module: \"links\") { id principal { role } } }", json!({})).await;
+    let own = own["accessPolicies"].as_array().unwrap().clone();
+    let own = own.into_iter().find(|policy| policy["principal"]["role"] == "KEY_MANAGER").unwrap();
+    let input = json!({ "accessPolicyId": own["id"] });
+    let refused = manager.try_mutate("deleteAccessPolicy", input, "deletedId").await;
+    assert_eq!(refused["refusal"]["reason"], "LAST_MANAGER", "{refused:#}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_is_denied_what_their_role_gives_and_an_auditor_reads_why() {
+    for database in Database::available() {
+        let pair = Pair::start(database).await;
+        let manager = person(&pair.provider, "manager", &[Role::KeyManager]).await;
+        let auditor = person(&pair.provider, "auditor", &[Role::KeyAuditor]).await;
+        let role = json!({ "kind": "ROLE", "role": "KEY_MANAGER" });
+        let policy = create(&manager, "data", &terms("STRICT_REJECT", role, &["DESTROY"])).await;
+        let input = json!({ "operation": "DESTROY", "module": "data", "reason": "Old." });
+        let denied = manager.try_mutate("requestKeyApproval", input.clone(), "keyApproval { id }").await;
+        assert_eq!(denied["refusal"]["code"], "POLICY_DENIED", "{denied:#}");
+        let why = explain(&auditor, &denied["refusal"]["reason"]).await;
+        assert_eq!(
+            (&why["module"], &why["operation"], &why["allowed"]),
+            (&json!("data"), &json!("DESTROY"), &json!(false))
+        );
+        let first = &why["trace"][0];
+        assert_eq!((&first["policyId"], &first["outcome"]), (&policy["id"], &json!("APPLIES")), "{why:#}");
+        let noted = "audit where operation = 'key.denied' and result = 'POLICY_DENIED'";
+        assert_eq!(pair.provider.rows(noted).await, 1);
+        delete(&manager, &policy).await;
+        manager.mutate("requestKeyApproval", input, "keyApproval { id }").await;
+
+        let admin = pair.provider_admin().await;
+        let hidden = admin.raw(
+            "query($id: ID!) { explainDecision(id: $id) { allowed } }",
+            json!({ "id": denied["refusal"]["reason"] }),
+        );
+        assert_eq!(hidden.await["errors"][0]["extensions"]["code"], "FORBIDDEN");
+        pair.advance(31 * 24 * 3_600).await;
+        assert_eq!(pair.provider.rows("key_decision").await, 0, "kept for 30 days");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_can_effectively_do_what_follows_from_all_policies_together() {
+    let pair = Pair::start(Database::available()[0]).await;
+    let manager = person(&pair.provider, "manager", &[Role::KeyManager]).await;
+    let effective = async |service: &str, operation: &str| {
+        let query = "{ effectiveRights(module: \"links\") { principal { service } operation verdict data { value } } }";
+        let all = manager.query(query, json!({})).await["effectiveRights"].clone();
+        let mut all = all.as_array().unwrap().clone().into_iter();
+        let found =
+            all.find(|right| right["principal"]["service"] == service && right["operation"] == operation);
+        found.unwrap()
+    };
+    assert_eq!(effective("PEER", "SEAL").await["verdict"], "ALLOWED");
+    assert_eq!(effective("LETTERS", "SEAL").await["verdict"], "DENIED");
+    let mut one = terms("STRICT_REJECT", service("PEER"), &["SEAL"]);
+    one["condition"] = json!({ "name": "link_id", "value": "one" });
+    create(&manager, "links", &one).await;
+    let except = effective("PEER", "SEAL").await;
+    assert_eq!((&except["verdict"], &except["data"]), (&json!("EXCEPT"), &json!([{ "value": "one" }])));
+    one["effect"] = json!("TRACK");
+    one["principal"] = service("LETTERS");
+    create(&manager, "links", &one).await;
+    assert_eq!(effective("LETTERS", "SEAL").await["verdict"], "ONLY");
+}
+
+/// A connection's directions as its administrator sees them.
+async fn directions(client: &Client, connection: &str) -> Value {
+    let query = "query($id: ID!) { connection(id: $id) { linkId outbound { status cause { code reason } }
+        inbound { status } } }";
+    client.query(query, json!({ "id": connection })).await["connection"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_denial_that_breaks_the_connection_of_a_peer_is_seen_there_as_itself() {
+    for database in Database::available() {
+        let (stage, consumer, connection) = Stage::onboarded(database).await;
+        let pair = &stage.pair;
+        let manager = person(&pair.provider, "manager", &[Role::KeyManager]).await;
+        let auditor = person(&pair.provider, "auditor", &[Role::KeyAuditor]).await;
+        pair.advance(6).await;
+        let up = directions(&consumer, &connection).await;
+        assert_eq!(up["outbound"]["status"], "UP", "{up:#}");
+        let mut other = terms("STRICT_REJECT", service("PEER"), &["OPEN"]);
+        other["condition"] = json!({ "name": "link_id", "value": "another connection" });
+        create(&manager, "links", &other).await;
+        pair.advance(6).await;
+        let still = directions(&consumer, &connection).await;
+        assert_eq!(still["outbound"]["status"], "UP", "it is about another connection: {still:#}");
+
+        let mut this = other;
+        this["condition"]["value"] = up["linkId"].clone();
+        let policy = create(&manager, "links", &this).await;
+        for _ in 0..4 {
+            pair.advance(6).await;
+        }
+        let down = directions(&consumer, &connection).await;
+        assert_eq!(down["outbound"]["status"], "DOWN", "{down:#}");
+        assert_eq!(down["outbound"]["cause"]["code"], "POLICY_DENIED", "{down:#}");
+        let why = explain(&auditor, &down["outbound"]["cause"]["reason"]).await;
+        assert_eq!(why["principal"]["service"], "PEER", "the peer names the decision: {why:#}");
+        assert_eq!(why["data"], json!([{ "name": "link_id", "value": up["linkId"] }]));
+        let applied = why["trace"].as_array().unwrap().iter().find(|one| one["outcome"] == "APPLIES");
+        assert_eq!(applied.unwrap()["policyId"], policy["id"], "{why:#}");
+        let denials = pair.provider.rows("key_decision").await;
+        assert!(denials <= 2, "{denials} denials are kept of the same use");
+
+        delete(&manager, &policy).await;
+        for _ in 0..4 {
+            pair.advance(6).await;
+        }
+        let again = directions(&consumer, &connection).await;
+        assert_eq!(again["outbound"]["status"], "UP", "by itself: {again:#}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_policies_take_from_a_part_of_the_program_keeps_registrations_from_going_on() {
+    for database in Database::available() {
+        let pair = Pair::start(database).await;
+        let manager = person(&pair.provider, "manager", &[Role::KeyManager]).await;
+        let admin = pair.provider_admin().await;
+        let ready = pair.make_ready(&admin).await;
+        let policy =
+            create(&manager, "links", &terms("STRICT_REJECT", service("ONBOARDING"), &["AGREE"])).await;
+        let registration = pair.register(&admin, &ready).await;
+        let stuck = pair.registration(&admin, &registration).await;
+        assert_eq!(stuck["state"], "VALIDATION_FAILED", "{stuck:#}");
+        assert_eq!(stuck["issues"][0]["check"], "KEY_ACCESS_POLICY", "{stuck:#}");
+        delete(&manager, &policy).await;
+        admin
+            .mutate(
+                "revalidateRegistration",
+                json!({ "registrationId": registration }),
+                "registration { id }",
+            )
+            .await;
+        pair.settle().await;
+        assert_eq!(pair.registration(&admin, &registration).await["state"], "OPEN");
+    }
+}
+
+/// The use windows in the trail, the oldest first.
+async fn windows(auditor: &Client) -> Vec<Value> {
+    let query =
+        "{ auditLog(first: 250, filter: { operation: \"key.window\" }) { edges { node { details } } } }";
+    let log = auditor.query(query, json!({})).await["auditLog"].clone();
+    let details = |edge: &Value| serde_json::from_str(edge["node"]["details"].as_str().unwrap()).unwrap();
+    log["edges"].as_array().unwrap().iter().rev().map(details).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn however_often_keys_are_used_one_entry_comes_first_and_the_next_says_how_often() {
+    for database in Database::available() {
+        let (stage, _, _) = Stage::onboarded(database).await;
+        let pair = &stage.pair;
+        let auditor = person(&pair.provider, "auditor", &[Role::KeyAuditor]).await;
+        let before = windows(&auditor).await;
+        let probes = 8;
+        for _ in 0..probes {
+            pair.advance(6).await;
+        }
+        assert_eq!(windows(&auditor).await.len(), before.len(), "within a quarter of an hour");
+        pair.advance(15 * 60).await;
+        auditor.sign_in("auditor@provider.example.com", PASSWORD).await;
+        let after = windows(&auditor).await;
+        let last = &after[before.len()]["last"];
+        let uses = last["uses"].as_array().unwrap();
+        let of = |module: &str, operation: &str, service: &str| {
+            let is = |one: &&Value| {
+                one["module"] == module && one["operation"] == operation && one["service"] == service
+            };
+            uses.iter().find(is).map_or(0, |one| one["count"].as_i64().unwrap())
+        };
+        // Each probe of either side is opened or sealed here, and its answer sealed or opened.
+        assert!(of("links", "SEAL", "PEER") >= probes, "{last:#}");
+        assert!(of("links", "OPEN", "PEER") >= probes, "{last:#}");
+        assert!(of("links", "AGREE", "ONBOARDING") > 0, "{last:#}");
+        assert!(of("data", "SEAL", "LETTERS") > 0, "{last:#}");
+        assert!(after[0]["revisions"]["links"].is_i64(), "under which policies: {}", after[0]);
+    }
+}
+
+/// Makes the trail refuse entries of this operation.
+async fn stop_entries(instance: &Instance, database: Database, operation: &str) {
+    let sql = match database {
+        Database::Sqlite => format!(
+            "create trigger stop before insert on audit when new.operation = '{operation}'
+             begin select raise(abort, 'no entries'); end"
+        ),
+        Database::Postgres => format!(
+            "create function stop() returns trigger language plpgsql as $$ begin
+                 if new.operation = '{operation}' then raise exception 'no entries'; end if; return new; end $$;
+             create trigger stop before insert on audit for each row execute function stop()"
+        ),
+    };
+    instance.tamper(&sql).await;
+}
+
+async fn allow_entries(instance: &Instance, database: Database) {
+    let sql = match database {
+        Database::Sqlite => "drop trigger stop",
+        Database::Postgres => "drop trigger stop on audit",
+    };
+    instance.tamper(sql).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_key_is_used_while_the_trail_takes_no_entry() {
+    for database in Database::available() {
+        let (stage, consumer, connection) = Stage::onboarded(database).await;
+        let pair = &stage.pair;
+        stop_entries(&pair.provider, database, "key.window").await;
+        let identity = "/.well-known/linkspan";
+        let nobody = pair.provider.client();
+        assert_eq!(nobody.get(identity).await.status, 200, "the window is still open");
+        for _ in 0..4 {
+            pair.advance(5 * 60).await;
+        }
+        let refused = nobody.get(identity).await;
+        assert_eq!(refused.status, 403, "{}", refused.body);
+        let refused: Value = serde_json::from_str(&refused.body).unwrap();
+        assert_eq!(
+            (&refused["code"], &refused["reason"]),
+            (&json!("KEY_SERVICE_UNHEALTHY"), &json!("AUDIT_CHAIN"))
+        );
+        let admin = pair.provider_admin().await;
+        let health = admin.query("{ keyHealth { reason } }", json!({})).await["keyHealth"]["reason"].clone();
+        assert!(health.as_str().unwrap().contains("takes no entries"), "{health}");
+        let company = admin.mutate("createCompany", json!({ "name": "Another" }), "company { id }").await;
+        assert!(company["company"]["id"].is_string(), "what uses no key goes on");
+        consumer.sign_in("admin@consumer.example.com", PASSWORD).await;
+        let down = directions(&consumer, &connection).await;
+        assert_eq!(down["outbound"]["status"], "DOWN", "{down:#}");
+        assert_eq!(down["outbound"]["cause"]["code"], "KEY_SERVICE_UNHEALTHY", "{down:#}");
+
+        allow_entries(&pair.provider, database).await;
+        for _ in 0..4 {
+            pair.advance(6).await;
+        }
+        assert_eq!(nobody.get(identity).await.status, 200, "by itself");
+        let again = directions(&consumer, &connection).await;
+        assert_eq!(again["outbound"]["status"], "UP", "{again:#}");
+    }
+}
