@@ -30,6 +30,7 @@ const ROUTES = [
   ['/scans/:id', () => import('./pages/scan.js')],
   ['/checks', () => import('./pages/checks.js')],
   ['/people', () => import('./pages/people.js')],
+  ['/audit', () => import('./pages/audit.js')],
   ['/account', () => import('./pages/account.js')],
   ['/keys', () => import('./pages/keys.js')],
   ['/keys/access', () => import('./pages/key-access.js')],
@@ -160,7 +161,7 @@ function navigate(path, { replace = false } = {}) {
 
 function drawNavigation() {
   const path = location.pathname;
-  const current = (href) => (href === '/' ? path === '/' : path === href || path.startsWith(`${href}/`) || (href === '/provider' && path.startsWith('/registrations')) || (href === '/health' && /^\/(issues|scans|checks)(\/|$)/.test(path)));
+  const current = (href) => (href === '/' ? path === '/' : path === href || path.startsWith(`${href}/`) || (href === '/provider' && path.startsWith('/registrations')) || (href === '/keys' && path === '/audit') || (href === '/health' && /^\/(issues|scans|checks)(\/|$)/.test(path)));
   const mine = NAVIGATION.filter(([, , whose]) => !whose || !context.viewer?.company);
   const list = html`<ul>${mine.map(([label, href]) => html`<li><a href=${href} aria-current=${current(href) ? 'page' : 'false'}>${label}</a></li>`)}</ul>`;
   const here = mine.find(([, href]) => current(href))?.[0] ?? 'Menu';

@@ -18,13 +18,19 @@ export function list({ operation, of, filters = [], orders = [], search, row, co
   const items = resource(operation, variables, update);
   let timer = null;
 
-  function variables() {
+  /** What is searched and chosen, as the operation takes it. */
+  function filtered(asked) {
     const filter = {};
+    if (asked && search) (search.put ?? ((into, text) => { into.search = text; }))(filter, asked);
     for (const one of filters) if (values[one.name]) one.put(filter, values[one.name]);
+    return filter;
+  }
+
+  function variables() {
     const page = place.before ? { last: SIZE, before: place.before } : { first: SIZE, after: place.after };
     const asked = values.search.trim() || null;
     const order = orders.length ? { orderBy: values.order || orders[0][0] } : {};
-    return { ...fixed, ...page, ...order, ...(search?.argument ? { search: asked } : { filter: { ...fixed.filter, ...filter, ...(search && asked ? { search: asked } : {}) } }) };
+    return { ...fixed, ...page, ...order, ...(search?.argument ? { search: asked } : { filter: { ...fixed.filter, ...filtered(asked) } }) };
   }
 
   function go(to) {
@@ -42,7 +48,7 @@ export function list({ operation, of, filters = [], orders = [], search, row, co
     update();
   }
 
-  const filtered = () => Object.entries(values).some(([name, value]) => value && name !== 'order');
+  const narrowed = () => Object.entries(values).some(([name, value]) => value && name !== 'order');
 
   const bar = () => (!search && !filters.length && !orders.length ? nothing : html`<form class="filters" role="search" @submit=${(event) => { event.preventDefault(); change('search', values.search); }}>
     ${search ? html`<div class="field"><label for="list-search">${search.label}</label><input id="list-search" type="search" autocomplete="off" spellcheck="false" .value=${values.search} placeholder=${search.placeholder ?? ''} @input=${(event) => change('search', event.target.value, TYPING_MS)}></div>` : nothing}
@@ -65,16 +71,16 @@ export function list({ operation, of, filters = [], orders = [], search, row, co
     if (!items.data) return html`${bar()}${items.error ? failed(items.error, items.refresh) : html`<p class="loading">${spinner()} Loading …</p>`}`;
     const { edges, pageInfo } = of(items.data);
     const rows = edges.map(({ node }) => node);
-    if (!rows.length && !filtered() && !place.after && !place.before) return none;
+    if (!rows.length && !narrowed() && !place.after && !place.before) return none;
     return html`${bar()}
       ${rows.length
         ? html`<div class="table-wrap"><table class="rows"><caption class="unseen">${caption}</caption><thead><tr>${columns.map((column) => html`<th scope="col">${column}</th>`)}</tr></thead>
           <tbody>${repeat(rows, key, (item) => html`<tr>${row(item)}</tr>`)}</tbody></table></div>${pages(pageInfo)}`
         : html`<div class="empty"><p><strong>Nothing fits.</strong></p><p>Nothing in this list has what you search for.</p>${button('Show all', () => { for (const name of Object.keys(values)) values[name] = ''; go({}); }, { kind: 'secondary' })}</div>`}
-      <p class="unseen" role="status">${filtered() ? `${rows.length}${pageInfo.hasNextPage ? ' or more' : ''} found` : ''}</p>`;
+      <p class="unseen" role="status">${narrowed() ? `${rows.length}${pageInfo.hasNextPage ? ' or more' : ''} found` : ''}</p>`;
   }
 
-  return { view, refresh: items.refresh, data: () => items.data, leave: () => clearTimeout(timer) };
+  return { view, refresh: items.refresh, data: () => items.data, error: () => items.error, leave: () => clearTimeout(timer) };
 }
 
 /** A cell; its label is shown where a table becomes cards. */

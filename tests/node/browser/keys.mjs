@@ -1,8 +1,9 @@
-// Those who look after keys: what each of them sees, a policy that denies, and what needs a second person.
+// Those who look after keys: what each of them sees, a policy that denies and how that is explained, the
+// audit log, and what needs a second person.
 import assert from 'node:assert/strict';
-import { CONSUMER, Person, run } from './person.mjs';
+import { CONSUMER, Person, run, until } from './person.mjs';
 
-let auditor, grace, manager, second;
+let auditor, grace, manager, second, connection;
 const panel = (person, title) => person.page.locator('.panel', { has: person.page.getByRole('heading', { name: title, exact: true }) });
 
 await run({
@@ -20,6 +21,8 @@ await run({
   async 'an administrator without a key role is told whose these pages are'() {
     grace = await Person.at(CONSUMER, 'consumer');
     await grace.signIn('admin@consumer.example.com');
+    const { connections } = await grace.graphql('{ connections { edges { node { id } } } }');
+    connection = connections.edges[0].node.id;
     await grace.goto('/keys/access');
     await grace.sees('Access policies are for key roles.');
     await grace.look('keys-access-admin');
@@ -53,12 +56,41 @@ await run({
     await manager.look('keys-access-manager');
   },
 
-  async 'the policy is deleted after a question'() {
+  async 'whoever it stops is told that a policy denied it, and those whose role it is see which'() {
+    await grace.goto(`/connections/${connection}`);
+    await grace.press('Verify the connection');
+    await panel(grace, 'Verification').locator('.panel-head .badge', { hasText: 'Failed' }).waitFor({ timeout: 30_000 });
+    const link = grace.page.getByRole('link', { name: 'How it was decided' }).first();
+    await grace.look('policy-denied');
+    await auditor.goto(new URL(await link.getAttribute('href'), CONSUMER).pathname);
+    await auditor.heading('How access was decided');
+    await auditor.sees('Why it was denied');
+    await auditor.sees('Nothing leaves until it is clear who has the key.');
+    await auditor.look('keys-decision');
+  },
+
+  async 'the policy is deleted after a question, and the connection is verified again'() {
     await panel(manager, 'Access policies').getByRole('listitem').filter({ hasText: 'Nothing leaves' }).getByRole('button', { name: /^Delete/ }).click();
     await manager.look('keys-policy-delete');
     await manager.page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
     await manager.sees('Deleted.');
-    assert.equal(await panel(manager, 'Access policies').getByText('Nothing leaves').count(), 0);
+    await until('verified again', async () => {
+      await grace.press('Verify the connection');
+      await panel(grace, 'Verification').locator('.panel-head .badge', { hasText: /Passed|Failed/ }).waitFor({ timeout: 30_000 });
+      return await panel(grace, 'Verification').locator('.panel-head .badge', { hasText: 'Passed' }).count() === 1;
+    }, 60_000);
+  },
+
+  async 'the audit log shows who did what, to each what is theirs to see'() {
+    await auditor.goto('/audit');
+    await auditor.heading('Audit log');
+    await auditor.page.locator('table.rows tbody tr').first().waitFor();
+    await auditor.look('audit-auditor');
+    await grace.goto('/audit');
+    await grace.page.locator('table.rows tbody tr').nth(3).waitFor();
+    await grace.page.getByLabel('Operation begins with').fill('session.');
+    await grace.page.waitForFunction(() => [...document.querySelectorAll('table.rows tbody code:first-of-type')].length > 0);
+    await grace.look('audit-admin');
   },
 
   async 'what cannot be taken back is asked for by one person and approved by another'() {

@@ -1,0 +1,69 @@
+// The audit trail: who did what to what, when, in a chain that shows tampering.
+import { gql } from '../lib/api.js';
+import { keyTabs } from '../lib/key-tabs.js';
+import { cell, list } from '../lib/list.js';
+import { resource } from '../lib/resource.js';
+import { badge, empty, head, notice, on, section } from '../lib/ui.js';
+import { html, nothing } from '../lib/view.js';
+import { inWords, role } from '../lib/words.js';
+
+const AUDIT = gql`query AuditLog($first: Int, $after: String, $last: Int, $before: String, $filter: AuditLogFilter) {
+  auditLog(first: $first, after: $after, last: $last, before: $before, filter: $filter) {
+    pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
+    edges { node { number at actorKind actorName roles operation objectKind objectId result traceId details hash } }
+  }
+}`;
+
+const CHAIN = gql`query AuditChain { keyHealth { measuredAt components { name status statusLabel message remedy } } }`;
+
+const KINDS = [['key.', 'Keys'], ['key_module.', 'Key modules'], ['audit.', 'The trail itself'], ['session.', 'Signing in'], ['account.', 'Accounts'], ['user.', 'People'], ['registration.', 'Registrations'], ['connection.', 'Connections'], ['onboarding.', 'Onboarding'], ['scan.', 'Scans'], ['issue.', 'Issues'], ['settings.', 'Settings']];
+const RESULTS = [['OK', 'Done'], ['POLICY_DENIED', 'Policy denied'], ['NOT_AN_ADMINISTRATOR', 'Not allowed'], ['CREDENTIALS_INVALID', 'Credentials not valid']];
+const PLACES = { REGISTRATION: '/registrations/', CONNECTION: '/connections/', SCAN: '/scans/', ISSUE: '/issues/', COMPANY: '/companies/' };
+const ACTORS = { SYSTEM: 'This instance', ANONYMOUS: 'Nobody known', PERSON: 'Somebody' };
+
+/** The details as text, without an empty object. */
+const details = (text) => (text && text !== '{}' && text !== 'null' ? html`<details class="more"><summary>Details</summary><pre class="answer" tabindex="0">${JSON.stringify(JSON.parse(text), null, 2)}</pre></details>` : nothing);
+
+export default function audit({ update }) {
+  const chain = resource(CHAIN, {}, update);
+  const rows = list({
+    operation: AUDIT,
+    of: (data) => data.auditLog,
+    search: { label: 'Operation begins with', placeholder: 'registration.', put: (filter, text) => { filter.operation = text.toLowerCase().replace(/[^a-z0-9._-]/g, '').slice(0, 64); } },
+    filters: [
+      { name: 'kind', label: 'About', choices: KINDS, put: (filter, value) => { filter.operation ??= value; } },
+      { name: 'result', label: 'Result', choices: RESULTS, put: (filter, value) => { filter.result = value; } },
+    ],
+    caption: 'Audit trail, the newest first',
+    columns: ['Number', 'When', 'Who', 'What', 'Result'],
+    none: empty('The trail is empty for you.', 'What you do and what is done by itself is written here, as it happens.'),
+    key: ({ number }) => number,
+    row: (one) => html`<th scope="row" class="narrow-cell">${one.number}</th>
+      ${cell('When', on(one.at))}
+      ${cell('Who', html`${one.actorName ?? ACTORS[one.actorKind]}${one.roles.length ? html`<br><span class="small">${one.roles.map((name) => role(name.toUpperCase())).join(', ')}</span>` : nothing}`)}
+      ${cell('What', html`<code>${one.operation}</code><br><span class="small">${PLACES[one.objectKind] ? html`<a href="${PLACES[one.objectKind]}${one.objectId}">${inWords(one.objectKind)}</a>` : inWords(one.objectKind || 'nothing')}</span>${details(one.details)}`)}
+      ${cell('Result', html`${badge('', one.result === 'OK' ? 'Done' : inWords(one.result), one.result === 'OK' ? 'good' : 'bad')}<br><span class="small">Reference <code>${one.traceId ?? '–'}</code></span>`)}`,
+    update,
+  });
+
+  function verified() {
+    const found = chain.data?.keyHealth.components?.find((one) => one.name === 'AUDIT_CHAIN');
+    return section('chain', 'Whether it is whole', html`
+      <p>Each entry is bound to all before it, and checkpoints are signed; the other instances keep the newest. So a change of what was written is found.</p>
+      ${found ? html`<p>${badge(found.status, found.statusLabel)} ${found.message}</p>` : nothing}
+      <p class="small">Whoever may not trust this page verifies the trail without this instance: on its host, <code>linkspan audit export</code> writes it to a file, and <code>linkspan audit verify</code> names the first entry that is not as it was.</p>`);
+  }
+
+  const view = () => (rows.error()?.kind === 'FORBIDDEN' && !rows.data()
+    ? notice('calm', 'The audit trail is for administrators and key auditors.', html`<p>${rows.error().message} Administrators read what concerns the application, key auditors what concerns keys.</p>`)
+    : html`<div class="panel">${rows.view()}</div>${verified()}`);
+
+  return {
+    title: () => 'Audit log',
+    ready: Promise.all([rows.refresh(), chain.refresh()]),
+    refresh: rows.refresh,
+    subjects: [],
+    leave: rows.leave,
+    view: () => html`${head('Audit log', { lead: 'Who did what to what, when, and how it went.' })}${keyTabs('/audit')}${view()}`,
+  };
+}
