@@ -1,12 +1,11 @@
 //! A link: opened as often as anybody likes, redeemed once, and refused with the reason when it is not good.
 
-use data_encoding::BASE64URL_NOPAD;
 use futures_util::future::join_all;
 use linkspan::actions::Call;
-use linkspan::domain::id::ConnectionId;
 use linkspan::peer::wire;
 use serde_json::{Value, json};
 
+use crate::harness::instance::connection_id;
 use crate::harness::stage::failure;
 use crate::harness::{Client, Database, Stage};
 
@@ -37,10 +36,7 @@ async fn a_link_opened_fifty_times_is_not_redeemed() {
 
 /// The consumer's claim to its connection, as it would send it.
 async fn claim_of(stage: &Stage, connection: &str) -> wire::Claim {
-    let text =
-        String::from_utf8(BASE64URL_NOPAD.decode(connection.trim_end_matches('=').as_bytes()).unwrap())
-            .unwrap();
-    let id = ConnectionId(uuid::Uuid::parse_str(text.rsplit(':').next().unwrap()).unwrap());
+    let id = connection_id(connection);
     let actions = stage.pair.consumer.app().actions();
     actions.make_claim(&Call::system(actions.fresh_trace()), id, false).await.unwrap()
 }

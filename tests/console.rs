@@ -160,7 +160,7 @@ const CROWD: &str = "with recursive n(i) as (select 1 union all select i + 1 fro
     insert into connection select randomblob(16), part, company_id, null, randomblob(16),
         'https://partner-' || i || '.example.org', fingerprint, instance_id, public_key, 'Partner ' || i,
         peer_version, state, scan_id, then_start, attempt_id, validated_at, onboarded_at, suspended_at, ended_at,
-        attempts, link_secret, null, message_seq, created_at, updated_at, revision
+        attempts, link_secret, null, message_seq, created_at, updated_at, revision, suspend_reason
     from (select * from connection limit 1), n";
 
 async fn without_mail() -> Stage {

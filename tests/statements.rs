@@ -27,7 +27,11 @@ const PROVIDER: [&str; 8] = [
 ];
 
 /// Lists of a consumer.
-const CONSUMER: [&str; 2] = [
+const CONSUMER: [&str; 4] = [
+    "query($n: Int!) { connections(last: $n) { edges { node { traffic { sentLastDay lastSentAt }
+        outbound { status cause { code } history(days: 2) { buckets { upMs } transitions { status } } } } } } }",
+    "query($n: Int!) { connections(last: $n) { edges { node { state } } } healthOverview { score parts { value }
+        states { count } statuses { count } issues { count } lastDay { wentDown } attention(first: $n) { id inbound { status } } } }",
     "query($n: Int!) { connections(last: $n) { edges { node { state company { name } outbound { status } inbound { status }
         onboarding { state phases { name } } settings { revision recordProducers { name active } }
         verification { state steps { state } } banner { text } } } } }",

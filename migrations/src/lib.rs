@@ -51,6 +51,8 @@ steps! {
     m0023_verification,
     m0024_guided_setup,
     m0027_key_decision,
+    m0032_pause,
+    m0033_ended,
 }
 
 struct Step {

@@ -12,6 +12,8 @@ use super::events::Events;
 pub(crate) struct Client {
     http: reqwest::Client,
     origin: String,
+    /// Where the requests go: the origin, unless the instance is reached on another way.
+    base: String,
     token: Option<String>,
     pub(crate) cookies: Mutex<BTreeMap<String, String>>,
     /// Every body that was answered, as it came.
@@ -28,7 +30,8 @@ pub(crate) struct Page {
 }
 
 impl Client {
-    pub(crate) fn new(origin: &str, ca: &str) -> Self {
+    /// A client of the instance with this origin that reaches it somewhere else, whatever its certificate says there.
+    pub(crate) fn reaching(origin: &str, base: &str, ca: &str) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let url = url::Url::parse(origin).unwrap();
         let address = SocketAddr::from(([127, 0, 0, 1], url.port().unwrap_or(443)));
@@ -36,12 +39,14 @@ impl Client {
             .tls_certs_only([reqwest::Certificate::from_pem(ca.as_bytes()).unwrap()])
             .resolve(url.host_str().unwrap(), address)
             .redirect(reqwest::redirect::Policy::none())
+            .tls_danger_accept_invalid_certs(base != origin)
             .no_proxy()
             .build()
             .unwrap();
         Self {
             http,
             origin: origin.to_owned(),
+            base: base.to_owned(),
             token: None,
             cookies: Mutex::default(),
             heard: Mutex::default(),
@@ -95,11 +100,11 @@ impl Client {
 
     /// A request to the GraphQL endpoint with this client's credentials, not sent yet.
     pub(crate) fn post_graphql(&self, body: &Value) -> reqwest::RequestBuilder {
-        let mut request = self.http.post(format!("{}/graphql", self.origin)).json(body);
+        let mut request = self.http.post(format!("{}/graphql", self.base)).json(body);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
-        request.header("cookie", self.cookie()).header("origin", &self.origin)
+        request.header("cookie", self.cookie()).header("origin", &self.base)
     }
 
     /// Subscribes, by server-sent events.
@@ -109,8 +114,7 @@ impl Client {
     }
 
     pub(crate) async fn get(&self, path: &str) -> Page {
-        let url =
-            if path.starts_with("https://") { path.to_owned() } else { format!("{}{path}", self.origin) };
+        let url = if path.starts_with("https://") { path.to_owned() } else { format!("{}{path}", self.base) };
         let answer = self.http.get(&url).header("cookie", self.cookie()).send().await.unwrap();
         self.page(url, answer).await
     }
@@ -137,7 +141,7 @@ impl Client {
 
     /// Sends a body to a path as it stands.
     pub(crate) async fn post_json(&self, path: &str, body: &Value) -> (u16, Value) {
-        let answer = self.http.post(format!("{}{path}", self.origin)).json(body).send().await.unwrap();
+        let answer = self.http.post(format!("{}{path}", self.base)).json(body).send().await.unwrap();
         let status = answer.status().as_u16();
         (status, answer.json().await.unwrap_or(Value::Null))
     }

@@ -8,6 +8,7 @@ use keyservice::{Entropy, SystemEntropy};
 use linkspan::actions::Call;
 use linkspan::app::{self, App};
 use linkspan::config::Config;
+use linkspan::domain::id::ConnectionId;
 use linkspan::domain::requester::Role;
 use linkspan::http::server::Server;
 use linkspan::mail::TransportKind;
@@ -15,11 +16,13 @@ use linkspan::outbound::AllowedPorts;
 use linkspan::store::Store;
 use linkspan::vault::{Form, Launcher};
 use linkspan::worker::Worker;
-use linkspan::world::{Interruption, ManualClock, World};
+use linkspan::world::{Clock, Interruption, ManualClock, World};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::faults::Wire;
+use super::outage::{Dry, Outage, Skewed};
+use super::proxy::Proxy;
 use super::{Authority, Client, Scratch};
 use crate::environment;
 
@@ -45,11 +48,17 @@ impl Database {
 pub(crate) struct Instance {
     pub(crate) name: &'static str,
     pub(crate) origin: String,
+    /// Where the test itself reaches it, whatever happens to the line that others use.
+    direct: String,
     pub(crate) config: Config,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) ca: String,
     /// What the messages of other instances pass through, if anything.
     pub(crate) wire: Option<Arc<Wire>>,
+    /// What can be switched off about it, if anything.
+    pub(crate) outage: Option<Arc<Outage>>,
+    /// Whether it goes by the machine's clock, for measurements.
+    pub(crate) real_time: bool,
     /// Where its chance comes from.
     entropy: Arc<dyn Entropy>,
     /// How the process of its key service is started.
@@ -107,11 +116,14 @@ impl Instance {
         config.keyservice.deadline_ms = 20_000;
         Self {
             name,
+            direct: origin.clone(),
             origin,
             config,
             clock: clock.clone(),
             ca: authority.pem.clone(),
             wire: None,
+            outage: None,
+            real_time: false,
             entropy: Arc::new(SystemEntropy),
             launcher: crate::vault::launcher(),
             statements: Arc::default(),
@@ -126,25 +138,49 @@ impl Instance {
         self.config.keyservice.form = Form::InProcess;
     }
 
+    /// Puts it behind a line of the test's, at another port; before it starts.
+    pub(crate) async fn fragile(&mut self) {
+        let port = self.listener.local_addr().unwrap().port();
+        let line = Proxy::to(port).await;
+        self.origin = self.origin.replace(&format!(":{port}"), &format!(":{}", line.port));
+        self.config.base_url = Some(self.origin.clone());
+        self.outage = Some(Outage::over(line));
+        // Its key service is stopped from within this program.
+        self.config.keyservice.form = Form::InProcess;
+    }
+
+    pub(crate) fn outage(&self) -> &Outage {
+        self.outage.as_ref().unwrap()
+    }
+
     /// Starts it, and its worker.
     pub(crate) async fn start(&mut self, interruption: Option<Arc<dyn Interruption>>) {
-        let world = World {
-            clock: self.clock.clone(),
-            entropy: self.entropy.clone(),
-            interruption,
-            launcher: self.launcher.clone(),
+        let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) = match &self.outage {
+            Some(outage) => {
+                (Arc::new(Skewed(self.clock.clone(), outage.clone())), Arc::new(Dry(outage.clone())))
+            }
+            None => (self.clock.clone(), self.entropy.clone()),
         };
+        let clock = if self.real_time { World::real().clock } else { clock };
+        let world = World { clock, entropy, interruption, launcher: self.launcher.clone() };
         app::migrate(&self.config, world.clone()).await.unwrap();
         let mut store = Store::open(&self.config.database, world.clone()).await.unwrap();
         let statements = self.statements.clone();
         store.on_statement(move || {
             statements.fetch_add(1, Ordering::SeqCst);
         });
+        if let Some(outage) = &self.outage {
+            outage.watches(store.clone());
+        }
         let app = App::over(&self.config, store, world).await.unwrap();
         let (stop, stopped) = watch::channel(false);
         let listener = tokio::net::TcpListener::from_std(self.listener.try_clone().unwrap()).unwrap();
         let server = Server::on(listener, self.config.server.clone()).unwrap();
         let router = app.router(stopped.clone()).unwrap();
+        let router = match &self.outage {
+            Some(outage) => outage.round(router),
+            None => router,
+        };
         let router = match &self.wire {
             Some(wire) => wire.round(router),
             None => router,
@@ -184,10 +220,13 @@ impl Instance {
         Self {
             name: self.name,
             origin: self.origin.clone(),
+            direct: self.direct.clone(),
             config,
             clock: self.clock.clone(),
             ca: self.ca.clone(),
             wire: None,
+            outage: None,
+            real_time: false,
             entropy: Arc::new(SystemEntropy),
             launcher: crate::vault::launcher(),
             statements: Arc::default(),
@@ -207,6 +246,55 @@ impl Instance {
             .unwrap();
         database.close().await.unwrap();
         row.unwrap().try_get_by_index(0).unwrap()
+    }
+
+    /// Holds its database, so that whatever is written there waits; on PostgreSQL also what is read of what is watched.
+    pub(crate) async fn hold_database(&self, database: Database) -> Held {
+        use sea_orm::ConnectionTrait as _;
+        let mut options = sea_orm::ConnectOptions::new(&self.config.database.url);
+        options.max_connections(1).min_connections(1);
+        let connection = sea_orm::Database::connect(options).await.unwrap();
+        let sql = match database {
+            Database::Sqlite => "begin immediate",
+            Database::Postgres => {
+                "begin; lock table watch_lease, direction, direction_history, connection, change"
+            }
+        };
+        connection.execute_unprepared(sql).await.unwrap();
+        Held(connection)
+    }
+
+    /// Another node over the same database, on a port of its own; nothing of it runs yet.
+    pub(crate) fn second_node(&self) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        Self {
+            name: self.name,
+            origin: self.origin.clone(),
+            direct: self.direct.clone(),
+            config: self.config.clone(),
+            clock: self.clock.clone(),
+            ca: self.ca.clone(),
+            wire: None,
+            outage: None,
+            real_time: false,
+            entropy: Arc::new(SystemEntropy),
+            launcher: crate::vault::launcher(),
+            statements: Arc::default(),
+            listener,
+            running: None,
+        }
+    }
+
+    /// The ids of rows of its database.
+    pub(crate) async fn ids(&self, table_where: &str) -> Vec<ConnectionId> {
+        use sea_orm::{ConnectionTrait as _, Statement};
+        let database = sea_orm::Database::connect(&self.config.database.url).await.unwrap();
+        let sql = format!("select id from {table_where}");
+        let statement = Statement::from_string(database.get_database_backend(), sql);
+        let rows = database.query_all_raw(statement).await.unwrap();
+        database.close().await.unwrap();
+        rows.iter().map(|row| ConnectionId(row.try_get_by_index(0).unwrap())).collect()
     }
 
     /// Breaks or mends its database behind its back.
@@ -232,6 +320,13 @@ impl Instance {
         self.running.as_ref().map_or(0, |running| running.worker.busy())
     }
 
+    /// Whether no probe of the connection with this global id is due.
+    pub(crate) fn has_probed(&self, connection: &str) -> bool {
+        let Some(running) = &self.running else { return true };
+        let actions = running.app.actions();
+        actions.next_probe_at(connection_id(connection)).is_none_or(|at| at > actions.now())
+    }
+
     /// Makes an account on the host, as the command line does.
     pub(crate) async fn user(&self, email: &str, password: &str, roles: &[Role]) {
         let actions = self.app().actions();
@@ -241,7 +336,7 @@ impl Instance {
 
     /// A client that talks to it as nobody.
     pub(crate) fn client(&self) -> Client {
-        Client::new(&self.origin, &self.ca)
+        Client::reaching(&self.origin, &self.direct, &self.ca)
     }
 
     /// The letters that went out, the oldest first, as they are in the mail directory.
@@ -251,6 +346,24 @@ impl Instance {
         files.sort();
         files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect()
     }
+}
+
+/// A database that is held.
+pub(crate) struct Held(sea_orm::DatabaseConnection);
+
+impl Held {
+    pub(crate) async fn let_go(self) {
+        use sea_orm::ConnectionTrait as _;
+        self.0.execute_unprepared("rollback").await.unwrap();
+        self.0.close().await.unwrap();
+    }
+}
+
+/// The connection with this global id.
+pub(crate) fn connection_id(id: &str) -> ConnectionId {
+    let text = data_encoding::BASE64URL_NOPAD.decode(id.as_bytes()).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    ConnectionId(uuid::Uuid::parse_str(text.rsplit(':').next().unwrap()).unwrap())
 }
 
 impl Drop for Instance {

@@ -6,7 +6,9 @@ pub(crate) mod client;
 pub(crate) mod events;
 pub(crate) mod faults;
 pub(crate) mod instance;
+pub(crate) mod outage;
 pub(crate) mod pair;
+pub(crate) mod proxy;
 pub(crate) mod saboteur;
 pub(crate) mod stage;
 
@@ -63,7 +65,7 @@ impl Authority {
 
     /// Certificate and key files for a host.
     pub(crate) fn issue(&self, scratch: &Scratch, host: &str) -> (std::path::PathBuf, std::path::PathBuf) {
-        self.issue_until(scratch, host, None)
+        self.issue_with(scratch, host, |_| {})
     }
 
     /// The same, with the end of the certificate in seconds since 1970-01-01 UTC.
@@ -73,15 +75,44 @@ impl Authority {
         host: &str,
         until: Option<i64>,
     ) -> (std::path::PathBuf, std::path::PathBuf) {
-        let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
-        if let Some(until) = until {
-            let day = chrono::DateTime::from_timestamp(until, 0).unwrap().date_naive();
-            let (year, month, day) =
-                (chrono::Datelike::year(&day), chrono::Datelike::month(&day), chrono::Datelike::day(&day));
-            params.not_after = rcgen::date_time_ymd(year, month as u8, day as u8);
-        }
+        self.issue_with(scratch, host, |params| {
+            if let Some(until) = until {
+                let day = chrono::DateTime::from_timestamp(until, 0).unwrap().date_naive();
+                let (year, month, day) = (
+                    chrono::Datelike::year(&day),
+                    chrono::Datelike::month(&day),
+                    chrono::Datelike::day(&day),
+                );
+                params.not_after = rcgen::date_time_ymd(year, month as u8, day as u8);
+            }
+        })
+    }
+
+    /// The same, good between these two years only.
+    pub(crate) fn issue_for(
+        &self,
+        scratch: &Scratch,
+        host: &str,
+        years: Option<(i32, i32)>,
+    ) -> (std::path::PathBuf, std::path::PathBuf) {
+        self.issue_with(scratch, host, |params| {
+            if let Some((from, to)) = years {
+                params.not_before = rcgen::date_time_ymd(from, 1, 1);
+                params.not_after = rcgen::date_time_ymd(to, 1, 1);
+            }
+        })
+    }
+
+    fn issue_with(
+        &self,
+        scratch: &Scratch,
+        host: &str,
+        adjust: impl FnOnce(&mut CertificateParams),
+    ) -> (std::path::PathBuf, std::path::PathBuf) {
+        let mut params = CertificateParams::new(vec![host.to_owned(), format!("*.{host}")]).unwrap();
         // Another name than its issuer's, or OpenSSL takes it for self-signed.
         params.distinguished_name.push(DnType::CommonName, host);
+        adjust(&mut params);
         let key = KeyPair::generate().unwrap();
         let (certificate, private) =
             (scratch.0.join(format!("{host}.pem")), scratch.0.join(format!("{host}.key")));
@@ -89,4 +120,9 @@ impl Authority {
         std::fs::write(&private, key.serialize_pem()).unwrap();
         (certificate, private)
     }
+}
+
+/// Lets so much time of the machine pass, for what goes by its clock or is seen only by what does not happen.
+pub(crate) async fn let_pass(time: std::time::Duration) {
+    tokio::time::sleep(time).await;
 }

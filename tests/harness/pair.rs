@@ -59,6 +59,20 @@ impl Pair {
         self.authority.issue_until(&self.scratch, host, Some(until))
     }
 
+    /// Files for the provider that are good between two years only, or from an authority that nobody knows.
+    pub(crate) fn issue_for(
+        &self,
+        host: &str,
+        years: Option<(i32, i32)>,
+        unknown: bool,
+    ) -> (std::path::PathBuf, std::path::PathBuf) {
+        if unknown {
+            let elsewhere = Scratch::new();
+            return Authority::new(&elsewhere).issue_for(&self.scratch, host, years);
+        }
+        self.authority.issue_for(&self.scratch, host, years)
+    }
+
     /// Both running, each with an administrator.
     pub(crate) async fn start(database: Database) -> Self {
         let mut pair = Self::prepare(database).await;

@@ -5,16 +5,19 @@ use chrono::TimeDelta;
 use keyservice::{PublicKey, verify};
 use serde_json::json;
 
+use super::failure::failed_about;
 use super::identity::printable;
 use super::token::{digest, same};
 use super::{Actions, Call, Done, Failure};
 use crate::domain::attempt::{Attempt, Outcome, PhaseName};
 use crate::domain::connection::{Connection, Part, Peer, State as ConnectionState};
 use crate::domain::effect::Work;
+use crate::domain::failure::Operation;
 use crate::domain::id::{AttemptId, ClaimId, ConnectionId, InstanceId, LinkId};
 use crate::domain::origin::{Origin, OriginPolicy};
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::registration::{Registration, State};
+use crate::domain::scan::Subject;
 use crate::peer::wire::{self, Bytes, ClaimAnswer};
 use crate::store::{Claim, ClaimState, NewJob, StoreError, Tx};
 
@@ -43,6 +46,30 @@ impl Actions {
     /// # Errors
     /// `NO_MATCHING_REGISTRATION` with its reason, `LINK_CONTESTED`, `LINK_INVALID`, `RATE_LIMITED`.
     pub async fn receive_claim(&self, call: &Call, claim: &wire::Claim) -> Done<ClaimAnswer> {
+        let answer = self.take_claim(call, claim).await;
+        if let Err(Failure::Refused(refusal)) = &answer
+            && refusal.code != RefusalCode::RateLimited
+        {
+            self.log_refused_claim(call, claim, refusal).await?;
+        }
+        answer
+    }
+
+    /// Whoever looks after the registration sees why its link was not taken. A claim without its secret is nobody's.
+    async fn log_refused_claim(&self, call: &Call, claim: &wire::Claim, refusal: &Refusal) -> Done<()> {
+        let mut tx = self.begin("claim.refused", call).await?;
+        let Ok(registration) = self.claimed_registration(&tx, claim).await else { return Ok(()) };
+        self.log_claim(&mut tx, &registration, refusal).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn log_claim(&self, tx: &mut Tx, registration: &Registration, refusal: &Refusal) -> Done<()> {
+        let about = (Subject::Registration(registration.id), Some(registration.company));
+        let failed = failed_about(about, Operation::Claim, refusal, tx.trace());
+        Ok(tx.record_failure(&failed).await?)
+    }
+
+    async fn take_claim(&self, call: &Call, claim: &wire::Claim) -> Done<ClaimAnswer> {
         let public = PublicKey::parse(&claim.pk.0).map_err(|_| invalid("KEY"))?;
         let mut tx = self.begin("claim.receive", call).await?;
         let registration = self.claimed_registration(&tx, claim).await?;
@@ -171,7 +198,7 @@ impl Actions {
         call: &Call,
         id: ClaimId,
         question: &wire::Prove,
-        answer: Result<wire::Proof, String>,
+        answer: Result<wire::Proof, Refusal>,
     ) -> Done<()> {
         let mut tx = self.begin("claim.prove", call).await?;
         let Some(claim) = tx.claim(id).await? else { return Ok(()) };
@@ -183,26 +210,42 @@ impl Actions {
             (Ok(()), false) if registration.claimable(tx.now()).is_ok() => ClaimState::Bound,
             (Ok(()), false) => ClaimState::Contested,
         };
-        if !tx.settle_claim(id, state, proven.clone().err()).await? {
+        let refusal = proven.err();
+        let reason =
+            refusal.as_ref().map(|it| it.reason.clone().unwrap_or_else(|| it.code.as_str().to_owned()));
+        if !tx.settle_claim(id, state, reason.clone()).await? {
             return Ok(());
+        }
+        if let Some(refusal) = &refusal {
+            self.log_claim(&mut tx, &registration, refusal).await?;
         }
         match state {
             ClaimState::Bound => self.bind(&mut tx, call, registration, &claim).await?,
             ClaimState::Contested => self.contest(&mut tx, call, registration, &claim).await?,
             ClaimState::Refused | ClaimState::Proven | ClaimState::Proving => {}
         }
-        let details = json!({ "claim": id.to_string(), "reason": proven.err() });
+        let details = json!({ "claim": id.to_string(), "reason": reason });
         tx.audit("claim.prove", "REGISTRATION", claim.registration, state.as_str(), details);
         tx.commit().await?;
         Ok(())
     }
 
-    fn verify_proof(&self, claim: &Claim, question: &wire::Prove, proof: &wire::Proof) -> Result<(), String> {
-        let public = PublicKey::parse(&claim.public_key).map_err(|_| "WEAK_KEY".to_owned())?;
+    fn verify_proof(
+        &self,
+        claim: &Claim,
+        question: &wire::Prove,
+        proof: &wire::Proof,
+    ) -> Result<(), Refusal> {
+        let wrong = |reason: &str| {
+            let message =
+                "The instance at the registered URL could not prove that it holds the key of the claim.";
+            Refusal::new(RefusalCode::PeerIdentityMismatch, message).reason(reason)
+        };
+        let public = PublicKey::parse(&claim.public_key).map_err(|_| wrong("WEAK_KEY"))?;
         let origin = claim.origin.to_string();
         let kid = self.keys.public_key().kid();
         let parts: [&[u8]; 4] = [question.r.as_bytes(), &question.challenge.0, &kid.0, origin.as_bytes()];
-        verify(&public, "kx1 prove", &parts, &proof.proof.0).map_err(|_| "PROOF".to_owned())
+        verify(&public, "kx1 prove", &parts, &proof.proof.0).map_err(|_| wrong("PROOF"))
     }
 
     /// The link is bound: the provider's connection and its copy of the attempt come into being.

@@ -10,7 +10,7 @@ use super::{Actions, Call, Done, Failure, SECONDS, came_second};
 use crate::domain::attempt::Attempt;
 use crate::domain::check::Suite;
 use crate::domain::connection::{Connection, ConnectionVerb, Part, Peer, State};
-use crate::domain::effect::{Step, Work};
+use crate::domain::effect::Work;
 use crate::domain::id::{AttemptId, CompanyId, ConnectionId, UserId};
 use crate::domain::link::OpenLink;
 use crate::domain::refusal::{Refusal, RefusalCode};
@@ -363,39 +363,18 @@ impl Actions {
         Ok(id)
     }
 
-    /// Pauses a connection; no consent of the peer is needed.
-    ///
-    /// # Errors
-    /// `WRONG_STATE` unless onboarded.
-    pub async fn suspend_connection(&self, call: &Call, id: ConnectionId) -> Done<Connection> {
-        self.connection_verb("connection.suspend", call, id, Connection::suspend).await
-    }
-
-    /// Goes on after a pause.
+    /// Goes on after a pause; the next probe tells the peer.
     ///
     /// # Errors
     /// `WRONG_STATE` unless suspended.
     pub async fn resume_connection(&self, call: &Call, id: ConnectionId) -> Done<Connection> {
-        self.connection_verb("connection.resume", call, id, |connection, _| connection.resume()).await
-    }
-
-    async fn connection_verb(
-        &self,
-        operation: &'static str,
-        call: &Call,
-        id: ConnectionId,
-        verb: impl FnOnce(Connection, crate::domain::Timestamp) -> Result<Step<Connection>, Refusal>,
-    ) -> Done<Connection> {
         call.requester.operator()?;
-        let mut tx = self.begin(operation, call).await?;
+        let mut tx = self.begin("connection.resume", call).await?;
         let connection = self.connection(&tx, id).await?;
-        let next = verb(connection, tx.now())?.next;
-        let connection = tx.save_connection(next).await?;
-        if matches!(connection.state, State::Onboarded { .. }) {
-            // What either side changed in the meantime.
-            sync_soon(&mut tx, &connection).await?;
-        }
-        tx.audit(operation, "CONNECTION", id, "OK", json!({}));
+        let connection = tx.save_connection(connection.resume()?.next).await?;
+        // What either side changed in the meantime.
+        sync_soon(&mut tx, &connection).await?;
+        tx.audit("connection.resume", "CONNECTION", id, "OK", json!({}));
         tx.commit().await?;
         Ok(connection)
     }

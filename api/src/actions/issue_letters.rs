@@ -29,7 +29,8 @@ impl Actions {
         let subject = self.say(tx, about).await?;
         let intro = format!("The checks found something about {subject}:");
         for reader in self.readers(tx, &[], IssueMail::Immediate).await? {
-            self.write(tx, &reader, &subject, &intro, issues.iter().map(|issue| line(issue))).await?;
+            let issues = issues.iter().map(|issue| line(issue));
+            self.write(tx, &reader, (about, &subject), &intro, issues).await?;
         }
         Ok(())
     }
@@ -45,7 +46,7 @@ impl Actions {
         let accounts = self.accounts(tx, &followers).await?;
         for reader in self.wanting(tx, accounts, IssueMail::Immediate).await? {
             let mended = (issue.message.clone(), "Nothing: a later look found it mended.".to_owned());
-            self.write(tx, &reader, &subject, &intro, std::iter::once(mended)).await?;
+            self.write(tx, &reader, (issue.subject, &subject), &intro, std::iter::once(mended)).await?;
         }
         Ok(())
     }
@@ -63,10 +64,10 @@ impl Actions {
         if !open.is_empty() && self.profile.mail_on {
             let ids: Vec<_> = open.iter().map(|issue| issue.id).collect();
             let followers = tx.followers(&ids).await?;
-            let subject = "the last day";
+            let about = (Subject::Instance(self.profile.instance), "the last day");
             for reader in self.readers(&tx, &followers, IssueMail::Digest).await? {
                 let intro = "These issues are open:";
-                self.write(&mut tx, &reader, subject, intro, open.iter().map(line)).await?;
+                self.write(&mut tx, &reader, about, intro, open.iter().map(line)).await?;
             }
         }
         tx.commit().await?;
@@ -103,7 +104,7 @@ impl Actions {
         &self,
         tx: &mut Tx,
         reader: &Account,
-        subject: &str,
+        (about, subject): (Subject, &str),
         intro: &str,
         issues: impl Iterator<Item = (String, String)>,
     ) -> Done<()> {
@@ -116,7 +117,7 @@ impl Actions {
             issues: issues.take(MOST).collect(),
             url: self.profile.origin.join("/console/health").to_string(),
         };
-        enqueue_letter(tx, &self.keys, &body).await
+        enqueue_letter(tx, &self.keys, about, &body).await
     }
 
     /// A subject in words.

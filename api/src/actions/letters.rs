@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Actions, Done, Failure, Keys};
 use crate::domain::effect::Work;
+use crate::domain::scan::Subject;
 use crate::store::{Job, NewJob, Tx};
 
 /// What the seal is over.
@@ -90,9 +91,30 @@ pub enum LetterBody {
     },
 }
 
+/// A letter with what it is about, for the error log if it does not leave.
+#[derive(Serialize)]
+struct Posted<'a> {
+    /// Its kind and id.
+    concerns: (&'a str, uuid::Uuid),
+    #[serde(flatten)]
+    letter: &'a LetterBody,
+}
+
+/// What a letter is about. Letters of older versions do not say.
+#[derive(Deserialize)]
+struct Concerns {
+    concerns: Option<(String, uuid::Uuid)>,
+}
+
 /// Writes a letter with the fact that it is about; the worker sends it after the commit.
-pub(crate) async fn enqueue_letter(tx: &mut Tx, keys: &Keys, body: &LetterBody) -> Done<()> {
-    let text = Zeroizing::new(serde_json::to_vec(body).map_err(|_| Failure::Bug("letter"))?);
+pub(crate) async fn enqueue_letter(
+    tx: &mut Tx,
+    keys: &Keys,
+    about: Subject,
+    letter: &LetterBody,
+) -> Done<()> {
+    let posted = Posted { concerns: (about.kind(), about.id()), letter };
+    let text = Zeroizing::new(serde_json::to_vec(&posted).map_err(|_| Failure::Bug("letter"))?);
     let sealed = keys.letters().seal(WHAT, b"", &text, tx.now()).await?;
     tx.enqueue(NewJob { work: Work::Letter, run_at: tx.now(), sealed: Some(sealed) }).await?;
     Ok(())
@@ -104,8 +126,22 @@ impl Actions {
     /// # Errors
     /// When the job holds no letter, or the key service does not open it.
     pub async fn open_letter(&self, job: &Job) -> Done<LetterBody> {
+        serde_json::from_slice(&self.letter_text(job).await?).map_err(|_| Failure::Bug("letter"))
+    }
+
+    /// What the letter of a job is about: this instance, if nothing else.
+    ///
+    /// # Errors
+    /// As [`Actions::open_letter`].
+    pub(crate) async fn letter_subject(&self, job: &Job) -> Done<Subject> {
+        let said: Concerns =
+            serde_json::from_slice(&self.letter_text(job).await?).map_err(|_| Failure::Bug("letter"))?;
+        let subject = said.concerns.and_then(|(kind, id)| Subject::parse(&kind, id));
+        Ok(subject.unwrap_or(Subject::Instance(self.profile.instance)))
+    }
+
+    async fn letter_text(&self, job: &Job) -> Done<Zeroizing<Vec<u8>>> {
         let sealed = job.sealed.as_deref().ok_or(Failure::Bug("a letter without a body"))?;
-        let text = Zeroizing::new(self.keys.letters().open(WHAT, b"", sealed, self.world.now()).await?);
-        serde_json::from_slice(&text).map_err(|_| Failure::Bug("letter"))
+        Ok(Zeroizing::new(self.keys.letters().open(WHAT, b"", sealed, self.world.now()).await?))
     }
 }

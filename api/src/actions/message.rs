@@ -5,12 +5,15 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::envelope::{MESSAGE_LASTS, SealedRequest, undecipherable};
+use super::failure::failed;
+use super::pause::{PAUSE, paused_here};
 use super::probing::PROBE;
 use super::{Actions, Call, Done, Failure};
 use crate::domain::attempt::PhaseName;
 use crate::domain::connection::{Connection, ConnectionState, Part, State};
 use crate::domain::direction::Way;
 use crate::domain::effect::Work;
+use crate::domain::failure::Operation;
 use crate::domain::id::{ChannelId, ConnectionId, MessageId};
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::peer::wire::{self, Heartbeat};
@@ -89,6 +92,7 @@ impl Actions {
             Err(Failure::Refused(refusal)) => {
                 drop(tx);
                 tx = self.begin("message.refuse", call).await?;
+                tx.record_failure(&failed(&connection, Operation::Receive, &refusal, call.trace)).await?;
                 json!({ "refused": wire::Refused::new(&refusal, call.trace.to_string()) })
             }
             Err(failure) => return Err(failure),
@@ -116,8 +120,11 @@ impl Actions {
         kind: &str,
         body: Value,
     ) -> Done<Value> {
-        match connection.state {
+        match &connection.state {
             State::Onboarding { .. } | State::Onboarded { .. } => {}
+            State::Suspended { .. } => {
+                return Err(connection.pause().map_or_else(undecipherable, |it| paused_here(&it).into()));
+            }
             _ => {
                 let allowed = [ConnectionState::Onboarding.label(), ConnectionState::Onboarded.label()];
                 return Err(
@@ -127,6 +134,9 @@ impl Actions {
         }
         if kind == "credentials.create" {
             return self.create_credentials(tx, connection, &body).await;
+        }
+        if kind == PAUSE {
+            return self.receive_pause(tx, connection, body).await;
         }
         let account = tx.service_account(connection.id).await?;
         let may =

@@ -6,12 +6,14 @@ use serde_json::json;
 use uuid::Uuid;
 use zeroize::Zeroize;
 
+use super::failure::failed;
 use super::token::digest;
 use super::{Actions, Call, Done, Failure};
 use crate::domain::Timestamp;
 use crate::domain::attempt::{Attempt, Outcome, PhaseName, PhaseState};
 use crate::domain::connection::Connection;
 use crate::domain::effect::Work;
+use crate::domain::failure::Operation;
 use crate::domain::id::{AttemptId, ConnectionId};
 use crate::domain::link::hex;
 use crate::domain::origin::Origin;
@@ -168,6 +170,8 @@ impl Actions {
         if let Outcome::Failed(refusal) | Outcome::Again(refusal) = &outcome {
             let details = json!({ "phase": phase.as_str(), "reason": refusal.reason });
             tx.audit("phase.failed", "CONNECTION", attempt.connection, refusal.code.as_str(), details);
+            let connection = self.connection(tx, attempt.connection).await?;
+            tx.record_failure(&failed(&connection, Operation::Phase, refusal, tx.trace())).await?;
         }
         attempt.tried(phase, outcome, tx.now());
         if let Some(next) = attempt.current().filter(|phase| phase.state == PhaseState::Running)

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::envelope::{SealedRequest, undecipherable};
+use super::pause::paused_here;
 use super::watch::{Channel, LEASE, READ_EVERY, SAVED_EVERY, Unsaved};
 use super::{Actions, Call, Done, Failure};
 use crate::domain::Timestamp;
@@ -21,29 +22,34 @@ use crate::store::{ChangeKind, Failed, NewJob};
 
 /// The kind of message that probes.
 pub(super) const PROBE: &str = "probe";
-/// How many status changes are written in one transaction.
-const TOLD_AT_ONCE: usize = 1_000;
 
 impl Actions {
-    /// Keeps the watch going: who probes, what is watched, what became of it. Answers the connections to probe now, at
-    /// most `room`, and when the next is due.
-    pub(crate) async fn look_out(&self, call: &Call, room: usize) -> (Vec<ConnectionId>, Option<Timestamp>) {
-        let now = self.world.now();
-        let kept = self.keep_watch(call, now).await;
-        let forgetful = kept.is_err();
-        if let Err(failure) = kept
-            && !std::mem::replace(&mut self.watch.lock().forgetful, true)
-        {
-            tracing::error!(%failure, "the watch goes on without the database");
+    /// Keeps the watch in step with the database: who probes, what is watched, what became of it. Answers whether the
+    /// database did its part; if it did not, probing goes on from memory.
+    pub(crate) async fn keep_watch(&self, call: &Call) -> bool {
+        let kept = self.keep_in_step(call, self.world.now()).await;
+        let before = std::mem::replace(&mut self.watch.lock().unwritten, kept.is_err());
+        match kept {
+            Ok(()) => true,
+            Err(failure) => {
+                if !before {
+                    tracing::error!(%failure, "the watch goes on without the database");
+                }
+                false
+            }
         }
+    }
+
+    /// The connections to probe now, at most `room`, and when the next is due.
+    pub(crate) fn due_probes(&self, room: usize) -> (Vec<ConnectionId>, Option<Timestamp>) {
+        let now = self.world.now();
         let mut watch = self.watch.lock();
-        watch.forgetful = forgetful;
         watch.judge_all(self.profile.measure, now);
         let due = watch.take_due(now, room);
         (due, watch.next_due())
     }
 
-    async fn keep_watch(&self, call: &Call, now: Timestamp) -> Done<()> {
+    async fn keep_in_step(&self, call: &Call, now: Timestamp) -> Done<()> {
         self.keep_lease(call, now).await?;
         self.follow_connections(now).await?;
         let all = {
@@ -80,8 +86,7 @@ impl Actions {
                 (false, _) => watch.since = None,
                 (true, true) => {}
                 (true, false) => {
-                    watch.since = Some(now);
-                    watch.read_at = None;
+                    watch.begin(now);
                     let silent = self.profile.measure.interval * 3 + again;
                     watch.gap = lease.renewed_at.filter(|at| now - *at > silent);
                 }
@@ -103,7 +108,13 @@ impl Actions {
             let watch = self.watch.lock();
             (watch.cursor, watch.read_at.is_none_or(|at| now - at >= READ_EVERY || now < at))
         };
-        let (changed, head) = self.store.changed_connections(cursor).await?;
+        let announced = *self.store.watch().borrow();
+        if !everything && announced <= cursor {
+            return Ok(());
+        }
+        // Before everything is read: what changes meanwhile is read again.
+        let after = if everything { i64::MAX } else { cursor };
+        let (changed, head) = self.store.changed_connections(after).await?;
         if everything {
             let rows = self.store.watched(None).await?;
             let mut watch = self.watch.lock();
@@ -123,34 +134,34 @@ impl Actions {
 
     /// Writes what changed; with `all`, everything that was seen.
     async fn save_watch(&self, call: &Call, all: bool) -> Done<()> {
-        let unsaved = {
-            let mut watch = self.watch.lock();
-            if all {
-                watch.saved_at = Some(self.world.now());
+        let mut all = all;
+        loop {
+            let unsaved = {
+                let mut watch = self.watch.lock();
+                if all {
+                    watch.saved_at = Some(self.world.now());
+                }
+                watch.take_unsaved(std::mem::take(&mut all))
+            };
+            if unsaved.is_empty() {
+                return Ok(());
             }
-            watch.take_unsaved(all)
-        };
-        if unsaved.is_empty() {
-            return Ok(());
+            if let Err(failure) = self.write_watch(call, &unsaved).await {
+                self.watch.lock().put_back(unsaved);
+                return Err(failure);
+            }
         }
-        let saved = self.write_watch(call, &unsaved).await;
-        if saved.is_err() {
-            self.watch.lock().put_back(unsaved);
-        }
-        saved
     }
 
     async fn write_watch(&self, call: &Call, unsaved: &Unsaved) -> Done<()> {
         let mut tx = self.begin("watch.save", call).await?;
         tx.save_evidence(&unsaved.directions).await?;
         tx.add_traffic(&unsaved.traffic).await?;
-        for told in unsaved.told.chunks(TOLD_AT_ONCE) {
-            tx.record_transitions(told).await?;
-        }
+        tx.record_transitions(&unsaved.told).await?;
         for (connection, cause) in &unsaved.changed {
             tx.connection_changed(connection, ChangeKind::Updated, connection.revision);
             if let Some(cause) = cause {
-                tx.record_failure(&failed(connection, cause, call)).await?;
+                tx.record_failure(&missed(connection, cause, call)).await?;
             }
         }
         Ok(tx.commit().await?)
@@ -241,7 +252,7 @@ impl Actions {
         let now = self.world.now();
         let connection = &known.connection;
         let fresh = envelope.expires >= now.timestamp() && envelope.in_reply_to.is_none();
-        if !fresh || !self.watch.lock().is_newer(connection.id, envelope.msg_id) {
+        if !fresh || !self.watch.lock().take(connection.id, envelope.msg_id, envelope.expires, now) {
             return Err(undecipherable());
         }
         let answer = match self.may_probe(&known, now) {
@@ -265,6 +276,9 @@ impl Actions {
 
     /// Whether a probe of the peer proves that messages would be taken.
     fn may_probe(&self, known: &Channel, now: Timestamp) -> Result<(), Refusal> {
+        if let Some(pause) = known.connection.pause() {
+            return Err(paused_here(&pause));
+        }
         if !matches!(known.connection.state, State::Onboarded { .. }) {
             let state = known.connection.state.name();
             let message = format!("The connection is {} on the other side.", state.label().to_lowercase());
@@ -276,7 +290,8 @@ impl Actions {
             return Err(Refusal::new(RefusalCode::PolicyDenied, message).reason("SCOPE"));
         }
         // Memory answers, but a message with an effect would not be taken: to say *Up* would be a lie.
-        if self.watch.lock().forgetful {
+        let watch = self.watch.lock();
+        if watch.unread || watch.unwritten {
             let message = "The other instance's database does not answer.";
             return Err(Refusal::new(RefusalCode::PeerUnavailable, message).reason("DATABASE"));
         }
@@ -303,6 +318,18 @@ impl Actions {
     pub fn own_view(&self, connection: &Connection, evidence: &Evidence) -> Option<DirectionStatus> {
         let measure = self.watch.lock().measure(self.profile.measure);
         evidence.seen(connection.state.name(), measure, self.world.now())
+    }
+
+    /// Whether what the peer said then still counts.
+    #[must_use]
+    pub fn view_counts(&self, said: Timestamp) -> bool {
+        let measure = self.watch.lock().measure(self.profile.measure);
+        measure.is_fresh(said, self.world.now())
+    }
+
+    /// Whether the last probe of a connection was missed, or its direction is not up again yet.
+    pub(crate) fn is_in_doubt(&self, id: ConnectionId) -> bool {
+        self.watch.lock().is_in_doubt(id)
     }
 
     /// When a connection is probed next; none unless this node probes it.
@@ -369,7 +396,7 @@ impl Actions {
     }
 }
 
-fn failed(connection: &Connection, cause: &Cause, call: &Call) -> Failed {
+fn missed(connection: &Connection, cause: &Cause, call: &Call) -> Failed {
     Failed {
         subject: Subject::Connection(connection.id),
         company: connection.company,

@@ -226,6 +226,9 @@ impl Actions {
             };
             tx.spend_link(registration.id, old, reason).await?;
         }
+        if registration.has_ended() {
+            tx.close_issues(Subject::Registration(registration.id), Some(registration.company)).await?;
+        }
         Ok((tx.save_registration(registration).await?, link))
     }
 
@@ -300,7 +303,7 @@ impl Actions {
                 registration_number: registration.label(),
                 fingerprint: self.keys.fingerprint_text(),
             };
-            letters::enqueue_letter(tx, &self.keys, &body).await?;
+            letters::enqueue_letter(tx, &self.keys, Subject::Registration(registration.id), &body).await?;
         }
         let details = json!({ "link": open.id.to_string(), "delivery": delivery.as_str() });
         tx.audit("registration.link", "REGISTRATION", registration.id, "OK", details);
@@ -347,7 +350,7 @@ impl Actions {
             established_at_ms: at.timestamp_millis(),
             connection_url: format!("{}/connections/{}", self.profile.origin, connection.id),
         };
-        letters::enqueue_letter(tx, &self.keys, &body).await?;
+        letters::enqueue_letter(tx, &self.keys, Subject::Registration(registration.id), &body).await?;
         Ok(())
     }
 

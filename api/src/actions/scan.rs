@@ -238,6 +238,7 @@ impl Actions {
 
     async fn keep_answers(&self, tx: &mut Tx, scan: &Scan, answers: &[(CheckCode, Answer)]) -> Done<()> {
         let company = self.company_of(tx, scan.subject).await?;
+        let ended = self.has_ended(tx, scan.subject).await?;
         let order = scan.checks();
         for (code, answer) in answers {
             let position = order.iter().position(|one| one == code).unwrap_or(0);
@@ -252,6 +253,8 @@ impl Actions {
                         self.tell_resolved(tx, &resolved).await?;
                     }
                 }
+                // Nobody has to do anything any more.
+                Answer::Finding(_) | Answer::Error(_) if ended => {}
                 Answer::Finding(finding) => tx.raise_issue(scan, *code, finding, company).await?,
                 Answer::Error(why) => tx.raise_issue(scan, *code, &broken(*code, why), company).await?,
                 Answer::Skipped(_) => {}
@@ -430,6 +433,17 @@ impl Actions {
         let run_at = self.turn_towards(&connection.peer.origin, again.subject, true, tx.now());
         tx.enqueue(NewJob { work: Work::Scan(again.id), run_at, sealed: None }).await?;
         Ok(connection.run_checks(again.id)?.next)
+    }
+
+    /// Whether the subject of a scan came to its end, or is gone.
+    async fn has_ended(&self, tx: &Tx, subject: Subject) -> Done<bool> {
+        Ok(match subject {
+            Subject::Registration(id) => tx.registration(id).await?.is_none_or(|it| it.has_ended()),
+            Subject::Connection(id) => {
+                tx.connection(id).await?.is_none_or(|it| it.state.name() == ConnectionState::Offboarded)
+            }
+            Subject::Instance(_) => false,
+        })
     }
 
     pub(super) async fn company_of(

@@ -18,6 +18,7 @@ use crate::domain::id::SessionId;
 use crate::domain::person::EmailAddress;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::requester::{Means, Person, Requester};
+use crate::domain::scan::Subject;
 use crate::password::{Candidate, PasswordError, PasswordHash, Peppered, Verification};
 use crate::store::{Account, Session, Tx};
 
@@ -121,7 +122,8 @@ impl Actions {
             code,
             minutes: CODE_MINUTES,
         };
-        enqueue_letter(&mut tx, &self.keys, &body).await?;
+        let about = Subject::Instance(self.profile.instance);
+        enqueue_letter(&mut tx, &self.keys, about, &body).await?;
         tx.audit("session.code", "ACCOUNT", account.id, "OK", json!({}));
         Ok(tx.commit().await?)
     }

@@ -4,9 +4,11 @@ use keyservice::pae;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::failure::failed;
 use super::{Actions, Call, Done, Failure, field_schema};
 use crate::domain::connection::{Connection, Part};
 use crate::domain::effect::Work;
+use crate::domain::failure::Operation;
 use crate::domain::id::ConnectionId;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::settings::{Choice, Definition, DefinitionKind, Difference, Offer, SCHEMA, Settings};
@@ -314,12 +316,12 @@ impl Actions {
         let mut tx = self.begin("settings.failed", call).await?;
         let Some(connection) = tx.connection(id).await? else { return Ok(()) };
         let mut record = tx.settings(id).await?;
-        if record.failure.as_ref() == Some(&refusal) {
-            return Ok(());
+        tx.record_failure(&failed(&connection, Operation::Settings, &refusal, call.trace)).await?;
+        if record.failure.as_ref() != Some(&refusal) {
+            record.failure = Some(refusal);
+            tx.save_settings(id, &record).await?;
+            tx.connection_changed(&connection, ChangeKind::Updated, connection.revision);
         }
-        record.failure = Some(refusal);
-        tx.save_settings(id, &record).await?;
-        tx.connection_changed(&connection, ChangeKind::Updated, connection.revision);
         tx.commit().await?;
         Ok(())
     }

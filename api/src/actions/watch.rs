@@ -11,11 +11,12 @@
 //!
 //! *Repetition.* No row remembers a probe, as one does for messages with an effect. The answer to a probe is bound to
 //! it, so that only a fresh one proves anything to whoever asked. To whoever answers, a probe proves that the peer was
-//! there when it was made: one that is not newer than the last is refused, so that a copy proves nothing while this
-//! process runs. After a restart a copy is taken for as long as a message may travel, five minutes: whoever can capture
-//! one inside TLS can make a direction look *Up* here for three intervals more.
+//! there when it was made: those taken within the time that a message may travel are remembered here, and a copy is
+//! refused, so that it proves nothing while this process runs. After a restart a copy is taken for as long as a message
+//! may travel, five minutes: whoever can capture one inside TLS can make a direction look *Up* here for three intervals
+//! more.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::TimeDelta;
@@ -41,6 +42,10 @@ pub(super) const READ_EVERY: TimeDelta = TimeDelta::seconds(30);
 const JUDGED_EVERY: TimeDelta = TimeDelta::milliseconds(500);
 /// How many probes may follow answers at once, before the next waits for its turn.
 const CONFIRMATIONS: u8 = 2;
+/// How many of a peer's probes are remembered at most: more than come at the shortest interval while one may travel.
+const TAKEN: usize = 1_024;
+/// How many status changes are written in one transaction.
+const TOLD_AT_ONCE: usize = 1_000;
 
 /// The memory of one process.
 #[derive(Clone, Default)]
@@ -67,8 +72,9 @@ pub(super) struct Watched {
     pub(super) cursor: i64,
     pub(super) read_at: Option<Timestamp>,
     pub(super) saved_at: Option<Timestamp>,
-    /// Whether the database did not answer when it was last asked.
-    pub(super) forgetful: bool,
+    /// Whether the database did not answer when it was last asked, or did not take what was to be written.
+    pub(super) unread: bool,
+    pub(super) unwritten: bool,
 }
 
 /// A watched connection.
@@ -83,8 +89,10 @@ struct One {
     /// Whether a probe is on its way.
     asked: bool,
     confirmations: u8,
-    /// The last probe of the peer that was taken. Its ids grow with time (RFC 9562, version 7).
-    last: Option<Uuid>,
+    /// The probes of the peer that were taken, as long as they could come again: the random part of their ids (RFC 9562,
+    /// version 7), and until when. Their order says nothing: clocks are set back, and several may come within a
+    /// millisecond.
+    taken: VecDeque<(u64, i64)>,
     seq: i64,
 }
 
@@ -129,6 +137,16 @@ impl One {
 }
 
 impl Watched {
+    /// This node probes from now on.
+    pub(super) fn begin(&mut self, now: Timestamp) {
+        self.since = Some(now);
+        self.read_at = None;
+        self.due.clear();
+        for one in self.known.values_mut() {
+            one.due = None;
+        }
+    }
+
     /// Takes in what the database holds. Connections that were asked for and are not there any more are forgotten.
     pub(super) fn learn(
         &mut self,
@@ -171,6 +189,7 @@ impl Watched {
         }
         let [outbound, inbound] = ours;
         let stands = matches!(row.connection.state, State::Onboarded { .. });
+        let holds = self.since.is_some();
         let resumed = self.known.get(&id).is_some_and(|one| one.connection.state != row.connection.state);
         let one = self.known.entry(id).or_insert_with(|| One {
             connection: Arc::new(row.connection.clone()),
@@ -182,14 +201,20 @@ impl Watched {
             due: None,
             asked: false,
             confirmations: 0,
-            last: None,
+            taken: VecDeque::new(),
             seq: now.timestamp_millis(),
         });
         one.connection = Arc::new(row.connection);
         one.keys = row.keys.into();
         one.account = row.account.map(Arc::new);
-        one.outbound = std::mem::take(&mut one.outbound).newer(outbound);
-        one.inbound = std::mem::take(&mut one.inbound).newer(inbound);
+        for (ours, stored) in [(&mut one.outbound, outbound), (&mut one.inbound, inbound)] {
+            let announced = (stored.own, stored.shown);
+            *ours = std::mem::take(ours).newer(stored);
+            // What was concluded is the word of whoever held the lease until now.
+            if first || !holds {
+                (ours.own, ours.shown) = announced;
+            }
+        }
         let due = match (stands, one.due) {
             (false, _) => None,
             (true, Some(due)) => Some(due),
@@ -240,10 +265,27 @@ impl Watched {
         if self.judged_at.is_some_and(|at| at <= now && now - at < JUDGED_EVERY) {
             return;
         }
+        let went_back = self.judged_at.is_some_and(|at| at > now);
         self.judged_at = Some(now);
         let ids: Vec<_> = self.known.keys().copied().collect();
+        if went_back {
+            self.turn_back(&ids, now);
+        }
         for id in ids {
             self.judge(id, measure, now);
+        }
+    }
+
+    /// The clock was set back: what was to be later would be very late.
+    fn turn_back(&mut self, ids: &[ConnectionId], now: Timestamp) {
+        self.since = self.since.map(|since| since.min(now));
+        for id in ids {
+            let Some(one) = self.known.get_mut(id) else { continue };
+            one.outbound.not_after(now);
+            one.inbound.not_after(now);
+            if one.due.is_some_and(|due| due > now) && !one.asked {
+                self.schedule(*id, Some(now));
+            }
         }
     }
 
@@ -283,12 +325,20 @@ impl Watched {
         self.channel(id)
     }
 
-    /// Whether this probe of the peer is newer than the last one.
-    pub(super) fn is_newer(&mut self, id: ConnectionId, message: Uuid) -> bool {
+    /// Takes a probe of the peer, which may travel until `expires` (seconds since 1970-01-01 UTC); answers whether it was
+    /// not taken before.
+    pub(super) fn take(&mut self, id: ConnectionId, message: Uuid, expires: i64, now: Timestamp) -> bool {
         let Some(one) = self.known.get_mut(&id) else { return false };
-        let newer = one.last.is_none_or(|last| message > last);
-        one.last = one.last.max(Some(message));
-        newer
+        while one.taken.front().is_some_and(|(_, until)| *until < now.timestamp()) || one.taken.len() >= TAKEN
+        {
+            one.taken.pop_front();
+        }
+        let (_, random) = message.as_u64_pair();
+        if one.taken.iter().any(|(taken, _)| *taken == random) {
+            return false;
+        }
+        one.taken.push_back((random, expires));
+        true
     }
 
     /// What we see of a connection, to tell the peer.
@@ -305,9 +355,25 @@ impl Watched {
 
     /// The peer probed us.
     pub(super) fn heard(&mut self, id: ConnectionId, said: &Heartbeat, measure: Measure, now: Timestamp) {
+        let mut resumed = false;
         if let Some(one) = self.known.get_mut(&id) {
+            // Its pause is over: our next probe need not wait for its turn.
+            resumed = one.outbound.is_paused() && one.due.is_some() && !one.asked;
             one.inbound.proven(now, said.outbound.as_ref().and_then(|sight| sight.round_trip_ms), measure);
             one.told(said, now);
+            one.dirty = true;
+        }
+        if resumed {
+            self.schedule(id, Some(now));
+        }
+        self.judge(id, measure, now);
+    }
+
+    /// The peer said that it paused the connection.
+    pub(super) fn paused(&mut self, id: ConnectionId, cause: &Cause, measure: Measure, now: Timestamp) {
+        if let Some(one) = self.known.get_mut(&id) {
+            one.inbound.paused(cause.clone());
+            one.outbound.paused(cause.clone());
             one.dirty = true;
         }
         self.judge(id, measure, now);
@@ -334,6 +400,10 @@ impl Watched {
                 one.outbound.clock_skew_ms = (said.at != 0).then_some(theirs);
                 one.told(&said, now);
                 one.took_its_word(&said, measure, now);
+            }
+            Err(cause) if cause.is_pause() => {
+                one.inbound.paused(cause.clone());
+                one.outbound.paused(cause);
             }
             Err(cause) => one.outbound.missed(cause),
         }
@@ -369,8 +439,13 @@ impl Watched {
 
     /// What is to be written now: what changed, and everything if it is time.
     pub(super) fn take_unsaved(&mut self, all: bool) -> Unsaved {
-        let mut unsaved = Unsaved { told: std::mem::take(&mut self.told), ..Unsaved::default() };
+        let mut unsaved = Unsaved::default();
+        if self.told.is_empty() && !all {
+            return unsaved;
+        }
+        unsaved.told.extend(self.told.drain(..self.told.len().min(TOLD_AT_ONCE)));
         let mut changed: Vec<ConnectionId> = unsaved.told.iter().map(|(id, ..)| *id).collect();
+        changed.sort_unstable();
         changed.dedup();
         for id in &changed {
             let Some(one) = self.known.get(id) else { continue };
@@ -383,7 +458,7 @@ impl Watched {
         }
         let holds = self.since.is_some();
         for (id, one) in &mut self.known {
-            if holds && one.dirty && (all || changed.contains(id)) {
+            if holds && one.dirty && (all || changed.binary_search(id).is_ok()) {
                 one.dirty = false;
                 unsaved.directions.push((*id, Way::Outbound, one.outbound.clone()));
                 unsaved.directions.push((*id, Way::Inbound, one.inbound.clone()));
@@ -398,6 +473,7 @@ impl Watched {
     /// What could not be written is to be written later.
     pub(super) fn put_back(&mut self, mut unsaved: Unsaved) {
         unsaved.told.append(&mut self.told);
+        unsaved.told.retain(|(id, ..)| self.known.contains_key(id));
         self.told = unsaved.told;
         for (id, ..) in unsaved.directions {
             if let Some(one) = self.known.get_mut(&id) {
@@ -423,9 +499,14 @@ impl Watched {
         ours.newer(stored)
     }
 
-    /// When a connection is probed next.
+    /// Whether the last probe was missed, or the direction is not up again yet.
+    pub(super) fn is_in_doubt(&self, id: ConnectionId) -> bool {
+        self.known.get(&id).is_some_and(|one| one.outbound.misses > 0 || one.outbound.was_down)
+    }
+
+    /// When a connection is probed next; none unless this node probes.
     pub(super) fn due(&self, id: ConnectionId) -> Option<Timestamp> {
-        self.known.get(&id)?.due
+        self.since.and(self.known.get(&id)?.due)
     }
 }
 

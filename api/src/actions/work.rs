@@ -55,7 +55,9 @@ impl Actions {
 
     /// Looks whether another node committed something.
     pub(crate) async fn poll(&self) -> Done<()> {
-        Ok(self.store.poll().await?)
+        let polled = self.store.poll().await;
+        self.watch.lock().unread = polled.is_err();
+        Ok(polled?)
     }
 
     /// Hears of what other nodes commit, for as long as it runs.

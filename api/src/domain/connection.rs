@@ -72,6 +72,29 @@ words! {
 /// How long a passed scan is good for starting.
 pub const VALIDATION_LASTS: TimeDelta = TimeDelta::minutes(15);
 
+/// The longest reason for a pause, in characters.
+const REASON_MAX: usize = 500;
+
+/// A pause that one side made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// Since when, by the clock of the side that made it.
+    pub at: Timestamp,
+    /// Why, if it said so.
+    pub reason: Option<String>,
+}
+
+impl Pause {
+    /// What the other side's people read.
+    #[must_use]
+    pub fn told(&self) -> String {
+        match &self.reason {
+            Some(reason) => format!("The other side paused the connection: {reason}"),
+            None => "The other side paused the connection.".to_owned(),
+        }
+    }
+}
+
 /// The state, with exactly what is true in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
@@ -87,8 +110,8 @@ pub enum State {
     Onboarding { attempt: AttemptId },
     /// Since when.
     Onboarded { at: Timestamp },
-    /// Since when it stood, and since when it is paused.
-    Suspended { onboarded_at: Timestamp, at: Timestamp },
+    /// Since when it stood, since when it is paused, and why, if whoever paused it said so.
+    Suspended { onboarded_at: Timestamp, at: Timestamp, reason: Option<String> },
     /// Being taken down since.
     Offboarding { at: Timestamp },
     /// Taken down at.
@@ -300,13 +323,28 @@ impl Connection {
     /// Pauses the connection, without the peer's consent.
     ///
     /// # Errors
-    /// `WRONG_STATE` unless onboarded.
-    pub fn suspend(mut self, now: Timestamp) -> Result<Step<Self>, Refusal> {
+    /// `WRONG_STATE` unless onboarded; `INVALID_INPUT` for a reason of more than 500 characters.
+    pub fn suspend(mut self, reason: Option<&str>, now: Timestamp) -> Result<Step<Self>, Refusal> {
         self.allows(ConnectionVerb::Suspend)?;
+        let reason = reason.map(str::trim).filter(|reason| !reason.is_empty());
+        if reason
+            .is_some_and(|reason| reason.chars().count() > REASON_MAX || reason.contains(char::is_control))
+        {
+            return Err(Refusal::invalid("reason", "Say why in one line of at most 500 characters."));
+        }
         if let State::Onboarded { at } = self.state {
-            self.state = State::Suspended { onboarded_at: at, at: now };
+            self.state = State::Suspended { onboarded_at: at, at: now, reason: reason.map(str::to_owned) };
         }
         Ok(Step::quiet(self))
+    }
+
+    /// What the other side is told of a pause; none when there is none.
+    #[must_use]
+    pub fn pause(&self) -> Option<Pause> {
+        match &self.state {
+            State::Suspended { at, reason, .. } => Some(Pause { at: *at, reason: reason.clone() }),
+            _ => None,
+        }
     }
 
     /// Goes on after a pause.

@@ -8,6 +8,7 @@
 //! | two answers in a row make *Up* again | the second probe follows the first answer at once, so recovery shows within one probe |
 //! | a direction that fell three times within five minutes needs four answers, each in its own interval | so that a flapping line does not flap here |
 //! | two slow answers in a row make *Slow*, two quick ones make *Up* | |
+//! | the peer's word that it paused makes *Suspended*, a proof ends it | at once: it says so itself, and answers each probe so |
 //! | views that differ make *Disputed* | once they have differed for three intervals, in which the other side notices what can be noticed |
 
 use chrono::TimeDelta;
@@ -89,6 +90,15 @@ pub struct Cause {
     pub peer_trace: Option<TraceId>,
 }
 
+impl Cause {
+    /// Whether the peer paused the connection.
+    #[must_use]
+    pub fn is_pause(&self) -> bool {
+        self.code == RefusalCode::WrongState
+            && self.reason.as_deref() == Some(ConnectionState::Suspended.as_str())
+    }
+}
+
 /// What the peer said it sees of the same direction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
@@ -160,6 +170,14 @@ impl Default for Measure {
     }
 }
 
+impl Measure {
+    /// Whether what was said then still counts.
+    #[must_use]
+    pub fn is_fresh(&self, said: Timestamp, now: Timestamp) -> bool {
+        now - said <= self.interval * SILENT_INTERVALS + self.slack
+    }
+}
+
 /// A direction's status became another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transition {
@@ -207,8 +225,25 @@ impl Evidence {
         self.seen_at = self.seen_at.max(Some(cause.at));
         if self.misses >= MISSES_FOR_DOWN {
             self.fell(cause.at);
+        } else if self.is_paused() {
+            // One miss is forgiven, here too.
+            return;
         }
         self.failure = Some(cause);
+    }
+
+    /// The peer said, under the keys of the connection, that it paused it.
+    pub fn paused(&mut self, cause: Cause) {
+        self.misses = 0;
+        self.answers = 0;
+        self.seen_at = self.seen_at.max(Some(cause.at));
+        self.failure = Some(cause);
+    }
+
+    /// Whether the peer paused the connection, by the last it said.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.failure.as_ref().is_some_and(Cause::is_pause)
     }
 
     fn fell(&mut self, at: Timestamp) {
@@ -237,7 +272,7 @@ impl Evidence {
     /// Whether an answer just came that another one, asked for at once, would confirm.
     #[must_use]
     pub fn wants_confirmation(&self, now: Timestamp) -> bool {
-        self.was_down && self.answers > 0 && !self.is_flapping(now)
+        (self.was_down || self.pace > 0) && self.answers > 0 && !self.is_flapping(now)
     }
 
     /// What we ourselves see. `None` (blank) while nothing is begun.
@@ -255,6 +290,9 @@ impl Evidence {
         let (Some(_), Some(_)) = (self.activated_at, self.last_proof_at) else {
             return Some(DirectionStatus::NotOnboarded);
         };
+        if self.is_paused() {
+            return Some(DirectionStatus::Suspended);
+        }
         let fell = self.misses >= MISSES_FOR_DOWN || self.was_down;
         if fell || self.is_silent(state, measure, now) {
             return Some(DirectionStatus::Down);
@@ -280,11 +318,9 @@ impl Evidence {
     ) -> Option<DirectionStatus> {
         let ours = self.seen(state, measure, now)?;
         let patience = measure.interval * SILENT_INTERVALS;
-        let theirs =
-            self.peer_view.as_ref().filter(|view| now - view.at <= patience + measure.slack).filter(|view| {
-                self.own
-                    .is_some_and(|(own, since)| own == ours && view.at - since.max(view.since) >= patience)
-            });
+        let theirs = self.peer_view.as_ref().filter(|view| measure.is_fresh(view.at, now)).filter(|view| {
+            self.own.is_some_and(|(own, since)| own == ours && view.at - since.max(view.since) >= patience)
+        });
         match (ours.works(), theirs.and_then(|view| view.status.works())) {
             (Some(we), Some(they)) if we != they => Some(DirectionStatus::Disputed),
             _ => Some(ours),
@@ -293,7 +329,7 @@ impl Evidence {
 
     /// Concludes what is true now; answers what is to be announced, if that changed.
     pub fn judge(&mut self, state: ConnectionState, measure: Measure, now: Timestamp) -> Option<Transition> {
-        if self.activated_at.is_some() && self.is_silent(state, measure, now) {
+        if self.activated_at.is_some() && !self.is_paused() && self.is_silent(state, measure, now) {
             self.fell(now);
         }
         let own = self.seen(state, measure, now);
@@ -312,6 +348,21 @@ impl Evidence {
             code: failure.map(|cause| cause.code),
             reason: failure.and_then(|cause| cause.reason.clone()),
         })
+    }
+
+    /// The clock was set back: nothing was seen later than now.
+    pub fn not_after(&mut self, now: Timestamp) {
+        let stamps = [&mut self.last_proof_at, &mut self.seen_at, &mut self.down_at];
+        for at in stamps.into_iter().flatten() {
+            *at = now.min(*at);
+        }
+        for (_, since) in [&mut self.own, &mut self.shown].into_iter().flatten() {
+            *since = now.min(*since);
+        }
+        if let Some(view) = &mut self.peer_view {
+            view.at = now.min(view.at);
+            view.since = now.min(view.since);
+        }
     }
 
     /// Of two accounts of the same direction, the one that knows more.

@@ -53,6 +53,8 @@ pub enum Work {
     Abandon(ConnectionId),
     /// Tell the consumer that its attempt was called off; the sealed body is where and what to say.
     Withdraw(RegistrationId),
+    /// Tell the peer that the connection is paused here.
+    TellPause(ConnectionId),
     /// Agree on the settings with the peer again.
     SyncSettings(ConnectionId),
     /// Verify the connection: messages both ways, and what both sides hold.
@@ -91,6 +93,7 @@ impl Work {
             Self::Ping(_) => "PING",
             Self::Abandon(_) => "ABANDON",
             Self::Withdraw(_) => "WITHDRAW",
+            Self::TellPause(_) => "TELL_PAUSE",
             Self::SyncSettings(_) => "SYNC_SETTINGS",
             Self::Verify(_) => "VERIFY",
             Self::Publish => "PUBLISH",
@@ -115,6 +118,7 @@ impl Work {
             Self::Phase(id) | Self::ExpireAttempt(id) => Some(id.0),
             Self::Ping(id) | Self::Abandon(id) | Self::SyncSettings(id) | Self::Verify(id) => Some(id.0),
             Self::RenewCredentials(id) | Self::RefreshPeer(id) | Self::ConnectionHealth(id) => Some(id.0),
+            Self::TellPause(id) => Some(id.0),
             Self::ExpireRegistration(id) | Self::Withdraw(id) => Some(id.0),
             Self::Letter
             | Self::Publish
@@ -136,6 +140,7 @@ impl Work {
             ("PING", Some(id)) => Self::Ping(ConnectionId(id)),
             ("ABANDON", Some(id)) => Self::Abandon(ConnectionId(id)),
             ("WITHDRAW", Some(id)) => Self::Withdraw(RegistrationId(id)),
+            ("TELL_PAUSE", Some(id)) => Self::TellPause(ConnectionId(id)),
             ("SYNC_SETTINGS", Some(id)) => Self::SyncSettings(ConnectionId(id)),
             ("RENEW_CREDENTIALS", Some(id)) => Self::RenewCredentials(ConnectionId(id)),
             ("REFRESH_PEER", Some(id)) => Self::RefreshPeer(ConnectionId(id)),

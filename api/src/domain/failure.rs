@@ -13,7 +13,30 @@ words! {
         Settings = "SETTINGS", "Settings sync";
         /// A letter was sent.
         Letter = "LETTER", "Letter";
-        /// The checks were run.
-        Scan = "SCAN", "Checks";
+        /// Another instance redeemed a registration link.
+        Claim = "CLAIM", "Claim to the link";
+        /// The contact was asked to approve.
+        Approval = "APPROVAL", "Approval";
+        /// The peer was told of a decision here.
+        Notice = "NOTICE", "Notice to the other side";
+        /// The service accounts were renewed.
+        Credentials = "CREDENTIALS", "Credentials";
+    }
+}
+
+impl Operation {
+    /// Whether a message goes from one instance to the other for it.
+    #[must_use]
+    pub const fn is_between_instances(self) -> bool {
+        match self {
+            Self::Letter | Self::Approval => false,
+            Self::Probe
+            | Self::Phase
+            | Self::Receive
+            | Self::Settings
+            | Self::Claim
+            | Self::Notice
+            | Self::Credentials => true,
+        }
     }
 }

@@ -20,6 +20,8 @@ words! {
         Open = "OPEN", "Open";
         /// A later look found it mended.
         Resolved = "RESOLVED", "Resolved";
+        /// What it was about ended, so that nobody has to do anything any more.
+        Closed = "CLOSED", "Closed";
     }
 }
 
@@ -121,7 +123,7 @@ pub struct Issue {
     pub first_seen_at: Timestamp,
     /// When it was seen last.
     pub last_seen_at: Timestamp,
-    /// When it was found mended.
+    /// When it was found mended, or closed.
     pub resolved_at: Option<Timestamp>,
     /// Who looks after it.
     pub assignee: Option<UserId>,

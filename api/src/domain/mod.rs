@@ -31,6 +31,7 @@ pub mod registration;
 pub mod requester;
 pub mod scan;
 pub mod schedule;
+pub mod score;
 pub mod settings;
 pub mod verification;
 

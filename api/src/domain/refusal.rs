@@ -71,6 +71,8 @@ words! {
         DeadlineExceeded = "DEADLINE_EXCEEDED", "Deadline exceeded";
         /// Mail is switched off here.
         MailOff = "MAIL_OFF", "Mail off";
+        /// A letter did not leave.
+        MailFailed = "MAIL_FAILED", "Mail failed";
     }
 }
 

@@ -151,6 +151,19 @@ impl Registration {
         format!("REG-{:06}", self.number)
     }
 
+    /// Whether it came to an end. What was closed incomplete may be tried again, from its beginning.
+    #[must_use]
+    pub const fn has_ended(&self) -> bool {
+        match self.state {
+            State::ClosedComplete { .. } | State::ClosedIncomplete { .. } | State::Cancelled { .. } => true,
+            State::AwaitingValidation { .. }
+            | State::ValidationFailed { .. }
+            | State::Open { .. }
+            | State::WorkInProgress { .. }
+            | State::Expired { .. } => false,
+        }
+    }
+
     /// What can be done now, and why not.
     ///
     /// # Errors

@@ -207,6 +207,13 @@ impl Event for ChangeEvent {
     }
 }
 
+impl ChangeEvent {
+    /// A change of the past.
+    pub(super) fn past(change: Change) -> Self {
+        Self(Moment::changed(change))
+    }
+}
+
 /// One committed fact, or the present from which changes go on.
 #[Object]
 impl ChangeEvent {
@@ -236,12 +243,15 @@ impl ChangeEvent {
         self.0.change.as_ref().map(|change| change.subject.into())
     }
 
-    /// Global id of what changed (the connection, for its onboarding); null for the present, and for accounts that
-    /// are gone or not yours to see.
+    /// Global id of what changed (the connection, for its onboarding); null for the present, for the set-up, and for
+    /// accounts that are gone or not yours to see.
     async fn subject_id(&self, ctx: &Context<'_>) -> Result<Option<ID>> {
         let Some(change) = &self.0.change else { return Ok(None) };
         if let Some(kind) = kind_of(change.subject) {
             return Ok(Some(kind.id(change.id)));
+        }
+        if change.subject == SubjectKind::Setup {
+            return Ok(None);
         }
         Ok(match Node::account(&Ask::anyone(ctx)?, change.id).await? {
             Some(Node::Contact(_)) => Some(Kind::Contact.id(change.id)),
@@ -260,6 +270,7 @@ impl ChangeEvent {
         let (ask, Some(change)) = (Ask::anyone(ctx)?, &self.0.change) else { return Ok(None) };
         match kind_of(change.subject) {
             Some(kind) => Node::load(&ask, kind, change.id).await,
+            None if change.subject == SubjectKind::Setup => Ok(None),
             None => Node::account(&ask, change.id).await,
         }
     }
@@ -274,7 +285,7 @@ const fn kind_of(subject: SubjectKind) -> Option<Kind> {
         SubjectKind::Issue => Some(Kind::Issue),
         SubjectKind::Company => Some(Kind::Company),
         SubjectKind::Definition => Some(Kind::Definition),
-        SubjectKind::Account => None,
+        SubjectKind::Account | SubjectKind::Setup => None,
     }
 }
 

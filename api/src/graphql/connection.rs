@@ -5,8 +5,10 @@ use async_graphql::{Context, ID, InputObject, Object, Result, SimpleObject};
 use super::ask::{Ask, ours};
 use super::checked::Checked;
 use super::direction::Direction;
+use super::explain::{Explanation, support_bundle};
+use super::health::ConnectionTraffic;
 use super::id::Kind;
-use super::load::{Directions, LatestAttempt, LatestVerification};
+use super::load::{Directions, LatestAttempt, LatestVerification, TrafficOf};
 use super::onboarding::OnboardingAttempt;
 use super::page::{List, Window, cost, list};
 use super::people::Company;
@@ -22,6 +24,17 @@ use crate::domain::id::ConnectionId;
 use crate::domain::link::hex;
 use crate::domain::scan::Subject;
 use crate::store::ConnectionFilter;
+
+/// A pause of a connection.
+#[derive(SimpleObject)]
+struct Suspension {
+    /// Whether the other side paused it: then only it can resume.
+    by_peer: bool,
+    /// Since when; null when it has just begun.
+    since: Option<Timestamp>,
+    /// Why: for ours as it was entered, null if nothing was; for the peer's as a sentence with what it said.
+    reason: Option<String>,
+}
 
 /// Our tie to one other instance. (It is not called `Connection`, which in Relay is a list with cursors.)
 pub(super) struct ConnectionRecord(pub(super) domain::Connection);
@@ -128,6 +141,42 @@ impl ConnectionRecord {
         Checked(self.subject())
     }
 
+    /// Messages that it carried, probes aside.
+    async fn traffic(&self, ctx: &Context<'_>) -> Result<ConnectionTraffic> {
+        let ask = Ask::anyone(ctx)?;
+        let key = TrafficOf::last_day(self.0.id, ask.actions.now());
+        let traffic = ask.load.one(key).await?.unwrap_or_default();
+        let stored = ask.load.one(Directions(self.0.id)).await?.unwrap_or_default();
+        let (mut sent, mut received) = (traffic.last_sent_at, traffic.last_received_at);
+        for (way, evidence) in stored {
+            let (evidence, _) = ask.actions.direction(&self.0, way, evidence);
+            received = received.max(evidence.last_proof_at);
+            if way == Way::Outbound {
+                sent = sent.max(evidence.last_proof_at).max(evidence.failure.map(|cause| cause.at));
+            }
+        }
+        Ok(ConnectionTraffic {
+            sent_last_day: traffic.sent,
+            received_last_day: traffic.received,
+            last_sent_at: sent,
+            last_received_at: received,
+        })
+    }
+
+    /// Why it is as it is: the first dependency of its status that fails, and what to do about it. In a list it costs
+    /// one statement for each item; where many are shown, show `outbound.cause`.
+    #[graphql(complexity = "20 + child_complexity")]
+    async fn explanation(&self, ctx: &Context<'_>) -> Result<Explanation> {
+        Explanation::of(&Ask::anyone(ctx)?, &self.0).await
+    }
+
+    /// What both sides' people read when they mend it together, as JSON text: no secrets, no people, nothing of other
+    /// connections.
+    #[graphql(complexity = "50 + child_complexity")]
+    async fn support_bundle(&self, ctx: &Context<'_>) -> Result<String> {
+        support_bundle(&Ask::anyone(ctx)?, &self.0).await
+    }
+
     /// What can be done with it, and whether it can be done now by whoever asks.
     async fn actions(&self, ctx: &Context<'_>) -> Result<Vec<Action>> {
         let ask = Ask::anyone(ctx)?;
@@ -154,7 +203,17 @@ impl ConnectionRecord {
         }
     }
 
-    /// Since when it is paused; null unless it is.
+    /// Which side paused it, since when and why; null unless one did. Where both did, ours.
+    async fn suspension(&self, ctx: &Context<'_>) -> Result<Option<Suspension>> {
+        if let Some(pause) = self.0.pause() {
+            let by_peer = false;
+            return Ok(Some(Suspension { by_peer, since: Some(pause.at), reason: pause.reason }));
+        }
+        let outbound = self.outbound(ctx).await?;
+        Ok(outbound.pause().map(|(since, told)| Suspension { by_peer: true, since, reason: told }))
+    }
+
+    /// Since when it is paused here; null unless it is.
     async fn suspended_at(&self) -> Option<Timestamp> {
         match self.0.state {
             State::Suspended { at, .. } => Some(at),

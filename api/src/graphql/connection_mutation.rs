@@ -43,10 +43,18 @@ inputs_of! {
     CancelOnboardingInput;
     /// The connection whose contact has approved.
     ContinueAuthorizationInput;
-    /// The connection to pause.
-    SuspendConnectionInput;
     /// The connection to go on with.
     ResumeConnectionInput;
+}
+
+input! {
+    /// The connection to pause.
+    SuspendConnectionInput {
+        /// The connection.
+        connection_id: ID,
+        /// Why, in one line of at most 500 characters. The other side's people read it, too.
+        reason: Option<String>,
+    }
 }
 
 payload! {
@@ -176,7 +184,7 @@ impl ConnectionMutation {
         Ok(ConnectionPayload::new(done.await?, ConnectionRecord))
     }
 
-    /// Pauses a connection, without the peer's consent.
+    /// Pauses a connection, without the peer's consent. It is told at once, with the reason, and shows *Suspended*.
     async fn suspend_connection(
         &self,
         ctx: &Context<'_>,
@@ -185,7 +193,7 @@ impl ConnectionMutation {
         let ask = Ask::new(ctx)?;
         let done = ask.once(input, |call, input| async move {
             let id = named(Kind::Connection, "connectionId", &input.connection_id)?;
-            ask.actions.suspend_connection(&call, id).await
+            ask.actions.suspend_connection(&call, id, input.reason.as_deref()).await
         });
         Ok(ConnectionPayload::new(done.await?, ConnectionRecord))
     }

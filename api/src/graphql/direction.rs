@@ -25,6 +25,8 @@ pub(super) struct Direction {
     connection: ConnectionId,
     #[graphql(skip)]
     domain: Way,
+    #[graphql(skip)]
+    paused: bool,
     /// Which way messages go.
     way: DirectionWay,
     /// What the evidence says; null (blank) while nothing is begun.
@@ -53,6 +55,8 @@ pub(super) struct Direction {
     peer_view_label: Option<&'static str>,
     /// When the peer said so.
     peer_view_at: Option<Timestamp>,
+    /// Whether the peer said so lately enough to count: within three intervals.
+    peer_view_fresh: bool,
     /// Why it does not work for the peer; null when it works for it, or the peer did not say.
     peer_cause: Option<PeerCause>,
     /// Why the last probe was missed; null after an answer.
@@ -106,6 +110,11 @@ impl DirectionCause {
 }
 
 impl Direction {
+    /// Since when the peer has paused the connection, and what it said of that; none unless it did.
+    pub(super) fn pause(&self) -> Option<(Option<Timestamp>, Option<String>)> {
+        self.paused.then(|| (self.status_since, self.cause.as_ref().and_then(|cause| cause.detail.clone())))
+    }
+
     pub(super) fn new(ask: &Ask<'_>, connection: &Connection, way: Way, stored: Evidence) -> Self {
         let (evidence, status) = ask.actions.direction(connection, way, stored);
         let ours = ask.actions.own_view(connection, &evidence);
@@ -119,6 +128,7 @@ impl Direction {
         Self {
             connection: connection.id,
             domain: way,
+            paused: evidence.is_paused(),
             way: way.into(),
             status: status.map(Into::into),
             status_label: status.map(label),
@@ -133,6 +143,7 @@ impl Direction {
             peer_view: view.map(|view| view.status.into()),
             peer_view_label: view.map(|view| label(view.status)),
             peer_view_at: view.map(|view| view.at),
+            peer_view_fresh: view.is_some_and(|view| ask.actions.view_counts(view.at)),
             peer_cause: view.and_then(|view| {
                 let code = view.code?;
                 Some(PeerCause { code: code.into(), code_label: code.label(), reason: view.reason.clone() })

@@ -3,14 +3,16 @@
 use async_graphql::{Context, Object, Result, SimpleObject};
 
 use super::ask::{Ask, ours};
+use super::change::{Event, Moment};
 use super::id::Kind;
 use super::refusal::docs_url;
-use super::words::{ActivityName, ActivityState, ConnectionRole};
+use super::words::{ActivityName, ActivityState, ChangeKind, ConnectionRole};
 use crate::actions::SetupActivity;
 use crate::domain::Timestamp;
 use crate::domain::connection::Part;
 use crate::domain::guided_setup as domain;
 use crate::domain::id::ConnectionId;
+use crate::store::SubjectKind;
 
 /// The checklist of a side: what to do, in order.
 #[derive(SimpleObject)]
@@ -78,6 +80,60 @@ impl Activity {
     }
 }
 
+impl GuidedSetup {
+    /// The checklist of a side; none for those who may not see it.
+    async fn load(ask: &Ask<'_>, side: Part) -> Result<Option<Self>> {
+        let Some((facts, marks)) = ask.reader().setup(side).await.map_err(ours)? else { return Ok(None) };
+        let all = domain::activities(side, &facts, &marks).into_iter();
+        let activities: Vec<_> = all.map(|one| Activity::new(ask, side, facts.newest, one)).collect();
+        Ok(Some(Self {
+            side: side.into(),
+            side_label: side.label(),
+            completed: activities.iter().filter(|one| one.completed_at.is_some()).count(),
+            activities,
+        }))
+    }
+}
+
+/// The checklists of both sides as they are, or that something changed which they ask for.
+#[derive(SimpleObject)]
+pub(super) struct GuidedSetupEvent {
+    /// Give it as `after` to go on behind this event, for example after a lost connection.
+    cursor: String,
+    /// When it was committed; for the present, when it was read.
+    at: Timestamp,
+    /// Why the event is sent.
+    kind: ChangeKind,
+    /// The checklist of the provider's side as it is now; null for those who may not see everything of this instance.
+    provider: Option<GuidedSetup>,
+    /// The checklist of the consumer's side as it is now; null for those who may not see everything of this instance.
+    consumer: Option<GuidedSetup>,
+}
+
+impl GuidedSetupEvent {
+    /// What the activities ask for.
+    pub(super) const SUBJECTS: [SubjectKind; 6] = [
+        SubjectKind::Setup,
+        SubjectKind::Company,
+        SubjectKind::Account,
+        SubjectKind::Definition,
+        SubjectKind::Registration,
+        SubjectKind::Connection,
+    ];
+}
+
+impl Event for GuidedSetupEvent {
+    async fn load(ask: &Ask<'_>, moment: Moment) -> Result<Self> {
+        Ok(Self {
+            cursor: moment.cursor,
+            at: moment.at,
+            kind: moment.kind,
+            provider: GuidedSetup::load(ask, Part::Provider).await?,
+            consumer: GuidedSetup::load(ask, Part::Consumer).await?,
+        })
+    }
+}
+
 /// Queries of the guided set-up.
 #[derive(Default)]
 pub(super) struct GuidedSetupQuery;
@@ -91,16 +147,7 @@ impl GuidedSetupQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "Whose checklist.")] side: ConnectionRole,
     ) -> Result<Option<GuidedSetup>> {
-        let (ask, side) = (Ask::new(ctx)?, Part::from(side));
-        let Some((facts, marks)) = ask.reader().setup(side).await.map_err(ours)? else { return Ok(None) };
-        let all = domain::activities(side, &facts, &marks).into_iter();
-        let activities: Vec<_> = all.map(|one| Activity::new(&ask, side, facts.newest, one)).collect();
-        Ok(Some(GuidedSetup {
-            side: side.into(),
-            side_label: side.label(),
-            completed: activities.iter().filter(|one| one.completed_at.is_some()).count(),
-            activities,
-        }))
+        GuidedSetup::load(&Ask::new(ctx)?, Part::from(side)).await
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_graphql::Result;
 use async_graphql::dataloader::Loader;
+use chrono::{DurationRound as _, TimeDelta};
 use tokio::sync::OnceCell;
 use tokio::task::yield_now;
 
@@ -25,6 +26,7 @@ use crate::domain::settings::Offer;
 use crate::domain::verification::Verification;
 use crate::store::{
     Account, AttemptWork, Company, PublishedDefinition, Reader, ScanResult, SettingsRecord, StoreError,
+    Traffic,
 };
 
 /// The loaders of one request. Whoever asks for a key waits until everything that can run has asked for its own, then
@@ -138,6 +140,17 @@ pub(super) struct Directions(pub(super) ConnectionId);
 /// Key: the history of a connection's directions, since then.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct History(pub(super) ConnectionId, pub(super) Timestamp);
+
+/// Key: the messages that a connection carried in the 24 hours before an hour ends.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct TrafficOf(ConnectionId, Timestamp);
+
+impl TrafficOf {
+    /// In the day up to now, by whole hours: the same key within one request.
+    pub(super) fn last_day(connection: ConnectionId, now: Timestamp) -> Self {
+        Self(connection, now.duration_trunc(TimeDelta::hours(1)).unwrap_or(now))
+    }
+}
 
 /// Key: the latest attempt of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -278,6 +291,20 @@ impl Loader<History> for Source {
         for (from, keys) in grouped(keys.iter().map(|key| (key.1, key.0))) {
             let found = self.0.transitions(&keys, from).await?;
             all.extend(grouped(found.into_iter().map(|(id, way, told)| (History(id, from), (way, told)))));
+        }
+        Ok(all)
+    }
+}
+
+impl Loader<TrafficOf> for Source {
+    type Value = Traffic;
+    type Error = Shared;
+
+    async fn load(&self, keys: &[TrafficOf]) -> Result<HashMap<TrafficOf, Traffic>, Shared> {
+        let mut all = HashMap::new();
+        for (hour, keys) in grouped(keys.iter().map(|key| (key.1, key.0))) {
+            let found = self.0.traffic(&keys, hour).await?;
+            all.extend(found.into_iter().map(|(id, traffic)| (TrafficOf(id, hour), traffic)));
         }
         Ok(all)
     }

@@ -13,7 +13,10 @@ mod credential;
 mod definition;
 mod direction;
 mod error;
+mod explain;
+mod failure;
 mod guided_setup;
+mod health;
 mod id;
 mod instance;
 mod issue;
@@ -70,6 +73,9 @@ pub struct Query(
     definition::DefinitionQuery,
     settings::SettingsQuery,
     guided_setup::GuidedSetupQuery,
+    explain::ExplainQuery,
+    failure::FailureQuery,
+    health::HealthQuery,
 );
 
 /// What can be done. Each mutation takes one `input` and answers a payload with the thing or a `refusal`.

@@ -6,6 +6,8 @@ use futures_util::stream::Stream;
 use super::ask::Ask;
 use super::change::{ChangeEvent, Event, Follower, Moment, kinds};
 use super::connection::ConnectionRecord;
+use super::guided_setup::GuidedSetupEvent;
+use super::health::HealthEvent;
 use super::id::Kind;
 use super::issue::Issue;
 use super::load::LatestAttempt;
@@ -207,6 +209,25 @@ impl Subscription {
         #[graphql(desc = "Only what came after the event with this cursor.")] after: Option<String>,
     ) -> Result<impl Stream<Item = Result<IssueEvent>> + use<>> {
         Ok(Follower::all(&Ask::new(ctx)?, vec![SubjectKind::Issue], after).await?.events())
+    }
+
+    /// The health overview, whenever something changes that it depends on: a connection, a direction's status, an issue.
+    async fn health_changed(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only what came after the event with this cursor.")] after: Option<String>,
+    ) -> Result<impl Stream<Item = Result<HealthEvent>> + use<>> {
+        let subjects = vec![SubjectKind::Connection, SubjectKind::Issue];
+        Ok(Follower::all(&Ask::new(ctx)?, subjects, after).await?.events())
+    }
+
+    /// The guided set-up, whenever something changes that an activity asks for, or one is marked complete.
+    async fn guided_setup_changed(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only what came after the event with this cursor.")] after: Option<String>,
+    ) -> Result<impl Stream<Item = Result<GuidedSetupEvent>> + use<>> {
+        Ok(Follower::all(&Ask::new(ctx)?, GuidedSetupEvent::SUBJECTS.to_vec(), after).await?.events())
     }
 
     /// Everything that changes. Load what you show after the first event.

@@ -298,6 +298,70 @@ mirror! {
 }
 
 mirror! {
+    /// What the status of a connection depends on, in the order in which each needs the one before.
+    StatusDependency of "crate::domain::explain::Dependency" {
+        /// The connection is onboarded here, and not paused.
+        Stands,
+        /// This instance's key service seals and opens.
+        OurKeyService,
+        /// The peer's name resolves to an address that may be called.
+        PeerName,
+        /// Somebody takes a connection at that address.
+        PeerAddress,
+        /// The peer's TLS certificate is valid and for that name.
+        PeerCertificate,
+        /// What answers speaks our protocol.
+        PeerHttp,
+        /// It is the instance that was onboarded.
+        PeerIdentity,
+        /// The two clocks agree to within two minutes.
+        ClocksAgree,
+        /// Both sides hold the same keys for the connection.
+        KeysAgree,
+        /// The peer's key service seals and opens.
+        PeerKeyService,
+        /// The connection is onboarded on the peer, and not paused there.
+        PeerStands,
+        /// The peer lets us send messages.
+        PeerAllows,
+        /// The peer's database takes what messages do.
+        PeerDatabase,
+        /// What the peer answers comes back to us.
+        AnswersArrive,
+        /// Answers come quickly enough.
+        RoundTrip,
+        /// The peer's messages reach us.
+        PeerReachesUs,
+        /// Both sides see the same.
+        ViewsAgree,
+    }
+}
+
+mirror! {
+    /// What was tried when it failed.
+    FailedOperation of "crate::domain::failure::Operation" {
+        /// A direction was probed.
+        Probe,
+        /// A phase of onboarding.
+        Phase,
+        /// A message of the peer was taken.
+        Receive,
+        /// The settings were synced.
+        Settings,
+        /// A letter was sent.
+        Letter,
+        /// Another instance redeemed a registration link.
+        Claim,
+        /// The contact was asked to approve.
+        Approval,
+        /// The peer was told of a decision here, such as a pause.
+        Notice,
+        /// The service accounts of both sides were renewed.
+        Credentials,
+    }
+}
+
+mirror! {
     /// An ordered step of onboarding.
     PhaseName of "crate::domain::attempt::PhaseName" {
         /// Redeem the link; the provider asks our origin to prove that it holds the claiming key.
@@ -372,6 +436,8 @@ mirror! {
         Account,
         /// A definition that this instance publishes as a provider.
         Definition,
+        /// This instance's own set-up: its provider record, or an activity of the guided set-up that was marked complete.
+        Setup,
     }
 }
 
@@ -467,5 +533,7 @@ mirror! {
         DeadlineExceeded,
         /// Mail is switched off here.
         MailOff,
+        /// A letter did not leave; the reason says at what.
+        MailFailed,
     }
 }

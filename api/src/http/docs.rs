@@ -157,6 +157,9 @@ const fn what_to_do(code: RefusalCode) -> &'static [&'static str] {
         C::StepUpRequired => &["Give your password with `stepUp`, or sign out and in again, then repeat it."],
         C::AuthorizationDenied => &["Speak with the contact, then start over."],
         C::DeadlineExceeded => &["Start over."],
+        C::MailFailed => {
+            &["Do what the entry of the error log says; letters that can still leave are sent by themselves."]
+        }
         C::MailOff => &["Use another way, or ask the operator to switch mail on."],
     }
 }

@@ -125,6 +125,22 @@ impl MailError {
         }
     }
 
+    /// A stable word for what went wrong.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Off => "OFF",
+            Self::Unreachable(_) => "UNREACHABLE",
+            Self::TimedOut { .. } => "TIMED_OUT",
+            Self::NotPrivate(_) => "NOT_PRIVATE",
+            Self::Account { .. } => "ACCOUNT",
+            Self::Deferred { .. } => "DEFERRED",
+            Self::Refused { .. } => "REFUSED",
+            Self::File { .. } => "FILE",
+            Self::Unsendable(_) | Self::Panicked => "UNSENDABLE",
+        }
+    }
+
     /// What to change, for the `check` command and the administrator.
     #[must_use]
     pub fn remedy(&self) -> &'static str {

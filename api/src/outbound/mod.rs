@@ -63,6 +63,9 @@ pub mod http {
 
 /// How long an unused connection is kept for the next request; shorter than what servers usually keep.
 const POOL_IDLE: Duration = Duration::from_secs(30);
+/// How long a request over HTTP/2 hears nothing before the other end is asked whether it is still there, and how long it
+/// may take to say so: a connection that is half open is given up within a request, not when the system gives up.
+const ALIVE: Duration = Duration::from_secs(2);
 /// The most bytes of response headers.
 const HEADER_LIMIT: usize = 16 * 1024;
 /// From how many targets on the list of turns is swept of those that nobody waits for.
@@ -75,6 +78,19 @@ pub struct Outbound {
     dialer: Dialer,
     config: Arc<OutboundConfig>,
     turns: Arc<Mutex<HashMap<Origin, Weak<Semaphore>>>>,
+}
+
+fn client(dialer: &Dialer, idle: usize) -> Client<Dialer, Whole> {
+    Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(POOL_IDLE)
+        .pool_max_idle_per_host(idle)
+        .http1_max_buf_size(HEADER_LIMIT)
+        .http2_max_header_list_size(u32::try_from(HEADER_LIMIT).unwrap_or(u32::MAX))
+        .http2_keep_alive_interval(ALIVE)
+        .http2_keep_alive_timeout(ALIVE)
+        .build(dialer.clone())
 }
 
 impl Outbound {
@@ -113,15 +129,15 @@ impl Outbound {
             tls: Arc::new(tls::client_config(&config)?),
             step_timeout: config.connect_timeout(),
         };
-        let client = Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(POOL_IDLE)
-            .pool_max_idle_per_host(config.per_target_concurrency)
-            .http1_max_buf_size(HEADER_LIMIT)
-            .http2_max_header_list_size(u32::try_from(HEADER_LIMIT).unwrap_or(u32::MAX))
-            .build(dialer.clone());
+        let client = client(&dialer, config.per_target_concurrency);
         Ok(Self { client, dialer, config: Arc::new(config), turns: Arc::default() })
+    }
+
+    /// The same client, which makes a connection for each request: for asking whether something can be reached at all, of
+    /// which a connection that was made before tells nothing.
+    #[must_use]
+    pub fn afresh(&self) -> Self {
+        Self { client: client(&self.dialer, 0), ..self.clone() }
     }
 
     /// The same client with at most so much time for each request. Connections and turns are shared.

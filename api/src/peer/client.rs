@@ -70,9 +70,9 @@ impl PeerError {
         let (reason, detail, peer_trace) = match self {
             Self::Unreachable(error) => {
                 let step = match error.stage {
-                    Stage::Timeout { at: Step::Queue | Step::Tcp } => Some("TCP".to_owned()),
+                    // Whoever takes a connection and then is silent is not there: a line that is half open.
+                    Stage::Timeout { at: Step::Queue | Step::Tcp | Step::Tls } => Some("TCP".to_owned()),
                     Stage::Timeout { at: Step::Dns } => Some("DNS".to_owned()),
-                    Stage::Timeout { at: Step::Tls } => Some("TLS".to_owned()),
                     Stage::Timeout { at: Step::Http } => Some("HTTP".to_owned()),
                     _ => refusal.reason,
                 };
@@ -144,6 +144,12 @@ impl Peer {
     #[must_use]
     pub fn within(&self, limit: Duration) -> Self {
         Self { outbound: self.outbound.within(limit) }
+    }
+
+    /// The same, with a connection for each request.
+    #[must_use]
+    pub fn afresh(&self) -> Self {
+        Self { outbound: self.outbound.afresh() }
     }
 
     /// Asks who an instance is. What it answers is not verified here.

@@ -210,6 +210,18 @@ pub struct Withdraw {
     pub proof: Bytes<64>,
 }
 
+/// One side paused the connection. Within a sealed message, signed with its identity key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pause {
+    /// Since when, in milliseconds since the Unix epoch.
+    pub at: i64,
+    /// Why, for people; empty where nothing was said.
+    pub reason: String,
+    /// Over all of it, both identity keys and the channel.
+    pub proof: Bytes<64>,
+}
+
 /// M1 of the handshake.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

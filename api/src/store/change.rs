@@ -30,6 +30,8 @@ words! {
         Account = "ACCOUNT", "Account";
         /// A definition that we publish.
         Definition = "DEFINITION", "Definition";
+        /// This instance's own set-up: its provider record, or an activity that was marked complete.
+        Setup = "SETUP", "Set-up";
     }
 }
 
@@ -121,6 +123,27 @@ impl Reader {
         let rows =
             Entity::find().filter(wanted).order_by_asc(Column::Seq).limit(limit).all(self.conn()).await?;
         rows.into_iter().map(change).collect()
+    }
+}
+
+impl Reader {
+    /// The latest changes of these subjects up to a moment, the latest first. The caller has read the subjects and so may
+    /// see their changes.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn changes_before(
+        &self,
+        about: &[Uuid],
+        until: Timestamp,
+        limit: u64,
+    ) -> Result<Vec<Change>, StoreError> {
+        let rows = Entity::find()
+            .filter(Column::SubjectId.is_in(about.iter().copied()))
+            .filter(Column::At.lte(super::ms(until)))
+            .order_by_desc(Column::Seq)
+            .limit(limit);
+        rows.all(self.conn()).await?.into_iter().map(change).collect()
     }
 }
 

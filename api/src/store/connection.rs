@@ -14,6 +14,7 @@ use crate::domain::id::{
     AttemptId, ChannelId, CompanyId, ConnectionId, InstanceId, LinkId, RegistrationId, ScanId, UserId,
 };
 use crate::domain::origin::{Origin, OriginPolicy};
+use crate::domain::scan::Subject;
 use entity::{attempt, connection};
 
 pub(super) fn from_row(row: connection::Model) -> Result<Connection, StoreError> {
@@ -36,6 +37,7 @@ pub(super) fn from_row(row: connection::Model) -> Result<Connection, StoreError>
         ConnectionState::Suspended => State::Suspended {
             onboarded_at: time(row.onboarded_at, "onboarded_at")?,
             at: time(row.suspended_at, "suspended_at")?,
+            reason: row.suspend_reason.clone(),
         },
         ConnectionState::Offboarding => State::Offboarding { at: time(row.ended_at, "ended_at")? },
         ConnectionState::Offboarded => State::Offboarded { at: time(row.ended_at, "ended_at")? },
@@ -81,7 +83,7 @@ fn to_row(connection: &Connection, now: i64, revision: i64) -> connection::Activ
         State::Onboarded { at } | State::Suspended { onboarded_at: at, .. } => Some(*at),
         _ => None,
     };
-    let suspended = if let State::Suspended { at, .. } = state { Some(*at) } else { None };
+    let pause = connection.pause();
     let ended = match state {
         State::Offboarding { at } | State::Offboarded { at } => Some(*at),
         _ => None,
@@ -105,7 +107,8 @@ fn to_row(connection: &Connection, now: i64, revision: i64) -> connection::Activ
         attempt_id: Set(attempt),
         validated_at: Set(validated.map(ms)),
         onboarded_at: Set(onboarded.map(ms)),
-        suspended_at: Set(suspended.map(ms)),
+        suspended_at: Set(pause.as_ref().map(|pause| ms(pause.at))),
+        suspend_reason: Set(pause.and_then(|pause| pause.reason)),
         ended_at: Set(ended.map(ms)),
         attempts: Set(connection.attempts),
         channel_id: Set(connection.channel.map(|id| id.0)),
@@ -247,6 +250,7 @@ impl Tx {
         for attempt in attempts.all(&self.txn).await? {
             self.forget_work(attempt.id).await?;
         }
+        self.close_issues(Subject::Connection(connection.id), connection.company).await?;
         connection::Entity::delete_by_id(connection.id.0).exec(&self.txn).await?;
         self.connection_changed(connection, ChangeKind::Deleted, connection.revision + 1);
         Ok(())

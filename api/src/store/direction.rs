@@ -1,5 +1,7 @@
 //! What was seen of the directions of connections, and what became of their status.
 
+use std::collections::HashMap;
+
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait, EntityTrait as _, Iterable as _, QueryFilter as _, QueryOrder as _,
@@ -164,9 +166,14 @@ impl Tx {
         told: &[(ConnectionId, Way, Transition)],
     ) -> Result<(), StoreError> {
         use direction_history::{Column, Entity};
-        for chunk in told.chunks(ROWS) {
-            let rows = chunk.iter().map(|(id, way, told)| history_row(*id, *way, told));
-            // Twice within a millisecond: the later one counts.
+        // Twice within a millisecond: the later one counts. One statement may not say both.
+        let mut latest = HashMap::with_capacity(told.len());
+        for (id, way, told) in told {
+            latest.insert((*id, way.as_str(), ms(told.at)), history_row(*id, *way, told));
+        }
+        let rows: Vec<_> = latest.into_values().collect();
+        for rows in rows.chunks(ROWS) {
+            let rows = rows.iter().cloned();
             let again = OnConflict::columns([Column::ConnectionId, Column::Way, Column::At])
                 .update_columns([Column::Status, Column::Code, Column::Reason])
                 .to_owned();

@@ -239,6 +239,7 @@ tables! {
         validated_at: Option<i64>,
         onboarded_at: Option<i64>,
         suspended_at: Option<i64>,
+        suspend_reason: Option<String>,
         ended_at: Option<i64>,
         attempts: i64,
         link_secret: Option<Vec<u8>>,

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, Set, Statement};
+use serde_json::json;
+use uuid::Uuid;
 
+use super::change::{ChangeKind, SubjectKind};
 use super::tx::Tx;
 use super::{Reader, StoreError, at, entity, inconsistent, ms, unique};
 use crate::domain::connection::Part;
@@ -39,7 +42,7 @@ async fn facts(conn: &impl ConnectionTrait, side: Part) -> Result<Facts, StoreEr
         definitions: count("definitions")?,
         registrations: count("registrations")?,
         connections: count("connections")?,
-        newest: row.try_get::<Option<uuid::Uuid>>("", "newest")?.map(ConnectionId),
+        newest: row.try_get::<Option<Uuid>>("", "newest")?.map(ConnectionId),
         onboarded: count("onboarded")?,
         configured: count("configured")?,
         verifications: count("verifications")?,
@@ -98,7 +101,15 @@ impl Tx {
         };
         let inserted = Entity::insert(row).exec_without_returning(&self.txn).await;
         inserted.map_err(|error| unique(error, "mark"))?;
+        self.setup_changed(json!({ "side": side.as_str(), "activity": name.as_str() }));
         Ok(())
+    }
+}
+
+impl Tx {
+    /// Announces that the instance's own set-up changed.
+    pub(super) fn setup_changed(&mut self, body: serde_json::Value) {
+        self.changed(SubjectKind::Setup, Uuid::nil(), ChangeKind::Updated, 1, None, body);
     }
 }
 

@@ -190,6 +190,31 @@ impl Tx {
         from_row(row).map(Some)
     }
 
+    /// The subject ended: what is open about it is closed.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn close_issues(
+        &mut self,
+        subject: Subject,
+        company: Option<CompanyId>,
+    ) -> Result<(), StoreError> {
+        let closed = Entity::update_many()
+            .col_expr(Column::State, Expr::value(IssueState::Closed.as_str()))
+            .col_expr(Column::ResolvedAt, Expr::value(self.now_ms()))
+            .col_expr(Column::Revision, Expr::col(Column::Revision).add(1))
+            .filter(Column::SubjectId.eq(subject.id()))
+            .filter(Column::State.eq(IssueState::Open.as_str()))
+            .exec_with_returning(&self.txn)
+            .await?;
+        for row in closed {
+            let body = json!({ "state": IssueState::Closed.as_str(), "check": row.check_code });
+            let company = company.map(|id| id.0);
+            self.changed(SubjectKind::Issue, row.id, ChangeKind::Updated, row.revision, company, body);
+        }
+        Ok(())
+    }
+
     /// Saves who looks after an issue and which exceptions hold, if nobody changed it since it was read.
     ///
     /// # Errors

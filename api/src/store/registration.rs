@@ -251,6 +251,7 @@ impl Tx {
             let saved = provider_record::Entity::insert(row).exec_with_returning(&self.txn).await;
             saved.map_err(|error| unique(error, "provider record"))?
         };
+        self.setup_changed(json!({ "providerRecord": row.name }));
         Ok(provider_from(row))
     }
 

@@ -102,6 +102,12 @@ impl Tx {
         self.cause.now
     }
 
+    /// The trace of the request or job.
+    #[must_use]
+    pub fn trace(&self) -> TraceId {
+        self.cause.trace
+    }
+
     /// A fresh id.
     ///
     /// # Errors

@@ -16,9 +16,11 @@ use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
 use crate::actions::{Actions, Call, Failure};
-use crate::domain::check::Suite;
+use crate::domain::check::{Remedy, Suite};
 use crate::domain::effect::Work;
+use crate::domain::failure::Operation;
 use crate::domain::refusal::{Refusal, RefusalCode};
+use crate::domain::scan::Subject;
 use crate::mail::{Mailer, Retry};
 use crate::outbound::Outbound;
 use crate::peer::{Peer, PeerError, wire};
@@ -41,6 +43,8 @@ pub struct Worker {
     peer: Peer,
     /// The same, with the time limit of probes.
     prober: Peer,
+    /// The same, with a connection for each probe: for peers that may not be there any more.
+    knocker: Peer,
     probe: Probe,
     mailer: Mailer,
     busy: Arc<AtomicUsize>,
@@ -82,6 +86,22 @@ impl From<Refusal> for Trouble {
 }
 
 impl Trouble {
+    /// What people read of it; none for what only the log of this instance explains.
+    fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Ours(Failure::Refused(refusal)) => Some((**refusal).clone()),
+            Self::Ours(Failure::Keys(error)) => {
+                Some(Refusal::new(RefusalCode::KeyServiceUnhealthy, error.to_string()).reason("OURS"))
+            }
+            Self::Ours(Failure::Store(_) | Failure::Bug(_)) => None,
+            Self::Peer(error) => Some(error.refusal()),
+            Self::Mail(error) => {
+                let refusal = Refusal::new(RefusalCode::MailFailed, error.to_string()).reason(error.reason());
+                Some(refusal.remedy(Remedy::human(error.remedy())))
+            }
+        }
+    }
+
     /// Whether the same work may succeed later.
     fn is_passing(&self) -> bool {
         match self {
@@ -109,8 +129,10 @@ impl Worker {
     pub fn new(actions: Actions, outbound: Outbound, mailer: Mailer) -> Self {
         let peer = Peer::new(outbound.clone());
         let limit = actions.profile().probe_limit.to_std().unwrap_or_default();
+        let prober = peer.within(limit);
         Self {
-            prober: peer.within(limit),
+            knocker: prober.afresh(),
+            prober,
             actions,
             peer,
             probe: Probe::new(outbound),
@@ -170,6 +192,9 @@ impl Worker {
                 Ok(outcome) => outcome,
                 Err(_) => Err(Trouble::Ours(Failure::Bug("the work took longer than it may"))),
             };
+            if let Err(trouble) = &outcome {
+                self.log(&job, trouble).await;
+            }
             let settled = match &outcome {
                 Ok(()) => self.actions.settle_job(&job).await,
                 Err(trouble) => {
@@ -187,6 +212,25 @@ impl Worker {
         .await;
     }
 
+    /// What people look after gets an entry in its error log. Phases, probes, settings and claims write their own.
+    async fn log(&self, job: &Job, trouble: &Trouble) {
+        let about = match job.work {
+            Work::Letter => {
+                self.actions.letter_subject(job).await.ok().map(|about| (Operation::Letter, about))
+            }
+            Work::Abandon(id) | Work::TellPause(id) => Some((Operation::Notice, Subject::Connection(id))),
+            Work::Withdraw(id) => Some((Operation::Notice, Subject::Registration(id))),
+            Work::RenewCredentials(id) => Some((Operation::Credentials, Subject::Connection(id))),
+            _ => None,
+        };
+        if let (Some((operation, subject)), Some(refusal)) = (about, trouble.refusal())
+            && let Err(failure) =
+                self.actions.log_failure(&Call::system(job.trace), subject, operation, &refusal).await
+        {
+            tracing::warn!(%failure, "the error log could not be written");
+        }
+    }
+
     async fn work(&self, job: &Job) -> Result<(), Trouble> {
         let call = Call::system(job.trace);
         match job.work {
@@ -197,6 +241,7 @@ impl Worker {
             Work::Ping(id) => self.ping(&call, id).await,
             Work::Abandon(id) => self.abandon(&call, id, job).await,
             Work::Withdraw(_) => self.withdraw(&call, job).await,
+            Work::TellPause(id) => self.tell_pause(&call, id).await,
             Work::SyncSettings(id) => self.sync_settings(&call, id).await,
             Work::Verify(id) => self.verify(&call, id).await,
             Work::Publish => Ok(self.actions.publish(&call).await?),
@@ -217,10 +262,7 @@ impl Worker {
         let Some(plan) = self.actions.proof_plan(call, id).await? else { return Ok(()) };
         let answer =
             self.peer.post::<wire::Proof>(&plan.origin, wire::PROVE, None, &plan.question, call.trace).await;
-        let answer = answer.map(|answer| answer.body).map_err(|error| {
-            let refusal = error.refusal();
-            refusal.reason.unwrap_or_else(|| refusal.code.as_str().to_owned())
-        });
+        let answer = answer.map(|answer| answer.body).map_err(|error| error.refusal());
         Ok(self.actions.claim_answered(call, id, &plan.question, answer).await?)
     }
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Trouble, Worker, is_keys_away};
 use crate::actions::onboarding::{LOOK_AGAIN, Learned, PhasePlan, PushAnswer, TokenAnswer, denied, too_late};
+use crate::actions::pause::PAUSE;
 use crate::actions::{Call, Failure};
 use crate::domain::attempt::{Outcome, PhaseName};
 use crate::domain::connection::{Connection, Part};
@@ -267,6 +268,14 @@ impl Worker {
             Err(PeerError::Refused(refused)) if refused.code == RefusalCode::LinkInvalid.as_str() => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Tells the peer that the connection is paused here, unless it is not any more.
+    pub(super) async fn tell_pause(&self, call: &Call, id: ConnectionId) -> Result<(), Trouble> {
+        if let Some(notice) = self.actions.pause_notice(call, id).await? {
+            self.say(call, id, PAUSE, &notice).await?;
+        }
+        Ok(())
     }
 
     /// Says something over the sealed channel and opens the answer. Answers how long it took, in milliseconds.

@@ -17,7 +17,9 @@ use crate::peer::{PeerError, wire};
 /// would be 8,000; what waits for its turn beyond that is late, not lost.
 const AT_ONCE: usize = 8_192;
 /// How long the watch sleeps at most before it looks what was committed, who fell silent and what is due.
-const NAP: Duration = Duration::from_millis(200);
+const NAP: Duration = Duration::from_millis(50);
+/// How long it sleeps after the database did not do its part.
+const LONG_NAP: Duration = Duration::from_millis(500);
 /// The least time between two looks.
 const BREATH: Duration = Duration::from_millis(5);
 /// From how many milliseconds on two clocks differ too much.
@@ -25,11 +27,30 @@ const SKEW_MS: i64 = 120_000;
 
 impl Worker {
     /// Watches until told to stop; then writes what it saw and gives the lease back.
-    pub(super) async fn watch(&self, mut shutdown: watch::Receiver<bool>) {
-        let mut running = JoinSet::new();
+    pub(super) async fn watch(&self, shutdown: watch::Receiver<bool>) {
+        // Apart, so that a database that hangs does not hold up probes.
+        tokio::join!(self.keep_in_step(shutdown.clone()), self.send_probes(shutdown));
+        let call = Call::system(self.actions.fresh_trace());
+        if let Err(failure) = self.actions.leave_watch(&call).await {
+            tracing::warn!(%failure, "what was seen of the connections lately could not be written");
+        }
+    }
+
+    async fn keep_in_step(&self, mut shutdown: watch::Receiver<bool>) {
         while !*shutdown.borrow() {
             let call = Call::system(self.actions.fresh_trace());
-            let (due, next) = self.actions.look_out(&call, AT_ONCE - running.len().min(AT_ONCE)).await;
+            let nap = if self.actions.keep_watch(&call).await { NAP } else { LONG_NAP };
+            tokio::select! {
+                () = tokio::time::sleep(nap) => {}
+                _ = shutdown.changed() => {}
+            }
+        }
+    }
+
+    async fn send_probes(&self, mut shutdown: watch::Receiver<bool>) {
+        let mut running = JoinSet::new();
+        while !*shutdown.borrow() {
+            let (due, next) = self.actions.due_probes(AT_ONCE - running.len().min(AT_ONCE));
             for id in due {
                 let worker = self.clone();
                 running.spawn(async move { worker.probe(id).await });
@@ -37,15 +58,13 @@ impl Worker {
             let nap = next.map_or(NAP, |at| (at - self.actions.now()).to_std().unwrap_or_default());
             tokio::select! {
                 () = tokio::time::sleep(nap.clamp(BREATH, NAP)) => {}
+                // What was learned may ask for another probe at once.
+                Some(_) = running.join_next() => {}
                 _ = shutdown.changed() => {}
             }
             while running.try_join_next().is_some() {}
         }
         running.shutdown().await;
-        let call = Call::system(self.actions.fresh_trace());
-        if let Err(failure) = self.actions.leave_watch(&call).await {
-            tracing::warn!(%failure, "what was seen of the connections lately could not be written");
-        }
     }
 
     /// Probes a connection's outbound direction. A miss is an outcome.
@@ -70,8 +89,9 @@ impl Worker {
             Err(failure) => return Err(Box::new(self.ours(&failure, trace))),
         };
         let origin = &request.connection.peer.origin;
-        let answer =
-            self.prober.post::<wire::Envelope>(origin, wire::MESSAGE, None, &request.envelope, trace);
+        // A connection from before may be half open, and would keep a peer that is back from being seen.
+        let hand = if self.actions.is_in_doubt(id) { &self.knocker } else { &self.prober };
+        let answer = hand.post::<wire::Envelope>(origin, wire::MESSAGE, None, &request.envelope, trace);
         let answer = match answer.await {
             Ok(answer) => answer,
             Err(error) => return Err(Box::new(self.theirs(&request.connection, error, trace).await)),
@@ -115,6 +135,10 @@ impl Worker {
         let now = self.actions.now();
         let cause = error.cause(now, trace);
         let PeerError::Refused(refused) = &error else { return cause };
+        // Only what is sealed may say that the connection is paused.
+        if cause.is_pause() {
+            return Cause { code: RefusalCode::PeerRefused, ..cause };
+        }
         if cause.code != RefusalCode::PeerRefused || refused.reason.as_deref() != Some("MESSAGE") {
             return cause;
         }

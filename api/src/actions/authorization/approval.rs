@@ -7,16 +7,22 @@ use url::Url;
 use url::form_urlencoded::byte_serialize;
 
 use super::{bound, not_the_contact};
+use crate::actions::failure::failed_about;
 use crate::actions::limits::Limit;
 use crate::actions::token::digest_of_given;
 use crate::actions::{Actions, Call, Done, Failure};
 use crate::domain::Timestamp;
+use crate::domain::failure::Operation;
 use crate::domain::person::EmailAddress;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::registration::Registration;
 use crate::domain::requester::Person;
+use crate::domain::scan::Subject;
 use crate::store::{AuthorizationRequest, AuthorizationState, Claim, Tx};
 
+/// What the error log says of somebody else who came; who it was is in the audit trail.
+const NOT_THE_CONTACT: &str = "Somebody else than the named contact, or somebody who may not any more, was asked to \
+    approve. Sign in as the contact, or change the registration's contact.";
 /// How long a code can be redeemed.
 const CODE_LIFETIME: TimeDelta = TimeDelta::seconds(60);
 
@@ -211,6 +217,9 @@ impl Actions {
         let details = json!({ "reason": reason, "registration": case.registration.id.to_string() });
         let result = RefusalCode::ContactMismatch.as_str();
         tx.audit("authorization.page", "AUTHORIZATION", case.request.id, result, details);
+        let about = (Subject::Registration(case.registration.id), Some(case.registration.company));
+        let refusal = Refusal::new(RefusalCode::ContactMismatch, NOT_THE_CONTACT).reason(reason);
+        tx.record_failure(&failed_about(about, Operation::Approval, &refusal, tx.trace())).await?;
         let expected = tx.account(case.registration.contact).await?.ok_or(Failure::Bug("contact"))?;
         Ok(Mismatch {
             expected: email(&expected.email)?,

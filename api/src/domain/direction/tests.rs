@@ -159,3 +159,27 @@ fn intervals_are_counted_from_the_measure() {
     assert_eq!(evidence.judge(Onboarded, slow, at(180)), None);
     assert_eq!(evidence.judge(Onboarded, slow, at(181)).and_then(|told| told.status), Some(Down));
 }
+
+#[test]
+fn a_pause_of_the_peer_is_no_fall_outlasts_one_miss_and_ends_with_a_proof() {
+    let mut evidence = up();
+    let pause = |seconds| Cause {
+        code: RefusalCode::WrongState,
+        reason: Some("SUSPENDED".to_owned()),
+        ..miss(seconds)
+    };
+    evidence.paused(pause(5));
+    assert_eq!(now(&mut evidence, 5), Some(Suspended));
+    assert_eq!(now(&mut evidence, 600), Some(Suspended));
+    evidence.missed(miss(605));
+    assert_eq!(now(&mut evidence, 605), Some(Suspended));
+    evidence.missed(miss(610));
+    assert_eq!(now(&mut evidence, 610), Some(Down));
+    evidence.paused(pause(615));
+    assert_eq!(now(&mut evidence, 615), Some(Suspended));
+
+    let mut resumed = up();
+    resumed.paused(pause(5));
+    resumed.proven(at(600), Some(20), Measure::default());
+    assert_eq!(now(&mut resumed, 600), Some(Up));
+}

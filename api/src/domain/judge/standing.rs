@@ -110,6 +110,8 @@ fn directions(facts: &StandingFacts) -> Answer {
     let evidence: Vec<_> = down.iter().map(say).collect();
     let remedy = if facts.suspended {
         Remedy::call("resumeConnection", &[("connectionId", facts.connection.to_string())])
+    } else if facts.directions.iter().any(|direction| direction.ours == Some(DirectionStatus::Suspended)) {
+        Remedy::human("The other side paused the connection: ask it to resume.")
     } else {
         Remedy::human("Ask for the explanation of the connection: it names the first thing that fails.")
     };

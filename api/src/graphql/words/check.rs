@@ -167,6 +167,8 @@ mirror! {
         Open,
         /// A later look found it mended.
         Resolved,
+        /// What it was about ended, so that nobody has to do anything any more.
+        Closed,
     }
 }
 

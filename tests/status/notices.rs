@@ -1,0 +1,182 @@
+//! What one side tells the other of itself, and what people read of failures.
+
+use serde_json::{Value, json};
+
+use super::stage::{Side, Watched};
+use crate::harness::pair::PASSWORD;
+use crate::harness::{Client, Database};
+
+const SUSPENDED: &str = "query($id: ID!) { connection(id: $id) { state suspension { byPeer reason since }
+    outbound { status cause { code reason detail } } inbound { status } issues { check }
+    explanation { fault { dependency evidence remedy { text } } } } }";
+
+async fn shown(client: &Client, id: &str) -> Value {
+    client.query(SUSPENDED, json!({ "id": id })).await["connection"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pause_shows_on_the_other_side_at_once_with_its_reason_and_so_does_its_end() {
+    for database in Database::available() {
+        let watched = Watched::onboarded(database).await;
+        watched.calm().await;
+        let input = json!({ "connectionId": watched.at_provider, "reason": "Maintenance until noon" });
+        watched.provider.mutate("suspendConnection", input, "connection { state }").await;
+        // No time passes: no probe is due, and the notice alone tells.
+        watched.pair.settle().await;
+        let ours = shown(&watched.provider, &watched.at_provider).await;
+        assert_eq!(ours["state"], "SUSPENDED");
+        assert_eq!(
+            (&ours["suspension"]["byPeer"], &ours["suspension"]["reason"]),
+            (&json!(false), &json!("Maintenance until noon"))
+        );
+        let paused = |look: &Value| {
+            look["outbound"]["status"] == "SUSPENDED" && look["inbound"]["status"] == "SUSPENDED"
+        };
+        let told = watched.until(Side::Consumer, 0, paused).await;
+        assert_eq!(told, Some(0), "{:#}", watched.look(Side::Consumer).await);
+        let theirs = shown(&watched.consumer, &watched.at_consumer).await;
+        assert_eq!(theirs["state"], "ONBOARDED", "the state is each side's own");
+        assert_eq!(theirs["suspension"]["byPeer"], true, "{theirs:#}");
+        let reason = theirs["suspension"]["reason"].as_str().unwrap();
+        assert!(reason.ends_with("Maintenance until noon"), "{reason}");
+        assert_eq!(theirs["explanation"]["fault"]["dependency"], "PEER_STANDS", "{theirs:#}");
+
+        // Probes go on, are answered so, and it stays paused; nothing is down.
+        watched.intervals(6).await;
+        let theirs = shown(&watched.consumer, &watched.at_consumer).await;
+        assert_eq!(
+            (&theirs["outbound"]["status"], &theirs["inbound"]["status"]),
+            (&json!("SUSPENDED"), &json!("SUSPENDED"))
+        );
+        assert!(
+            theirs["suspension"]["reason"].as_str().unwrap().ends_with("Maintenance until noon"),
+            "{theirs:#}"
+        );
+        let signed = "audit where operation = 'connection.paused_by_peer'";
+        assert_eq!(watched.pair.consumer.rows(signed).await, 1);
+
+        let input = json!({ "connectionId": watched.at_provider });
+        watched.provider.mutate("resumeConnection", input, "connection { state }").await;
+        let up = |look: &Value| look["outbound"]["status"] == "UP" && look["inbound"]["status"] == "UP";
+        for side in [Side::Provider, Side::Consumer] {
+            let back = watched.until(side, 5, up).await;
+            assert!(back.is_some(), "{side:?}: {:#}", watched.look(side).await);
+        }
+        assert!(shown(&watched.consumer, &watched.at_consumer).await["suspension"].is_null());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_about_a_registration_that_ended_is_closed_and_nothing_new_is_raised() {
+    for database in Database::available() {
+        let pair = crate::harness::Pair::start(database).await;
+        let provider = pair.provider_admin().await;
+        let ready = pair.make_ready(&provider).await;
+        let off = json!({ "userId": ready.contact, "active": false });
+        provider.mutate("updateContact", off, "contact { active }").await;
+        let registration = pair.register(&provider, &ready).await;
+        let query = "query($state: IssueState!) { issues(filter: { state: $state }) { edges { node { check state resolvedAt
+            subject { __typename } actions { name allowed } } } } }";
+        let of = async |state: &str| {
+            let found = provider.query(query, json!({ "state": state })).await;
+            let edges = found["issues"]["edges"].as_array().unwrap().clone();
+            let about = |node: &Value| node["subject"]["__typename"] == "Registration";
+            edges.into_iter().map(|edge| edge["node"].clone()).filter(about).collect::<Vec<_>>()
+        };
+        let open = of("OPEN").await.len();
+        assert!(open > 0);
+
+        let input = json!({ "registrationId": registration });
+        provider.mutate("cancelRegistration", input, "registration { state }").await;
+        pair.settle().await;
+        assert_eq!(of("OPEN").await, Vec::<Value>::new());
+        let closed = of("CLOSED").await;
+        assert_eq!(closed.len(), open);
+        assert!(closed.iter().all(|issue| issue["resolvedAt"].is_string()), "{closed:#?}");
+        let offered = |name: &str| {
+            let actions = closed[0]["actions"].as_array().unwrap();
+            actions.iter().find(|action| action["name"] == name).unwrap()["allowed"].clone()
+        };
+        assert_eq!(offered("validateIssue"), false);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_error_log_of_a_registration_tells_of_claims_letters_and_the_wrong_person() {
+    for database in Database::available() {
+        let mut pair = crate::harness::Pair::prepare(database).await;
+        pair.run().await;
+        let provider = pair.provider_admin().await;
+        let ready = pair.make_ready(&provider).await;
+        let colleague = "colleague@consumer.example.com";
+        pair.make_contact(&provider, &ready.company, colleague).await;
+        // The directory for letters is a file: nothing can be written there.
+        let directory = pair.provider.config.mail.directory.clone();
+        std::fs::remove_dir_all(&directory).ok();
+        std::fs::write(&directory, "not a directory").unwrap();
+        let registration = pair.register(&provider, &ready).await;
+        let log = "query($id: ID!) { errorLog(subjectId: $id) { edges { node { operation code reason message count traceId
+            docsUrl remedy { kind text } } } } }";
+        let entries = async || {
+            let found = provider.query(log, json!({ "id": registration })).await;
+            let edges = found["errorLog"]["edges"].as_array().unwrap().clone();
+            edges.into_iter().map(|edge| edge["node"].clone()).collect::<Vec<_>>()
+        };
+        let found = entries().await;
+        let letter = found.iter().find(|entry| entry["operation"] == "LETTER");
+        let letter = letter.unwrap_or_else(|| panic!("{found:#?}"));
+        assert_eq!((&letter["code"], &letter["reason"]), (&json!("MAIL_FAILED"), &json!("FILE")));
+        assert!(letter["remedy"]["text"].as_str().unwrap().contains("mail.directory"), "{letter:#}");
+        std::fs::remove_file(&directory).unwrap();
+        pair.advance(600).await;
+
+        let consumer = pair.consumer_admin().await;
+        let connection = pair.open_link(&consumer, &pair.link_in_letter()).await;
+        pair.get_started(&consumer, &connection).await;
+        consumer
+            .mutate("startOnboarding", json!({ "connectionId": connection }), "connection { state }")
+            .await;
+        pair.settle().await;
+        let now = pair.connection(&consumer, &connection).await;
+        let url = now["onboarding"]["authorizationUrl"].as_str().unwrap();
+        let browser = pair.provider.client();
+        crate::harness::browser::authorize(&browser, url, colleague, PASSWORD).await;
+        let found = entries().await;
+        let person = found.iter().find(|entry| entry["operation"] == "APPROVAL");
+        let person = person.unwrap_or_else(|| panic!("{found:#?}"));
+        assert_eq!(person["code"], "CONTACT_MISMATCH");
+        assert!(!person["message"].as_str().unwrap().contains('@'), "{person:#}");
+        assert_eq!(person["traceId"].as_str().unwrap().len(), 32);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_shows_the_guided_set_up_hears_when_it_changes() {
+    for database in Database::available() {
+        let pair = crate::harness::Pair::start(database).await;
+        let provider = pair.provider_admin().await;
+        let live = "subscription { guidedSetupChanged { cursor kind provider { completed activities { name state verified } } } }";
+        let mut events = provider.subscribe(live, json!({})).await;
+        let state = |event: &Value, name: &str| {
+            let all = event["provider"]["activities"].as_array().unwrap();
+            let found = all.iter().find(|activity| activity["name"] == name);
+            found.unwrap_or_else(|| panic!("{event:#}")).clone()
+        };
+        let first = events.expect().await;
+        assert_eq!(first["kind"], "PRESENT");
+        let name = first["provider"]["activities"][0]["name"].as_str().unwrap().to_owned();
+        assert_eq!(state(&first, &name)["verified"], false);
+        let record = json!({ "name": "acme-exchange", "description": "Ours" });
+        provider.mutate("saveProviderRecord", record, "providerRecord { name }").await;
+        assert_eq!(state(&events.expect().await, &name)["verified"], true);
+        let input = json!({ "side": "PROVIDER", "activity": name });
+        provider.mutate("completeActivity", input, "activity { state }").await;
+        let done = events.expect().await;
+        assert_eq!(state(&done, &name)["state"], "COMPLETED");
+        assert_eq!(done["provider"]["completed"], 1);
+
+        let stranger = pair.provider.client();
+        let refused = stranger.subscribe(live, json!({})).await.next().await.unwrap();
+        assert!(refused["errors"].is_array(), "nobody is told who did not sign in: {refused:#}");
+    }
+}

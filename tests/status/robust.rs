@@ -1,0 +1,144 @@
+//! Watching goes on: whatever becomes of the database, the clock, or the node that probes, and however many change at once.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::outages;
+use super::stage::{Side, Watched};
+use crate::harness::{Client, Database, Instance, let_pass};
+
+/// Copies of the one connection of a consumer, each to another origin, which the consumer has no keys for.
+fn crowd(database: Database, count: usize) -> String {
+    let (uuid, series) = match database {
+        Database::Sqlite => (
+            "randomblob(16)",
+            "with recursive n(i) as (select 1 union all select i + 1 from n where i < {count})",
+        ),
+        Database::Postgres => ("gen_random_uuid()", "with n as (select generate_series(1, {count}) as i)"),
+    };
+    let series = series.replace("{count}", &count.to_string());
+    let connections = format!(
+        "{series} insert into connection (id, part, company_id, link_id, origin, fingerprint, instance_id, public_key,
+            state, onboarded_at, attempts, channel_id, message_seq, created_at, updated_at, revision)
+        select {uuid}, part, company_id, {uuid}, 'https://partner-' || i || '.example.org', fingerprint, instance_id,
+            public_key, state, onboarded_at, attempts, {uuid}, message_seq, created_at, updated_at, revision
+        from (select * from connection limit 1) as one, n"
+    );
+    let directions = "insert into direction (connection_id, way, activated_at, last_proof_at, seen_at, misses, answers,
+            was_down, own, own_at, shown, shown_at)
+        select c.id, d.way, d.activated_at, d.last_proof_at, d.seen_at, 0, 1, d.was_down, 'UP', d.last_proof_at, 'UP',
+            d.last_proof_at
+        from connection c, direction d where c.origin like 'https://partner-%'
+            and d.connection_id not in (select id from connection where origin like 'https://partner-%')";
+    format!("{connections}; {directions}")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_thousand_connections_that_fall_at_once_are_all_written() {
+    for database in Database::available() {
+        let watched = Watched::onboarded(database).await;
+        watched.calm().await;
+        watched.pair.consumer.tamper(&crowd(database, 5_000)).await;
+        let query = "{ healthOverview { statuses { way status count } } }";
+        let (mut last, mut all) = (Value::Null, false);
+        for _ in 0..40 {
+            watched.pair.clock.advance(5_000);
+            let_pass(Duration::from_millis(500)).await;
+            last = watched.consumer.query(query, json!({})).await["healthOverview"]["statuses"].clone();
+            let down = |way: &str| {
+                let counts = last.as_array().unwrap();
+                let found = counts.iter().find(|one| one["way"] == way && one["status"] == "DOWN");
+                found.map_or(0, |one| one["count"].as_i64().unwrap())
+            };
+            all = down("OUTBOUND") == 5_000 && down("INBOUND") == 5_000;
+            if all {
+                break;
+            }
+        }
+        assert!(all, "{database:?}: not all are down: {last:#}");
+        let told = watched.pair.consumer.rows("direction_history where status = 'DOWN'").await;
+        assert!(told >= 10_000, "{database:?}: {told} transitions");
+    }
+}
+
+/// When the direction from the peer was proven last, by the clock of the instances.
+async fn proven_ms(client: &Client, id: &str) -> i64 {
+    let query = "query($id: ID!) { connection(id: $id) { inbound { lastProofAt } } }";
+    let at = client.query(query, json!({ "id": id })).await["connection"]["inbound"]["lastProofAt"].clone();
+    chrono::DateTime::parse_from_rfc3339(at.as_str().unwrap()).unwrap().timestamp_millis()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn probes_go_on_while_the_database_hangs() {
+    for database in Database::available() {
+        let watched = Watched::onboarded(database).await;
+        watched.calm().await;
+        let held = watched.pair.consumer.hold_database(database).await;
+        // Long enough for everything that is written or read from time to time.
+        for _ in 0..20 {
+            watched.pair.clock.advance(5_000);
+            let_pass(Duration::from_millis(150)).await;
+        }
+        let now = linkspan::world::Clock::now_ms(watched.pair.clock.as_ref());
+        let proven = proven_ms(&watched.provider, &watched.at_provider).await;
+        held.let_go().await;
+        assert!(now - proven <= 6_000, "{database:?}: no probe came for {} ms", now - proven);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_peer_is_noticed_in_time_also_after_the_clock_was_set_back() {
+    let mut watched = Watched::onboarded(Database::Sqlite).await;
+    watched.calm().await;
+    watched.pair.clock.advance(-3_600_000);
+    watched.seconds(6).await;
+    let outage = outages::named("LINE_CLOSED");
+    outage.begin(&mut watched).await;
+    let noticed = watched.until(Side::Consumer, 60, |look| look["outbound"]["status"] == "DOWN").await;
+    assert!(noticed.is_some_and(|seconds| seconds <= 15), "noticed after {noticed:?} s");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_answers_show_within_one_probe() {
+    let mut watched = Watched::onboarded(Database::Sqlite).await;
+    watched.calm().await;
+    let outage = outages::named("LINE_LATE");
+    outage.begin(&mut watched).await;
+    let noticed = watched.until(Side::Consumer, 30, |look| look["outbound"]["status"] == "SLOW").await;
+    assert!(noticed.is_some_and(|seconds| seconds <= 5), "noticed after {noticed:?} s");
+}
+
+/// When each connection is probed next by a node, in milliseconds.
+async fn next_probes(node: &Instance, crowd: &[linkspan::domain::id::ConnectionId]) -> Vec<i64> {
+    let actions = node.app().actions();
+    crowd.iter().filter_map(|id| actions.next_probe_at(*id)).map(|at| at.timestamp_millis()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_takes_over_spreads_its_probes() {
+    if !Database::available().contains(&Database::Postgres) {
+        return;
+    }
+    let mut watched = Watched::onboarded(Database::Postgres).await;
+    watched.calm().await;
+    watched.pair.consumer.tamper(&crowd(Database::Postgres, 300)).await;
+    let mut second = watched.pair.consumer.second_node();
+    second.start(None).await;
+    for _ in 0..10 {
+        watched.pair.clock.advance(5_000);
+        let_pass(Duration::from_millis(200)).await;
+    }
+    let ids = watched.pair.consumer.ids("connection where origin like 'https://partner-%'").await;
+    assert_eq!(ids.len(), 300);
+    watched.pair.consumer.kill().await;
+    for _ in 0..8 {
+        watched.pair.clock.advance(2_000);
+        let_pass(Duration::from_millis(200)).await;
+    }
+    let due = next_probes(&second, &ids).await;
+    assert_eq!(due.len(), 300, "the second node probes");
+    let spread = due.iter().max().unwrap() - due.iter().min().unwrap();
+    second.kill().await;
+    assert!(spread >= 3_500, "300 probes within {spread} ms");
+}
