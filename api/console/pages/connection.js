@@ -105,7 +105,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
     return section(name.toLowerCase(), `${name} status`, html`
       <p class="small">${words}. Computed from signed answers over the real path${now.statusSince ? html`; so since ${on(now.statusSince)}` : nothing}.</p>
       ${now.status === 'DISPUTED' ? notice('warn', 'The two sides do not agree.', html`<p>We see ${now.ourViewLabel}, they see ${now.peerViewLabel}. It settles with the next probes, or one side cannot hear the other.</p>`) : nothing}
-      ${now.cause ? notice('bad', 'Why it is not up', html`<p>${failure(now.cause)} It is tried again by itself. If it stays so, ask the operators of both instances to look at the way between them.</p>
+      ${now.cause ? notice(works(now) ? 'warn' : 'bad', works(now) ? 'What did not get through last' : 'Why it is not up', html`<p>${failure(now.cause)} It is tried again by itself. If it stays so, ask the operators of both instances to look at the way between them.</p>
         <p class="fine">Code <code>${now.cause.code}${now.cause.reason ? ` ${now.cause.reason}` : ''}</code>${now.cause.traceId ? html` · Reference <code>${now.cause.traceId}</code>` : nothing}${now.cause.peerTraceId ? html` · Theirs <code>${now.cause.peerTraceId}</code>` : nothing}</p>`) : nothing}
       ${now.peerCause ? notice('warn', 'Why it does not work for them', html`<p>${now.peerCause.codeLabel}. Code <code>${now.peerCause.code}${now.peerCause.reason ? ` ${now.peerCause.reason}` : ''}</code></p>`) : nothing}
       ${past ? html`${picture(past.day.buckets, 'The last day')}${picture(past.ninety.buckets, 'The last 90 days')}` : nothing}
@@ -119,8 +119,11 @@ export default function connection({ params, update, query, viewer, navigate }) 
       ${past?.recent.transitions.length ? html`<details class="more"><summary>What changed in the last week</summary>${transitions(past.recent.transitions)}</details>` : nothing}`, { aside: directionBadge(now) });
   }
 
+  /** One message that did not get through is no reason to say that nothing does. */
+  const works = (now) => now.status === 'UP' || now.status === 'SLOW';
+
   /** A probe's cause in words. */
-  const failure = (cause) => STAGES[cause.reason] ?? `${cause.codeLabel}${cause.detail ? `: ${cause.detail}` : ''}.`;
+  const failure = (cause) => STAGES[cause.reason] ?? `${cause.codeLabel}${cause.detail ? `: ${cause.detail.replace(/\.+$/, '')}` : ''}.`;
 
   const definitions = (label, items) => [label, items.length ? html`${count(items.filter((item) => item.active).length, 'active', 'active')} of ${items.length}` : 'None offered'];
 
