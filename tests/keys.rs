@@ -1,5 +1,6 @@
 //! The key service as its users see it.
 
+mod life;
 mod tamper;
 
 use linkspan::domain::requester::Role;

@@ -108,6 +108,9 @@ impl Actions {
     /// Opens a request of the peer with the key that it names.
     pub(super) async fn open_request(&self, keys: &[SealedKey], envelope: &wire::Envelope) -> Done<Vec<u8>> {
         let key = keys.iter().find(|key| key.version == envelope.epoch).ok_or_else(undecipherable)?;
+        if let Some(refusal) = withdrawn(key) {
+            return Err(refusal.into());
+        }
         let sealed = from_wire(envelope)?;
         if sealed.header.route != route() || sealed.header.content_type != CONTENT_TYPE {
             return Err(undecipherable());
@@ -122,8 +125,29 @@ impl Actions {
     }
 }
 
+/// Why nothing is sealed or opened with the key of a connection, if somebody took it out of use: both sides hear it,
+/// because it breaks something for both.
+fn withdrawn(key: &SealedKey) -> Option<Refusal> {
+    let (reason, done) = match key.state {
+        KeyState::Suspended => ("KEY_SUSPENDED", "suspended"),
+        KeyState::Revoked => ("KEY_REVOKED", "revoked"),
+        KeyState::Compromised => ("KEY_COMPROMISED", "marked as compromised"),
+        KeyState::Destroyed => ("KEY_DESTROYED", "destroyed"),
+        KeyState::PreActive | KeyState::Active | KeyState::Deactivated => return None,
+    };
+    let message = match &key.reason {
+        Some(why) => format!("The key of the connection was {done}: {why}"),
+        None => format!("The key of the connection was {done}."),
+    };
+    Some(Refusal::new(RefusalCode::KeyServiceUnhealthy, message).reason(reason))
+}
+
 fn active_key(keys: &[SealedKey]) -> Done<&SealedKey> {
     keys.iter().find(|key| key.state == KeyState::Active).ok_or_else(|| {
+        // The newest of them comes first.
+        if let Some(refusal) = keys.first().and_then(withdrawn) {
+            return refusal.into();
+        }
         let message = "The connection has no active key.";
         Refusal::new(RefusalCode::KeyServiceUnhealthy, message).reason("LINK_KEY").into()
     })

@@ -82,7 +82,10 @@ impl Actions {
             Ok(records) => records,
             // Then there is nothing to measure by; the row is named.
             Err(Failure::Store(error @ StoreError::Inconsistent { .. })) => {
-                return Ok(unusable(error.to_string(), now));
+                return Ok(unusable(RowFault::Changed, error.to_string(), now));
+            }
+            Err(Failure::Refused(refusal)) if refusal.reason.as_deref() == Some("INTEGRITY_KEY") => {
+                return Ok(unusable(RowFault::RolledBack, refusal.message, now));
             }
             Err(error) => return Err(error),
         };
@@ -116,13 +119,13 @@ impl Actions {
 }
 
 /// The report when a row cannot even be read.
-fn unusable(message: String, now: Timestamp) -> KeyHealth {
+fn unusable(fault: RowFault, message: String, now: Timestamp) -> KeyHealth {
     let part = KeyHealthComponent {
         name: ComponentKind::IntegrityKey.as_str(),
         module: None,
         critical: true,
         status: KeyHealthStatus::Malfunction,
-        code: RowFault::Changed.as_str(),
+        code: fault.as_str(),
         message: message.clone(),
         remedy: Some(RESTORE),
     };

@@ -2,6 +2,8 @@
 
 use keyservice::{Millis, SealedKey, SealedModule};
 
+use uuid::Uuid;
+
 use super::{Actions, Call, Done};
 use crate::domain::Timestamp;
 use crate::domain::key_module::{KeyModule, KeyModuleState, KeyState, KeyVersion, reads_metadata};
@@ -24,9 +26,11 @@ impl Actions {
     }
 }
 
-fn shown(module: &SealedModule, keys: &[SealedKey]) -> KeyModule {
+pub(super) fn shown(module: &SealedModule, keys: &[SealedKey]) -> KeyModule {
     let seconds = |period: Millis| period / 1000;
     KeyModule {
+        id: Uuid::from_bytes(module.id),
+        revision: i64::try_from(module.state_seq).unwrap_or(i64::MAX),
         name: module.name.clone(),
         purpose: module.purpose.as_str(),
         algorithm: module.algorithm.as_str(),
@@ -44,8 +48,10 @@ fn shown(module: &SealedModule, keys: &[SealedKey]) -> KeyModule {
     }
 }
 
-fn version(key: &SealedKey) -> KeyVersion {
+pub(super) fn version(key: &SealedKey) -> KeyVersion {
     KeyVersion {
+        id: Uuid::from_bytes(key.id),
+        module: key.module.clone(),
         version: key.version,
         state: state(key.state),
         reason: key.reason.clone(),

@@ -40,7 +40,7 @@ pub(crate) type Kept<T> = Result<T, VaultError>;
 /// answer.
 #[derive(Clone)]
 pub struct Keys {
-    vault: Vault,
+    pub(super) vault: Vault,
     identity: Arc<SealedKey>,
     data: Arc<SealedKey>,
     public: PublicKey,

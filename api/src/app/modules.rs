@@ -3,10 +3,11 @@
 
 use keyservice::module::BuiltIn;
 use keyservice::policy::{Effect, Matcher};
-use keyservice::{AccessPolicy, KeyRole, Rights};
+use keyservice::{AccessPolicy, Rights};
 use uuid::Uuid;
 
 use super::StartError;
+use crate::actions::key_life::role_policies;
 use crate::actions::needed;
 use crate::domain::requester::Requester;
 use crate::store::{Cause, Store, StoreError};
@@ -58,9 +59,7 @@ fn policies(module: BuiltIn, world: &World) -> Result<Vec<AccessPolicy>, StartEr
         let note = "Needed for what this part of the program does.".to_owned();
         policy(Matcher::Service(*service), Rights::of(rights), note)
     });
-    let roles = KeyRole::ALL.iter().filter_map(|role| {
-        let rights: Rights = role.rights().iter().filter(|right| right.is_of_a_module()).collect();
-        (!rights.is_empty()).then(|| policy(Matcher::Role(*role), rights, "What the role is for.".to_owned()))
-    });
-    services.chain(roles).collect()
+    let mut policies: Vec<AccessPolicy> = services.collect::<Result<_, StartError>>()?;
+    policies.extend(role_policies(world)?);
+    Ok(policies)
 }

@@ -1,5 +1,7 @@
 //! Key modules and the versions of their keys, as those who look after keys see them.
 
+use uuid::Uuid;
+
 use super::Timestamp;
 use super::requester::{Person, Role};
 
@@ -33,9 +35,56 @@ words! {
     }
 }
 
+words! {
+    /// What can be done with a key module, by the mutation that does it.
+    KeyModuleVerb {
+        /// Give a draft another specification.
+        Specify = "specifyKeyModule", "Change specification";
+        /// Set when its keys rotate by themselves.
+        Schedule = "scheduleKeyModule", "Schedule rotation";
+        /// Fix its specification and open it for keys.
+        Publish = "publishKeyModule", "Publish";
+        /// Put a new version of its key in the place of the one in use.
+        Rotate = "rotateKeyModule", "Rotate";
+    }
+}
+
+words! {
+    /// What can be done with a version of a key, by the mutation that does it.
+    KeyVerb {
+        /// Take it out of use for a while.
+        Suspend = "suspendKey", "Suspend";
+        /// Put it back into use.
+        Resume = "resumeKey", "Resume";
+        /// Give it another expiry.
+        Renew = "renewKey", "Renew";
+        /// Withdraw it.
+        Revoke = "revokeKey", "Revoke";
+        /// Mark it as known to others.
+        MarkCompromised = "markKeyCompromised", "Mark as compromised";
+        /// Erase its material.
+        Destroy = "destroyKey", "Destroy";
+    }
+}
+
+/// What holds for the keys of a module that somebody makes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ModuleTerms {
+    /// Whether its keys may leave, wrapped, when a second person agrees.
+    pub exportable: bool,
+    /// How long after its activation a key is due for rotation, in seconds.
+    pub rotation_period: Option<i64>,
+    /// How long after it was made a key stops sealing and signing, in seconds.
+    pub key_lifetime: Option<i64>,
+}
+
 /// A key module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyModule {
+    /// Its id.
+    pub id: Uuid,
+    /// Grows by one with every change.
+    pub revision: i64,
     /// Its name, unique in the instance.
     pub name: String,
     /// What its keys are for, as a stable name.
@@ -63,6 +112,10 @@ pub struct KeyModule {
 /// One version of a module's key. Never its material.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyVersion {
+    /// Its id.
+    pub id: Uuid,
+    /// The name under which it is kept: its module's, or `links/` and the id of a connection's channel.
+    pub module: String,
     /// Its number, from 1.
     pub version: u64,
     /// Where it is in its life.

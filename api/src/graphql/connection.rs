@@ -83,6 +83,11 @@ impl ConnectionRecord {
         Ok(Ask::anyone(ctx)?.load.maybe(self.0.registration).await?.map(Registration))
     }
 
+    /// The name under which the key service keeps its keys, for the query `keys`; null before the key exchange.
+    async fn key_module(&self) -> Option<String> {
+        self.0.channel.map(|channel| format!("links/{channel}"))
+    }
+
     /// The public part of the registration link, which both sides know: a UUID.
     async fn link_public_id(&self) -> String {
         self.0.link.to_string()

@@ -89,6 +89,7 @@ pub struct Mutation(
     scan_mutation::ScanMutation,
     issue_mutation::IssueMutation,
     key_health::KeyHealthMutation,
+    key_module::KeyModuleMutation,
     schedule::ScheduleMutation,
     definition::DefinitionMutation,
     settings::SettingsMutation,

@@ -16,7 +16,8 @@ use uuid::Uuid;
 
 use super::registration::bytes;
 use super::tx::Tx;
-use super::{Store, StoreError, entity, inconsistent, unique};
+use super::{Reader, Store, StoreError, entity, inconsistent, unique};
+use crate::domain::requester::Scope;
 use entity::key_version::{ActiveModel, Column, Entity, Model};
 
 /// What an audit entry about a row of a key is about.
@@ -196,6 +197,31 @@ impl Store {
     }
 }
 
+impl Reader {
+    /// The key with this id, as it is; for our own people.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn key(&self, id: Uuid) -> Result<Option<SealedKey>, StoreError> {
+        if matches!(self.scope(), Scope::Company(_)) {
+            return Ok(None);
+        }
+        Entity::find_by_id(id).one(self.conn()).await?.map(from_row).transpose()
+    }
+
+    /// All versions of a module's key, the newest first, as they are; for our own people.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn keys(&self, module: &str) -> Result<Vec<SealedKey>, StoreError> {
+        if matches!(self.scope(), Scope::Company(_)) {
+            return Ok(Vec::new());
+        }
+        let rows = rows().filter(Column::Module.eq(module)).all(self.conn()).await?;
+        rows.into_iter().map(from_row).collect()
+    }
+}
+
 impl Tx {
     /// All versions of a module's key, the newest first.
     ///
@@ -214,9 +240,13 @@ impl Tx {
         Ok(found.into_iter().next())
     }
 
-    /// What this transaction is going to say last about a key.
     fn said(&self, name: &str) -> Option<Value> {
-        let about = |entry: &&super::tx::PendingAudit| entry.object_kind == KIND && entry.object_id == name;
+        self.said_of(KIND, name)
+    }
+
+    /// What this transaction is going to say last about a thing.
+    pub(super) fn said_of(&self, kind: &str, name: &str) -> Option<Value> {
+        let about = |entry: &&super::tx::PendingAudit| entry.object_kind == kind && entry.object_id == name;
         self.audits.iter().rev().find(about).map(|entry| entry.details.clone())
     }
 

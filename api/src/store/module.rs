@@ -6,7 +6,11 @@ use data_encoding::HEXLOWER;
 use keyservice::module::Specification;
 use keyservice::policy::Condition;
 use keyservice::{AccessPolicy, Right, Rights, SealedModule};
-use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _, Set};
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait, EntityTrait as _, FromQueryResult, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _, Set,
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -15,6 +19,27 @@ use super::tx::Tx;
 use super::{Reader, Store, StoreError, entity, inconsistent, unique};
 use crate::domain::requester::Scope;
 use entity::key_module::{ActiveModel, Column, Entity, Model};
+
+/// What an audit entry about a row of a module is about.
+const KIND: &str = "KEY_MODULE_ROW";
+/// What the audit trail says last about a row of `key_module`.
+const LAST: &str = "(select audit.details from audit where audit.object_kind = 'KEY_MODULE_ROW' \
+    and audit.object_id = key_module.name order by audit.n desc limit 1)";
+
+/// A row, with what the audit trail says last about it.
+#[derive(FromQueryResult)]
+struct Witnessed {
+    #[sea_orm(nested)]
+    row: Model,
+    last: Option<Value>,
+}
+
+/// What the audit trail says of a row: an older one, with other policies, is told from it.
+fn said(module: &SealedModule) -> Value {
+    json!({
+        "module": Uuid::from_bytes(module.id), "state": module.state.as_str(), "count": module.state_seq,
+    })
+}
 
 fn policy_to(policy: &AccessPolicy) -> Value {
     let condition = policy.condition.as_ref();
@@ -95,9 +120,24 @@ fn to_row(module: &SealedModule) -> Result<ActiveModel, StoreError> {
     })
 }
 
-async fn all(conn: &impl ConnectionTrait) -> Result<Vec<SealedModule>, StoreError> {
-    let rows = Entity::find().order_by_asc(Column::Name).all(conn).await?;
-    rows.into_iter().map(from_row).collect()
+async fn all(
+    conn: &impl ConnectionTrait,
+    pending: impl Fn(&str) -> Option<Value>,
+) -> Result<Vec<SealedModule>, StoreError> {
+    let rows = Entity::find().expr_as(Expr::cust(LAST), "last").order_by_asc(Column::Name);
+    let rows = rows.into_model::<Witnessed>().all(conn).await?;
+    rows.into_iter()
+        .map(|Witnessed { row, last }| {
+            let last = pending(&row.name).or(last);
+            let what = format!("key module {}", row.name);
+            let module = from_row(row)?;
+            if last.is_some_and(|last| last == said(&module)) {
+                Ok(module)
+            } else {
+                Err(StoreError::Tampered { what })
+            }
+        })
+        .collect()
 }
 
 impl Reader {
@@ -109,7 +149,7 @@ impl Reader {
         if matches!(self.scope(), Scope::Company(_)) {
             return Ok(Vec::new());
         }
-        all(self.conn()).await
+        all(self.conn(), |_| None).await
     }
 }
 
@@ -119,7 +159,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn modules(&self) -> Result<Vec<SealedModule>, StoreError> {
-        all(&self.read).await
+        all(&self.read, |_| None).await
     }
 
     /// How often this process changed key modules: whoever remembers them reads them again when it grew.
@@ -135,7 +175,7 @@ impl Tx {
     /// # Errors
     /// When the database does not answer.
     pub async fn modules(&self) -> Result<Vec<SealedModule>, StoreError> {
-        all(&self.txn).await
+        all(&self.txn, |name| self.said_of(KIND, name)).await
     }
 
     /// The key module of this name.
@@ -143,8 +183,7 @@ impl Tx {
     /// # Errors
     /// When the database does not answer.
     pub async fn module(&self, name: &str) -> Result<Option<SealedModule>, StoreError> {
-        let row = Entity::find().filter(Column::Name.eq(name)).one(&self.txn).await?;
-        row.map(from_row).transpose()
+        Ok(self.modules().await?.into_iter().find(|module| module.name == name))
     }
 
     /// Adds a key module.
@@ -157,6 +196,7 @@ impl Tx {
             .exec_without_returning(&self.txn)
             .await
             .map_err(|error| unique(error, "key module"))?;
+        self.audit("key_module.add", KIND, &module.name, "OK", said(module));
         Ok(())
     }
 
@@ -176,6 +216,7 @@ impl Tx {
         if saved.rows_affected == 0 {
             return Err(StoreError::Conflict("key module"));
         }
+        self.audit("key_module.change", KIND, &module.name, "OK", said(module));
         Ok(())
     }
 }

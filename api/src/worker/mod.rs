@@ -252,7 +252,13 @@ impl Worker {
             Work::IssueDigest => Ok(self.actions.send_digests(&call).await?),
             Work::ExpireRegistration(id) => Ok(self.actions.expire_registration(&call, id).await?),
             Work::ExpireAttempt(id) => Ok(self.actions.expire_attempt(&call, id).await?),
-            Work::Sweep => Ok(self.actions.sweep(&call).await?),
+            Work::Sweep => {
+                if let Err(error) = self.actions.rotate_due_keys(&call).await {
+                    // The health of the key service names what is overdue; the next sweep tries again.
+                    tracing::error!(%error, "keys could not be rotated as their schedules say");
+                }
+                Ok(self.actions.sweep(&call).await?)
+            }
             Work::Checkpoint => Ok(self.actions.checkpoint(&call).await?),
         }
     }

@@ -1,0 +1,562 @@
+//! What people do with key modules and the life of their keys.
+
+use keyservice::approval::Agreed;
+use keyservice::module::{BuiltIn, ModuleChange, ModuleSpec, SealedModule, Specification};
+use keyservice::policy::{AccessPolicy, Context, DefaultDecision, Effect, Matcher, decide};
+use keyservice::role::KeyRole;
+use keyservice::versions::destruction_subject;
+use keyservice::{
+    Algorithm, Error, KeyChange, KeyState, LifecycleVerb, ModuleState, Operation, PortablePurpose, Principal,
+    Purpose, Right, Rights, Rotation, SealedKey, due_rotations,
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::key_module::{shown, version};
+use super::key_rights::{denied, key_person, require_right};
+use super::keys::Kept as Answered;
+use super::once::{Answer, Kept};
+use super::{Actions, Call, Done, Failure, Keys};
+use crate::domain::Timestamp;
+use crate::domain::id::{ChannelId, KeyApprovalId};
+use crate::domain::key_module::{KeyModule, KeyModuleVerb, KeyVerb, KeyVersion, ModuleTerms};
+use crate::domain::refusal::{Refusal, RefusalCode};
+use crate::store::{ChangeKind, Reader, Tx};
+use crate::vault::VaultError;
+use crate::world::World;
+
+/// A wish about one version of a module's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyWish {
+    /// Take it out of use for a while, and why.
+    Suspend(String),
+    /// Put it back into use.
+    Resume,
+    /// Give it another expiry; none for never.
+    Renew(Option<Timestamp>),
+    /// Withdraw it, and why.
+    Revoke(String),
+    /// Mark it as known to others, and what is known.
+    MarkCompromised(String),
+}
+
+impl KeyWish {
+    const fn verb(&self) -> KeyVerb {
+        match self {
+            Self::Suspend(_) => KeyVerb::Suspend,
+            Self::Resume => KeyVerb::Resume,
+            Self::Renew(_) => KeyVerb::Renew,
+            Self::Revoke(_) => KeyVerb::Revoke,
+            Self::MarkCompromised(_) => KeyVerb::MarkCompromised,
+        }
+    }
+
+    fn change(self) -> KeyChange {
+        match self {
+            Self::Suspend(reason) => KeyChange::Suspend { reason },
+            Self::Resume => KeyChange::Resume,
+            Self::Renew(until) => KeyChange::Renew { expires_at: until.map(|at| at.timestamp_millis()) },
+            Self::Revoke(reason) => KeyChange::Revoke { reason },
+            Self::MarkCompromised(reason) => KeyChange::Compromise { reason },
+        }
+    }
+}
+
+const fn lifecycle(verb: KeyVerb) -> LifecycleVerb {
+    match verb {
+        KeyVerb::Suspend => LifecycleVerb::Suspend,
+        KeyVerb::Resume => LifecycleVerb::Resume,
+        KeyVerb::Renew => LifecycleVerb::Renew,
+        KeyVerb::Revoke => LifecycleVerb::Revoke,
+        KeyVerb::MarkCompromised => LifecycleVerb::Compromise,
+        KeyVerb::Destroy => LifecycleVerb::Destroy,
+    }
+}
+
+/// The calls of the key service for it.
+impl Keys {
+    async fn create_module(&self, spec: &ModuleSpec, now: Timestamp) -> Answered<SealedModule> {
+        self.vault.create_module(spec, now.timestamp_millis()).await
+    }
+
+    async fn rotate(
+        &self,
+        module: &SealedModule,
+        versions: &[SealedKey],
+        id: Uuid,
+        now: Timestamp,
+    ) -> Answered<Rotation> {
+        self.vault.rotate(module, versions, id.into_bytes(), now.timestamp_millis()).await
+    }
+
+    async fn change_key(
+        &self,
+        module: &SealedModule,
+        versions: &[SealedKey],
+        version: u64,
+        change: &KeyChange,
+        now: Timestamp,
+    ) -> Answered<SealedKey> {
+        self.vault.change_key(module, versions, version, change, now.timestamp_millis()).await
+    }
+
+    async fn destroy(
+        &self,
+        module: &SealedModule,
+        key: &SealedKey,
+        agreed: &Agreed,
+        now: Timestamp,
+    ) -> Answered<SealedKey> {
+        self.vault.destroy(module, key, agreed, now.timestamp_millis()).await
+    }
+}
+
+impl Actions {
+    /// A key module by its name, with the versions of its key; none when there is no such module.
+    ///
+    /// # Errors
+    /// `NOT_AN_ADMINISTRATOR`.
+    pub async fn key_module(&self, call: &Call, name: &str) -> Done<Option<KeyModule>> {
+        require_right(call, Right::ReadMetadata)?;
+        let modules = self.store.modules().await?;
+        let Some(module) = modules.iter().find(|module| module.name == name) else { return Ok(None) };
+        Ok(Some(shown(module, &self.store.keys_of(&[name]).await?)))
+    }
+
+    /// The versions of a module's key, the newest first; `links/` and the id of a channel are the keys of one
+    /// connection.
+    ///
+    /// # Errors
+    /// `NOT_AN_ADMINISTRATOR`.
+    pub async fn keys_in(&self, call: &Call, module: &str) -> Done<Vec<KeyVersion>> {
+        require_right(call, Right::ReadMetadata)?;
+        Ok(self.store.keys_of(&[module]).await?.iter().map(version).collect())
+    }
+
+    /// A draft of a module, which key managers, operators and auditors may use as their roles say.
+    ///
+    /// # Errors
+    /// `NOT_AN_ADMINISTRATOR`, `STEP_UP_REQUIRED`; `INVALID_INPUT` for a name, purpose, algorithm or period that cannot
+    /// be; `DUPLICATE`.
+    pub async fn create_key_module(
+        &self,
+        call: &Call,
+        (name, purpose, algorithm): (&str, &str, &str),
+        terms: &ModuleTerms,
+    ) -> Done<KeyModule> {
+        require_right(call, Right::ManageModules)?;
+        self.require_fresh(call)?;
+        let purpose = purpose.parse::<Purpose>().ok().and_then(PortablePurpose::of).ok_or_else(|| {
+            Refusal::invalid("purpose", "A module that you make is for SEALING, SIGNING or AUTHENTICATION.")
+        })?;
+        let now = self.world.now();
+        let spec = ModuleSpec {
+            id: self.world.uuid()?.into_bytes(),
+            name: name.to_owned(),
+            purpose,
+            algorithm: Algorithm::ask(algorithm).map_err(|error| explained(error.into()))?,
+            specification: specification(terms),
+        };
+        let made = self.keys.create_module(&spec, now).await.map_err(explained)?;
+        let governed = ModuleChange::Govern(role_policies(&self.world)?);
+        let made = self.keys.change_module(&made, governed, now).await?;
+        let mut tx = self.begin("key_module.create", call).await?;
+        tx.insert_module(&made).await?;
+        audited(&mut tx, "key_module.create", &made);
+        tx.commit().await?;
+        Ok(shown(&made, &[]))
+    }
+
+    /// Changes a module: the terms of a draft, when its keys rotate by themselves, or that it is published.
+    ///
+    /// # Errors
+    /// `NOT_AN_ADMINISTRATOR`, `STEP_UP_REQUIRED`, `POLICY_DENIED`, `NOT_FOUND`; `WRONG_STATE` when it is published;
+    /// `INVALID_INPUT` for a period that cannot be; `CONFLICT`.
+    pub async fn change_key_module(
+        &self,
+        call: &Call,
+        name: &str,
+        verb: KeyModuleVerb,
+        terms: &ModuleTerms,
+    ) -> Done<KeyModule> {
+        require_right(call, Right::ManageModules)?;
+        let module = self.module(name).await?;
+        self.require_on(call, &module, Right::ManageModules).await?;
+        self.may_change_module(call, &module, verb)?;
+        let (operation, change) = match verb {
+            KeyModuleVerb::Specify => ("key_module.specify", ModuleChange::Specify(specification(terms))),
+            KeyModuleVerb::Schedule => {
+                ("key_module.schedule", ModuleChange::Schedule(terms.rotation_period.map(millis)))
+            }
+            KeyModuleVerb::Publish => ("key_module.publish", ModuleChange::Publish),
+            KeyModuleVerb::Rotate => return Err(Failure::Bug("a rotation is no change of the module")),
+        };
+        let next = self.keys.change_module(&module, change, self.world.now()).await.map_err(explained)?;
+        let keys = self.store.keys_of(&[name]).await?;
+        let mut tx = self.begin(operation, call).await?;
+        tx.save_module(&next).await?;
+        audited(&mut tx, operation, &next);
+        tx.commit().await?;
+        Ok(shown(&next, &keys))
+    }
+
+    /// Makes the next version of a module's key, active, and retires the one before, which still opens and verifies.
+    ///
+    /// # Errors
+    /// `NOT_AN_ADMINISTRATOR`, `STEP_UP_REQUIRED`, `POLICY_DENIED`, `NOT_FOUND`; `WRONG_STATE` for a draft, and for what
+    /// is not rotated like this; `CONFLICT`.
+    pub async fn rotate_key_module(&self, call: &Call, name: &str) -> Done<KeyModule> {
+        require_right(call, Right::Rotate)?;
+        let module = self.module(name).await?;
+        self.require_on(call, &module, Right::Rotate).await?;
+        self.may_change_module(call, &module, KeyModuleVerb::Rotate)?;
+        self.rotate_now(call, &module).await
+    }
+
+    async fn rotate_now(&self, call: &Call, module: &SealedModule) -> Done<KeyModule> {
+        let keys = self.store.keys(&module.name).await?;
+        let now = self.world.now();
+        let Rotation { made, retired } =
+            self.keys.rotate(module, &keys, self.world.uuid()?, now).await.map_err(explained)?;
+        let mut tx = self.begin("key.rotate", call).await?;
+        if let Some(retired) = &retired {
+            tx.save_key(retired).await?;
+        }
+        tx.insert_key(&made).await?;
+        let details = json!({
+            "module": module.name, "version": made.version,
+            "retired": retired.as_ref().map(|key| key.version),
+        });
+        tx.audit("key.rotate", "KEY_MODULE", Uuid::from_bytes(module.id), "OK", details);
+        tx.commit().await?;
+        Ok(shown(module, &self.store.keys_of(&[&module.name]).await?))
+    }
+
+    /// Rotates what is due by its module's schedule.
+    pub(crate) async fn rotate_due_keys(&self, call: &Call) -> Done<()> {
+        let modules = self.store.modules().await?;
+        let names: Vec<&str> = modules.iter().map(|module| module.name.as_str()).collect();
+        let keys = self.store.keys_of(&names).await?;
+        for due in due_rotations(&modules, &keys, self.world.now().timestamp_millis()) {
+            let Some(module) = modules.iter().find(|module| module.id == due.module) else { continue };
+            if rotates(module).is_err() {
+                continue;
+            }
+            match self.rotate_now(call, module).await {
+                // Another node was first.
+                Err(Failure::Refused(refusal)) if refusal.code == RefusalCode::Conflict => {}
+                done => {
+                    done?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Does to a version of a key what somebody wishes.
+    ///
+    /// # Errors
+    /// `NOT_AN_ADMINISTRATOR`, `STEP_UP_REQUIRED`, `POLICY_DENIED`, `NOT_FOUND`; `WRONG_STATE` when its state does not
+    /// allow it; `INVALID_INPUT` for a reason or an expiry that cannot be; `CONFLICT`.
+    pub async fn change_key(
+        &self,
+        call: &Call,
+        module: &str,
+        number: u64,
+        wish: KeyWish,
+    ) -> Done<KeyVersion> {
+        let verb = wish.verb();
+        let (governing, versions, key) = self.key_for(call, module, number, verb).await?;
+        let change = wish.change();
+        let now = self.world.now();
+        let next = self.keys.change_key(&governing, &versions, key.version, &change, now).await;
+        let next = next.map_err(explained)?;
+        let mut tx = self.begin("key.life", call).await?;
+        tx.save_key(&next).await?;
+        changed(&mut tx, &next, verb).await?;
+        tx.commit().await?;
+        Ok(version(&next))
+    }
+
+    /// Erases the material of a key for good, as a second person agreed after the waiting period.
+    ///
+    /// # Errors
+    /// As [`Actions::change_key`]; `WRONG_STATE` when the approval is not given, not usable yet or for something else.
+    pub async fn destroy_key(
+        &self,
+        call: &Call,
+        module: &str,
+        number: u64,
+        approval: KeyApprovalId,
+    ) -> Done<KeyVersion> {
+        let (governing, _, key) = self.key_for(call, module, number, KeyVerb::Destroy).await?;
+        let mut tx = self.begin("key.destroy", call).await?;
+        let subject = destruction_subject(&governing, &key);
+        let agreed = self.spend_approval(&mut tx, call, approval, &subject).await?;
+        let next = self.keys.destroy(&governing, &key, &agreed, tx.now()).await.map_err(explained)?;
+        tx.save_key(&next).await?;
+        changed(&mut tx, &next, KeyVerb::Destroy).await?;
+        tx.commit().await?;
+        Ok(version(&next))
+    }
+
+    /// The key that a verb is about, if the caller may: with the module that governs it and all its versions.
+    async fn key_for(
+        &self,
+        call: &Call,
+        module: &str,
+        number: u64,
+        verb: KeyVerb,
+    ) -> Done<(SealedModule, Vec<SealedKey>, SealedKey)> {
+        let right = Operation::Change(lifecycle(verb)).right();
+        require_right(call, right)?;
+        let governing = self.module(governing(module)).await?;
+        self.require_on(call, &governing, right).await?;
+        let versions = self.store.keys(module).await?;
+        let key = versions.iter().find(|key| key.version == number).cloned();
+        let key = key.ok_or_else(|| Refusal::not_found("key").field("version"))?;
+        self.may_change_key(call, &governing, key.state, verb)?;
+        Ok((governing, versions, key))
+    }
+
+    /// Whether the caller may do this with the module now.
+    ///
+    /// # Errors
+    /// As the verbs.
+    pub(super) fn may_change_module(
+        &self,
+        call: &Call,
+        module: &SealedModule,
+        verb: KeyModuleVerb,
+    ) -> Result<(), Refusal> {
+        let right = match verb {
+            KeyModuleVerb::Rotate => Right::Rotate,
+            KeyModuleVerb::Specify | KeyModuleVerb::Schedule | KeyModuleVerb::Publish => Right::ManageModules,
+        };
+        require_allowed(call, module, right)?;
+        let draft = module.state == ModuleState::Draft;
+        let wrong =
+            |message: &str, reason| Err(Refusal::new(RefusalCode::WrongState, message).reason(reason));
+        match verb {
+            KeyModuleVerb::Specify | KeyModuleVerb::Publish if !draft => {
+                wrong("The module is published: its specification is fixed.", "PUBLISHED")
+            }
+            KeyModuleVerb::Rotate if draft => wrong("A draft has no keys: publish it first.", "DRAFT"),
+            KeyModuleVerb::Rotate | KeyModuleVerb::Schedule => rotates(module),
+            KeyModuleVerb::Specify | KeyModuleVerb::Publish => Ok(()),
+        }?;
+        self.require_fresh(call)
+    }
+
+    /// Whether the caller may do this with a key in this state of the module.
+    ///
+    /// # Errors
+    /// As the verbs.
+    pub(super) fn may_change_key(
+        &self,
+        call: &Call,
+        module: &SealedModule,
+        state: KeyState,
+        verb: KeyVerb,
+    ) -> Result<(), Refusal> {
+        require_allowed(call, module, Operation::Change(lifecycle(verb)).right())?;
+        match module.built_in() {
+            Some(BuiltIn::Identity | BuiltIn::Data) => {
+                let message = "This instance does not work without its own keys.";
+                return Err(Refusal::new(RefusalCode::WrongState, message).reason("BUILT_IN"));
+            }
+            Some(BuiltIn::Links) if verb == KeyVerb::Renew => return Err(exchanged()),
+            _ => {}
+        }
+        state.after(lifecycle(verb)).map_err(|_| {
+            let message = format!("A key that is {state} cannot be changed like this.");
+            Refusal::new(RefusalCode::WrongState, message).reason(state.as_str())
+        })?;
+        self.require_fresh(call)
+    }
+
+    /// What can be done with a module, and whether the caller may.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn key_module_actions(
+        &self,
+        call: &Call,
+        name: &str,
+    ) -> Done<Vec<(KeyModuleVerb, Result<(), Refusal>)>> {
+        let module = self.module(name).await?;
+        let judged = |verb: &KeyModuleVerb| (*verb, self.may_change_module(call, &module, *verb));
+        Ok(KeyModuleVerb::ALL.iter().map(judged).collect())
+    }
+
+    /// What can be done with a key, and whether the caller may.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn key_actions(
+        &self,
+        call: &Call,
+        key: &KeyVersion,
+    ) -> Done<Vec<(KeyVerb, Result<(), Refusal>)>> {
+        let module = self.module(governing(&key.module)).await?;
+        let state = key.state.as_str().parse::<KeyState>()?;
+        let judged = |verb: &KeyVerb| (*verb, self.may_change_key(call, &module, state, *verb));
+        Ok(KeyVerb::ALL.iter().map(judged).collect())
+    }
+}
+
+impl Answer for KeyModule {
+    fn kept(&self) -> Kept {
+        Kept::of(self.id)
+    }
+
+    async fn again(kept: Kept, reader: &Reader) -> Done<Self> {
+        let id = kept.subject.ok_or(Failure::Bug("a kept answer"))?.into_bytes();
+        let modules = reader.key_modules().await?;
+        let module = modules.iter().find(|module| module.id == id);
+        let module = module.ok_or_else(|| Refusal::not_found("key module"))?;
+        Ok(shown(module, &reader.keys(&module.name).await?))
+    }
+}
+
+impl Answer for KeyVersion {
+    fn kept(&self) -> Kept {
+        Kept::of(self.id)
+    }
+
+    async fn again(kept: Kept, reader: &Reader) -> Done<Self> {
+        let key = reader.key(kept.subject.ok_or(Failure::Bug("a kept answer"))?).await?;
+        Ok(version(&key.ok_or_else(|| Refusal::not_found("key"))?))
+    }
+}
+
+/// The module whose policies and specification govern the keys that carry this name.
+fn governing(name: &str) -> &str {
+    name.split_once('/').map_or(name, |(module, _)| module)
+}
+
+/// That a module's key gets new versions by itself or by a person.
+fn rotates(module: &SealedModule) -> Result<(), Refusal> {
+    match module.built_in() {
+        Some(BuiltIn::Links) => Err(exchanged()),
+        Some(BuiltIn::Identity | BuiltIn::Data) => {
+            let message = "The peers know this instance by its identity, and its data is sealed under its data key: \
+                           neither is replaced alone.";
+            Err(Refusal::new(RefusalCode::WrongState, message).reason("BUILT_IN"))
+        }
+        Some(BuiltIn::Tokens | BuiltIn::Audit) | None => Ok(()),
+    }
+}
+
+fn exchanged() -> Refusal {
+    let message = "The keys of connections come from an exchange between the two instances.";
+    Refusal::new(RefusalCode::WrongState, message).reason("EXCHANGE")
+}
+
+/// That role and access policies allow it; nothing is recorded of the question.
+fn require_allowed(call: &Call, module: &SealedModule, right: Right) -> Result<(), Refusal> {
+    require_right(call, right)?;
+    let Some((id, roles)) = key_person(call) else { return Ok(()) };
+    let principal = Principal::Person { id, roles };
+    let default = module.specification.default_decision;
+    let decision = decide([0; 16], &module.policies, default, &principal, right, &Context::nothing());
+    if decision.allowed {
+        return Ok(());
+    }
+    match Failure::from(denied(&module.name, &principal, right, &decision)) {
+        Failure::Refused(refusal) => Err(*refusal),
+        _ => Err(Refusal::new(RefusalCode::PolicyDenied, "An access policy does not allow it.")),
+    }
+}
+
+/// What each key role may do with a new module: what the role is for.
+pub(crate) fn role_policies(world: &World) -> Result<Vec<AccessPolicy>, Error> {
+    let governed = KeyRole::ALL.iter().filter_map(|role| {
+        let rights: Rights = role.rights().iter().filter(|right| right.is_of_a_module()).collect();
+        (!rights.is_empty()).then_some((role, rights))
+    });
+    governed
+        .map(|(role, rights)| {
+            Ok(AccessPolicy {
+                id: world.uuid()?.into_bytes(),
+                effect: Effect::Track,
+                matcher: Matcher::Role(*role),
+                rights,
+                condition: None,
+                note: "What the role is for.".to_owned(),
+            })
+        })
+        .collect()
+}
+
+const fn millis(seconds: i64) -> i64 {
+    seconds.saturating_mul(1_000)
+}
+
+fn specification(terms: &ModuleTerms) -> Specification {
+    Specification {
+        exportable: terms.exportable,
+        rotation_period: terms.rotation_period.map(millis),
+        key_lifetime: terms.key_lifetime.map(millis),
+        default_decision: DefaultDecision::Reject,
+    }
+}
+
+fn audited(tx: &mut Tx, operation: &'static str, module: &SealedModule) {
+    let terms: Value = json!({
+        "module": module.name, "purpose": module.purpose.as_str(), "algorithm": module.algorithm.as_str(),
+        "exportable": module.specification.exportable,
+        "rotation_period_ms": module.specification.rotation_period,
+        "key_lifetime_ms": module.specification.key_lifetime,
+    });
+    tx.audit(operation, "KEY_MODULE", Uuid::from_bytes(module.id), "OK", terms);
+}
+
+/// Writes down what became of a key, and tells whoever watches its connection.
+async fn changed(tx: &mut Tx, key: &SealedKey, verb: KeyVerb) -> Done<()> {
+    let details = json!({
+        "module": key.module, "version": key.version, "state": key.state.as_str(), "reason": key.reason,
+    });
+    tx.audit("key.life", "KEY_VERSION", Uuid::from_bytes(key.id), verb.as_str(), details);
+    let channel = key.module.strip_prefix("links/").and_then(|id| Uuid::try_parse(id).ok());
+    if let Some(channel) = channel
+        && let Some(connection) = tx.connection_by_channel(ChannelId(channel)).await?
+    {
+        tx.connection_changed(&connection, ChangeKind::Updated, connection.revision);
+    }
+    Ok(())
+}
+
+/// What the key service refuses of a wish, as a refusal; the rest is ours.
+fn explained(error: VaultError) -> Failure {
+    let VaultError::Refused(refused) = &error else { return error.into() };
+    let message = sentence(&refused.to_string());
+    match refused {
+        Error::AlgorithmRefused { .. } => Refusal::invalid("algorithm", message).into(),
+        Error::SpecificationRefused { what, .. } => {
+            let field = match *what {
+                "rotation period" => "rotationPeriod",
+                "key lifetime" => "keyLifetime",
+                _ => "name",
+            };
+            Refusal::invalid(field, message).into()
+        }
+        Error::Malformed { what: "reason" } => {
+            Refusal::invalid("reason", "A reason has 1 to 500 characters.").into()
+        }
+        Error::Malformed { .. } => Refusal::invalid("expiresAt", "The expiry must lie ahead.").into(),
+        Error::WrongState { .. } | Error::WrongModuleState { .. } | Error::AnotherIsActive { .. } => {
+            Refusal::new(RefusalCode::WrongState, message).into()
+        }
+        Error::ApprovalMismatch { .. } => {
+            Refusal::new(RefusalCode::WrongState, message).reason("SOMETHING_ELSE").into()
+        }
+        _ => error.into(),
+    }
+}
+
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(char::to_uppercase);
+    format!("{}{}.", first.into_iter().flatten().collect::<String>(), letters.as_str())
+}

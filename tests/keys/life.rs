@@ -1,0 +1,249 @@
+//! What people do with key modules and keys.
+
+use linkspan::domain::requester::Role;
+use serde_json::{Value, json};
+
+use crate::harness::pair::PASSWORD;
+use crate::harness::{Client, Database, Instance, Pair, Stage};
+
+const MODULE: &str = "keyModule { name state algorithm rotationPeriod versions { version state reason } \
+    actions { name allowed } }";
+const KEY: &str = "key { keyId module version state reason actions { name allowed } }";
+
+/// Somebody with these roles, signed in.
+async fn person(instance: &Instance, name: &str, roles: &[Role]) -> Client {
+    let email = format!("{name}@provider.example.com");
+    instance.user(&email, PASSWORD, roles).await;
+    let client = instance.client();
+    client.sign_in(&email, PASSWORD).await;
+    client
+}
+
+fn draft(name: &str, purpose: &str, algorithm: &str) -> Value {
+    json!({ "name": name, "purpose": purpose, "algorithm": algorithm })
+}
+
+/// A published module with a key in use.
+async fn module(manager: &Client, name: &str) {
+    manager.mutate("createKeyModule", draft(name, "SIGNING", "Ed25519"), MODULE).await;
+    for verb in ["publishKeyModule", "rotateKeyModule"] {
+        manager.mutate(verb, json!({ "module": name }), MODULE).await;
+    }
+}
+
+fn states(payload: &Value) -> Vec<(u64, &str)> {
+    let versions = payload["keyModule"]["versions"].as_array().unwrap().iter();
+    versions.map(|one| (one["version"].as_u64().unwrap(), one["state"].as_str().unwrap())).collect()
+}
+
+fn allowed(thing: &Value) -> Vec<&str> {
+    let actions = thing["actions"].as_array().unwrap().iter();
+    actions.filter(|one| one["allowed"] == true).map(|one| one["name"].as_str().unwrap()).collect()
+}
+
+async fn change(client: &Client, verb: &str, version: u64, reason: Option<&str>) -> Value {
+    let mut input = json!({ "module": "signatures", "version": version });
+    if let Some(reason) = reason {
+        input["reason"] = reason.into();
+    }
+    client.try_mutate(verb, input, KEY).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_module_goes_from_draft_to_published_and_its_key_through_its_whole_life() {
+    for database in Database::available() {
+        let pair = Pair::start(database).await;
+        let manager = person(&pair.provider, "manager", &[Role::KeyManager]).await;
+        let other = person(&pair.provider, "other", &[Role::KeyManager]).await;
+
+        let made = manager.mutate("createKeyModule", draft("signatures", "SIGNING", "es256"), MODULE).await;
+        assert_eq!(made["keyModule"]["state"], "DRAFT");
+        assert_eq!(made["keyModule"]["algorithm"], "ECDSA-P256-SHA256");
+        let able = allowed(&made["keyModule"]);
+        assert_eq!(able, ["specifyKeyModule", "scheduleKeyModule", "publishKeyModule"]);
+        let named = json!({ "module": "signatures" });
+        let early = manager.try_mutate("rotateKeyModule", named.clone(), MODULE).await;
+        assert_eq!(early["refusal"]["reason"], "DRAFT", "{early:#}");
+        manager.mutate("publishKeyModule", named.clone(), MODULE).await;
+        let late = manager.try_mutate("specifyKeyModule", named.clone(), MODULE).await;
+        assert_eq!(late["refusal"]["reason"], "PUBLISHED", "{late:#}");
+
+        manager.mutate("rotateKeyModule", named.clone(), MODULE).await;
+        let rotated = manager.mutate("rotateKeyModule", named, MODULE).await;
+        assert_eq!(states(&rotated), [(2, "ACTIVE"), (1, "DEACTIVATED")]);
+
+        let silent = change(&manager, "suspendKey", 2, Some("  ")).await;
+        assert_eq!(silent["refusal"]["field"], "reason", "{silent:#}");
+        let suspended = change(&manager, "suspendKey", 2, Some("A laptop was lost.")).await;
+        assert_eq!(suspended["key"]["reason"], "A laptop was lost.", "{suspended:#}");
+        assert_eq!(allowed(&suspended["key"]), ["resumeKey", "revokeKey", "markKeyCompromised"]);
+        let resumed = change(&manager, "resumeKey", 2, None).await;
+        assert_eq!(resumed["key"]["state"], "ACTIVE", "{resumed:#}");
+        let again = change(&manager, "resumeKey", 2, None).await;
+        assert_eq!(again["refusal"]["code"], "WRONG_STATE", "{again:#}");
+        let revoked = change(&manager, "revokeKey", 2, Some("It was found.")).await;
+        assert_eq!(revoked["key"]["state"], "REVOKED", "{revoked:#}");
+        let known = change(&manager, "markKeyCompromised", 1, Some("It was published.")).await;
+        assert_eq!(known["key"]["state"], "COMPROMISED", "{known:#}");
+
+        let request = json!({ "operation": "DESTROY", "module": "signatures",
+            "object": known["key"]["keyId"], "reason": "Nobody needs it." });
+        let asked = manager.mutate("requestKeyApproval", request, "keyApproval { id }").await;
+        let approval = asked["keyApproval"]["id"].clone();
+        other.mutate("giveKeyApproval", json!({ "approvalId": approval }), "keyApproval { state }").await;
+        let destroy =
+            |version: u64| json!({ "module": "signatures", "version": version, "approvalId": approval });
+        let early = manager.try_mutate("destroyKey", destroy(1), KEY).await;
+        assert_eq!(early["refusal"]["reason"], "TOO_EARLY", "{early:#}");
+        pair.advance(7 * 24 * 3_600 + 60).await;
+        manager.sign_in("manager@provider.example.com", PASSWORD).await;
+        let another = manager.try_mutate("destroyKey", destroy(2), KEY).await;
+        assert_eq!(another["refusal"]["reason"], "SOMETHING_ELSE", "{another:#}");
+        let gone = manager.mutate("destroyKey", destroy(1), KEY).await;
+        assert_eq!(gone["key"]["state"], "DESTROYED", "{gone:#}");
+        assert!(allowed(&gone["key"]).is_empty());
+        assert_eq!(
+            pair.provider.rows("key_version where state = 'DESTROYED' and length(wrapped) = 0").await,
+            1
+        );
+        let twice = manager.try_mutate("destroyKey", destroy(1), KEY).await;
+        assert_eq!(twice["refusal"]["code"], "WRONG_STATE", "{twice:#}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_weak_or_cannot_be_is_refused_with_the_field_and_the_reason() {
+    let pair = Pair::start(Database::available()[0]).await;
+    let manager = person(&pair.provider, "manager", &[Role::KeyManager]).await;
+    for (name, purpose, algorithm, field, said) in [
+        ("a", "SIGNING", "RS256", "algorithm", "RSA"),
+        ("a", "SEALING", "AES-128-GCM", "algorithm", "shorter than 256 bits"),
+        ("a", "SIGNING", "A256GCM", "algorithm", "does not do what the module is for"),
+        ("a", "IDENTITY_SIGNING", "Ed25519", "purpose", "SEALING, SIGNING or AUTHENTICATION"),
+        ("links", "SEALING", "A256GCM", "name", "built-in"),
+        ("A", "SEALING", "A256GCM", "name", "characters"),
+    ] {
+        let refused = manager.try_mutate("createKeyModule", draft(name, purpose, algorithm), MODULE).await;
+        assert_eq!(refused["refusal"]["field"], field, "{name} {purpose} {algorithm}: {refused:#}");
+        assert!(refused["refusal"]["message"].as_str().unwrap().contains(said), "{refused:#}");
+    }
+    let mut short = draft("a", "SEALING", "A256GCM");
+    short["rotationPeriod"] = 60.into();
+    let refused = manager.try_mutate("createKeyModule", short, MODULE).await;
+    assert_eq!(refused["refusal"]["field"], "rotationPeriod", "{refused:#}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_role_does_what_it_is_for_and_an_administrator_nothing() {
+    let pair = Pair::start(Database::available()[0]).await;
+    let manager = person(&pair.provider, "manager", &[Role::KeyManager]).await;
+    let operator = person(&pair.provider, "operator", &[Role::KeyOperator]).await;
+    let admin = pair.provider_admin().await;
+    module(&manager, "signatures").await;
+    let rotated = operator.mutate("rotateKeyModule", json!({ "module": "signatures" }), MODULE).await;
+    assert_eq!(allowed(&rotated["keyModule"]), ["rotateKeyModule"]);
+    let refused = change(&operator, "suspendKey", 2, Some("No.")).await;
+    assert_eq!(refused["refusal"]["code"], "NOT_AN_ADMINISTRATOR", "{refused:#}");
+    let input = json!({ "module": "signatures", "version": 2, "reason": "Old." });
+    assert_eq!(operator.mutate("revokeKey", input, KEY).await["key"]["state"], "REVOKED");
+    let refused = admin.try_mutate("createKeyModule", draft("b", "SIGNING", "Ed25519"), MODULE).await;
+    assert_eq!(refused["refusal"]["code"], "NOT_AN_ADMINISTRATOR", "{refused:#}");
+    for (own, reason) in [("identity", "BUILT_IN"), ("data", "BUILT_IN"), ("links", "EXCHANGE")] {
+        let refused = manager.try_mutate("rotateKeyModule", json!({ "module": own }), MODULE).await;
+        assert_eq!(refused["refusal"]["reason"], reason, "{own}: {refused:#}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_module_with_a_period_rotates_by_itself() {
+    for database in Database::available() {
+        let pair = Pair::start(database).await;
+        let manager = person(&pair.provider, "manager", &[Role::KeyManager]).await;
+        module(&manager, "signatures").await;
+        let input = json!({ "module": "signatures", "rotationPeriod": 7_200 });
+        manager.mutate("scheduleKeyModule", input, MODULE).await;
+        for _ in 0..3 {
+            pair.advance(3_600).await;
+        }
+        manager.sign_in("manager@provider.example.com", PASSWORD).await;
+        let found = manager.query("{ keys(module: \"signatures\") { version state } }", json!({})).await;
+        let expected = json!([{ "version": 2, "state": "ACTIVE" }, { "version": 1, "state": "DEACTIVATED" }]);
+        assert_eq!(found["keys"], expected);
+    }
+}
+
+async fn outbound(client: &Client, connection: &str) -> Value {
+    let query = "query($id: ID!) { connection(id: $id) { keyModule outbound { status \
+        cause { code reason detail } } } }";
+    client.query(query, json!({ "id": connection })).await["connection"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_suspended_key_of_a_connection_shows_on_both_sides_and_an_older_row_does_not_revive_it() {
+    for database in Database::available() {
+        let (stage, consumer, there) = Stage::onboarded(database).await;
+        let pair = &stage.pair;
+        let here = stage.providers_connection().await;
+        let manager = person(&pair.provider, "manager", &[Role::KeyManager]).await;
+        let name = outbound(&stage.provider, &here).await["keyModule"].clone();
+        pair.provider.tamper("create table before as select * from key_version").await;
+
+        let input = json!({ "module": name, "version": 1, "reason": "A backup was stolen." });
+        let suspended = manager.mutate("suspendKey", input, KEY).await;
+        assert_eq!(suspended["key"]["state"], "SUSPENDED");
+        for _ in 0..4 {
+            pair.advance(6).await;
+        }
+        let ours = outbound(&stage.provider, &here).await["outbound"].clone();
+        assert_eq!(ours["status"], "DOWN", "{ours:#}");
+        let theirs = outbound(&consumer, &there).await["outbound"].clone();
+        assert_eq!(theirs["cause"]["code"], "KEY_SERVICE_UNHEALTHY", "{theirs:#}");
+        assert_eq!(theirs["cause"]["reason"], "KEY_SUSPENDED", "{theirs:#}");
+        for cause in [&ours["cause"], &theirs["cause"]] {
+            assert!(cause["detail"].as_str().unwrap().contains("A backup was stolen."), "{cause:#}");
+        }
+
+        // The row from before, whose seal is good: nothing is done with it, and it is named.
+        let put_back = "delete from key_version; insert into key_version select * from before";
+        pair.provider.tamper("create table after as select * from key_version").await;
+        pair.provider.tamper(put_back).await;
+        let part = super::tamper::part(&manager, "INTEGRITY_KEY").await;
+        assert_eq!(part["code"], "ROLLED_BACK", "{part}");
+        for _ in 0..4 {
+            pair.advance(6).await;
+        }
+        for (client, connection) in [(&stage.provider, &here), (&consumer, &there)] {
+            let way = outbound(client, connection).await["outbound"].clone();
+            assert_eq!(way["status"], "DOWN", "{way:#}");
+        }
+        pair.provider.tamper("delete from key_version; insert into key_version select * from after").await;
+
+        let input = json!({ "module": name, "version": 1 });
+        manager.mutate("resumeKey", input, KEY).await;
+        for _ in 0..4 {
+            pair.advance(6).await;
+        }
+        for (client, connection) in [(&stage.provider, &here), (&consumer, &there)] {
+            let way = outbound(client, connection).await["outbound"].clone();
+            assert_eq!(way["status"], "UP", "{way:#}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_row_of_a_module_with_other_policies_is_found_and_nothing_is_done_with_it() {
+    for database in Database::available() {
+        let pair = Pair::start(database).await;
+        let manager = person(&pair.provider, "manager", &[Role::KeyManager]).await;
+        module(&manager, "signatures").await;
+        pair.provider.tamper("create table before as select * from key_module").await;
+        let input = json!({ "module": "signatures", "rotationPeriod": 7_200 });
+        manager.mutate("scheduleKeyModule", input, MODULE).await;
+        pair.provider.tamper("delete from key_module; insert into key_module select * from before").await;
+        let part = super::tamper::part(&manager, "INTEGRITY_KEY").await;
+        assert_eq!(part["code"], "ROLLED_BACK", "{part}");
+        assert!(part["message"].as_str().unwrap().contains("key module signatures"), "{part}");
+        let refused = manager.try_mutate("rotateKeyModule", json!({ "module": "signatures" }), MODULE).await;
+        assert_eq!(refused["refusal"]["reason"], "INTEGRITY_KEY", "{refused:#}");
+    }
+}
