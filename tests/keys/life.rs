@@ -188,7 +188,10 @@ async fn a_suspended_key_of_a_connection_shows_on_both_sides_and_an_older_row_do
         let name = outbound(&stage.provider, &here).await["keyModule"].clone();
         pair.provider.tamper("create table before as select * from key_version").await;
 
-        let input = json!({ "module": name, "version": 1, "reason": "A backup was stolen." });
+        let query = "query($module: String!) { keys(module: $module) { version } }";
+        let keys = manager.query(query, json!({ "module": name })).await["keys"].clone();
+        let version = keys[0]["version"].clone();
+        let input = json!({ "module": name, "version": version, "reason": "A backup was stolen." });
         let suspended = manager.mutate("suspendKey", input, KEY).await;
         assert_eq!(suspended["key"]["state"], "SUSPENDED");
         for _ in 0..4 {
@@ -218,10 +221,10 @@ async fn a_suspended_key_of_a_connection_shows_on_both_sides_and_an_older_row_do
         }
         pair.provider.tamper("delete from key_version; insert into key_version select * from after").await;
 
-        let input = json!({ "module": name, "version": 1 });
+        let input = json!({ "module": name, "version": version });
         manager.mutate("resumeKey", input, KEY).await;
-        for _ in 0..4 {
-            pair.advance(6).await;
+        for seconds in [30, 30, 30, 6, 6, 6, 6, 6] {
+            pair.advance(seconds).await;
         }
         for (client, connection) in [(&stage.provider, &here), (&consumer, &there)] {
             let way = outbound(client, connection).await["outbound"].clone();

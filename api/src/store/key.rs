@@ -82,7 +82,7 @@ fn witnessed(row: Model, last: Option<&Value>) -> Result<SealedKey, StoreError> 
     if same { Ok(key) } else { Err(StoreError::Tampered { what: format!("key {name}") }) }
 }
 
-pub(super) fn from_row(row: Model) -> Result<SealedKey, StoreError> {
+fn from_row(row: Model) -> Result<SealedKey, StoreError> {
     let wrong = |column| inconsistent("key_version", row.id, column);
     let count = |value: i64, column| u64::try_from(value).map_err(|_| wrong(column));
     Ok(SealedKey {
@@ -133,7 +133,8 @@ fn to_row(key: &SealedKey) -> Result<ActiveModel, StoreError> {
     })
 }
 
-fn rows() -> Select<Entity> {
+/// Keys, the newest first.
+pub(super) fn rows() -> Select<Entity> {
     Entity::find().order_by_desc(Column::Version)
 }
 
@@ -149,6 +150,23 @@ async fn given_out(
             witnessed(row, last.as_ref())
         })
         .collect()
+}
+
+/// The keys among these that the audit trail says the same of. What is wrong with the others is for the health report
+/// to name; here they are as good as gone.
+pub(super) async fn untouched(
+    conn: &impl ConnectionTrait,
+    select: Select<Entity>,
+) -> Result<Vec<SealedKey>, StoreError> {
+    let rows = select.expr_as(Expr::cust(LAST), "last").into_model::<Witnessed>().all(conn).await?;
+    let keys = rows.into_iter().filter_map(|Witnessed { row, last }| match witnessed(row, last.as_ref()) {
+        Ok(key) => Some(key),
+        Err(error) => {
+            tracing::error!(%error, "a key is not used");
+            None
+        }
+    });
+    Ok(keys.collect())
 }
 
 impl Store {

@@ -131,10 +131,9 @@ impl Store {
         let modules: Vec<String> =
             channels.map(|channel| keyservice::exchange::link_module(&channel.bytes())).collect();
         let traffic = k::Column::Purpose.eq(Purpose::LinkTraffic.to_string());
-        let rows = k::Entity::find().filter(traffic).filter(k::Column::Module.is_in(modules));
+        let rows = key::rows().filter(traffic).filter(k::Column::Module.is_in(modules));
         let mut keys: HashMap<String, Vec<SealedKey>> = HashMap::new();
-        for row in rows.all(&self.read).await? {
-            let key = key::from_row(row)?;
+        for key in key::untouched(&self.read, rows).await? {
             keys.entry(key.module.clone()).or_default().push(key);
         }
         let accounts = a::Entity::find().filter(a::Column::ConnectionId.is_in(ids.iter().copied()));
