@@ -1,6 +1,7 @@
 //! The key service as its users see it.
 
 mod life;
+mod root;
 mod tamper;
 
 use linkspan::domain::requester::Role;

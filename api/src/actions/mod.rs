@@ -20,6 +20,7 @@ pub(crate) mod key_life;
 mod key_module;
 mod key_policy;
 mod key_rights;
+mod key_root;
 mod keys;
 mod message;
 pub(crate) mod onboarding;

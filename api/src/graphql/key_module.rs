@@ -3,9 +3,10 @@
 use async_graphql::{ComplexObject, Context, ID, Object, Result, SimpleObject};
 use data_encoding::BASE64URL_NOPAD;
 
-use super::ask::{Ask, named};
+use super::ask::{Ask, check, named};
 use super::error;
 use super::id::Kind;
+use super::key_approval::{KeyApproval, KeyApprovalPayload};
 use super::refusal::Action;
 use super::words::{KeyModuleState, KeyState};
 use crate::actions::KeyWish;
@@ -445,6 +446,39 @@ impl KeyModuleMutation {
             ask.actions.destroy_key(&call, &input.module, input.version, approval).await
         });
         Ok(KeyPayload::new(done.await?, KeyVersion::from))
+    }
+}
+
+input! {
+    /// The approval to rotate the root key.
+    RotateRootKeyInput {
+        /// The approval of a second person, of `ROTATE_ROOT`, without a module or an object.
+        approval_id: ID,
+    }
+}
+
+/// Mutations of the keys above all modules.
+#[derive(Default)]
+pub(super) struct RootKeyMutation;
+
+#[Object]
+impl RootKeyMutation {
+    /// Puts another root key in the place of the one in use, while everything goes on. The file of the root key is
+    /// another one then: keep a copy of it, and the old copy for as long as there are backups from before. For key
+    /// managers, with the approval of a second person, which can be used once: it is not done twice.
+    async fn rotate_root_key(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The approval.")] input: RotateRootKeyInput,
+    ) -> Result<KeyApprovalPayload> {
+        let ask = Ask::new(ctx)?;
+        let done = async {
+            check(&input)?;
+            let approval = named(Kind::KeyApproval, "approvalId", &input.approval_id)?;
+            // Not under its idempotency key: what follows must not begin before this is stored.
+            ask.actions.rotate_root_key(ask.call, approval).await
+        };
+        Ok(KeyApprovalPayload::new(ask.settle(done.await)?, KeyApproval))
     }
 }
 

@@ -90,6 +90,7 @@ pub struct Mutation(
     issue_mutation::IssueMutation,
     key_health::KeyHealthMutation,
     key_module::KeyModuleMutation,
+    key_module::RootKeyMutation,
     schedule::ScheduleMutation,
     definition::DefinitionMutation,
     settings::SettingsMutation,

@@ -36,6 +36,20 @@ impl Store {
 }
 
 impl Tx {
+    /// Puts another sealed hierarchy in the place of this one.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when it is not this one any more.
+    pub async fn save_hierarchy(&mut self, before: &[u8], after: &[u8]) -> Result<(), StoreError> {
+        let sql = "update instance set hierarchy = $1 where id = 1 and hierarchy = $2";
+        let values = [after.to_vec().into(), before.to_vec().into()];
+        let statement = Statement::from_sql_and_values(self.txn.get_database_backend(), sql, values);
+        if self.txn.execute_raw(statement).await?.rows_affected() == 0 {
+            return Err(StoreError::Conflict("key hierarchy"));
+        }
+        Ok(())
+    }
+
     /// Initialises the instance, once.
     ///
     /// # Errors

@@ -138,6 +138,9 @@ pub fn next_of(root: &RootSource) -> Option<PathBuf> {
     Some(PathBuf::from(name))
 }
 
+/// Why a root key cannot be replaced from here.
+const NOT_A_FILE: keyservice::Error = keyservice::Error::Malformed { what: "root key: it is not in a file" };
+
 /// Puts the next root key in the place of the one before, which nothing is sealed under any more.
 ///
 /// # Errors
@@ -167,12 +170,15 @@ pub struct Vault(Place);
 
 #[derive(Clone)]
 enum Place {
-    Here(Arc<KeyService>),
+    Here(Arc<KeyService>, RootSource),
     There(Arc<Remote>),
 }
 
 /// A key service in a process of its own. When the last one who holds it lets go, the process ends.
 struct Remote {
+    config: VaultConfig,
+    launcher: Launcher,
+    entropy: Arc<dyn Entropy>,
     state: watch::Receiver<State>,
     suspect: Arc<Notify>,
     words: Arc<Words>,
@@ -211,7 +217,7 @@ impl Vault {
                 "the key service runs inside this process, which holds the root key: for development"
             );
             finish_rotation(&opening.root, opened.by_next);
-            return Ok((Self(Place::Here(Arc::new(service))), opened.hierarchy));
+            return Ok((Self(Place::Here(Arc::new(service), opening.root)), opened.hierarchy));
         }
         let words = Arc::new(Words::default());
         let (running, opened) = launch(launcher, &opening, &words).await?;
@@ -220,6 +226,9 @@ impl Vault {
         let (needed, gone) = mpsc::channel(1);
         let opening = Opening { hierarchy: Some(opened.hierarchy.clone()), make_next: false, ..opening };
         let remote = Remote {
+            config: config.clone(),
+            launcher: launcher.clone(),
+            entropy,
             state: states,
             suspect: Arc::default(),
             words,
@@ -242,6 +251,55 @@ impl Vault {
         Ok((vault, opened.hierarchy))
     }
 
+    /// Makes the next root key, unless an interrupted rotation left one, and seals the hierarchy under it: what the
+    /// caller stores before [`Self::finish_root`]. Nothing has changed until then.
+    ///
+    /// # Errors
+    /// [`keyservice::Error::Malformed`] when the root key is not in a file, which is then for whoever provides it to
+    /// replace; those of [`RootKey::create`](keyservice::RootKey::create); [`VaultError::Unavailable`].
+    pub async fn begin_root(&self, now: Millis) -> Result<SealedHierarchy, VaultError> {
+        match &self.0 {
+            Place::Here(service, root) => {
+                let path = next_of(root).ok_or(NOT_A_FILE)?;
+                if !path.exists() {
+                    keyservice::RootKey::create(&path, &keyservice::SystemEntropy)?;
+                }
+                Ok(service.rotate_root_to(&RootSource::File(path))?)
+            }
+            Place::There(remote) => {
+                let opening = remote.opening.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let next = RootSource::File(next_of(&opening.root).ok_or(NOT_A_FILE)?);
+                // The process that answers can write nothing any more: another one, for this alone, makes the file.
+                let opening = Opening { make_next: true, now, ..opening };
+                let (other, _) =
+                    Box::pin(Self::open(&remote.config, &remote.launcher, remote.entropy.clone(), opening))
+                        .await?;
+                other.rotate_root_to(&next).await
+            }
+        }
+    }
+
+    /// Works under the next root key from now on, and puts it in the place of the one before: the stored hierarchy is
+    /// sealed under it.
+    ///
+    /// # Errors
+    /// When it cannot be read, or put in place; the next start does it then.
+    pub async fn finish_root(&self, hierarchy: &SealedHierarchy) -> Result<(), VaultError> {
+        let root = match &self.0 {
+            Place::Here(_, root) => root.clone(),
+            Place::There(remote) => {
+                remote.opening.lock().unwrap_or_else(PoisonError::into_inner).root.clone()
+            }
+        };
+        let next = RootSource::File(next_of(&root).ok_or(NOT_A_FILE)?);
+        self.adopt_root(&next, hierarchy).await?;
+        self.remember(hierarchy.clone());
+        put_in_place(&root).map_err(|error| {
+            tracing::error!(%error, "the next root key cannot be put in the place of the old one");
+            VaultError::Unavailable("The next root key cannot be put in the place of the old one")
+        })
+    }
+
     /// Opens with this hierarchy when the process is started again: the one before was rotated.
     pub fn remember(&self, hierarchy: SealedHierarchy) {
         if let Place::There(remote) = &self.0 {
@@ -253,7 +311,7 @@ impl Vault {
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         match &self.0 {
-            Place::Here(_) => None,
+            Place::Here(..) => None,
             Place::There(remote) => match &*remote.state.borrow() {
                 State::Up { pid, .. } => Some(*pid),
                 State::Down(_) => None,
@@ -343,7 +401,7 @@ macro_rules! functions {
                     $($argument: key_service_argument!($kind $(<$type>)?)),*
                 ) -> Result<$answer, VaultError> {
                     match &self.0 {
-                        Place::Here(service) => {
+                        Place::Here(service, _) => {
                             let answer: Result<$answer, _> = service.$name($($argument),*).into_answer();
                             Ok(answer?)
                         }

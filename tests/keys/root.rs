@@ -1,0 +1,93 @@
+//! The root key is rotated while everything goes on, and may be interrupted anywhere.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use linkspan::domain::requester::Role;
+use linkspan::world::Interruption;
+use serde_json::{Value, json};
+
+use crate::harness::pair::PASSWORD;
+use crate::harness::{Client, Database, Instance, Pair};
+
+/// The instance dies at the commit of the rotation: before it, or behind it.
+struct Dies {
+    committed: bool,
+}
+
+impl Interruption for Dies {
+    fn dies(&self, label: &'static str, committed: bool) -> bool {
+        label == "key.root.rotate" && committed == self.committed
+    }
+}
+
+async fn person(instance: &Instance, name: &str) -> Client {
+    let client = instance.client();
+    client.sign_in(&format!("{name}@provider.example.com"), PASSWORD).await;
+    client
+}
+
+/// Rotates the root key with a fresh approval.
+async fn rotate(instance: &Instance) -> Value {
+    let (asks, other) = (person(instance, "asks").await, person(instance, "other").await);
+    let request = json!({ "operation": "ROTATE_ROOT", "reason": "It is time." });
+    let asked = asks.mutate("requestKeyApproval", request, "keyApproval { id }").await;
+    let input = json!({ "approvalId": asked["keyApproval"]["id"] });
+    let early = asks.try_mutate("rotateRootKey", input.clone(), "keyApproval { state }").await;
+    assert_eq!(early["refusal"]["code"], "WRONG_STATE", "without approval: {early:#}");
+    other.mutate("giveKeyApproval", input.clone(), "keyApproval { state }").await;
+    let rotate = "mutation($input: RotateRootKeyInput!) { rotateRootKey(input: $input) \
+        { keyApproval { state } refusal { code message } } }";
+    asks.raw(rotate, json!({ "input": input })).await
+}
+
+/// That the instance starts over what is there, and its keys work.
+async fn comes_back(pair: &mut Pair) {
+    pair.provider.kill().await;
+    pair.provider.start(None).await;
+    let client = person(&pair.provider, "asks").await;
+    let health = client.mutate("recheckKeyHealth", json!({}), "keyHealth { status reason }").await;
+    assert_eq!(health["keyHealth"]["status"], "OPERATIONAL", "{health:#}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_root_key_is_rotated_and_a_kill_at_any_step_loses_nothing() {
+    for database in Database::available() {
+        let mut pair = Pair::start(database).await;
+        for name in ["asks", "other"] {
+            let email = format!("{name}@provider.example.com");
+            pair.provider.user(&email, PASSWORD, &[Role::KeyManager]).await;
+        }
+        let file = pair.provider.config.root_key_file.clone().unwrap();
+        let next = PathBuf::from(format!("{}.next", file.display()));
+        let read = || std::fs::read(&file).unwrap();
+        let first = read();
+
+        let done = rotate(&pair.provider).await;
+        assert_eq!(done["data"]["rotateRootKey"]["keyApproval"]["state"], "USED", "{done:#}");
+        let second = read();
+        assert!(first != second && !next.exists());
+        comes_back(&mut pair).await;
+
+        for committed in [false, true] {
+            let before = read();
+            pair.provider.kill().await;
+            pair.provider.start(Some(Arc::new(Dies { committed }))).await;
+            let died = rotate(&pair.provider).await;
+            assert!(!died["errors"].is_null(), "{died:#}");
+            assert!(
+                next.exists() && read() == before,
+                "the files are as they were, and the next one is there"
+            );
+            let made = std::fs::read(&next).unwrap();
+            comes_back(&mut pair).await;
+            // What was stored is opened by the next one, so it is in place; else by the old one.
+            assert_eq!((read() == made, next.exists()), (committed, !committed));
+            if !committed {
+                let done = rotate(&pair.provider).await;
+                assert_eq!(done["data"]["rotateRootKey"]["keyApproval"]["state"], "USED", "{done:#}");
+                assert_eq!(read(), made, "the rotation that was begun is finished");
+            }
+        }
+    }
+}
