@@ -28,6 +28,7 @@ const ROUTES = [
   ['/health', () => import('./pages/health.js')],
   ['/issues/:id', () => import('./pages/issue.js')],
   ['/scans/:id', () => import('./pages/scan.js')],
+  ['/errors', () => import('./pages/errors.js')],
   ['/checks', () => import('./pages/checks.js')],
   ['/people', () => import('./pages/people.js')],
   ['/audit', () => import('./pages/audit.js')],
@@ -161,7 +162,7 @@ function navigate(path, { replace = false } = {}) {
 
 function drawNavigation() {
   const path = location.pathname;
-  const current = (href) => (href === '/' ? path === '/' : path === href || path.startsWith(`${href}/`) || (href === '/provider' && path.startsWith('/registrations')) || (href === '/keys' && path === '/audit') || (href === '/health' && /^\/(issues|scans|checks)(\/|$)/.test(path)));
+  const current = (href) => (href === '/' ? path === '/' : path === href || path.startsWith(`${href}/`) || (href === '/provider' && path.startsWith('/registrations')) || (href === '/keys' && path === '/audit') || (href === '/health' && /^\/(issues|scans|checks|errors)(\/|$)/.test(path)));
   const mine = NAVIGATION.filter(([, , whose]) => !whose || !context.viewer?.company);
   const list = html`<ul>${mine.map(([label, href]) => html`<li><a href=${href} aria-current=${current(href) ? 'page' : 'false'}>${label}</a></li>`)}</ul>`;
   const here = mine.find(([, href]) => current(href))?.[0] ?? 'Menu';

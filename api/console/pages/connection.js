@@ -2,6 +2,8 @@
 import { may } from '../lib/actions.js';
 import { gql, mutate } from '../lib/api.js';
 import { checklist, issueList, progress } from '../lib/checks.js';
+import { ERRORS_OF, errorList } from '../lib/errors.js';
+import { EXPLAIN, explanation } from '../lib/explain.js';
 import { DIRECTION, ISSUE, ONBOARDING, REFUSAL, SCAN } from '../lib/fragments.js';
 import { HISTORY, picture, transitions } from '../lib/history.js';
 import { phaseList } from '../lib/phases.js';
@@ -61,6 +63,9 @@ export default function connection({ params, update, query, viewer, navigate }) 
   const all = resource(CONNECTION, { id }, changed);
   const act = command(update);
   const verify = command(update);
+  const bundle = command(update);
+  const why = resource(EXPLAIN, { id }, update);
+  const log = resource(ERRORS_OF, { id }, update);
   const scanning = command(update);
   let said = null;
   const issues = issueList(update, () => all.refresh(), viewer);
@@ -151,6 +156,8 @@ export default function connection({ params, update, query, viewer, navigate }) 
       ${viewer.canOperate ? html`<div class="buttons">${button('Run a scan', () => scan(null), { kind: 'secondary', busy: scanning.busy })}${latest ? html`<a href="/scans/${latest.id}">See the latest scan</a>` : nothing}</div>` : nothing}`, { aside: latest ? badge(latest.state, latest.stateLabel) : nothing });
   }
 
+  const explained = (name) => explanation(why.data.explain, { id, name, command: bundle });
+
   function unfinished(now) {
     if (!UNFINISHED.has(now.state)) return nothing;
     return now.role === 'CONSUMER'
@@ -177,11 +184,14 @@ export default function connection({ params, update, query, viewer, navigate }) 
           ${viewer.canOperate ? html`<p>${button('Run a scan suite', () => scan(['POST_ONBOARDING']), { busy: scanning.busy })}</p>` : nothing}<p class="small">Then follow the <a href="/setup/consumer">guided set-up</a>: verify the connection.</p>`) : nothing}
         ${now.suspendedAt ? notice('warn', 'Suspended.', html`<p>Nothing is exchanged since ${on(now.suspendedAt)}. Resume it to go on.</p>`) : nothing}
         ${now.issues.length ? section('issues', 'Open issues', issues(now.issues, { latest: now.latestScan })) : nothing}
+        ${why.data?.explain && !why.data.explain.healthy && !UNFINISHED.has(now.state) ? explained(name) : nothing}
         <div class="cards">${direction(now.outbound)}${direction(now.inbound)}</div>
         <div class="columns"><div class="column-main">
           ${settings(now)}
           ${verification(now, verify, () => all.refresh())}
           ${checks(now, data.suites)}
+          ${why.data?.explain?.healthy && !UNFINISHED.has(now.state) ? explained(name) : nothing}
+          ${log.data?.errorLog.edges.length ? section('errors', 'What failed', errorList(log.data)) : nothing}
           ${now.onboarding ? html`<details class="panel more"><summary>How it was onboarded</summary><p class="small">Attempt ${now.onboarding.number}, ${now.onboarding.stateLabel.toLowerCase()}, begun ${on(now.onboarding.startedAt)}</p>${phaseList(now.onboarding)}</details>` : nothing}
         </div><div class="column-side">
           ${section('peer', 'Their instance', html`${facts([
@@ -196,14 +206,14 @@ export default function connection({ params, update, query, viewer, navigate }) 
   }
 
   // Evidence is renewed by every probe, and only a change of status is told: so ask again while somebody looks.
-  const clock = setInterval(() => document.hidden || all.refresh(), 5_000);
+  const clock = setInterval(() => document.hidden || Promise.all([all.refresh(), why.refresh()]), 5_000);
   return {
     title: () => all.data?.connection?.peer.name ?? 'Connection',
     view,
-    ready: Promise.all([all.refresh(), remember()]),
-    refresh: () => Promise.all([all.refresh(), remember()]),
+    ready: Promise.all([all.refresh(), remember(), why.refresh(), log.refresh()]),
+    refresh: () => Promise.all([all.refresh(), remember(), why.refresh(), log.refresh()]),
     subjects: ['CONNECTION', 'ONBOARDING', 'SCAN', 'ISSUE', 'COMPANY'],
-    changed: (event) => (event.subject === 'CONNECTION' ? Promise.all([all.refresh(), remember()]) : all.refresh()),
+    changed: (event) => (event.subject === 'CONNECTION' ? Promise.all([all.refresh(), remember(), why.refresh(), log.refresh()]) : all.refresh()),
     leave: () => clearInterval(clock),
   };
 }

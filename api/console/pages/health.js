@@ -3,7 +3,8 @@ import { gql } from '../lib/api.js';
 import { issueList } from '../lib/checks.js';
 import { ISSUE } from '../lib/fragments.js';
 import { resource } from '../lib/resource.js';
-import { badge, button, directionBadge, empty, head, notice, section } from '../lib/ui.js';
+import { OVERVIEW, overview } from '../lib/score.js';
+import { badge, button, directionBadge, empty, head, notice, section, when } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 import { count, host } from '../lib/words.js';
 import { pathOf } from './connections.js';
@@ -22,7 +23,7 @@ ${ISSUE}`;
 const MAP = gql`query HealthMap {
   connections(first: 50, filter: { states: [ONBOARDED, SUSPENDED] }) {
     pageInfo { hasNextPage }
-    edges { node { id role state stateLabel peer { name origin } outbound { status statusLabel } inbound { status statusLabel } } }
+    edges { node { id role state stateLabel peer { name origin version } outbound { status statusLabel roundTripMs } inbound { status statusLabel } traffic { sentLastDay receivedLastDay lastReceivedAt } } }
   }
 }`;
 
@@ -60,7 +61,8 @@ export default function health({ update, query, viewer }) {
 
   const keys = resource(KEY_HEALTH, {}, update);
   const connections = resource(MAP, {}, update);
-  const refresh = () => Promise.all([all.refresh(), connections.refresh(), viewer.company ? null : keys.refresh()]);
+  const score = resource(OVERVIEW, {}, update);
+  const refresh = () => Promise.all([all.refresh(), connections.refresh(), score.refresh(), viewer.company ? null : keys.refresh()]);
   const lists = new Map();
   const listOf = (key) => {
     if (!lists.has(key)) lists.set(key, issueList(update, () => all.refresh(), viewer));
@@ -115,7 +117,8 @@ export default function health({ update, query, viewer }) {
     const found = nodes(data.connections);
     return section('connections', 'Connections', found.length
       ? html`<ul class="map">${found.map((one) => html`<li><a class="map-item" href="/connections/${one.id}"><span>${one.peer.name ?? host(one.peer.origin)}</span>
-          <span class="ways"><span class="small">Out</span>${directionBadge(one.outbound)}<span class="small">In</span>${directionBadge(one.inbound)}</span></a></li>`)}</ul>`
+          <span class="ways"><span class="small">Out</span>${directionBadge(one.outbound)}<span class="small">In</span>${directionBadge(one.inbound)}</span>
+          <span class="small">${one.outbound.roundTripMs === null ? 'No answer yet' : `${one.outbound.roundTripMs} ms`} · ${one.traffic.sentLastDay} sent, ${one.traffic.receivedLastDay} received in a day · heard ${when(one.traffic.lastReceivedAt, 'never')}</span></a></li>`)}</ul>`
       : empty('No connection is onboarded yet.', 'Both directions of each are watched from then on, for as long as it lives.'));
   }
 
@@ -125,7 +128,7 @@ export default function health({ update, query, viewer }) {
     refresh,
     subjects: ['ISSUE', 'SCAN', 'CONNECTION'],
     changed: refresh,
-    view: () => html`${head('Health', { lead: 'What is wrong now, and what to do about it. It changes as you look.', actions: viewer.company ? nothing : html`<a class="button secondary" href="/checks">Checks and schedules</a>` })}
-      ${all.view((data) => html`${cards(data)}${issues(data)}${subject ? nothing : connections.view(map)}`)}`,
+    view: () => html`${head('Health', { lead: 'What is wrong now, and what to do about it. It changes as you look.', actions: viewer.company ? nothing : html`<a class="button secondary" href="/errors">Error log</a><a class="button secondary" href="/checks">Checks and schedules</a>` })}
+      ${all.view((data) => html`${cards(data)}${subject || !score.data ? nothing : overview(score.data)}${issues(data)}${subject ? nothing : connections.view(map)}`)}`,
   };
 }

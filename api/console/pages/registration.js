@@ -2,6 +2,7 @@
 import { may } from '../lib/actions.js';
 import { gql, mutate } from '../lib/api.js';
 import { checklist, issueList, progress, warningList, warnings } from '../lib/checks.js';
+import { ERRORS_OF, errorList } from '../lib/errors.js';
 import { ISSUE, REFUSAL, SCAN } from '../lib/fragments.js';
 import { command, resource } from '../lib/resource.js';
 import { announce, ask, copy, toast } from '../lib/say.js';
@@ -50,6 +51,7 @@ export default function registration({ params, update, viewer }) {
   const all = resource(REGISTRATION, { id }, changed);
   const act = command(update);
   const change = command(update);
+  const log = resource(ERRORS_OF, { id }, update);
   const issues = issueList(update, () => all.refresh(), viewer);
   let link = null;
   let draft = null;
@@ -163,6 +165,7 @@ export default function registration({ params, update, viewer }) {
           ${invitation(now)}
           ${now.connection ? section('connection', 'Connection', html`${facts([['State', badge(now.connection.state, now.connection.stateLabel)], ['Outbound status', directionBadge(now.connection.outbound)], ['Inbound status', directionBadge(now.connection.inbound)]])}<p><a href="/connections/${now.connection.id}">See the connection</a></p>`) : nothing}
           ${checks(now, data.suites)}
+          ${log.data?.errorLog.edges.length ? section('errors', 'What failed', errorList(log.data)) : nothing}
         </div><div class="column-side">${section('facts', 'Registration', facts([
           ['Company', now.company ? html`<a href="/companies/${now.company.id}">${now.company.name}</a>` : '–'],
           ['Contact', now.contact ? html`${now.contact.name}<br><span class="quiet">${now.contact.email}</span>` : '–'],
@@ -177,8 +180,8 @@ export default function registration({ params, update, viewer }) {
   return {
     title: () => all.data?.registration?.number ?? 'Registration',
     view,
-    ready: all.refresh(),
-    refresh: all.refresh,
+    ready: Promise.all([all.refresh(), log.refresh()]),
+    refresh: () => Promise.all([all.refresh(), log.refresh()]),
     subjects: ['REGISTRATION', 'SCAN', 'ISSUE', 'CONNECTION', 'ACCOUNT'],
     changed: all.refresh,
   };

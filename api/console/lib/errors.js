@@ -1,0 +1,26 @@
+// The error log: what failed between two instances, what to do, and where to look on both sides.
+import { gql } from './api.js';
+import { remedyWords } from './remedies.js';
+import { when } from './ui.js';
+import { html, nothing } from './view.js';
+import { count } from './words.js';
+
+export const ERROR = gql`fragment ErrorParts on ErrorLogEntry {
+  operation operationLabel code codeLabel reason message docsUrl count firstAt lastAt traceId peerTraceId subjectId
+  remedy { kind text setting value mutation }
+}`;
+
+export const ERRORS_OF = gql`query ErrorsOf($id: ID!) {
+  errorLog(subjectId: $id, first: 10) { pageInfo { hasNextPage } edges { node { ...ErrorParts } } }
+}
+${ERROR}`;
+
+/** What failed, in words; traces last, for whoever reads logs. */
+export const entry = (one) => html`<strong>${one.operationLabel}: ${one.codeLabel}</strong>
+  <p>${one.message}</p>${one.remedy && remedyWords(one.remedy) ? html`<p class="small">${remedyWords(one.remedy)}</p>` : nothing}
+  <p class="fine">${count(one.count, 'time')}, last ${when(one.lastAt)} · <a href=${one.docsUrl}>What this means</a> · Code <code>${one.code}${one.reason ? ` ${one.reason}` : ''}</code> · Reference <code>${one.traceId}</code>${one.peerTraceId ? html` · Theirs <code>${one.peerTraceId}</code>` : nothing}</p>`;
+
+/** The log of one registration or connection. */
+export const errorList = (data) => (data.errorLog.edges.length
+  ? html`<ul class="log entries">${data.errorLog.edges.map(({ node }) => html`<li>${entry(node)}</li>`)}</ul>${data.errorLog.pageInfo.hasNextPage ? html`<p><a href="/errors">The whole error log</a></p>` : nothing}`
+  : html`<p>Nothing has failed.</p>`);

@@ -1,0 +1,52 @@
+// Why a connection is as it is: the chain of what its status depends on, the first link that fails, and what to do.
+import { gql, request } from './api.js';
+import { remedyWords } from './remedies.js';
+import { toast } from './say.js';
+import { badge, button, mark, notice, on, outcome, section, when } from './ui.js';
+import { html, nothing } from './view.js';
+import { inWords } from './words.js';
+
+export const EXPLAIN = gql`query Explain($id: ID!) {
+  explain(connectionId: $id) {
+    summary healthy
+    fault { dependency label code reason evidence since remedy { kind text setting value mutation } }
+    chain { dependency label holds }
+    changedBefore { at kind subject state }
+    nextAction { what at }
+  }
+}`;
+
+const BUNDLE = gql`query SupportBundle($id: ID!) { connection(id: $id) { supportBundle } }`;
+
+const HOLDS = { true: ['good', 'holds'], false: ['bad', 'fails'], null: ['quiet', 'not known behind what fails'] };
+
+const link = (one) => html`<li class=${HOLDS[one.holds][0]}>${mark(HOLDS[one.holds][0])}<span class="check-name">${one.label}</span><span class="check-answer">${HOLDS[one.holds][1]}</span></li>`;
+
+/** Saves the bundle as a file, for whoever helps. */
+export async function saveBundle(id, name) {
+  const { connection } = await request(BUNDLE, { id });
+  const file = URL.createObjectURL(new Blob([connection.supportBundle], { type: 'application/json' }));
+  const anchor = document.createElement('a');
+  Object.assign(anchor, { href: file, download: `linkspan-support-${name.replace(/[^\w.-]+/g, '-')}.json` });
+  anchor.click();
+  setTimeout(() => URL.revokeObjectURL(file), 10_000);
+  toast('The support bundle was saved. It holds no secrets and no people.');
+  return {};
+}
+
+/** The panel of a connection's page. */
+export function explanation(found, { id, name, command }) {
+  if (!found) return nothing;
+  const { fault, nextAction: next } = found;
+  return section('why', found.healthy ? 'Why it works' : 'Why it does not work', html`
+    ${found.healthy ? html`<p>${found.summary}</p>` : notice('bad', found.summary, html`
+      <p>${fault.evidence}${fault.since ? html` Since ${on(fault.since)}.` : nothing}</p>
+      <p><strong>What to do:</strong> ${remedyWords(fault.remedy) || 'Wait for what happens next by itself.'}</p>
+      ${fault.code ? html`<p class="fine">Code <code>${fault.code}${fault.reason ? ` ${fault.reason}` : ''}</code></p>` : nothing}`)}
+    ${next ? html`<p>Next, by itself: ${next.what.replace(/\.+$/, '')}${next.at ? html`, ${when(next.at)}` : nothing}.</p>` : nothing}
+    <details class="more" ?open=${!found.healthy}><summary>What it depends on, one after the other</summary><ol class="checks chain">${found.chain.map(link)}</ol></details>
+    ${found.changedBefore.length ? html`<details class="more"><summary>What changed ${found.healthy ? 'lately' : 'just before'}</summary><ul class="log">${found.changedBefore.map((one) => html`<li>${inWords(one.subject ?? 'something')} ${one.kind === 'CREATED' ? 'was created' : one.kind === 'DELETED' ? 'was deleted' : 'changed'}${one.state ? html` ${badge(one.state, inWords(one.state))}` : nothing} <span class="small">${on(one.at)}</span></li>`)}</ul></details>` : nothing}
+    ${outcome(command)}
+    <div class="buttons">${button('Save a support bundle', () => command.run(() => saveBundle(id, name)), { kind: 'secondary', busy: command.busy })}<span class="small">For the people who mend it, on both sides: no secrets, no people, nothing of other connections.</span></div>`,
+  { aside: badge('', found.healthy ? 'All holds' : 'Something fails', found.healthy ? 'good' : 'bad') });
+}
