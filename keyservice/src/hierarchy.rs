@@ -69,7 +69,7 @@ impl KeyService {
     /// [`Self::rotate_root`], to the root key that a source gives: it is read here and nowhere else.
     ///
     /// # Errors
-    /// Those of [`RootProvider::root_key`] and [`Self::rotate_root`].
+    /// Those of [`RootProvider::root_key`](crate::RootProvider::root_key) and [`Self::rotate_root`].
     pub fn rotate_root_to(&self, next: &RootSource) -> Result<SealedHierarchy, Error> {
         self.rotate_root(&next.root_key()?)
     }
@@ -77,7 +77,7 @@ impl KeyService {
     /// [`Self::adopt_under`] the root key that a source gives.
     ///
     /// # Errors
-    /// Those of [`RootProvider::root_key`] and [`Self::adopt_under`].
+    /// Those of [`RootProvider::root_key`](crate::RootProvider::root_key) and [`Self::adopt_under`].
     pub fn adopt_root(&self, next: &RootSource, hierarchy: &SealedHierarchy) -> Result<(), Error> {
         self.adopt_under(&next.root_key()?, hierarchy)
     }
