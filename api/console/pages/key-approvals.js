@@ -36,7 +36,10 @@ const OPERATIONS = [['DESTROY', 'Destroy a key'], ['EXPORT', 'Export a key'], ['
 const STATES = [['', 'All'], ['PENDING', 'Waiting for approval'], ['APPROVED', 'Approved'], ['REFUSED', 'Refused'], ['WITHDRAWN', 'Withdrawn'], ['EXPIRED', 'Expired'], ['USED', 'Used']];
 const TONES = { PENDING: 'calm', APPROVED: 'good', REFUSED: 'bad', EXPIRED: 'warn' };
 
-export default function keyApprovals({ update }) {
+/** Who sees requests. To others there are none, so the page says why. */
+const READERS = ['KEY_MANAGER', 'KEY_OPERATOR', 'KEY_AUDITOR', 'KEY_INTEGRATOR'];
+
+export default function keyApprovals({ update, viewer }) {
   let state = '';
   const all = resource(APPROVALS, () => ({ state: state || null }), update);
   const act = command(update);
@@ -101,8 +104,8 @@ export default function keyApprovals({ update }) {
         ${may('withdrawKeyApproval') ? button('Withdraw', () => answer(WITHDRAW, { approvalId: one.id }, 'Withdrawn.'), { kind: 'secondary', busy: act.busy }) : nothing}</div></li>`;
   }
 
-  const view = () => (all.error?.kind === 'FORBIDDEN'
-    ? notice('calm', 'Approvals are for key roles.', html`<p>${all.error.message} A key administrator grants them; being administrator grants none.</p>`)
+  const view = () => (!viewer.roles.some((role) => READERS.includes(role))
+    ? notice('calm', 'Approvals are for key roles.', html`<p>This needs the role key manager, key operator, key auditor or key integrator. A key administrator grants them; being administrator grants none.</p>`)
     : section('approvals', 'Approvals', html`
       <p class="small">What cannot be taken back, or lets key material in or out, needs two people: one asks, another approves.</p>
       ${asking ? form() : html`<div class="buttons">${button('Ask for an approval', () => { asking = true; update(); requestAnimationFrame(() => document.getElementById('operation')?.focus()); }, { kind: 'secondary' })}</div>`}

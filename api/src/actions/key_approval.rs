@@ -194,17 +194,19 @@ impl Actions {
         }
     }
 
-    /// Requests for approval, the newest first.
+    /// Requests for approval, the newest first; none for whoever may not read them.
     ///
     /// # Errors
-    /// `NOT_AN_ADMINISTRATOR`.
+    /// When the database does not answer.
     pub async fn key_approvals(
         &self,
         call: &Call,
         state: Option<KeyApprovalState>,
         page: Page,
     ) -> Done<Slice<KeyApproval>> {
-        require_right(call, Right::ReadMetadata)?;
+        if require_right(call, Right::ReadMetadata).is_err() {
+            return Ok(Slice { items: Vec::new(), has_next: false, has_previous: false });
+        }
         let now = self.now().timestamp_millis();
         let state = state.map(|state| shared(state.as_str().parse().ok())).transpose()?;
         let Slice { items, has_next, has_previous } = self.store.key_approvals(state, now, page).await?;

@@ -184,8 +184,8 @@ pub(super) struct KeyApprovalQuery;
 
 #[Object]
 impl KeyApprovalQuery {
-    /// Requests for a second person's approval, the newest first. For key managers, operators, auditors and
-    /// integrators.
+    /// Requests for a second person's approval, the newest first. Key managers, operators, auditors and integrators see
+    /// them; for others there are none.
     #[graphql(complexity = "cost(first, last, child_complexity)")]
     async fn key_approvals(
         &self,
