@@ -3,18 +3,9 @@
 use linkspan::domain::requester::Role;
 use serde_json::{Value, json};
 
-use crate::harness::pair::PASSWORD;
-use crate::harness::{Client, Database, Instance, Pair, Stage};
+use crate::harness::{Client, Database, Pair, Stage};
 
 const ROLES: [Role; 3] = [Role::Viewer, Role::Operator, Role::Admin];
-
-async fn person(instance: &Instance, role: Role) -> Client {
-    let email = format!("{}@people.example.com", role.as_str().to_lowercase());
-    instance.user(&email, PASSWORD, &[role]).await;
-    let client = instance.client();
-    client.sign_in(&email, PASSWORD).await;
-    client
-}
 
 /// The actions of a thing as this person sees them.
 async fn actions(client: &Client, noun: &str, id: &str) -> Vec<(String, bool)> {
@@ -50,6 +41,7 @@ async fn what_a_person_sees_allowed_is_what_they_may_do() {
     for database in Database::available() {
         for role in ROLES {
             let stage = Stage::open(database).await;
+            let name = format!("some-{}", role.as_str().to_lowercase());
             let (_, connection) = stage.validated().await;
             let company = stage
                 .pair
@@ -62,9 +54,9 @@ async fn what_a_person_sees_allowed_is_what_they_may_do() {
                 "chooseProviderCompany": { "companyId": company },
                 "updateRegistration": { "contactId": stage.ready.contact },
             });
-            let there = person(&stage.pair.consumer, role).await;
+            let there = stage.pair.consumer.person(&name, &[role]).await;
             let on_connection = try_all(&stage.pair, &there, "connection", &connection, &extra).await;
-            let here = person(&stage.pair.provider, role).await;
+            let here = stage.pair.provider.person(&name, &[role]).await;
             let on_registration =
                 try_all(&stage.pair, &here, "registration", &stage.registration, &extra).await;
             let expected = role != Role::Viewer;

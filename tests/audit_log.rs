@@ -3,23 +3,13 @@
 use linkspan::domain::requester::Role;
 use serde_json::{Value, json};
 
-use crate::harness::pair::PASSWORD;
-use crate::harness::{Client, Database, Instance, Pair};
+use crate::harness::{Client, Database, Pair};
 
 const LOG: &str = "query($filter: AuditLogFilter, $first: Int, $after: String, $last: Int, $before: String) {
     auditLog(filter: $filter, first: $first, after: $after, last: $last, before: $before) {
         edges { cursor node { number operation actorKind actorId actorName roles objectKind objectId result traceId
             details hash } }
         pageInfo { hasNextPage hasPreviousPage } } }";
-
-/// Somebody with these roles, signed in.
-async fn person(instance: &Instance, name: &str, roles: &[Role]) -> Client {
-    let email = format!("{name}@provider.example.com");
-    instance.user(&email, PASSWORD, roles).await;
-    let client = instance.client();
-    client.sign_in(&email, PASSWORD).await;
-    client
-}
 
 async fn read(client: &Client, variables: Value) -> Value {
     client.query(LOG, variables).await["auditLog"].clone()
@@ -35,8 +25,8 @@ async fn administrators_read_what_concerns_the_application_and_key_auditors_what
         let pair = Pair::start(database).await;
         let admin = pair.provider_admin().await;
         pair.make_ready(&admin).await;
-        let auditor = person(&pair.provider, "auditor", &[Role::KeyAuditor]).await;
-        let both = person(&pair.provider, "both", &[Role::KeyAuditor, Role::Admin]).await;
+        let auditor = pair.provider.person("auditor", &[Role::KeyAuditor]).await;
+        let both = pair.provider.person("both", &[Role::KeyAuditor, Role::Admin]).await;
         let about_keys = |operation: &&&Value| {
             let operation = operation.as_str().unwrap();
             ["key.", "key_module.", "audit."].iter().any(|prefix| operation.starts_with(prefix))
@@ -60,7 +50,7 @@ async fn administrators_read_what_concerns_the_application_and_key_auditors_what
         assert!(!each(&read(&auditor, keys).await, "operation").is_empty());
 
         for role in [Role::Operator, Role::Viewer, Role::KeyManager, Role::KeyAdmin] {
-            let client = person(&pair.provider, role.as_str().to_lowercase().as_str(), &[role]).await;
+            let client = pair.provider.person(role.as_str().to_lowercase().as_str(), &[role]).await;
             let answer = client.raw(LOG, json!({})).await;
             assert_eq!(answer["errors"][0]["extensions"]["code"], "FORBIDDEN", "{role}: {answer}");
         }
@@ -71,7 +61,7 @@ async fn administrators_read_what_concerns_the_application_and_key_auditors_what
 async fn the_trail_is_read_in_pages_from_either_end() {
     for database in Database::available() {
         let pair = Pair::start(database).await;
-        let both = person(&pair.provider, "both", &[Role::KeyAuditor, Role::Admin]).await;
+        let both = pair.provider.person("both", &[Role::KeyAuditor, Role::Admin]).await;
         let whole = read(&both, json!({ "first": 250 })).await;
         let numbers: Vec<i64> = each(&whole, "number").iter().map(|n| n.as_i64().unwrap()).collect();
         let newest = numbers[0];

@@ -5,19 +5,10 @@ use linkspan::domain::requester::Role;
 use serde_json::{Value, json};
 
 use crate::harness::pair::PASSWORD;
-use crate::harness::{Client, Database, Instance, Pair};
+use crate::harness::{Client, Database, Pair};
 
 const FIELDS: &str = "keyApproval { id operation module object reason state stateLabel askedBy { name }
     answeredBy { name } answer revision actions { name allowed } }";
-
-/// Somebody with these roles, signed in.
-async fn person(instance: &Instance, name: &str, roles: &[Role]) -> Client {
-    let email = format!("{name}@provider.example.com");
-    instance.user(&email, PASSWORD, roles).await;
-    let client = instance.client();
-    client.sign_in(&email, PASSWORD).await;
-    client
-}
 
 async fn ask(client: &Client, operation: &str, module: Option<&str>) -> Value {
     let input =
@@ -38,8 +29,8 @@ fn allowed(approval: &Value) -> Vec<&str> {
 async fn every_operation_that_needs_two_people_is_approved_by_another_than_who_asked() {
     for database in Database::available() {
         let pair = Pair::start(database).await;
-        let asks = person(&pair.provider, "asks", &[Role::KeyManager]).await;
-        let other = person(&pair.provider, "other", &[Role::KeyManager]).await;
+        let asks = pair.provider.person("asks", &[Role::KeyManager]).await;
+        let other = pair.provider.person("other", &[Role::KeyManager]).await;
         let mut two = 0;
         for operation in KeyOperation::ALL {
             let right: keyservice::Right = operation.as_str().parse().unwrap();
@@ -71,9 +62,9 @@ async fn every_operation_that_needs_two_people_is_approved_by_another_than_who_a
 async fn a_request_is_refused_with_a_reason_withdrawn_by_who_asked_and_expires_by_itself() {
     for database in Database::available() {
         let pair = Pair::start(database).await;
-        let asks = person(&pair.provider, "asks", &[Role::KeyManager]).await;
-        let other = person(&pair.provider, "other", &[Role::KeyManager]).await;
-        let auditor = person(&pair.provider, "auditor", &[Role::KeyAuditor]).await;
+        let asks = pair.provider.person("asks", &[Role::KeyManager]).await;
+        let other = pair.provider.person("other", &[Role::KeyManager]).await;
+        let auditor = pair.provider.person("auditor", &[Role::KeyAuditor]).await;
         let mut ids = Vec::new();
         for _ in 0..3 {
             let asked = ask(&asks, "DESTROY", Some("data")).await;
@@ -122,7 +113,7 @@ async fn a_request_is_refused_with_a_reason_withdrawn_by_who_asked_and_expires_b
 async fn whoever_only_administers_the_application_neither_asks_nor_sees_nor_approves() {
     let pair = Pair::start(Database::available()[0]).await;
     let admin = pair.provider_admin().await;
-    let manager = person(&pair.provider, "manager", &[Role::KeyManager]).await;
+    let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
     let asked = ask(&admin, "DESTROY", Some("data")).await;
     assert_eq!(asked["refusal"]["code"], "NOT_AN_ADMINISTRATOR", "{asked:#}");
     let id = ask(&manager, "DESTROY", Some("data")).await["keyApproval"]["id"].clone();
@@ -142,7 +133,7 @@ async fn whoever_only_administers_the_application_neither_asks_nor_sees_nor_appr
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_asked_twice_under_one_key_is_one_request() {
     let pair = Pair::start(Database::available()[0]).await;
-    let manager = person(&pair.provider, "manager", &[Role::KeyManager]).await;
+    let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
     let input =
         json!({ "operation": "DESTROY", "module": "data", "reason": "Old.", "idempotencyKey": "one" });
     let first = manager.mutate("requestKeyApproval", input.clone(), "keyApproval { id }").await;
@@ -156,9 +147,9 @@ async fn key_roles_are_given_by_another_and_work_at_once() {
     for database in Database::available() {
         let pair = Pair::start(database).await;
         // The first key administrator is made on the host.
-        let granter = person(&pair.provider, "granter", &[Role::KeyAdmin, Role::Admin]).await;
+        let granter = pair.provider.person("granter", &[Role::KeyAdmin, Role::Admin]).await;
         let admin = pair.provider_admin().await;
-        let later = person(&pair.provider, "later", &[]).await;
+        let later = pair.provider.person("later", &[]).await;
         let me = |client| async move {
             let viewer = Client::query(client, "{ viewer { id } }", json!({})).await;
             viewer["viewer"]["id"].clone()

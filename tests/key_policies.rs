@@ -9,15 +9,6 @@ use crate::harness::{Client, Database, Instance, Pair, Stage};
 const FIELDS: &str = "accessPolicy { id module effect principal { kind service role } operations \
     condition { name value } note revision }";
 
-/// Somebody with these roles, signed in.
-async fn person(instance: &Instance, name: &str, roles: &[Role]) -> Client {
-    let email = format!("{name}@provider.example.com");
-    instance.user(&email, PASSWORD, roles).await;
-    let client = instance.client();
-    client.sign_in(&email, PASSWORD).await;
-    client
-}
-
 fn terms(effect: &str, principal: Value, operations: &[&str]) -> Value {
     json!({ "effect": effect, "principal": principal, "operations": operations, "note": "A test." })
 }
@@ -46,7 +37,7 @@ async fn explain(auditor: &Client, decision: &Value) -> Value {
 async fn key_managers_change_policies_and_every_change_is_in_the_trail() {
     for database in Database::available() {
         let pair = Pair::start(database).await;
-        let manager = person(&pair.provider, "manager", &[Role::KeyManager]).await;
+        let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
         let admin = pair.provider_admin().await;
         let asked = terms("TRACK", service("HEALTH"), &["SIGN"]);
         let input = json!({ "module": "identity", "terms": asked });
@@ -79,7 +70,7 @@ async fn key_managers_change_policies_and_every_change_is_in_the_trail() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_policy_that_cannot_hold_is_refused_with_the_field_at_fault() {
     let pair = Pair::start(Database::available()[0]).await;
-    let manager = person(&pair.provider, "manager", &[Role::KeyManager]).await;
+    let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
     let person = |kind: &str| json!({ "kind": kind });
     let mut bound = terms("TRACK", service("PEER"), &["SEAL"]);
     bound["condition"] = json!({ "name": "", "value": "x" });
@@ -113,8 +104,8 @@ async fn a_policy_that_cannot_hold_is_refused_with_the_field_at_fault() {
 async fn a_person_is_denied_what_their_role_gives_and_an_auditor_reads_why() {
     for database in Database::available() {
         let pair = Pair::start(database).await;
-        let manager = person(&pair.provider, "manager", &[Role::KeyManager]).await;
-        let auditor = person(&pair.provider, "auditor", &[Role::KeyAuditor]).await;
+        let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
+        let auditor = pair.provider.person("auditor", &[Role::KeyAuditor]).await;
         let role = json!({ "kind": "ROLE", "role": "KEY_MANAGER" });
         let policy = create(&manager, "data", &terms("STRICT_REJECT", role, &["DESTROY"])).await;
         let input = json!({ "operation": "DESTROY", "module": "data", "reason": "Old." });
@@ -146,7 +137,7 @@ async fn a_person_is_denied_what_their_role_gives_and_an_auditor_reads_why() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_can_effectively_do_what_follows_from_all_policies_together() {
     let pair = Pair::start(Database::available()[0]).await;
-    let manager = person(&pair.provider, "manager", &[Role::KeyManager]).await;
+    let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
     let effective = async |service: &str, operation: &str| {
         let query = "{ effectiveRights(module: \"links\") { principal { service } operation verdict data { value } } }";
         let all = manager.query(query, json!({})).await["effectiveRights"].clone();
@@ -180,8 +171,8 @@ async fn a_denial_that_breaks_the_connection_of_a_peer_is_seen_there_as_itself()
     for database in Database::available() {
         let (stage, consumer, connection) = Stage::onboarded(database).await;
         let pair = &stage.pair;
-        let manager = person(&pair.provider, "manager", &[Role::KeyManager]).await;
-        let auditor = person(&pair.provider, "auditor", &[Role::KeyAuditor]).await;
+        let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
+        let auditor = pair.provider.person("auditor", &[Role::KeyAuditor]).await;
         pair.advance(6).await;
         let up = directions(&consumer, &connection).await;
         assert_eq!(up["outbound"]["status"], "UP", "{up:#}");
@@ -222,7 +213,7 @@ async fn a_denial_that_breaks_the_connection_of_a_peer_is_seen_there_as_itself()
 async fn what_the_policies_take_from_a_part_of_the_program_keeps_registrations_from_going_on() {
     for database in Database::available() {
         let pair = Pair::start(database).await;
-        let manager = person(&pair.provider, "manager", &[Role::KeyManager]).await;
+        let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
         let admin = pair.provider_admin().await;
         let ready = pair.make_ready(&admin).await;
         let policy =
@@ -258,7 +249,7 @@ async fn however_often_keys_are_used_one_entry_comes_first_and_the_next_says_how
     for database in Database::available() {
         let (stage, _, _) = Stage::onboarded(database).await;
         let pair = &stage.pair;
-        let auditor = person(&pair.provider, "auditor", &[Role::KeyAuditor]).await;
+        let auditor = pair.provider.person("auditor", &[Role::KeyAuditor]).await;
         let before = windows(&auditor).await;
         let probes = 8;
         for _ in 0..probes {

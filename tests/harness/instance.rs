@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 
 use super::faults::Wire;
 use super::outage::{Dry, Outage, Skewed};
+use super::pair::PASSWORD;
 use super::proxy::Proxy;
 use super::{Authority, Client, Scratch};
 use crate::environment;
@@ -217,6 +218,11 @@ impl Instance {
         config.root_key_file = Some(directory.join("root.key"));
         config.database.url = database_url(database, self.name, &directory).await;
         config.mail.directory = directory.join("mail");
+        self.beside(config, self.listener.try_clone().unwrap())
+    }
+
+    /// Another one that listens there, undisturbed; nothing of it runs yet.
+    fn beside(&self, config: Config, listener: TcpListener) -> Self {
         Self {
             name: self.name,
             origin: self.origin.clone(),
@@ -230,7 +236,7 @@ impl Instance {
             entropy: Arc::new(SystemEntropy),
             launcher: crate::vault::launcher(),
             statements: Arc::default(),
-            listener: self.listener.try_clone().unwrap(),
+            listener,
             running: None,
         }
     }
@@ -268,22 +274,7 @@ impl Instance {
     pub(crate) fn second_node(&self) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
-        Self {
-            name: self.name,
-            origin: self.origin.clone(),
-            direct: self.direct.clone(),
-            config: self.config.clone(),
-            clock: self.clock.clone(),
-            ca: self.ca.clone(),
-            wire: None,
-            outage: None,
-            real_time: false,
-            entropy: Arc::new(SystemEntropy),
-            launcher: crate::vault::launcher(),
-            statements: Arc::default(),
-            listener,
-            running: None,
-        }
+        self.beside(self.config.clone(), listener)
     }
 
     /// The ids of rows of its database.
@@ -335,6 +326,15 @@ impl Instance {
     }
 
     /// A client that talks to it as nobody.
+    /// Somebody with these roles, signed in.
+    pub(crate) async fn person(&self, name: &str, roles: &[Role]) -> Client {
+        let email = format!("{name}@provider.example.com");
+        self.user(&email, PASSWORD, roles).await;
+        let client = self.client();
+        client.sign_in(&email, PASSWORD).await;
+        client
+    }
+
     pub(crate) fn client(&self) -> Client {
         Client::reaching(&self.origin, &self.direct, &self.ca)
     }

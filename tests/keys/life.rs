@@ -4,20 +4,11 @@ use linkspan::domain::requester::Role;
 use serde_json::{Value, json};
 
 use crate::harness::pair::PASSWORD;
-use crate::harness::{Client, Database, Instance, Pair, Stage};
+use crate::harness::{Client, Database, Pair, Stage};
 
 const MODULE: &str = "keyModule { name state algorithm rotationPeriod versions { version state reason } \
     actions { name allowed } }";
 const KEY: &str = "key { keyId module version state reason actions { name allowed } }";
-
-/// Somebody with these roles, signed in.
-async fn person(instance: &Instance, name: &str, roles: &[Role]) -> Client {
-    let email = format!("{name}@provider.example.com");
-    instance.user(&email, PASSWORD, roles).await;
-    let client = instance.client();
-    client.sign_in(&email, PASSWORD).await;
-    client
-}
 
 fn draft(name: &str, purpose: &str, algorithm: &str) -> Value {
     json!({ "name": name, "purpose": purpose, "algorithm": algorithm })
@@ -53,8 +44,8 @@ async fn change(client: &Client, verb: &str, version: u64, reason: Option<&str>)
 async fn a_module_goes_from_draft_to_published_and_its_key_through_its_whole_life() {
     for database in Database::available() {
         let pair = Pair::start(database).await;
-        let manager = person(&pair.provider, "manager", &[Role::KeyManager]).await;
-        let other = person(&pair.provider, "other", &[Role::KeyManager]).await;
+        let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
+        let other = pair.provider.person("other", &[Role::KeyManager]).await;
 
         let made = manager.mutate("createKeyModule", draft("signatures", "SIGNING", "es256"), MODULE).await;
         assert_eq!(made["keyModule"]["state"], "DRAFT");
@@ -114,7 +105,7 @@ async fn a_module_goes_from_draft_to_published_and_its_key_through_its_whole_lif
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_weak_or_cannot_be_is_refused_with_the_field_and_the_reason() {
     let pair = Pair::start(Database::available()[0]).await;
-    let manager = person(&pair.provider, "manager", &[Role::KeyManager]).await;
+    let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
     for (name, purpose, algorithm, field, said) in [
         ("a", "SIGNING", "RS256", "algorithm", "RSA"),
         ("a", "SEALING", "AES-128-GCM", "algorithm", "shorter than 256 bits"),
@@ -136,8 +127,8 @@ async fn what_is_weak_or_cannot_be_is_refused_with_the_field_and_the_reason() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_role_does_what_it_is_for_and_an_administrator_nothing() {
     let pair = Pair::start(Database::available()[0]).await;
-    let manager = person(&pair.provider, "manager", &[Role::KeyManager]).await;
-    let operator = person(&pair.provider, "operator", &[Role::KeyOperator]).await;
+    let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
+    let operator = pair.provider.person("operator", &[Role::KeyOperator]).await;
     let admin = pair.provider_admin().await;
     module(&manager, "signatures").await;
     let rotated = operator.mutate("rotateKeyModule", json!({ "module": "signatures" }), MODULE).await;
@@ -158,7 +149,7 @@ async fn each_role_does_what_it_is_for_and_an_administrator_nothing() {
 async fn a_module_with_a_period_rotates_by_itself() {
     for database in Database::available() {
         let pair = Pair::start(database).await;
-        let manager = person(&pair.provider, "manager", &[Role::KeyManager]).await;
+        let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
         module(&manager, "signatures").await;
         let input = json!({ "module": "signatures", "rotationPeriod": 7_200 });
         manager.mutate("scheduleKeyModule", input, MODULE).await;
@@ -184,7 +175,7 @@ async fn a_suspended_key_of_a_connection_shows_on_both_sides_and_an_older_row_do
         let (stage, consumer, there) = Stage::onboarded(database).await;
         let pair = &stage.pair;
         let here = stage.providers_connection().await;
-        let manager = person(&pair.provider, "manager", &[Role::KeyManager]).await;
+        let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
         let name = outbound(&stage.provider, &here).await["keyModule"].clone();
         pair.provider.tamper("create table before as select * from key_version").await;
 
@@ -237,7 +228,7 @@ async fn a_suspended_key_of_a_connection_shows_on_both_sides_and_an_older_row_do
 async fn an_older_row_of_a_module_with_other_policies_is_found_and_nothing_is_done_with_it() {
     for database in Database::available() {
         let pair = Pair::start(database).await;
-        let manager = person(&pair.provider, "manager", &[Role::KeyManager]).await;
+        let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
         module(&manager, "signatures").await;
         pair.provider.tamper("create table before as select * from key_module").await;
         let input = json!({ "module": "signatures", "rotationPeriod": 7_200 });
