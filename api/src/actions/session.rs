@@ -59,14 +59,9 @@ impl Actions {
             return self.not_signed_in(tx, &key, "password").await;
         };
         let account = self.store.account_by_email(&key).await?;
-        let stored =
-            account.as_ref().filter(|account| account.active).and_then(|a| a.password_hash.as_deref());
-        let stored = stored.map(PasswordHash::parse).transpose().map_err(hashing)?;
-        let pepper = self.keys.mac(MacPurpose::PasswordPepper, &[candidate.for_pepper()]).await?;
-        let peppered = || Peppered::new(pepper);
-        let verified = self.passwords.verify(peppered(), stored.as_ref()).await.map_err(hashing)?;
+        let (verified, pepper) = self.verify_password(&candidate, account.as_ref()).await?;
         let rehashed = if verified == Verification::RightButOutdated {
-            Some(self.passwords.hash(peppered(), self.world.bytes()?).await.map_err(hashing)?)
+            Some(self.passwords.hash(Peppered::new(pepper), self.world.bytes()?).await.map_err(hashing)?)
         } else {
             None
         };
@@ -84,6 +79,19 @@ impl Actions {
             tx.save_account(&now).await?;
         }
         self.start_session(tx, call, now, "password").await
+    }
+
+    /// Whether a password is an account's, which takes as long where there is none; and its MAC under the pepper.
+    async fn verify_password(
+        &self,
+        candidate: &Candidate,
+        account: Option<&Account>,
+    ) -> Done<(Verification, [u8; 32])> {
+        let stored = account.filter(|account| account.active).and_then(|it| it.password_hash.as_deref());
+        let stored = stored.map(PasswordHash::parse).transpose().map_err(hashing)?;
+        let pepper = self.keys.mac(MacPurpose::PasswordPepper, &[candidate.for_pepper()]).await?;
+        let verified = self.passwords.verify(Peppered::new(pepper), stored.as_ref()).await;
+        Ok((verified.map_err(hashing)?, pepper))
     }
 
     /// Sends a one-time code, if there is an active account with this address. The answer is the same if not.

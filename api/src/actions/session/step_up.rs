@@ -1,17 +1,16 @@
 //! Showing again who one is: what matters most needs credentials that were given within the last five minutes.
 
-use keyservice::MacPurpose;
 use secrecy::SecretString;
 use serde_json::json;
 
-use super::{FRESH, hashing};
+use super::FRESH;
 use crate::actions::limits::Limit;
 use crate::actions::{Actions, Call, Done};
 use crate::domain::Timestamp;
 use crate::domain::check::Remedy;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::requester::Means;
-use crate::password::{Candidate, PasswordHash, Peppered, Verification};
+use crate::password::{Candidate, Verification};
 
 impl Actions {
     /// Whether the caller gave credentials to a browser session within the last five minutes.
@@ -64,14 +63,10 @@ impl Actions {
             return Err(invalid("Only a browser session can be confirmed. Sign in with the browser.").into());
         };
         self.limits.take(Limit::SignIn, &person.email, self.world.now())?;
-        let account = self.store.account(person.user).await?.filter(|account| account.active);
-        let stored = account.as_ref().and_then(|account| account.password_hash.as_deref());
-        let stored = stored.map(PasswordHash::parse).transpose().map_err(hashing)?;
+        let account = self.store.account(person.user).await?;
         let right = match Candidate::new(password) {
             Some(candidate) => {
-                let pepper = self.keys.mac(MacPurpose::PasswordPepper, &[candidate.for_pepper()]).await?;
-                let verified = self.passwords.verify(Peppered::new(pepper), stored.as_ref()).await;
-                verified.map_err(hashing)? != Verification::Wrong
+                self.verify_password(&candidate, account.as_ref()).await?.0 != Verification::Wrong
             }
             None => false,
         };
