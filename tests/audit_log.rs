@@ -1,5 +1,7 @@
 //! The audit trail as people read it.
 
+use std::sync::atomic::Ordering;
+
 use linkspan::domain::requester::Role;
 use serde_json::{Value, json};
 
@@ -7,7 +9,7 @@ use crate::harness::{Client, Database, Pair};
 
 const LOG: &str = "query($filter: AuditLogFilter, $first: Int, $after: String, $last: Int, $before: String) {
     auditLog(filter: $filter, first: $first, after: $after, last: $last, before: $before) {
-        edges { cursor node { number operation actorKind actorId actorName roles objectKind objectId result traceId
+        edges { cursor node { id number operation actorKind actorId actorName roles objectKind objectId result traceId
             details hash } }
         pageInfo { hasNextPage hasPreviousPage } } }";
 
@@ -117,5 +119,52 @@ async fn an_entry_says_who_did_what_to_what_and_is_found_by_each() {
         }
         let odd = admin.raw(LOG, json!({ "filter": { "operation": "%" } })).await;
         assert_eq!(odd["errors"][0]["extensions"]["code"], "INVALID_INPUT", "{odd}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_entry_is_found_by_its_global_id_by_whoever_reads_it_and_many_as_cheaply_as_one() {
+    let node =
+        "query($ids: [ID!]!) { nodes(ids: $ids) { __typename id ... on AuditEntry { number operation } } }";
+    for database in Database::available() {
+        let pair = Pair::start(database).await;
+        let admin = pair.provider_admin().await;
+        let auditor = pair.provider.person("auditor", &[Role::KeyAuditor]).await;
+        let operator = pair.provider.person("operator", &[Role::Operator]).await;
+        for n in 0..20 {
+            admin.mutate("createCompany", json!({ "name": format!("Company {n}") }), "company { id }").await;
+        }
+        let log = read(&admin, json!({ "first": 20 })).await;
+        let ids: Vec<_> = each(&log, "id").into_iter().cloned().collect();
+        let found = admin.query(node, json!({ "ids": ids })).await["nodes"].clone();
+        for (found, edge) in found.as_array().unwrap().iter().zip(log["edges"].as_array().unwrap()) {
+            let read = &edge["node"];
+            assert_eq!(
+                (&found["__typename"], &found["number"], &found["id"]),
+                (&json!("AuditEntry"), &read["number"], &read["id"])
+            );
+        }
+
+        let of_keys = read(&auditor, json!({ "filter": { "operation": "key." } })).await;
+        let (of_keys, of_application) = (each(&of_keys, "id")[0].clone(), ids[0].clone());
+        let both = json!({ "ids": [of_keys, of_application] });
+        let seen = async |client: &Client| {
+            let nodes = client.query(node, both.clone()).await["nodes"].clone();
+            nodes.as_array().unwrap().iter().map(|node| !node.is_null()).collect::<Vec<_>>()
+        };
+        assert_eq!(seen(&auditor).await, [true, false]);
+        assert_eq!(seen(&admin).await, [false, true]);
+        assert_eq!(seen(&operator).await, [false, false]);
+
+        let statements = async |count: usize| {
+            let mut least = usize::MAX;
+            for _ in 0..6 {
+                let before = pair.provider.statements.load(Ordering::SeqCst);
+                admin.query(node, json!({ "ids": ids[..count] })).await;
+                least = least.min(pair.provider.statements.load(Ordering::SeqCst) - before);
+            }
+            least
+        };
+        assert_eq!(statements(1).await, statements(20).await);
     }
 }

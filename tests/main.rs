@@ -12,6 +12,7 @@ mod consent;
 mod console;
 mod credentials;
 mod environment;
+mod error_log;
 mod harness;
 mod idempotency;
 mod interruption;

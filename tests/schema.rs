@@ -149,3 +149,24 @@ fn every_mutation_takes_one_input_with_an_idempotency_key_and_may_answer_a_refus
         assert!(refusal, "{name} answers no refusal");
     }
 }
+
+#[test]
+fn everything_that_a_list_returns_has_a_global_id() {
+    let types = types();
+    let nodes: BTreeSet<_> = types
+        .values()
+        .filter(|definition| match &definition.kind {
+            TypeKind::Object(object) => object.implements.iter().any(|name| name.node == "Node"),
+            _ => false,
+        })
+        .map(|definition| definition.name.node.to_string())
+        .collect();
+    let edges = types.iter().filter(|(name, _)| name.ends_with("Edge"));
+    let listed: Vec<_> = edges
+        .map(|(_, edge)| fields(edge).into_iter().find(|field| field.name.node == "node").unwrap())
+        .map(|node| base(&node.ty.node))
+        .collect();
+    assert!(listed.len() > 8, "{listed:?}");
+    let wanting: Vec<_> = listed.iter().filter(|name| !nodes.contains(*name)).collect();
+    assert!(wanting.is_empty(), "in lists, and no Node: {wanting:?}");
+}

@@ -13,13 +13,13 @@ use crate::domain::attempt::{Attempt, Outcome, PhaseName};
 use crate::domain::connection::{Connection, Part, Peer, State as ConnectionState};
 use crate::domain::effect::Work;
 use crate::domain::failure::Operation;
-use crate::domain::id::{AttemptId, ClaimId, ConnectionId, InstanceId, LinkId};
+use crate::domain::id::{AttemptId, ClaimId, ConnectionId, InstanceId, LinkId, RegistrationId};
 use crate::domain::origin::{Origin, OriginPolicy};
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::registration::{Registration, State};
 use crate::domain::scan::Subject;
 use crate::peer::wire::{self, Bytes, ClaimAnswer};
-use crate::store::{Claim, ClaimState, NewJob, StoreError, Tx};
+use crate::store::{Claim, ClaimState, Failed, NewJob, StoreError, Tx};
 
 /// The most claims to one registration that are looked at within [`CLAIM_WINDOW`].
 const CLAIM_LIMIT: u64 = 30;
@@ -30,6 +30,17 @@ const ANSWER_LASTS: TimeDelta = TimeDelta::seconds(2);
 const ATTEMPT_LASTS: TimeDelta = TimeDelta::hours(48);
 /// When a claiming instance should ask again.
 const RETRY_AFTER_MS: u64 = 100;
+/// How often the same refusal of claims to one registration is written into its error log: whoever has a link may
+/// redeem it as fast as they like, and each line would be a commit.
+const LOGGED_EVERY: TimeDelta = TimeDelta::seconds(1);
+
+/// What the link of a claim is, if the secret is right.
+enum Redeemed {
+    /// The link of a registration, whatever its state.
+    Link(Box<Registration>),
+    /// A link of a registration that does not work any more, and why.
+    Spent(RegistrationId, String),
+}
 
 /// What the worker needs to ask a claiming origin for its proof.
 #[derive(Clone, Debug)]
@@ -55,18 +66,32 @@ impl Actions {
         answer
     }
 
-    /// Whoever looks after the registration sees why its link was not taken. A claim without its secret is nobody's.
+    /// Whoever looks after the registration sees why its link was not taken, a link from before too. A claim without
+    /// its secret is nobody's.
     async fn log_refused_claim(&self, call: &Call, claim: &wire::Claim, refusal: &Refusal) -> Done<()> {
         let mut tx = self.begin("claim.refused", call).await?;
-        let Ok(registration) = self.claimed_registration(&tx, claim).await else { return Ok(()) };
-        self.log_claim(&mut tx, &registration, refusal).await?;
-        Ok(tx.commit().await?)
+        let registration = match self.redeemed(&tx, claim).await? {
+            Some(Redeemed::Link(registration)) => *registration,
+            Some(Redeemed::Spent(id, _)) => self.registration(&tx, id).await?,
+            None => return Ok(()),
+        };
+        if self.log_claim(&mut tx, &registration, refusal).await? {
+            tx.commit().await?;
+        }
+        Ok(())
     }
 
-    async fn log_claim(&self, tx: &mut Tx, registration: &Registration, refusal: &Refusal) -> Done<()> {
+    /// Answers whether it was time to write it down.
+    async fn log_claim(&self, tx: &mut Tx, registration: &Registration, refusal: &Refusal) -> Done<bool> {
         let about = (Subject::Registration(registration.id), Some(registration.company));
         let failed = failed_about(about, Operation::Claim, refusal, tx.trace());
-        Ok(tx.record_failure(&failed).await?)
+        // The claim carried the trace of the instance that redeems the link.
+        let failed = Failed { peer_trace: Some(tx.trace()), ..failed };
+        if tx.failed_since(&failed, tx.now() - LOGGED_EVERY).await? {
+            return Ok(false);
+        }
+        tx.record_failure(&failed).await?;
+        Ok(true)
     }
 
     async fn take_claim(&self, call: &Call, claim: &wire::Claim) -> Done<ClaimAnswer> {
@@ -124,28 +149,35 @@ impl Actions {
         Ok(ClaimAnswer::Proving { retry_after_ms: RETRY_AFTER_MS })
     }
 
-    /// The registration behind a claim, whatever its state, if the secret is right.
-    async fn claimed_registration(&self, tx: &Tx, claim: &wire::Claim) -> Done<Registration> {
+    /// What a claim redeems; none without the right secret.
+    async fn redeemed(&self, tx: &Tx, claim: &wire::Claim) -> Done<Option<Redeemed>> {
         let given = digest(&claim.t.0);
         let matches = |kept: &[u8; 32]| same(kept, &given);
         if let Some(registration) = tx.registration_by_link(LinkId(claim.r)).await?
             && registration.state.link().is_some_and(|link| matches(&link.digest))
         {
-            return Ok(registration);
+            return Ok(Some(Redeemed::Link(Box::new(registration))));
         }
-        if let Some((kept, reason)) = tx.spent_link(LinkId(claim.r)).await?
-            && matches(&kept)
-        {
-            let message = match reason.as_str() {
-                "EXPIRED" => "The link's time is over. Ask the provider for a new one.",
-                "CANCELLED" => "The provider cancelled this registration.",
-                "USED" => "The link was used already.",
-                _ => "The provider made a newer link, which makes this one void. Use the newer one.",
-            };
-            return Err(Refusal::new(RefusalCode::NoMatchingRegistration, message).reason(reason).into());
+        let spent = tx.spent_link(LinkId(claim.r)).await?.filter(|spent| matches(&spent.digest));
+        Ok(spent.map(|spent| Redeemed::Spent(spent.registration, spent.reason)))
+    }
+
+    /// The registration behind a claim, whatever its state, if the secret is right and the link not from before.
+    async fn claimed_registration(&self, tx: &Tx, claim: &wire::Claim) -> Done<Registration> {
+        match self.redeemed(tx, claim).await? {
+            Some(Redeemed::Link(registration)) => Ok(*registration),
+            Some(Redeemed::Spent(_, reason)) => {
+                let message = match reason.as_str() {
+                    "EXPIRED" => "The link's time is over. Ask the provider for a new one.",
+                    "CANCELLED" => "The provider cancelled this registration.",
+                    "USED" => "The link was used already.",
+                    _ => "The provider made a newer link, which makes this one void. Use the newer one.",
+                };
+                Err(Refusal::new(RefusalCode::NoMatchingRegistration, message).reason(reason).into())
+            }
+            // One answer for an unknown link and a wrong secret.
+            None => Err(invalid("UNKNOWN")),
         }
-        // One answer for an unknown link and a wrong secret.
-        Err(invalid("UNKNOWN"))
     }
 
     fn verify_claim(&self, registration: &Registration, claim: &wire::Claim, public: &PublicKey) -> Done<()> {

@@ -5,12 +5,12 @@ use crate::domain::connection::Connection;
 use crate::domain::explain::remedy_for;
 use crate::domain::failure::Operation;
 use crate::domain::id::{CompanyId, TraceId};
-use crate::domain::refusal::Refusal;
+use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::scan::Subject;
 use crate::store::Failed;
 
 /// A refusal between two instances, for the error log. The trace goes with each message, so that it is the same on both
-/// sides.
+/// sides, if the message arrived.
 pub(super) fn failed(
     connection: &Connection,
     operation: Operation,
@@ -20,7 +20,8 @@ pub(super) fn failed(
     let remedy = remedy_for(refusal.code, refusal.reason.as_deref(), connection.id);
     let about = (Subject::Connection(connection.id), connection.company);
     let failed = failed_about(about, operation, refusal, trace);
-    Failed { remedy: failed.remedy.or(Some(remedy)), peer_trace: Some(trace), ..failed }
+    let reached = refusal.code != RefusalCode::PeerUnreachable;
+    Failed { remedy: failed.remedy.or(Some(remedy)), peer_trace: reached.then_some(trace), ..failed }
 }
 
 /// A refusal about something, for the error log.

@@ -2,6 +2,7 @@
 
 use super::Timestamp;
 use super::id::{TraceId, UserId};
+use super::requester::{Person, Role};
 
 /// Who did something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,11 +15,43 @@ pub enum Actor {
     Person(UserId),
 }
 
+/// Which entries somebody may read, by how their operations begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditScope {
+    /// Only these; all when empty.
+    pub within: &'static [&'static str],
+    /// Not these.
+    pub without: &'static [&'static str],
+}
+
+/// How the operations begin that concern keys: their entries are for key auditors alone.
+const KEYS: &[&str] = &["key.", "key_module.", "audit."];
+/// The same, with what both see: that a connection has keys.
+const KEYS_AND_SHARED: &[&str] = &["key.", "key_module.", "audit.", "keys."];
+
+impl AuditScope {
+    /// What administrators and key auditors read of the trail; none for others, another organisation's people too.
+    #[must_use]
+    pub fn of(person: &Person) -> Option<Self> {
+        let has = |role| person.company.is_none() && person.has(role);
+        match (has(Role::KeyAuditor), has(Role::Admin)) {
+            (true, true) => Some(Self { within: &[], without: &[] }),
+            (true, false) => Some(Self { within: KEYS_AND_SHARED, without: &[] }),
+            (false, true) => Some(Self { within: &[], without: KEYS }),
+            (false, false) => None,
+        }
+    }
+}
+
+/// An entry's number in the trail, from 1 without a gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AuditNumber(pub i64);
+
 /// An entry of the audit trail: who did what to what, when, and how it went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEntry {
-    /// Its number, from 1 without a gap.
-    pub number: i64,
+    /// Its number.
+    pub id: AuditNumber,
     /// When.
     pub at: Timestamp,
     /// Who.

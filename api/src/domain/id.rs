@@ -57,6 +57,8 @@ ids! {
     DefinitionId;
     /// A version of a key.
     KeyId;
+    /// A line of the error log.
+    FailureId;
     /// A request for a second person's approval.
     KeyApprovalId;
     /// An access policy of a key module.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Timestamp;
+use super::audit::AuditScope;
 use super::id::{AccessTokenId, CompanyId, SessionId, UserId};
 use super::refusal::{Refusal, RefusalCode};
 
@@ -90,7 +91,10 @@ pub enum Requester {
 
 /// May see; holds what may be seen.
 #[derive(Clone, Debug)]
-pub struct Viewer(Scope);
+pub struct Viewer {
+    scope: Scope,
+    audit: Option<AuditScope>,
+}
 /// May register, onboard, resolve.
 #[derive(Clone, Debug)]
 pub struct Operator(UserId);
@@ -113,7 +117,13 @@ impl Viewer {
     /// What may be seen.
     #[must_use]
     pub const fn scope(&self) -> Scope {
-        self.0
+        self.scope
+    }
+
+    /// What may be read of the audit trail; none for whoever may not read it at all.
+    #[must_use]
+    pub const fn audit(&self) -> Option<AuditScope> {
+        self.audit
     }
 }
 
@@ -146,7 +156,7 @@ impl Requester {
     /// What this requester may see. Everybody may see something, if only themselves.
     #[must_use]
     pub fn viewer(&self) -> Viewer {
-        Viewer(match self {
+        let scope = match self {
             Self::System => Scope::Everything,
             Self::Anonymous => Scope::Nothing,
             Self::Person(person) => {
@@ -159,7 +169,8 @@ impl Requester {
                     }
                 }
             }
-        })
+        };
+        Viewer { scope, audit: self.person().and_then(AuditScope::of) }
     }
 
     /// The right to register, onboard and resolve.

@@ -18,7 +18,7 @@ use crate::store::AuditFilter;
 const OPERATION_MAX: usize = 64;
 
 /// An entry of the audit trail: who did what to what, when, and how it went.
-pub(super) struct AuditEntry(domain::AuditEntry);
+pub(super) struct AuditEntry(pub(super) domain::AuditEntry);
 
 /// What kind of actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
@@ -34,9 +34,14 @@ pub(super) enum AuditActorKind {
 /// An entry of the audit trail: who did what to what, when, and how it went.
 #[Object]
 impl AuditEntry {
+    /// Global id.
+    pub(super) async fn id(&self) -> ID {
+        Kind::AuditEntry.id(numbered(self.0.id))
+    }
+
     /// Its number in the trail, from 1 without a gap.
     async fn number(&self) -> i64 {
-        self.0.number
+        self.0.id.0
     }
 
     /// When.
@@ -128,6 +133,16 @@ impl AuditEntry {
     }
 }
 
+/// The number of an entry as the id within a global id.
+const fn numbered(number: domain::AuditNumber) -> Uuid {
+    Uuid::from_u128(number.0.unsigned_abs() as u128)
+}
+
+/// Reads what [`numbered`] wrote.
+pub(super) fn number_of(id: Uuid) -> Option<domain::AuditNumber> {
+    i64::try_from(id.as_u128()).ok().map(domain::AuditNumber)
+}
+
 /// Which entries of the audit trail. What is left out keeps nothing out.
 #[derive(Default, InputObject)]
 pub(super) struct AuditLogFilter {
@@ -193,7 +208,7 @@ impl AuditQuery {
         let (ask, page) = (Ask::new(ctx)?, Window { first, after, last, before }.numbers()?);
         let filter = filter.unwrap_or_default().filter()?;
         let done = ask.actions.audit_log(ask.call, &filter, page).await;
-        let cursor = |entry: &domain::AuditEntry| number_cursor(entry.number);
+        let cursor = |entry: &domain::AuditEntry| number_cursor(entry.id.0);
         Ok(list_by(done.map_err(error::failed)?, cursor, AuditEntry))
     }
 }

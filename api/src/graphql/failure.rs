@@ -1,6 +1,6 @@
 //! The error log: what failed between two instances, its remedy, and the traces on both sides.
 
-use async_graphql::{Context, ID, Object, Result, SimpleObject};
+use async_graphql::{ComplexObject, Context, ID, Object, Result, SimpleObject};
 
 use super::ask::{Ask, ours};
 use super::id::Kind;
@@ -9,13 +9,16 @@ use super::page::{List, Window, cost, list};
 use super::refusal::{Remedy, docs_url};
 use super::words::{FailedOperation, RefusalCode};
 use crate::domain::Timestamp;
-use crate::domain::id::{ConnectionId, RegistrationId};
+use crate::domain::id::{ConnectionId, FailureId, RegistrationId};
 use crate::domain::scan::Subject;
 use crate::store::FailureRecord;
 
 /// Something that failed about a registration or a connection. The same failure again is counted.
 #[derive(SimpleObject)]
+#[graphql(complex)]
 pub(super) struct ErrorLogEntry {
+    #[graphql(skip)]
+    id: FailureId,
     /// What was tried.
     operation: FailedOperation,
     /// The operation in words.
@@ -46,11 +49,20 @@ pub(super) struct ErrorLogEntry {
     subject_id: Option<ID>,
 }
 
+#[ComplexObject]
 impl ErrorLogEntry {
-    fn new(ask: &Ask<'_>, record: FailureRecord) -> Self {
+    /// Global id: the same while the same failure is counted.
+    pub(super) async fn id(&self) -> ID {
+        Kind::ErrorLogEntry.id(self.id.0)
+    }
+}
+
+impl ErrorLogEntry {
+    pub(super) fn new(ask: &Ask<'_>, record: FailureRecord) -> Self {
         let failed = record.failed;
         let slug = failed.code.as_str().to_ascii_lowercase().replace('_', "-");
         Self {
+            id: record.id,
             operation: failed.operation.into(),
             operation_label: failed.operation.label(),
             code: failed.code.into(),
@@ -101,7 +113,7 @@ impl FailureQuery {
             Some(id) => Some(subject(&ask, id).await?),
         };
         let slice = ask.reader().failures(subject, page).await.map_err(ours)?;
-        Ok(list(slice, |record| record.id, |record| ErrorLogEntry::new(&ask, record)))
+        Ok(list(slice, |record| record.id.0, |record| ErrorLogEntry::new(&ask, record)))
     }
 }
 

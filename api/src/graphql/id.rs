@@ -34,11 +34,15 @@ pub(super) enum Kind {
     KeyApproval,
     /// An access policy of a key module.
     AccessPolicy,
+    /// A line of the error log.
+    ErrorLogEntry,
+    /// An entry of the audit trail.
+    AuditEntry,
 }
 
 impl Kind {
     /// Every kind.
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 14] = [
         Self::Registration,
         Self::Connection,
         Self::Scan,
@@ -51,6 +55,8 @@ impl Kind {
         Self::Definition,
         Self::KeyApproval,
         Self::AccessPolicy,
+        Self::ErrorLogEntry,
+        Self::AuditEntry,
     ];
 
     /// The name of the type in the schema.
@@ -68,6 +74,8 @@ impl Kind {
             Self::Definition => "PublishedDefinition",
             Self::KeyApproval => "KeyApproval",
             Self::AccessPolicy => "AccessPolicy",
+            Self::ErrorLogEntry => "ErrorLogEntry",
+            Self::AuditEntry => "AuditEntry",
         }
     }
 
@@ -86,6 +94,8 @@ impl Kind {
             Self::Definition => "definition",
             Self::KeyApproval => "request for approval",
             Self::AccessPolicy => "access policy",
+            Self::ErrorLogEntry => "line of the error log",
+            Self::AuditEntry => "entry of the audit trail",
         }
     }
 

@@ -14,10 +14,11 @@ use tokio::task::yield_now;
 use super::ask::ours;
 use crate::domain::Timestamp;
 use crate::domain::attempt::Attempt;
+use crate::domain::audit::{AuditEntry, AuditNumber};
 use crate::domain::connection::Connection;
 use crate::domain::direction::{Evidence, Transition, Way};
 use crate::domain::id::{
-    CompanyId, ConnectionId, DefinitionId, InstanceId, IssueId, RegistrationId, ScanId, UserId,
+    CompanyId, ConnectionId, DefinitionId, FailureId, InstanceId, IssueId, RegistrationId, ScanId, UserId,
 };
 use crate::domain::issue::Issue;
 use crate::domain::registration::Registration;
@@ -25,8 +26,8 @@ use crate::domain::scan::{Scan, Subject};
 use crate::domain::settings::Offer;
 use crate::domain::verification::Verification;
 use crate::store::{
-    Account, AttemptWork, Company, PublishedDefinition, Reader, ScanResult, SettingsRecord, StoreError,
-    Traffic,
+    Account, AttemptWork, Company, FailureRecord, PublishedDefinition, Reader, ScanResult, SettingsRecord,
+    StoreError, Traffic,
 };
 
 /// The loaders of one request. Whoever asks for a key waits until everything that can run has asked for its own, then
@@ -260,6 +261,8 @@ by_id! {
     ScanId => Scan by scans_by_id;
     IssueId => Issue by issues_by_id;
     DefinitionId => PublishedDefinition by definitions_by_id;
+    AuditNumber => AuditEntry by audit_by_number;
+    FailureId => FailureRecord by failures_by_id;
 }
 
 /// Puts what was found under its keys, in the order in which it was found.

@@ -3,9 +3,11 @@
 use async_graphql::{Context, ID, Interface, Object, Result};
 
 use super::ask::Ask;
+use super::audit::{AuditEntry, number_of};
 use super::connection::ConnectionRecord;
 use super::definition::PublishedDefinition;
 use super::error;
+use super::failure::ErrorLogEntry;
 use super::id::{Kind, decode};
 use super::issue::Issue;
 use super::key_approval::KeyApproval;
@@ -14,7 +16,7 @@ use super::people::{Company, Contact, User};
 use super::registration::Registration;
 use super::scan::Scan;
 use crate::domain::id::{
-    CompanyId, ConnectionId, DefinitionId, IssueId, KeyApprovalId, RegistrationId, ScanId, UserId,
+    CompanyId, ConnectionId, DefinitionId, FailureId, IssueId, KeyApprovalId, RegistrationId, ScanId, UserId,
 };
 use crate::store::Account;
 
@@ -34,6 +36,8 @@ pub(super) enum Node {
     User(User),
     Definition(PublishedDefinition),
     KeyApproval(KeyApproval),
+    ErrorLogEntry(ErrorLogEntry),
+    AuditEntry(AuditEntry),
 }
 
 impl Node {
@@ -56,6 +60,10 @@ impl Node {
                 load.one(DefinitionId(id)).await?.map(|it| Self::Definition(PublishedDefinition(it)))
             }
             Kind::KeyApproval => KeyApproval::load(ask, KeyApprovalId(id)).await?.map(Self::KeyApproval),
+            Kind::ErrorLogEntry => {
+                load.one(FailureId(id)).await?.map(|it| Self::ErrorLogEntry(ErrorLogEntry::new(ask, it)))
+            }
+            Kind::AuditEntry => load.maybe(number_of(id)).await?.map(|it| Self::AuditEntry(AuditEntry(it))),
             Kind::AccessToken | Kind::Session | Kind::AccessPolicy => None,
         })
     }

@@ -7,10 +7,13 @@ use sea_orm::{
     QuerySelect as _, Set, Statement,
 };
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use super::tx::{Cause, PendingAudit, Tx};
-use super::{Page, Slice, Store, StoreError, at, entity, inconsistent, ms};
+use super::{Page, Reader, Slice, Store, StoreError, at, entity, inconsistent, ms};
 use crate::domain::Timestamp;
+use crate::domain::audit::{Actor, AuditEntry, AuditNumber, AuditScope};
+use crate::domain::id::{TraceId, UserId};
 use crate::domain::link::hex;
 use entity::audit::{ActiveModel, Column, Entity, Model};
 
@@ -32,15 +35,6 @@ pub struct AuditFilter {
     pub since: Option<Timestamp>,
     /// Before then.
     pub until: Option<Timestamp>,
-}
-
-/// Which entries somebody may read, by how their operations begin.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct AuditScope {
-    /// Only these; all when empty.
-    pub within: &'static [&'static str],
-    /// Not these.
-    pub without: &'static [&'static str],
 }
 
 /// How far the trail goes.
@@ -206,31 +200,6 @@ impl Store {
         Ok(rows.all(&self.read).await?.into_iter().map(from_row).collect())
     }
 
-    /// A page of entries, the newest first, each with its time.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn audit_page(
-        &self,
-        filter: &AuditFilter,
-        scope: AuditScope,
-        page: Page<i64>,
-    ) -> Result<Slice<(Recorded, Timestamp)>, StoreError> {
-        let mut query = Entity::find().filter(matching(filter, scope)).limit(page.limit + 1);
-        query = match (page.beyond, page.backward) {
-            (Some(n), false) => query.filter(Column::N.lt(n)),
-            (Some(n), true) => query.filter(Column::N.gt(n)),
-            (None, _) => query,
-        };
-        query = if page.backward { query.order_by_asc(Column::N) } else { query.order_by_desc(Column::N) };
-        let rows = query.all(&self.read).await?;
-        let with_time = |row: Model| {
-            let then = at(row.at);
-            (from_row(row), then)
-        };
-        Ok(page.slice(rows.into_iter().map(with_time).collect()))
-    }
-
     /// How far the trail goes.
     ///
     /// # Errors
@@ -242,5 +211,64 @@ impl Store {
         let hash: Vec<u8> = row.try_get("", "audit_hash")?;
         let hash = hash.try_into().map_err(|_| inconsistent("head", 1, "audit_hash"))?;
         Ok(AuditTail { n: row.try_get("", "audit_n")?, hash })
+    }
+}
+
+/// An entry as people read it.
+fn shown(row: Model) -> AuditEntry {
+    let then = at(row.at);
+    let Recorded { entry, hash } = from_row(row);
+    let person = entry.actor.strip_prefix("user:").and_then(|id| Uuid::try_parse(id).ok());
+    AuditEntry {
+        id: AuditNumber(i64::try_from(entry.n).unwrap_or(i64::MAX)),
+        at: then,
+        actor: match (person, entry.actor.as_str()) {
+            (Some(id), _) => Actor::Person(UserId(id)),
+            (None, "system") => Actor::System,
+            (None, _) => Actor::Anonymous,
+        },
+        roles: entry.role.split(',').filter(|role| !role.is_empty()).map(str::to_owned).collect(),
+        on_behalf_of: Some(entry.on_behalf_of).filter(|company| !company.is_empty()),
+        operation: entry.operation,
+        object_kind: entry.object_kind,
+        object_id: entry.object_id,
+        result: entry.result,
+        trace: TraceId::parse(&entry.trace),
+        details: entry.details,
+        hash,
+    }
+}
+
+impl Reader {
+    /// A page of the audit trail, the newest entries first; none for whoever may not read it.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn audit_page(
+        &self,
+        filter: &AuditFilter,
+        page: Page<i64>,
+    ) -> Result<Option<Slice<AuditEntry>>, StoreError> {
+        let Some(scope) = self.audit() else { return Ok(None) };
+        let mut query = Entity::find().filter(matching(filter, scope)).limit(page.limit + 1);
+        query = match (page.beyond, page.backward) {
+            (Some(n), false) => query.filter(Column::N.lt(n)),
+            (Some(n), true) => query.filter(Column::N.gt(n)),
+            (None, _) => query,
+        };
+        query = if page.backward { query.order_by_asc(Column::N) } else { query.order_by_desc(Column::N) };
+        let rows = query.all(self.conn()).await?;
+        Ok(Some(page.slice(rows.into_iter().map(shown).collect())))
+    }
+
+    /// The entries with these numbers, as far as they may be read.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn audit_by_number(&self, numbers: &[AuditNumber]) -> Result<Vec<AuditEntry>, StoreError> {
+        let Some(scope) = self.audit() else { return Ok(Vec::new()) };
+        let query = Entity::find().filter(matching(&AuditFilter::default(), scope));
+        let rows = query.filter(Column::N.is_in(numbers.iter().map(|number| number.0)));
+        Ok(rows.all(self.conn()).await?.into_iter().map(shown).collect())
     }
 }

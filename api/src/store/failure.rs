@@ -2,14 +2,13 @@
 
 use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Set};
-use uuid::Uuid;
 
 use super::tx::Tx;
-use super::{Page, Reader, Slice, StoreError, at, entity, inconsistent, json as stored};
+use super::{Page, Reader, Slice, StoreError, at, entity, inconsistent, json as stored, ms};
 use crate::domain::Timestamp;
 use crate::domain::check::Remedy;
 use crate::domain::failure::Operation;
-use crate::domain::id::{CompanyId, TraceId};
+use crate::domain::id::{CompanyId, FailureId, TraceId};
 use crate::domain::refusal::RefusalCode;
 use crate::domain::scan::Subject;
 use entity::failure::{ActiveModel, Column, Entity, Model};
@@ -44,7 +43,7 @@ pub struct Failed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailureRecord {
     /// Which one.
-    pub id: Uuid,
+    pub id: FailureId,
     /// What failed, the last time.
     pub failed: Failed,
     /// How often.
@@ -58,7 +57,7 @@ pub struct FailureRecord {
 fn from_row(row: Model) -> Result<FailureRecord, StoreError> {
     let wrong = |column| inconsistent("failure", row.id, column);
     Ok(FailureRecord {
-        id: row.id,
+        id: FailureId(row.id),
         failed: Failed {
             subject: Subject::parse(&row.subject_kind, row.subject_id)
                 .ok_or_else(|| wrong("subject_kind"))?,
@@ -82,6 +81,21 @@ fn from_row(row: Model) -> Result<FailureRecord, StoreError> {
 }
 
 impl Tx {
+    /// Whether the same failure was written down after then.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn failed_since(&self, failed: &Failed, since: Timestamp) -> Result<bool, StoreError> {
+        let same = Entity::find()
+            .filter(Column::SubjectKind.eq(failed.subject.kind()))
+            .filter(Column::SubjectId.eq(failed.subject.id()))
+            .filter(Column::Operation.eq(failed.operation.as_str()))
+            .filter(Column::Code.eq(failed.code.as_str()))
+            .filter(Column::Reason.eq(failed.reason.as_deref().unwrap_or_default()))
+            .filter(Column::LastAt.gt(ms(since)));
+        Ok(same.one(&self.txn).await?.is_some())
+    }
+
     /// Writes down what failed.
     ///
     /// # Errors
@@ -138,6 +152,16 @@ impl Reader {
         }
         let Some(query) = self.scoped(query, Column::CompanyId) else { return Ok(page.slice(Vec::new())) };
         self.page(query, Column::Id, page, from_row).await
+    }
+
+    /// These lines of the error log, as far as they may be seen.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn failures_by_id(&self, ids: &[FailureId]) -> Result<Vec<FailureRecord>, StoreError> {
+        let query = Entity::find().filter(Column::Id.is_in(ids.iter().map(|id| id.0)));
+        let Some(query) = self.scoped(query, Column::CompanyId) else { return Ok(Vec::new()) };
+        query.all(self.conn()).await?.into_iter().map(from_row).collect()
     }
 
     /// The latest failures of each of these subjects, at most `limit` in all, the latest first.

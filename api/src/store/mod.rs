@@ -50,7 +50,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use tokio::sync::{Notify, watch};
 
 pub use attempt::AttemptWork;
-pub use audit::{AuditFilter, AuditScope, AuditTail};
+pub use audit::{AuditFilter, AuditTail};
 pub use authorization::{AuthorizationRequest, AuthorizationState};
 pub use catalogue::PublishedDefinition;
 pub use change::{Change, ChangeKind, SubjectKind};
@@ -69,7 +69,7 @@ pub use overview::{Lately, StateTally};
 pub use page::{Page, Slice};
 pub use people::{AccessToken, Account, Company, Session};
 pub use reader::{ConnectionFilter, Reader, RegistrationFilter};
-pub use registration::{Claim, ClaimState, ProviderRecord};
+pub use registration::{Claim, ClaimState, ProviderRecord, SpentLink};
 pub use scan::ScanResult;
 pub use settings::{ServiceAccount, SettingsRecord};
 pub use tx::{Cause, Tx};

@@ -18,6 +18,7 @@ use super::settings::{self, SettingsRecord};
 use super::{Store, StoreError, entity};
 use super::{connection, direction};
 use crate::domain::attempt::Attempt;
+use crate::domain::audit::AuditScope;
 use crate::domain::connection::{Connection, ConnectionState, Part};
 use crate::domain::direction::{Evidence, Way};
 use crate::domain::id::{CompanyId, ConnectionId, IssueId, RegistrationId, ScanId, UserId};
@@ -31,6 +32,7 @@ use crate::domain::scan::{Scan, Subject};
 pub struct Reader {
     conn: DatabaseConnection,
     scope: Scope,
+    audit: Option<AuditScope>,
 }
 
 impl std::fmt::Debug for Reader {
@@ -65,7 +67,7 @@ impl Store {
     /// A reader for whoever holds this right.
     #[must_use]
     pub fn reader(&self, viewer: &Viewer) -> Reader {
-        Reader { conn: self.read.clone(), scope: viewer.scope() }
+        Reader { conn: self.read.clone(), scope: viewer.scope(), audit: viewer.audit() }
     }
 }
 
@@ -98,6 +100,10 @@ fn of_company<C: ColumnTrait>(company: C, text: &str) -> SimpleExpr {
 impl Reader {
     pub(super) const fn scope(&self) -> Scope {
         self.scope
+    }
+
+    pub(super) const fn audit(&self) -> Option<AuditScope> {
+        self.audit
     }
 
     pub(super) const fn conn(&self) -> &DatabaseConnection {

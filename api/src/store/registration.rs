@@ -210,6 +210,17 @@ fn claim_from(row: claim::Model) -> Result<Claim, StoreError> {
     })
 }
 
+/// A link that works no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpentLink {
+    /// The registration that it was for.
+    pub registration: RegistrationId,
+    /// The digest of its secret.
+    pub digest: [u8; 32],
+    /// Why it stopped working.
+    pub reason: String,
+}
+
 impl Tx {
     /// The provider record.
     ///
@@ -406,13 +417,19 @@ impl Tx {
         Ok(())
     }
 
-    /// Why this link stopped working, with the digest of its secret.
+    /// A link that stopped working.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn spent_link(&self, link: LinkId) -> Result<Option<([u8; 32], String)>, StoreError> {
+    pub async fn spent_link(&self, link: LinkId) -> Result<Option<SpentLink>, StoreError> {
         let row = spent_link::Entity::find_by_id(link.0).one(&self.txn).await?;
-        Ok(row.and_then(|row| Some((bytes(Some(&row.digest))?, row.reason))))
+        Ok(row.and_then(|row| {
+            Some(SpentLink {
+                registration: RegistrationId(row.registration_id),
+                digest: bytes(Some(&row.digest))?,
+                reason: row.reason,
+            })
+        }))
     }
 
     /// The claim a registration's link is bound to.
