@@ -4,7 +4,6 @@
 //! a link, a code, a token, a cookie. So this holds for the kinds of secrets that are yet to come, too.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
@@ -12,9 +11,9 @@ use keyservice::{Entropy, SystemEntropy};
 use ring::digest::{SHA256, digest};
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, Statement};
 use serde_json::json;
-use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 
 use crate::harness::browser::{Consent, Form, authorize, decide, form};
+use crate::harness::log::Log;
 use crate::harness::pair::{CONTACT, PASSWORD, unfold};
 use crate::harness::{Client, Database, Instance, Pair};
 
@@ -27,36 +26,6 @@ impl Entropy for Recorded {
         SystemEntropy.fill(out)?;
         self.0.lock().unwrap().push(out.to_vec());
         Ok(())
-    }
-}
-
-/// Every log line of this process, of every level that can be switched on.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    /// Listens in the way the command line does with `RUST_LOG=trace`.
-    fn start() -> Self {
-        let log = Self::default();
-        let writer = log.clone();
-        let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || writer.clone());
-        let layer = layer.with_filter(tracing_subscriber::filter::filter_fn(linkspan::cli::logging::is_safe));
-        tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer)).unwrap();
-        log
-    }
-
-    fn take(&self) -> String {
-        String::from_utf8_lossy(&std::mem::take(&mut *self.0.lock().unwrap())).into_owned()
     }
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod client;
 pub(crate) mod events;
 pub(crate) mod faults;
 pub(crate) mod instance;
+pub(crate) mod log;
 pub(crate) mod outage;
 pub(crate) mod pair;
 pub(crate) mod proxy;

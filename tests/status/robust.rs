@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::outages;
 use super::stage::{Side, Watched};
-use crate::harness::{Client, Database, Instance, let_pass};
+use crate::harness::log::Log;
+use crate::harness::{Client, Database, Instance, Pair, let_pass};
 
 /// Copies of the one connection of a consumer, each to another origin, which the consumer has no keys for.
 fn crowd(database: Database, count: usize) -> String {
@@ -84,6 +85,31 @@ async fn probes_go_on_while_the_database_hangs() {
         let proven = proven_ms(&watched.provider, &watched.at_provider).await;
         held.let_go().await;
         assert!(now - proven <= 6_000, "{database:?}: no probe came for {} ms", now - proven);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_down_is_said_once_and_so_is_its_return() {
+    let log = Log::start();
+    for database in Database::available() {
+        let mut pair = Pair::prepare(database).await;
+        pair.provider.start(None).await;
+        let said = |text: &str| {
+            let log = log.peek();
+            log.lines().filter(|line| line.contains("linkspan::worker") && line.contains(text)).count()
+        };
+        log.take();
+        pair.provider.tamper("alter table job rename to job_away").await;
+        let_pass(Duration::from_secs(4)).await;
+        assert_eq!(said("the database does not answer"), 1, "{database:?}");
+        assert_eq!((said(" WARN ") + said(" ERROR ")), 1, "{database:?}: {}", log.take());
+        pair.provider.tamper("alter table job_away rename to job").await;
+        // The longest pause between two looks, and a little.
+        let_pass(Duration::from_millis(1_500)).await;
+        assert_eq!(said("the database answers again"), 1, "{database:?}");
+        let_pass(Duration::from_secs(1)).await;
+        assert_eq!((said("the database does not answer"), said("the database answers again")), (1, 1));
+        pair.provider.kill().await;
     }
 }
 

@@ -30,7 +30,12 @@ impl Actions {
         let kept = self.keep_in_step(call, self.world.now()).await;
         let before = std::mem::replace(&mut self.watch.lock().unwritten, kept.is_err());
         match kept {
-            Ok(()) => true,
+            Ok(()) => {
+                if before {
+                    tracing::info!("the watch goes on with the database again");
+                }
+                true
+            }
             Err(failure) => {
                 if !before {
                     tracing::error!(%failure, "the watch goes on without the database");
@@ -212,8 +217,7 @@ impl Actions {
     pub(crate) fn probed(&self, id: ConnectionId, outcome: Result<(Heartbeat, i64), Cause>) {
         let measure = self.profile.measure;
         // Up to a tenth of the interval earlier, so that many connections do not come to probe in step.
-        let chance = self.world.bytes().map_or(0, u16::from_le_bytes);
-        let spread = measure.interval / 10 * i32::from(chance) / 65_536;
+        let spread = measure.interval / 10 * i32::from(self.chance()) / 65_536;
         let now = self.world.now();
         self.watch.lock().probed(id, (measure, spread), now, outcome);
     }

@@ -48,6 +48,11 @@ impl Actions {
         Ok(self.store.job_counts().await?)
     }
 
+    /// A number by chance, to spread what would else happen in step; 0 when the machine has no entropy to give.
+    pub(crate) fn chance(&self) -> u16 {
+        self.world.bytes().map_or(0, u16::from_le_bytes)
+    }
+
     /// Wakes when work was committed.
     pub(crate) fn work_committed(&self) -> std::sync::Arc<tokio::sync::Notify> {
         self.store.work()

@@ -3,6 +3,7 @@
 mod examine;
 mod letter;
 mod onboarding;
+mod patience;
 mod prober;
 mod scan;
 mod verification;
@@ -16,6 +17,7 @@ use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
 use crate::actions::{Actions, Call, Failure};
+use crate::domain::Timestamp;
 use crate::domain::check::{Remedy, Suite};
 use crate::domain::effect::Work;
 use crate::domain::failure::Operation;
@@ -26,6 +28,7 @@ use crate::outbound::Outbound;
 use crate::peer::{Peer, PeerError, wire};
 use crate::probe::Probe;
 use crate::store::Job;
+use patience::Patience;
 
 /// How many pieces of work run at once.
 const AT_ONCE: usize = 16;
@@ -149,32 +152,40 @@ impl Worker {
     async fn carry_on(&self, mut shutdown: watch::Receiver<bool>) {
         let committed = self.actions.work_committed();
         let mut running = JoinSet::new();
+        let mut patience = Patience::default();
         while !*shutdown.borrow() {
-            while running.len() < AT_ONCE {
-                match self.actions.claim_job().await {
-                    Ok(Some(job)) => {
-                        let worker = self.clone();
-                        running.spawn(async move { worker.carry_out(job).await });
+            let due = match self.take_work(&mut running).await {
+                Ok(due) => due,
+                Err(failure) => {
+                    let wait = patience.failed(&failure, self.actions.now(), self.actions.chance());
+                    tokio::select! {
+                        () = tokio::time::sleep(wait) => {}
+                        _ = shutdown.changed() => {}
                     }
-                    Ok(None) => break,
-                    Err(error) => {
-                        tracing::error!(%error, "no work could be taken");
-                        break;
-                    }
+                    continue;
                 }
-            }
-            let due = self.actions.next_job_at().await.ok().flatten();
+            };
+            patience.answered(self.actions.now());
             tokio::select! {
                 () = committed.notified() => {}
                 () = self.actions.wait_until(due, BREATH, NAP) => {}
                 Some(_) = running.join_next() => {}
                 _ = shutdown.changed() => {}
             }
-            if let Err(error) = self.actions.poll().await {
-                tracing::warn!(%error, "the database does not answer");
-            }
         }
         let _ = tokio::time::timeout(Duration::from_secs(5), running.join_all()).await;
+    }
+
+    /// Begins as much of the work that is due as there is room for; answers when the next is due. What other nodes
+    /// committed is announced here, too.
+    async fn take_work(&self, running: &mut JoinSet<()>) -> Result<Option<Timestamp>, Failure> {
+        self.actions.poll().await?;
+        while running.len() < AT_ONCE {
+            let Some(job) = self.actions.claim_job().await? else { break };
+            let worker = self.clone();
+            running.spawn(async move { worker.carry_out(job).await });
+        }
+        self.actions.next_job_at().await
     }
 
     /// How many pieces of work are being carried out just now.
