@@ -168,3 +168,44 @@ async fn an_entry_is_found_by_its_global_id_by_whoever_reads_it_and_many_as_chea
         assert_eq!(statements(1).await, statements(20).await);
     }
 }
+
+const APPROVALS: &str =
+    "query($module: String) { keyApprovals(module: $module) { edges { node { module object } } } }";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_concerns_one_key_module_is_found_by_its_name() {
+    for database in Database::available() {
+        let pair = Pair::start(database).await;
+        let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
+        let auditor = pair.provider.person("auditor", &[Role::KeyAuditor]).await;
+        for name in ["receipts", "receipts-2"] {
+            let terms = json!({ "name": name, "purpose": "SIGNING", "algorithm": "Ed25519" });
+            manager.mutate("createKeyModule", terms, "keyModule { name }").await;
+            for verb in ["publishKeyModule", "rotateKeyModule"] {
+                manager.mutate(verb, json!({ "module": name }), "keyModule { name }").await;
+            }
+            let wish = json!({ "operation": "DESTROY", "module": name, "object": name, "reason": "Old." });
+            manager.mutate("requestKeyApproval", wish, "keyApproval { id }").await;
+            let life = json!({ "module": name, "version": 1, "reason": "A laptop was lost." });
+            manager.mutate("suspendKey", life, "key { state }").await;
+        }
+        let log = read(&auditor, json!({ "filter": { "module": "receipts" } })).await;
+        let operations = each(&log, "operation");
+        for operation in ["key_module.create", "key.rotate", "key.approval.request", "key.suspend"] {
+            assert_eq!(operations.iter().filter(|one| **one == operation).count(), 1, "{operations:?}");
+        }
+        assert!(each(&log, "result").iter().all(|result| **result == "OK"), "{log:#}");
+        assert!(each(&log, "details").iter().all(|text| text.as_str().unwrap().contains("\"receipts\"")));
+        let links = read(&auditor, json!({ "filter": { "module": "links" } })).await;
+        assert!(each(&links, "details").iter().all(|text| text.as_str().unwrap().contains("\"links")));
+
+        let found = manager.query(APPROVALS, json!({ "module": "receipts" })).await;
+        let expected = json!([{ "node": { "module": "receipts", "object": "receipts" } }]);
+        assert_eq!(found["keyApprovals"]["edges"], expected);
+        let all = manager.query(APPROVALS, json!({})).await;
+        assert_eq!(all["keyApprovals"]["edges"].as_array().unwrap().len(), 2);
+
+        let odd = auditor.raw(LOG, json!({ "filter": { "module": "%" } })).await;
+        assert!(odd["errors"][0]["message"].as_str().unwrap().contains("`module`"), "{odd}");
+    }
+}

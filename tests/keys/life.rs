@@ -40,6 +40,11 @@ async fn change(client: &Client, verb: &str, version: u64, reason: Option<&str>)
     client.try_mutate(verb, input, KEY).await
 }
 
+async fn usable(client: &Client, approval: &Value) -> bool {
+    let query = "query($id: ID!) { keyApproval(id: $id) { viewerCanUse } }";
+    client.query(query, json!({ "id": approval })).await["keyApproval"]["viewerCanUse"] == true
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_module_goes_from_draft_to_published_and_its_key_through_its_whole_life() {
     for database in Database::available() {
@@ -82,6 +87,7 @@ async fn a_module_goes_from_draft_to_published_and_its_key_through_its_whole_lif
         let asked = manager.mutate("requestKeyApproval", request, "keyApproval { id }").await;
         let approval = asked["keyApproval"]["id"].clone();
         other.mutate("giveKeyApproval", json!({ "approvalId": approval }), "keyApproval { state }").await;
+        assert!(!usable(&manager, &approval).await, "before its time");
         let destroy =
             |version: u64| json!({ "module": "signatures", "version": version, "approvalId": approval });
         let early = manager.try_mutate("destroyKey", destroy(1), KEY).await;
@@ -90,6 +96,8 @@ async fn a_module_goes_from_draft_to_published_and_its_key_through_its_whole_lif
         manager.sign_in("manager@provider.example.com", PASSWORD).await;
         let another = manager.try_mutate("destroyKey", destroy(2), KEY).await;
         assert_eq!(another["refusal"]["reason"], "SOMETHING_ELSE", "{another:#}");
+        other.sign_in("other@provider.example.com", PASSWORD).await;
+        assert!(usable(&manager, &approval).await && !usable(&other, &approval).await);
         let gone = manager.mutate("destroyKey", destroy(1), KEY).await;
         assert_eq!(gone["key"]["state"], "DESTROYED", "{gone:#}");
         assert!(allowed(&gone["key"]).is_empty());

@@ -194,6 +194,14 @@ impl Actions {
         }
     }
 
+    /// Whether the caller can do now what was approved: whoever asked, once its time has come.
+    #[must_use]
+    pub fn may_use(&self, call: &Call, approval: &KeyApproval) -> bool {
+        let own = call.requester.person().is_some_and(|person| person.user == approval.asked_by);
+        let now = self.now();
+        own && approval.state_at(now) == KeyApprovalState::Approved && approval.usable_from <= now
+    }
+
     /// Requests for approval, the newest first; none for whoever may not read them.
     ///
     /// # Errors
@@ -201,7 +209,7 @@ impl Actions {
     pub async fn key_approvals(
         &self,
         call: &Call,
-        state: Option<KeyApprovalState>,
+        (state, module): (Option<KeyApprovalState>, Option<&str>),
         page: Page,
     ) -> Done<Slice<KeyApproval>> {
         if require_right(call, Right::ReadMetadata).is_err() {
@@ -209,7 +217,8 @@ impl Actions {
         }
         let now = self.now().timestamp_millis();
         let state = state.map(|state| shared(state.as_str().parse().ok())).transpose()?;
-        let Slice { items, has_next, has_previous } = self.store.key_approvals(state, now, page).await?;
+        let Slice { items, has_next, has_previous } =
+            self.store.key_approvals((state, module), now, page).await?;
         let items = items.into_iter().map(shown).collect::<Done<_>>()?;
         Ok(Slice { items, has_next, has_previous })
     }

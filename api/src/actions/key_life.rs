@@ -517,7 +517,15 @@ async fn changed(tx: &mut Tx, key: &SealedKey, verb: KeyVerb) -> Done<()> {
     let details = json!({
         "module": key.module, "version": key.version, "state": key.state.as_str(), "reason": key.reason,
     });
-    tx.audit("key.life", "KEY_VERSION", Uuid::from_bytes(key.id), verb.as_str(), details);
+    let operation = match verb {
+        KeyVerb::Suspend => "key.suspend",
+        KeyVerb::Resume => "key.resume",
+        KeyVerb::Renew => "key.renew",
+        KeyVerb::Revoke => "key.revoke",
+        KeyVerb::MarkCompromised => "key.compromise",
+        KeyVerb::Destroy => "key.destroy",
+    };
+    tx.audit(operation, "KEY_VERSION", Uuid::from_bytes(key.id), "OK", details);
     let channel = key.module.strip_prefix("links/").and_then(|id| Uuid::try_parse(id).ok());
     if let Some(channel) = channel
         && let Some(connection) = tx.connection_by_channel(ChannelId(channel)).await?

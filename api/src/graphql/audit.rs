@@ -16,6 +16,8 @@ use crate::store::AuditFilter;
 
 /// The most characters of an operation that is asked for.
 const OPERATION_MAX: usize = 64;
+/// The most characters of a key module's name that is asked for.
+const MODULE_MAX: usize = 128;
 
 /// An entry of the audit trail: who did what to what, when, and how it went.
 pub(super) struct AuditEntry(pub(super) domain::AuditEntry);
@@ -153,6 +155,9 @@ pub(super) struct AuditLogFilter {
     actor_id: Option<ID>,
     /// About this thing, as `objectId` of an entry names it.
     object_id: Option<ID>,
+    /// About this key module, its keys, its access policies, and requests for approval that concern it; of a connection's
+    /// keys: their `keyModule`. 1 to 128 of `a` to `z`, `0` to `9`, `-` and `/`.
+    module: Option<String>,
     /// With this result: `OK` or the code of a refusal.
     result: Option<String>,
     /// From then on.
@@ -170,6 +175,11 @@ impl AuditLogFilter {
                 "`operation` has small letters, digits, `.`, `_` and `-`, 64 at most.",
             ));
         }
+        let named = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-/".contains(c);
+        let module = self.module.as_ref();
+        if module.is_some_and(|name| name.is_empty() || name.len() > MODULE_MAX || !name.chars().all(named)) {
+            return Err(error::invalid("`module` has small letters, digits, `-` and `/`, 1 to 128."));
+        }
         let actor = self.actor_id.map(|id| match decode(&id) {
             Some((Kind::User | Kind::Contact, id)) => Ok(format!("user:{id}")),
             _ => Err(error::invalid("`actorId` is the global id of a user or contact.")),
@@ -178,6 +188,7 @@ impl AuditLogFilter {
             operation: self.operation,
             actor: actor.transpose()?,
             object: self.object_id.map(|id| decode(&id).map_or(id.0, |(_, id)| id.to_string())),
+            module: self.module,
             result: self.result,
             since: self.since,
             until: self.until,

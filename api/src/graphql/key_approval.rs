@@ -112,6 +112,12 @@ impl KeyApproval {
         Ok(domain::KeyApprovalVerb::ALL.iter().map(action).collect())
     }
 
+    /// Whether whoever asks can do now what was approved: it was their request, and its time has come.
+    async fn viewer_can_use(&self, ctx: &Context<'_>) -> Result<bool> {
+        let ask = Ask::anyone(ctx)?;
+        Ok(ask.actions.may_use(ask.call, &self.0))
+    }
+
     /// Grows by one with every change.
     async fn revision(&self) -> i64 {
         self.0.revision
@@ -182,6 +188,7 @@ payload! {
 #[derive(Default)]
 pub(super) struct KeyApprovalQuery;
 
+#[allow(clippy::too_many_arguments, reason = "a list has four arguments of its own (Relay)")]
 #[Object]
 impl KeyApprovalQuery {
     /// Requests for a second person's approval, the newest first. Key managers, operators, auditors and integrators see
@@ -191,6 +198,9 @@ impl KeyApprovalQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "In this state; all when left out.")] state: Option<KeyApprovalState>,
+        #[graphql(desc = "That concern the key module with this name; all when left out.")] module: Option<
+            String,
+        >,
         #[graphql(desc = "So many from the start, 250 at most; 50 when nothing is given.")] first: Option<
             i32,
         >,
@@ -199,7 +209,8 @@ impl KeyApprovalQuery {
         #[graphql(desc = "With `last`: before the item with this cursor.")] before: Option<String>,
     ) -> Result<List<KeyApproval>> {
         let (ask, page) = (Ask::new(ctx)?, Window { first, after, last, before }.page()?);
-        let done = ask.actions.key_approvals(ask.call, state.map(Into::into), page).await;
+        let done =
+            ask.actions.key_approvals(ask.call, (state.map(Into::into), module.as_deref()), page).await;
         Ok(list(done.map_err(error::failed)?, |approval| approval.id.0, KeyApproval))
     }
 

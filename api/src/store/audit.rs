@@ -29,6 +29,8 @@ pub struct AuditFilter {
     pub actor: Option<String>,
     /// About this thing.
     pub object: Option<String>,
+    /// About this key module or what is kept below its name: those whose details name it.
+    pub module: Option<String>,
     /// With this result.
     pub result: Option<String>,
     /// From then on.
@@ -168,10 +170,21 @@ fn from_row(row: Model) -> Recorded {
     }
 }
 
-/// Whose operation begins so, wildcards taken literally.
+/// Whose operation begins so.
 fn begins(prefix: &str) -> SimpleExpr {
-    let escaped = prefix.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
-    Expr::col(Column::Operation).like(LikeExpr::new(format!("{escaped}%")).escape('\\'))
+    Expr::col(Column::Operation).like(LikeExpr::new(format!("{}%", literal(prefix))).escape('\\'))
+}
+
+/// A text in a pattern, with wildcards taken literally.
+fn literal(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
+}
+
+/// Whose details name this key module, or a key below it, such as `links/` and an id.
+fn names_module(name: &str) -> Condition {
+    let named = || Expr::cust("details ->> 'module'");
+    let below = LikeExpr::new(format!("{}/%", literal(name))).escape('\\');
+    Condition::any().add(named().eq(name)).add(named().like(below))
 }
 
 fn matching(filter: &AuditFilter, scope: AuditScope) -> Condition {
@@ -185,6 +198,7 @@ fn matching(filter: &AuditFilter, scope: AuditScope) -> Condition {
     all.add_option(filter.operation.as_deref().map(begins))
         .add_option(filter.actor.as_ref().map(|actor| Column::Actor.eq(actor)))
         .add_option(filter.object.as_ref().map(|object| Column::ObjectId.eq(object)))
+        .add_option(filter.module.as_deref().map(names_module))
         .add_option(filter.result.as_ref().map(|result| Column::Result.eq(result)))
         .add_option(filter.since.map(|since| Column::At.gte(ms(since))))
         .add_option(filter.until.map(|until| Column::At.lt(ms(until))))

@@ -74,19 +74,23 @@ fn lapsed(now: Millis) -> Condition {
 }
 
 impl Store {
-    /// Requests for approval, the newest first, that are in this state now; all when none is named.
+    /// Requests for approval, the newest first, that are in this state now and concern this key module; all when none
+    /// is named.
     ///
     /// # Errors
     /// When the database does not answer, or a row cannot be a request.
     pub async fn key_approvals(
         &self,
-        state: Option<ApprovalState>,
+        (state, module): (Option<ApprovalState>, Option<&str>),
         now: Millis,
         page: Page,
     ) -> Result<Slice<ApprovalRecord>, StoreError> {
         let mut query = Entity::find().limit(page.limit + 1);
         if let Some(state) = state {
             query = query.filter(in_state(state, now));
+        }
+        if let Some(module) = module {
+            query = query.filter(Column::Module.eq(module));
         }
         query = match (page.beyond, page.backward) {
             (Some(beyond), false) => query.filter(Column::Id.lt(beyond)),
