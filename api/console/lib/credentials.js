@@ -1,6 +1,7 @@
 // What you are signed in with: browsers, access tokens of programs, and the password.
 import { gql, mutate } from './api.js';
 import { REFUSAL } from './fragments.js';
+import { HELP, PASSWORD, passwordProblem } from './password.js';
 import { command, resource } from './resource.js';
 import { announce, ask, copy, toast } from './say.js';
 import { badge, button, input, notice, on, outcome, section, select, submit, when } from './ui.js';
@@ -23,13 +24,8 @@ const REVOKE_SESSION = gql`mutation RevokeSession($input: RevokeSessionInput!) {
   revokeSession(input: $input) { revokedId refusal { ...RefusalParts } }
 }
 ${REFUSAL}`;
-const PASSWORD = gql`mutation SetPassword($input: SetPasswordInput!) {
-  setPassword(input: $input) { done refusal { ...RefusalParts } }
-}
-${REFUSAL}`;
 
 const DAYS = [['1', '1 day'], ['7', '7 days'], ['30', '30 days'], ['90', '90 days'], ['365', '365 days']];
-const LEAST = 12;
 
 export function credentials(update) {
   const all = resource(CREDENTIALS, {}, update);
@@ -82,7 +78,7 @@ export function credentials(update) {
   async function change(event) {
     event.preventDefault();
     const found = {
-      password: draft.password.length >= LEAST ? null : `Use at least ${LEAST} characters.`,
+      password: passwordProblem(draft.password),
       again: draft.password === draft.again ? null : 'The two are not the same.',
     };
     if (complain(found, { password: 'new-password', again: 'new-password-again' })) return;
@@ -112,7 +108,7 @@ export function credentials(update) {
   const secretWord = () => section('password', 'Password', html`
     <form class="stack" novalidate @submit=${change}>
       ${notice('calm', 'A new password ends everything that was signed in with the old one.')}
-      <div class="fields">${input({ id: 'new-password', type: 'password', label: 'New password', value: draft.password, maxlength: 256, autocomplete: 'new-password', help: `At least ${LEAST} characters.`, error: problems.password ?? (password.refusal?.field === 'password' ? password.refusal.message : null), change: (text) => set('password', text) })}
+      <div class="fields">${input({ id: 'new-password', type: 'password', label: 'New password', value: draft.password, maxlength: 256, autocomplete: 'new-password', help: HELP, error: problems.password ?? (password.refusal?.field === 'password' ? password.refusal.message : null), change: (text) => set('password', text) })}
       ${input({ id: 'new-password-again', type: 'password', label: 'The same again', value: draft.again, maxlength: 256, autocomplete: 'new-password', error: problems.again, change: (text) => set('again', text) })}</div>
       ${password.refusal?.field === 'password' ? nothing : outcome(password)}
       <div class="buttons">${submit('Change the password', { busy: password.busy, kind: 'secondary' })}</div></form>`);

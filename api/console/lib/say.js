@@ -65,7 +65,10 @@ export function ask({ title, body, confirm, cancel = 'Keep it as it is', danger 
   });
 }
 
-/** As `ask`, with fields to fill in; answers their values, or null. */
+/**
+ * As `ask`, with fields to fill in; answers their values, or null. A field's `required` is what is said when it is
+ * empty, `check(value)` what is wrong with it otherwise.
+ */
 export function askFor({ title, body, confirm, cancel = 'Keep it as it is', fields }) {
   return new Promise((answer) => {
     const dialog = document.createElement('dialog');
@@ -80,7 +83,7 @@ export function askFor({ title, body, confirm, cancel = 'Keep it as it is', fiel
     };
     const send = (event) => {
       event.preventDefault();
-      for (const one of fields) problems[one.name] = one.required && !values[one.name].trim() ? one.required : null;
+      for (const one of fields) problems[one.name] = (one.required && !values[one.name].trim() ? one.required : one.check?.(values[one.name])) ?? null;
       redraw();
       const first = fields.find((one) => problems[one.name]);
       if (first) dialog.querySelector(`#ask-${first.name}`).focus();

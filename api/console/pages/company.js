@@ -1,9 +1,11 @@
 // One other organisation: its people, and what was registered for it.
 import { gql, mutate } from '../lib/api.js';
 import { REFUSAL } from '../lib/fragments.js';
+import { setPasswordFor } from '../lib/password.js';
+import { personForm } from '../lib/person-form.js';
 import { command, resource } from '../lib/resource.js';
 import { ask, toast } from '../lib/say.js';
-import { badge, button, empty, head, input, notice, outcome, section, submit, when } from '../lib/ui.js';
+import { badge, button, empty, head, notice, outcome, section, when } from '../lib/ui.js';
 import { html, nothing, repeat } from '../lib/view.js';
 import { host, role } from '../lib/words.js';
 
@@ -27,26 +29,17 @@ ${REFUSAL}`;
 export default function company({ params, update, viewer }) {
   const { id } = params;
   const all = resource(COMPANY, { id }, update);
-  const add = command(update);
   const act = command(update);
-  let draft = { name: '', email: '' };
-  let problems = {};
-
-  async function create(event) {
-    event.preventDefault();
-    problems = { name: draft.name.trim() ? null : 'Enter the person’s name.', email: /.@.+\../.test(draft.email.trim()) ? null : 'Enter a mail address, such as name@consumer.example.' };
-    update();
-    const first = ['name', 'email'].find((name) => problems[name]);
-    if (first) {
-      document.getElementById(first).focus();
-      return;
-    }
-    const payload = await add.run(() => mutate(CREATE, { companyId: id, name: draft.name.trim(), email: draft.email.trim() }));
-    if (!payload) return;
-    toast(`${payload.contact.name} was added.`);
-    draft = { name: '', email: '' };
-    await all.refresh();
-  }
+  const form = personForm({
+    title: 'Add a contact',
+    example: 'name@consumer.example',
+    add: (person) => mutate(CREATE, { companyId: id, ...person }),
+    async added({ contact }) {
+      toast(`${contact.name} was added.`);
+      await all.refresh();
+    },
+    update,
+  });
 
   async function toggle(contact) {
     if (contact.active) {
@@ -56,16 +49,6 @@ export default function company({ params, update, viewer }) {
     if (await act.run(() => mutate(SWITCH, { userId: contact.id, active: !contact.active, expectedRevision: contact.revision }))) toast(contact.active ? 'Switched off.' : 'Switched on.');
     await all.refresh();
   }
-
-  const set = (name, value) => {
-    draft[name] = value;
-    if (problems[name] || add.refusal) {
-      problems[name] = null;
-      add.clear();
-      update();
-    }
-  };
-  const problem = (name) => problems[name] ?? (add.refusal?.field === name ? add.refusal.message : null);
 
   function view() {
     return all.view((data) => {
@@ -79,14 +62,11 @@ export default function company({ params, update, viewer }) {
         <div class="columns"><div class="column-main">
         ${section('contacts', 'Contacts', contacts.length ? html`<ul class="log">${repeat(contacts, (one) => one.id, (one) => html`<li>
             <strong>${one.name}</strong> <span>${one.email}</span> ${one.active ? nothing : badge('SUSPENDED', 'Switched off')} <span class="small">${one.roles.map(role).join(', ') || 'no roles'}</span>
-            ${viewer.canOperate ? button(html`${one.active ? 'Switch off' : 'Switch on'}<span class="unseen"> ${one.name}</span>`, () => toggle(one), { kind: 'text' }) : nothing}</li>`)}</ul>`
+            ${viewer.canOperate ? button(html`${one.active ? 'Switch off' : 'Switch on'}<span class="unseen"> ${one.name}</span>`, () => toggle(one), { kind: 'text' }) : nothing}
+            ${viewer.canAdminister ? setPasswordFor(one, act) : nothing}</li>`)}</ul>`
           : empty('Nobody is known at this company yet.', 'Add the person who will connect their instance: an administrator there. They sign in here with a code by mail, once, to approve.'))}
         ${section('registrations', 'Registrations', registrations.length ? html`<ul class="log">${registrations.map((one) => html`<li><a href="/registrations/${one.id}">${one.number}</a> ${host(one.url)} ${badge(one.state, one.stateLabel)} <span class="small">${when(one.updatedAt)}</span></li>`)}</ul>` : html`<p>None yet.</p>`)}
-        </div><div class="column-side">${viewer.canOperate ? section('add', 'Add a contact', html`<form novalidate @submit=${create}>
-          ${input({ id: 'name', label: 'Name', value: draft.name, maxlength: 64, required: true, error: problem('name'), change: (text) => set('name', text) })}
-          ${input({ id: 'email', label: 'Mail address', type: 'email', value: draft.email, maxlength: 254, required: true, error: problem('email'), change: (text) => set('email', text) })}
-          ${add.refusal?.field ? nothing : outcome(add)}
-          <div class="buttons">${submit('Add', { busy: add.busy, kind: 'secondary' })}</div></form>`) : nothing}</div></div>`;
+        </div><div class="column-side">${viewer.canOperate ? form() : nothing}</div></div>`;
     });
   }
 

@@ -2,9 +2,11 @@
 import { gql, mutate } from '../lib/api.js';
 import { REFUSAL } from '../lib/fragments.js';
 import { cell, list } from '../lib/list.js';
+import { setPasswordFor } from '../lib/password.js';
+import { personForm } from '../lib/person-form.js';
 import { command } from '../lib/resource.js';
 import { ask, toast } from '../lib/say.js';
-import { badge, button, empty, head, input, notice, outcome, section, select, submit, when } from '../lib/ui.js';
+import { badge, button, empty, head, notice, outcome, section, select, when } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 import { role } from '../lib/words.js';
 
@@ -43,10 +45,8 @@ const KEY_ROLES = [
 ];
 
 export default function people({ update, viewer }) {
-  const add = command(update);
   const act = command(update);
-  let draft = { name: '', email: '', role: 'VIEWER' };
-  let problems = {};
+  let given = 'VIEWER';
   const grantable = [...(viewer.canAdminister ? ROLES : []), ...(viewer.roles.includes('KEY_ADMIN') ? KEY_ROLES : [])];
 
   const rows = list({
@@ -71,43 +71,23 @@ export default function people({ update, viewer }) {
     await rows.refresh();
   }
 
-  const controls = (one) => html`<div class="role-controls">${grantable.map(([name]) => {
+  const controls = (one) => html`<div class="role-controls">${viewer.canAdminister ? setPasswordFor(one, act) : nothing}${grantable.map(([name]) => {
     const has = one.roles.includes(name);
     return button(html`${has ? 'Take' : 'Grant'} ${role(name)}<span class="unseen"> ${has ? 'from' : 'to'} ${one.name}</span>`, () => change(one, name, has), { kind: 'text' });
   })}</div>`;
 
-  async function create(event) {
-    event.preventDefault();
-    problems = { name: draft.name.trim() ? null : 'Enter the person’s name.', email: /.@.+\../.test(draft.email.trim()) ? null : 'Enter a mail address, such as name@provider.example.' };
-    update();
-    const first = ['name', 'email'].find((name) => problems[name]);
-    if (first) {
-      document.getElementById(first).focus();
-      return;
-    }
-    const payload = await add.run(() => mutate(CREATE, { name: draft.name.trim(), email: draft.email.trim(), roles: [draft.role] }));
-    if (!payload) return;
-    toast(`${payload.user.name} can sign in with a code by mail.`);
-    draft = { name: '', email: '', role: 'VIEWER' };
-    await rows.refresh();
-  }
-
-  const set = (name, value) => {
-    draft[name] = value;
-    if (problems[name] || add.refusal) {
-      problems[name] = null;
-      add.clear();
-      update();
-    }
-  };
-  const problem = (name) => problems[name] ?? (add.refusal?.field === name ? add.refusal.message : null);
-
-  const form = () => section('add', 'Add a person', html`<form novalidate @submit=${create}>
-    ${input({ id: 'name', label: 'Name', value: draft.name, maxlength: 64, required: true, error: problem('name'), change: (text) => set('name', text) })}
-    ${input({ id: 'email', label: 'Mail address', type: 'email', value: draft.email, maxlength: 254, required: true, error: problem('email'), change: (text) => set('email', text) })}
-    ${select({ id: 'role', label: 'Role', value: draft.role, choices: ROLES.map(([name]) => [name, role(name)]), help: ROLES.find(([name]) => name === draft.role)[1], change: (name) => { draft.role = name; update(); } })}
-    ${add.refusal?.field ? nothing : outcome(add)}
-    <div class="buttons">${submit('Add', { busy: add.busy, kind: 'secondary' })}</div></form>`);
+  const form = personForm({
+    title: 'Add a person',
+    example: 'name@provider.example',
+    add: (person) => mutate(CREATE, { ...person, roles: [given] }),
+    async added({ user }) {
+      toast(`${user.name} can sign in with a code by mail.`);
+      given = 'VIEWER';
+      await rows.refresh();
+    },
+    more: () => select({ id: 'role', label: 'Role', value: given, choices: ROLES.map(([name]) => [name, role(name)]), help: ROLES.find(([name]) => name === given)[1], change: (name) => { given = name; update(); } }),
+    update,
+  });
 
   const about = (title, id, roles) => section(id, title, html`<dl class="facts words">${roles.map(([name, words]) => html`<div><dt>${role(name)}</dt><dd>${words}</dd></div>`)}</dl>`);
 

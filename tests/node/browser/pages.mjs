@@ -137,6 +137,23 @@ await run({
     await ada.page.getByRole('button', { name: 'Take Operator from Second Person' }).waitFor();
   },
 
+  async 'an administrator sets a password for somebody, who signs in with it'() {
+    await ada.press('Set a password for Second Person');
+    const dialog = ada.page.getByRole('dialog', { name: /^Set a password for Second Person/ });
+    await dialog.getByLabel('New password').fill('too short');
+    await dialog.getByRole('button', { name: 'Set it' }).click();
+    await ada.sees('Use at least 12 characters.');
+    await ada.finds('id', 'ask-password');
+    await ada.look('people-password');
+    await dialog.getByLabel('New password').fill('a password for the second');
+    await dialog.getByRole('button', { name: 'Set it' }).click();
+    await ada.sees('Second Person signs in with the new password from now on.');
+    const other = await Person.at(PROVIDER, 'second');
+    await other.signIn('second@provider.example.com', 'a password for the second');
+    await other.heading('provider');
+    await other.close();
+  },
+
   async 'choices of settings are saved after the difference was shown'() {
     await grace.goto(`/connections/${connection}/settings`);
     await grace.page.getByLabel('order-form').click();
