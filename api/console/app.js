@@ -34,6 +34,7 @@ const ROUTES = [
   ['/audit', () => import('./pages/audit.js')],
   ['/account', () => import('./pages/account.js')],
   ['/keys', () => import('./pages/keys.js')],
+  ['/keys/modules/:name', () => import('./pages/key-module.js')],
   ['/keys/access', () => import('./pages/key-access.js')],
   ['/keys/approvals', () => import('./pages/key-approvals.js')],
   ['/keys/decisions/:id', () => import('./pages/key-decision.js')],

@@ -38,4 +38,6 @@ export const ONBOARDING = gql`fragment OnboardingParts on OnboardingAttempt {
 }
 ${REFUSAL}`;
 
+export const MODULE_NAMES = gql`query KeyModuleNames { keyModules { name purpose algorithm } }`;
+
 export const SUITES = gql`query Suites { suites { code label checks { code label asks blocking severity severityLabel } } }`;

@@ -1,30 +1,27 @@
 // The audit trail: who did what to what, when, in a chain that shows tampering.
 import { gql } from '../lib/api.js';
+import { COLUMNS, ENTRY, cells } from '../lib/audit.js';
 import { keyTabs } from '../lib/key-tabs.js';
-import { cell, list } from '../lib/list.js';
+import { list } from '../lib/list.js';
 import { resource } from '../lib/resource.js';
-import { badge, empty, head, notice, on, section } from '../lib/ui.js';
+import { badge, empty, head, notice, section } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
-import { inWords, role } from '../lib/words.js';
 
 const AUDIT = gql`query AuditLog($first: Int, $after: String, $last: Int, $before: String, $filter: AuditLogFilter) {
   auditLog(first: $first, after: $after, last: $last, before: $before, filter: $filter) {
     pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
-    edges { node { number at actorKind actorName roles operation objectKind objectId result traceId details hash } }
+    edges { node { ...EntryParts } }
   }
-}`;
+}
+${ENTRY}`;
 
 const CHAIN = gql`query AuditChain { keyHealth { measuredAt components { name status statusLabel message remedy } } }`;
 
 const KINDS = [['key.', 'Keys'], ['key_module.', 'Key modules'], ['audit.', 'The trail itself'], ['session.', 'Signing in'], ['account.', 'Accounts'], ['user.', 'People'], ['registration.', 'Registrations'], ['connection.', 'Connections'], ['onboarding.', 'Onboarding'], ['scan.', 'Scans'], ['issue.', 'Issues'], ['settings.', 'Settings']];
 const RESULTS = [['OK', 'Done'], ['POLICY_DENIED', 'Policy denied'], ['NOT_AN_ADMINISTRATOR', 'Not allowed'], ['CREDENTIALS_INVALID', 'Credentials not valid']];
-const PLACES = { REGISTRATION: '/registrations/', CONNECTION: '/connections/', SCAN: '/scans/', ISSUE: '/issues/', COMPANY: '/companies/' };
-const ACTORS = { SYSTEM: 'This instance', ANONYMOUS: 'Nobody known', PERSON: 'Somebody' };
 
-/** The details as text, without an empty object. */
-const details = (text) => (text && text !== '{}' && text !== 'null' ? html`<details class="more"><summary>Details</summary><pre class="answer" tabindex="0">${JSON.stringify(JSON.parse(text), null, 2)}</pre></details>` : nothing);
-
-export default function audit({ update }) {
+export default function audit({ update, query }) {
+  const module = query.get('module');
   const chain = resource(CHAIN, {}, update);
   const rows = list({
     operation: AUDIT,
@@ -32,17 +29,14 @@ export default function audit({ update }) {
     search: { label: 'Operation begins with', placeholder: 'registration.', put: (filter, text) => { filter.operation = text.toLowerCase().replace(/[^a-z0-9._-]/g, '').slice(0, 64); } },
     filters: [
       { name: 'kind', label: 'About', choices: KINDS, put: (filter, value) => { filter.operation ??= value; } },
+      ...(module ? [{ name: 'module', label: 'Key module', choices: [[module, module]], put: (filter, value) => { filter.module = value; } }] : []),
       { name: 'result', label: 'Result', choices: RESULTS, put: (filter, value) => { filter.result = value; } },
     ],
     caption: 'Audit trail, the newest first',
-    columns: ['Number', 'When', 'Who', 'What', 'Result'],
+    columns: COLUMNS,
     none: empty('The trail is empty for you.', 'What you do and what is done by itself is written here, as it happens.'),
     key: ({ number }) => number,
-    row: (one) => html`<th scope="row" class="narrow-cell">${one.number}</th>
-      ${cell('When', on(one.at))}
-      ${cell('Who', html`${one.actorName ?? ACTORS[one.actorKind]}${one.roles.length ? html`<br><span class="small">${one.roles.map((name) => role(name.toUpperCase())).join(', ')}</span>` : nothing}`)}
-      ${cell('What', html`<code>${one.operation}</code><br><span class="small">${PLACES[one.objectKind] ? html`<a href="${PLACES[one.objectKind]}${one.objectId}">${inWords(one.objectKind)}</a>` : inWords(one.objectKind || 'nothing')}</span>${details(one.details)}`)}
-      ${cell('Result', html`${badge('', one.result === 'OK' ? 'Done' : inWords(one.result), one.result === 'OK' ? 'good' : 'bad')}<br><span class="small">Reference <code>${one.traceId ?? '–'}</code></span>`)}`,
+    row: cells,
     update,
   });
 

@@ -4,6 +4,7 @@ import { gql, mutate } from '../lib/api.js';
 import { checklist, issueList, progress } from '../lib/checks.js';
 import { ERRORS_OF, errorList } from '../lib/errors.js';
 import { EXPLAIN, explanation } from '../lib/explain.js';
+import { connectionKeys } from '../lib/connection-keys.js';
 import { DIRECTION, ISSUE, ONBOARDING, REFUSAL, SCAN } from '../lib/fragments.js';
 import { HISTORY, picture, transitions } from '../lib/history.js';
 import { phaseList } from '../lib/phases.js';
@@ -16,7 +17,7 @@ import { count, host } from '../lib/words.js';
 
 const CONNECTION = gql`query Connection($id: ID!) {
   connection(id: $id) {
-    id role roleLabel state stateLabel createdAt updatedAt onboardedAt suspendedAt
+    id role roleLabel state stateLabel createdAt updatedAt onboardedAt suspendedAt keyModule
     company { id name }
     registration { id number }
     peer { name origin fingerprintText version }
@@ -67,6 +68,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
   const why = resource(EXPLAIN, { id }, update);
   const log = resource(ERRORS_OF, { id }, update);
   const scanning = command(update);
+  const keys = connectionKeys({ module: () => all.data?.connection?.keyModule, run: useKey, update, viewer });
   let said = null;
   const issues = issueList(update, () => all.refresh(), viewer);
   const histories = { OUTBOUND: resource(HISTORY.OUTBOUND, { id }, update), INBOUND: resource(HISTORY.INBOUND, { id }, update) };
@@ -82,6 +84,11 @@ export default function connection({ params, update, query, viewer, navigate }) 
       said = words;
     }
     update();
+  }
+
+  async function useKey(action, words) {
+    if (await act.run(action)) toast(words);
+    await Promise.all([all.refresh(), keys.refresh()]);
   }
 
   /** Asks the checks of these suites, and goes where their answers appear. */
@@ -189,6 +196,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
         <div class="columns"><div class="column-main">
           ${settings(now)}
           ${verification(now, verify, () => all.refresh())}
+          ${keys.view()}
           ${checks(now, data.suites)}
           ${why.data?.explain?.healthy && !UNFINISHED.has(now.state) ? explained(name) : nothing}
           ${log.data?.errorLog.edges.length ? section('errors', 'What failed', errorList(log.data)) : nothing}
@@ -205,15 +213,17 @@ export default function connection({ params, update, query, viewer, navigate }) 
     });
   }
 
+  // Only once the connection is known does its key module have a name.
+  const load = () => Promise.all([all.refresh().then(keys.refresh), remember(), why.refresh(), log.refresh()]);
   // Evidence is renewed by every probe, and only a change of status is told: so ask again while somebody looks.
   const clock = setInterval(() => document.hidden || Promise.all([all.refresh(), why.refresh()]), 5_000);
   return {
     title: () => all.data?.connection?.peer.name ?? 'Connection',
     view,
-    ready: Promise.all([all.refresh(), remember(), why.refresh(), log.refresh()]),
-    refresh: () => Promise.all([all.refresh(), remember(), why.refresh(), log.refresh()]),
+    ready: load(),
+    refresh: load,
     subjects: ['CONNECTION', 'ONBOARDING', 'SCAN', 'ISSUE', 'COMPANY'],
-    changed: (event) => (event.subject === 'CONNECTION' ? Promise.all([all.refresh(), remember(), why.refresh(), log.refresh()]) : all.refresh()),
+    changed: (event) => (event.subject === 'CONNECTION' ? load() : all.refresh()),
     leave: () => clearInterval(clock),
   };
 }

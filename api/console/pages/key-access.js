@@ -1,165 +1,41 @@
-// Who may do what with keys: the access policies of a module, and what they come to.
-import { gql, mutate } from '../lib/api.js';
-import { REFUSAL } from '../lib/fragments.js';
+// Who may do what with keys, module by module.
+import { MODULE_NAMES } from '../lib/fragments.js';
+import { forKeyRoles, keyPolicies } from '../lib/key-policies.js';
 import { keyTabs } from '../lib/key-tabs.js';
-import { cell } from '../lib/list.js';
-import { command, resource } from '../lib/resource.js';
-import { ask, toast } from '../lib/say.js';
-import { badge, button, empty, failed, head, input, notice, outcome, section, select, submit } from '../lib/ui.js';
-import { html, nothing, repeat } from '../lib/view.js';
-import { inWords, role } from '../lib/words.js';
-
-const MODULES = gql`query AccessModules { keyModules { name purpose algorithm } }`;
-
-const ACCESS = gql`query KeyAccess($module: String!) {
-  accessPolicies(module: $module) {
-    id effect effectLabel operations note revision condition { name value }
-    principal { kind service role label user { id } }
-  }
-  effectiveRights(module: $module) { operation verdict verdictLabel principal { label } data { name value } }
-}`;
-
-const CREATE = gql`mutation CreateAccessPolicy($input: CreateAccessPolicyInput!) {
-  createAccessPolicy(input: $input) { accessPolicy { id } refusal { ...RefusalParts } }
-}
-${REFUSAL}`;
-const UPDATE = gql`mutation UpdateAccessPolicy($input: UpdateAccessPolicyInput!) {
-  updateAccessPolicy(input: $input) { accessPolicy { id } refusal { ...RefusalParts } }
-}
-${REFUSAL}`;
-const DELETE = gql`mutation DeleteAccessPolicy($input: DeleteAccessPolicyInput!) {
-  deleteAccessPolicy(input: $input) { deletedId refusal { ...RefusalParts } }
-}
-${REFUSAL}`;
-
-const EFFECTS = [['STRICT_REJECT', 'Strict reject: denies, whatever else applies'], ['TRACK', 'Track: allows, and each use is recorded'], ['REJECT', 'Reject: denies unless a Track allows']];
-const TONES = { STRICT_REJECT: 'bad', TRACK: 'good', REJECT: 'warn' };
-const KINDS = [['ANYONE', 'Everybody and everything'], ['EVERY_SERVICE', 'Every part of this program'], ['SERVICE', 'One part of this program'], ['EVERY_PERSON', 'Every person'], ['ROLE', 'Whoever holds a key role']];
-const SERVICES = ['ONBOARDING', 'PEER', 'LETTERS', 'SIGN_IN', 'AUTHORIZATION', 'SETTINGS', 'AUDIT', 'HEALTH'].map((name) => [name, inWords(name)]);
-const ROLES = ['KEY_ADMIN', 'KEY_MANAGER', 'KEY_OPERATOR', 'KEY_AUDITOR', 'KEY_INTEGRATOR'].map((name) => [name, role(name)]);
-
-const datum = ({ name, value }) => html`<code>${name}</code> is <code>${value}</code>`;
+import { resource } from '../lib/resource.js';
+import { head, select } from '../lib/ui.js';
+import { html, nothing } from '../lib/view.js';
 
 export default function keyAccess({ update, query, viewer }) {
   let chosen = query.get('module') ?? '';
-  const modules = resource(MODULES, {}, changed);
-  const access = resource(ACCESS, () => ({ module: chosen }), update);
-  const save = command(update);
-  let draft = null;
-  let problem = null;
-  const manages = viewer.roles.includes('KEY_MANAGER');
+  const modules = resource(MODULE_NAMES, {}, changed);
+  const policies = keyPolicies({ module: () => chosen, update, viewer });
 
   function changed() {
     if (!chosen && modules.data?.keyModules.length) {
       chosen = modules.data.keyModules[0].name;
-      access.refresh();
+      policies.refresh();
     }
     update();
   }
 
   function choose(module) {
     chosen = module;
-    draft = null;
-    save.clear();
     history.replaceState(null, '', `?module=${encodeURIComponent(module)}`);
-    access.data = null;
-    return access.refresh();
+    policies.forget();
+    return policies.refresh();
   }
 
-  function edit(policy) {
-    draft = policy
-      ? { id: policy.id, revision: policy.revision, effect: policy.effect, kind: policy.principal.kind, service: policy.principal.service ?? 'PEER', role: policy.principal.role ?? 'KEY_OPERATOR', userId: policy.principal.user?.id, operations: new Set(policy.operations), name: policy.condition?.name ?? '', value: policy.condition?.value ?? '', note: policy.note }
-      : { id: null, effect: 'TRACK', kind: 'SERVICE', service: 'PEER', role: 'KEY_OPERATOR', operations: new Set(), name: '', value: '', note: '' };
-    problem = null;
-    save.clear();
-    update();
-    requestAnimationFrame(() => document.getElementById('effect')?.focus());
-  }
-
-  function terms() {
-    const { effect, kind, operations, name, value, note } = draft;
-    const principal = { kind, ...(kind === 'SERVICE' ? { service: draft.service } : {}), ...(kind === 'ROLE' ? { role: draft.role } : {}), ...(kind === 'PERSON' ? { userId: draft.userId } : {}) };
-    return { effect, principal, operations: [...operations], note: note.trim(), ...(name.trim() ? { condition: { name: name.trim(), value } } : {}) };
-  }
-
-  async function store(event) {
-    event.preventDefault();
-    problem = draft.operations.size ? null : 'Choose at least one operation.';
-    update();
-    if (problem) {
-      document.querySelector('#operations input')?.focus();
-      return;
-    }
-    const payload = await save.run(() => (draft.id
-      ? mutate(UPDATE, { accessPolicyId: draft.id, expectedRevision: draft.revision, terms: terms() })
-      : mutate(CREATE, { module: chosen, terms: terms() })));
-    if (payload) {
-      draft = null;
-      toast('The policy counts from the next use of a key on.');
-    }
-    await access.refresh();
-  }
-
-  async function remove(policy) {
-    const sure = await ask({ title: 'Delete this policy?', body: html`<p>${policy.effectLabel} for ${policy.principal.label}. What it decided no longer holds from the next use of a key on; the audit log keeps what it said.</p>`, confirm: 'Delete', danger: true });
-    if (!sure) return;
-    if (await save.run(() => mutate(DELETE, { accessPolicyId: policy.id, expectedRevision: policy.revision }))) toast('Deleted.');
-    await access.refresh();
-  }
-
-  /** Each principal with what it may do; what is not listed is denied. */
-  function rights(found) {
-    const rows = new Map();
-    for (const right of found) {
-      if (!rows.has(right.principal.label)) rows.set(right.principal.label, []);
-      if (right.verdict !== 'DENIED') rows.get(right.principal.label).push(right);
-    }
-    const said = (right) => html`<li>${inWords(right.operation)}${right.verdict === 'ALLOWED' ? nothing : html` <span class="small">${right.verdict === 'ONLY' ? 'only where' : 'except where'} ${right.data.map((one, at) => html`${at ? ' or ' : ''}${datum(one)}`)}</span>`}</li>`;
-    return html`<div class="table-wrap"><table class="rows"><caption class="unseen">Who may do what with the keys of ${chosen}</caption>
-      <thead><tr><th scope="col">Who</th><th scope="col">May</th></tr></thead>
-      <tbody>${[...rows].map(([label, allowed]) => html`<tr><th scope="row">${label}</th>${cell('May', allowed.length ? html`<ul class="inline-list">${allowed.map(said)}</ul>` : html`<span class="small">nothing</span>`)}</tr>`)}</tbody></table></div>
-      <p class="small">All policies taken together. Whatever is not listed is denied. A person may do what their key roles allow.</p>`;
-  }
-
-  const operations = (found) => [...new Set(found.map((right) => right.operation))];
-
-  const form = (data) => html`<form class="inline-form" novalidate @submit=${store}>
-    ${select({ id: 'effect', label: 'What follows', value: draft.effect, choices: EFFECTS, change: (value) => { draft.effect = value; } })}
-    ${draft.kind === 'PERSON' ? html`<p class="small">It is about one person, and stays so.</p>` : select({ id: 'kind', label: 'For whom', value: draft.kind, choices: KINDS, change: (value) => { draft.kind = value; update(); } })}
-    ${draft.kind === 'SERVICE' ? select({ id: 'service', label: 'Which part', value: draft.service, choices: SERVICES, change: (value) => { draft.service = value; } }) : nothing}
-    ${draft.kind === 'ROLE' ? select({ id: 'role', label: 'Which role', value: draft.role, choices: ROLES, change: (value) => { draft.role = value; } }) : nothing}
-    <fieldset id="operations" class="choices-list" aria-describedby=${problem ? 'operations-problem' : nothing}><legend>For which operations</legend><div class="ticks">${operations(data.effectiveRights).map((name) => html`<label class="tick-label"><input type="checkbox" .checked=${draft.operations.has(name)} @change=${(event) => { draft.operations[event.target.checked ? 'add' : 'delete'](name); if (problem) { problem = null; update(); } }}> ${inWords(name)}</label>`)}</div>
-      ${problem ? html`<p class="problem" id="operations-problem">${problem}</p>` : nothing}</fieldset>
-    <div class="fields">${input({ id: 'data-name', label: 'Only where this data', optional: true, value: draft.name, maxlength: 128, placeholder: 'link_id', change: (value) => { draft.name = value; } })}
-      ${input({ id: 'data-value', label: 'has this value', optional: true, value: draft.value, maxlength: 128, change: (value) => { draft.value = value; } })}</div>
-    ${input({ id: 'note', label: 'Why it exists', optional: true, value: draft.note, maxlength: 500, change: (value) => { draft.note = value; } })}
-    ${outcome(save)}
-    <div class="buttons">${submit('Save', { busy: save.busy })}${button('Do not save', () => { draft = null; save.clear(); update(); }, { kind: 'secondary' })}</div></form>`;
-
-  const line = (policy) => html`<li>${badge(policy.effect, policy.effectLabel, TONES[policy.effect])} <strong>${policy.principal.label}</strong> <span>${policy.operations.map(inWords).join(', ')}</span>
-    ${policy.condition ? html`<span class="small">where ${datum(policy.condition)}</span>` : nothing}
-    ${manages ? html`${button(html`Change<span class="unseen"> the policy for ${policy.principal.label}</span>`, () => edit(policy), { kind: 'text' })} ${button(html`Delete<span class="unseen"> the policy for ${policy.principal.label}</span>`, () => remove(policy), { kind: 'text' })}` : nothing}
-    ${policy.note ? html`<span class="small wide">${policy.note}</span>` : nothing}</li>`;
-
-  const shown = (data) => html`
-    ${section('rights', 'Who may do what', rights(data.effectiveRights))}
-    ${section('policies', 'Access policies', html`
-      <p class="small">In the order in which they decide: any <em>Strict reject</em> denies; else any <em>Track</em> allows; else any <em>Reject</em> denies; else it is denied.</p>
-      ${data.accessPolicies.length ? html`<ul class="log">${repeat(data.accessPolicies, (one) => one.id, line)}</ul>` : empty('No policy.', 'Without one, nobody and nothing may use these keys.')}
-      ${draft ? form(data) : html`${outcome(save)}${manages ? html`<div class="buttons">${button('Add a policy', () => edit(null), { kind: 'secondary' })}</div>` : html`<p class="small">Key managers add, change and delete policies.</p>`}`}`)}`;
-
-  const view = () => {
-    const denied = [modules.error, access.error].find((error) => error?.kind === 'FORBIDDEN');
-    if (denied) return notice('calm', 'Access policies are for key roles.', html`<p>${denied.message} A key administrator grants them; being administrator grants none.</p>`);
-    return modules.view((data) => html`
-      <div class="panel">${select({ id: 'module', label: 'Module', value: chosen, choices: data.keyModules.map((one) => [one.name, `${one.name}, ${one.algorithm}`]), change: choose })}</div>
-      ${access.error && !access.data ? failed(access.error, access.refresh) : chosen ? access.view(shown) : nothing}`);
-  };
+  const refresh = () => Promise.all([modules.refresh(), chosen ? policies.refresh() : null]);
+  const view = () => (modules.error?.kind === 'FORBIDDEN' ? forKeyRoles(modules.error) : modules.view((data) => html`
+    <div class="panel">${select({ id: 'module', label: 'Module', value: chosen, choices: data.keyModules.map((one) => [one.name, `${one.name}, ${one.algorithm}`]), change: choose })}
+      ${chosen ? html`<p class="small"><a href="/keys/modules/${chosen}">All about ${chosen}</a></p>` : nothing}</div>
+    ${chosen ? policies.view() : nothing}`));
 
   return {
     title: () => 'Access to keys',
-    ready: modules.refresh(),
-    refresh: () => Promise.all([modules.refresh(), chosen ? access.refresh() : null]),
+    ready: refresh(),
+    refresh,
     subjects: [],
     view: () => html`${head('Keys', { lead: 'Who may do what with which keys, and by which policy.' })}${keyTabs('/keys/access')}${view()}`,
   };

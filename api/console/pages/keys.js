@@ -1,11 +1,15 @@
 // The key service: whether it can do its work, and part by part for those whose role it is.
-import { gql } from '../lib/api.js';
+import { gql, mutate } from '../lib/api.js';
+import { REFUSAL } from '../lib/fragments.js';
+import { keyBadge } from '../lib/key-life.js';
 import { keyTabs } from '../lib/key-tabs.js';
+import { termFields, termsOf } from '../lib/key-verbs.js';
 import { cell } from '../lib/list.js';
-import { resource } from '../lib/resource.js';
-import { badge, empty, facts, head, notice, on, section, when } from '../lib/ui.js';
+import { command, resource } from '../lib/resource.js';
+import { toast } from '../lib/say.js';
+import { badge, button, head, input, notice, outcome, section, select, submit, when } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
-import { inWords as words } from '../lib/words.js';
+import { every, inWords } from '../lib/words.js';
 
 const KEY_HEALTH = gql`query KeyHealth {
   keyHealth {
@@ -16,15 +20,20 @@ const KEY_HEALTH = gql`query KeyHealth {
 
 const MODULES = gql`query KeyModules {
   keyModules {
-    name purpose algorithm builtIn exportable state stateLabel rotationPeriod keyLifetime createdAt publishedAt
-    versions { version state stateLabel createdAt activatedAt rotatedAt deactivatedAt destroyedAt expiresAt reason }
+    name purpose algorithm builtIn state stateLabel rotationPeriod
+    versions { version state stateLabel activatedAt reason }
   }
 }`;
 
-/** The life of a key in order; what it leaves the path for is said beside it. */
-const LIFE = [['PRE_ACTIVE', 'Pre-active', 'createdAt'], ['ACTIVE', 'Active', 'activatedAt'], ['DEACTIVATED', 'Deactivated', 'deactivatedAt'], ['DESTROYED', 'Destroyed', 'destroyedAt']];
-const ASIDE = new Set(['SUSPENDED', 'REVOKED', 'COMPROMISED']);
-const DAY_S = 86_400;
+const CREATE = gql`mutation CreateKeyModule($input: CreateKeyModuleInput!) {
+  createKeyModule(input: $input) { keyModule { name } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+
+/** Purposes of modules that people make, and what serves each. */
+const PURPOSES = [['SIGNING', 'Signing'], ['SEALING', 'Sealing'], ['AUTHENTICATION', 'Authentication codes']];
+const ALGORITHMS = { SIGNING: ['Ed25519', 'ECDSA-P256-SHA256'], SEALING: ['A256GCM'], AUTHENTICATION: ['HMAC-SHA256', 'HMAC-SHA384', 'HMAC-SHA512'] };
+const NAME = /^[a-z][a-z0-9-]{0,63}$/;
 
 const ABOUT = {
   OPERATIONAL: 'Seals, opens, signs and verifies as it should.',
@@ -33,29 +42,65 @@ const ABOUT = {
   DISABLED: 'It is not checked.',
 };
 
-export default function keys({ update }) {
+export default function keys({ update, viewer, navigate }) {
   const all = resource(KEY_HEALTH, {}, update);
   const modules = resource(MODULES, {}, update);
+  const add = command(update);
+  const manages = viewer.roles.includes('KEY_MANAGER');
   const refresh = () => Promise.all([all.refresh(), modules.refresh()]);
   const clock = setInterval(() => document.hidden || refresh(), 15_000);
-  const days = (seconds, none) => (seconds === null ? none : `${Math.round(seconds / DAY_S)} days`);
+  let draft = null;
+  let problem = null;
 
-  function life(key) {
-    const reached = LIFE.map(([state, label, date]) => ({ state, label, at: key[date] }));
-    const now = LIFE.findIndex(([state]) => state === key.state);
-    return html`<li class="key-version"><div class="issue-head"><strong>Version ${key.version}</strong> ${badge(key.state, key.stateLabel)}${ASIDE.has(key.state) && key.reason ? html` <span class="small">${key.reason}</span>` : nothing}
-        ${key.expiresAt ? html`<span class="small">expires ${when(key.expiresAt)}</span>` : nothing}</div>
-      <ol class="life" aria-label="Life of version ${key.version}">${reached.map((step, at) => html`<li class=${step.at ? 'reached' : ''} aria-current=${at === now ? 'step' : nothing}><span>${step.label}</span><span class="small">${step.at ? on(step.at) : 'not yet'}</span></li>`)}</ol></li>`;
+  function begin() {
+    draft = { name: '', purpose: 'SIGNING', algorithm: 'Ed25519', ...Object.fromEntries(termFields().map(({ name, value }) => [name, value])) };
+    problem = null;
+    add.clear();
+    update();
+    requestAnimationFrame(() => document.getElementById('module-name')?.focus());
   }
 
-  const module = (one) => html`<details class="more" ?open=${one.versions.some((key) => key.state !== 'ACTIVE')}><summary><strong>${one.name}</strong> · ${one.algorithm}${one.versions.length ? ` · version ${one.versions[0].version}, ${one.versions[0].stateLabel.toLowerCase()}` : ''}</summary>
-    ${facts([['Purpose', words(one.purpose)], ['Rotated', one.rotationPeriod === null ? 'by people only' : `every ${days(one.rotationPeriod)}`], ['Keys expire', days(one.keyLifetime, 'never')], ['Exportable', one.exportable ? 'when a second person agrees' : 'never'], ['Origin', one.builtIn ? 'every instance has it' : 'made here']])}
-    ${one.versions.length ? html`<ul class="stack key-versions">${one.versions.map(life)}</ul>` : html`<p class="small">Each connection has its own keys here.</p>`}</details>`;
+  async function create(event) {
+    event.preventDefault();
+    problem = NAME.test(draft.name) ? null : draft.name ? 'Small letters, digits and dashes, beginning with a letter.' : 'Give the module a name.';
+    update();
+    if (problem) {
+      document.getElementById('module-name').focus();
+      return;
+    }
+    const { name, purpose, algorithm } = draft;
+    const payload = await add.run(() => mutate(CREATE, { name, purpose, algorithm, ...termsOf(draft) }));
+    if (payload) {
+      toast('A draft was made. Publish it when it is right.');
+      navigate(`/keys/modules/${name}`);
+    }
+  }
+
+  const form = () => html`<form class="inline-form" novalidate @submit=${create}>
+    ${input({ id: 'module-name', label: 'Name of the module', value: draft.name, maxlength: 64, required: true, help: 'Small letters, digits and dashes. It stays for good.', error: problem ?? (add.refusal?.field === 'name' ? add.refusal.message : null), change: (text) => { draft.name = text.trim(); if (problem || add.refusal) { problem = null; add.clear(); update(); } } })}
+    <div class="fields">${select({ id: 'module-purpose', label: 'Purpose', value: draft.purpose, choices: PURPOSES, change: (value) => { draft.purpose = value; [draft.algorithm] = ALGORITHMS[value]; update(); } })}
+      ${select({ id: 'module-algorithm', label: 'Algorithm', value: draft.algorithm, choices: ALGORITHMS[draft.purpose].map((name) => [name, name]), change: (value) => { draft.algorithm = value; } })}</div>
+    <div class="fields">${termFields().map((one) => select({ ...one, id: `module-${one.name}`, value: draft[one.name], change: (value) => { draft[one.name] = value; } }))}</div>
+    ${add.refusal?.field === 'name' ? nothing : outcome(add)}
+    <div class="buttons">${submit('Make a draft', { busy: add.busy })}${button('Do not make it', () => { draft = null; add.clear(); update(); }, { kind: 'secondary' })}</div></form>`;
+
+  /** The version that counts: the one in use, or the newest. */
+  function current({ name, state, versions }) {
+    const key = versions.find((one) => one.state === 'ACTIVE') ?? versions[0];
+    if (!key) return html`<span class="small">${name === 'links' ? 'one for each connection' : state === 'DRAFT' ? 'none: a draft' : 'none yet'}</span>`;
+    return html`Version ${key.version} ${keyBadge(key)}<br><span class="small">${key.activatedAt ? html`in use since ${when(key.activatedAt)}` : 'never in use'}</span>`;
+  }
 
   const moduleList = () => (modules.error?.kind === 'FORBIDDEN'
     ? notice('calm', 'Modules and versions are for key roles.', html`<p>${modules.error.message} A key administrator grants them; being administrator grants none.</p>`)
     : modules.view((data) => section('modules', 'Modules', html`<p class="small">A module is a purpose with one algorithm; its keys are versions, of which one at most is active.</p>
-        ${data.keyModules.length ? data.keyModules.map(module) : empty('No module.', 'The first start makes those that every instance has.')}`)));
+        <div class="table-wrap"><table class="rows"><caption class="unseen">Key modules</caption>
+          <thead><tr><th scope="col">Module</th><th scope="col">Purpose</th><th scope="col">Key</th><th scope="col">Rotated</th></tr></thead>
+          <tbody>${data.keyModules.map((one) => html`<tr><th scope="row"><a href="/keys/modules/${one.name}">${one.name}</a>${one.builtIn ? nothing : html` <span class="small">made here</span>`}</th>
+            ${cell('Purpose', html`${inWords(one.purpose)}<br><span class="small">${one.algorithm}</span>`)}
+            ${cell('Key', current(one))}
+            ${cell('Rotated', one.rotationPeriod === null ? 'by people only' : every(one.rotationPeriod))}</tr>`)}</tbody></table></div>
+        ${draft ? form() : manages ? html`<div class="buttons">${button('Create a module', begin, { kind: 'secondary' })}</div>` : html`<p class="small">Key managers create and change modules.</p>`}`)));
 
   return {
     title: () => 'Keys',
@@ -71,8 +116,9 @@ export default function keys({ update }) {
         ${keyHealth.components
           ? section('components', 'Components', html`<div class="table-wrap"><table class="rows"><caption class="unseen">Components of the key service</caption>
               <thead><tr><th scope="col">Component</th><th scope="col">Status</th><th scope="col">What was seen</th><th scope="col">What to do</th></tr></thead>
-              <tbody>${keyHealth.components.map((one) => html`<tr><th scope="row">${words(one.name)}${one.module ? html` <code>${one.module}</code>` : nothing}${one.critical ? html` <span class="small">critical</span>` : nothing}</th>
-                ${cell('Status', badge(one.status, one.statusLabel))}${cell('What was seen', one.message)}${cell('What to do', one.remedy ?? '–')}</tr>`)}</tbody></table></div>`)
+              <tbody>${keyHealth.components.map((one) => html`<tr><th scope="row">${inWords(one.name)}${one.module ? html` <a href="/keys/modules/${one.module}">${one.module}</a>` : nothing}${one.critical ? html` <span class="small">critical</span>` : nothing}</th>
+                ${cell('Status', badge(one.status, one.statusLabel))}${cell('What was seen', one.message)}${cell('What to do', one.remedy ?? nothing)}</tr>`)}</tbody></table></div>
+              ${manages ? html`<p class="small">The root key is rotated with a second person’s agreement: <a href="/keys/approvals?operation=ROTATE_ROOT">ask for it</a>.</p>` : nothing}`)
           : notice('calm', 'The components are for key roles.', html`<p>Status and reason are for everybody here, so that nobody is blind to why a validation failed. To see each part, ask a key administrator for one of the key roles; being administrator grants none.</p>`)}
         ${moduleList()}`)}`,
   };

@@ -1,10 +1,13 @@
-// Those who look after keys: what each of them sees, a policy that denies and how that is explained, the
-// audit log, and what needs a second person.
+// Those who look after keys: what each of them sees, a policy that denies and how that is explained, a key from when it
+// is made until it is destroyed, the key of a connection, the audit log, and what needs a second person.
 import assert from 'node:assert/strict';
-import { CONSUMER, Person, run, until } from './person.mjs';
+import { CONSUMER, PROVIDER, Person, host, run, until } from './person.mjs';
 
-let auditor, grace, manager, second, connection;
+let auditor, ada, grace, manager, second, connection;
 const panel = (person, title) => person.page.locator('.panel', { has: person.page.getByRole('heading', { name: title, exact: true }) });
+
+/** The step at which a version of a key is. */
+const life = (person, version) => person.page.getByRole('list', { name: `Life of version ${version}` }).locator('[aria-current] span').first();
 
 await run({
   async 'a key auditor sees components, modules and the life of each version'() {
@@ -13,9 +16,14 @@ await run({
     await auditor.signIn('auditor@consumer.example.com');
     await auditor.heading('Keys');
     await auditor.sees('Identity signing key');
-    await auditor.page.getByText(/^identity · Ed25519/).click();
-    await auditor.page.getByRole('list', { name: 'Life of version 1' }).first().waitFor();
     await auditor.look('keys-auditor');
+    await auditor.follow('identity');
+    await auditor.heading('identity');
+    await auditor.page.getByRole('list', { name: 'Life of version 1' }).waitFor();
+    await auditor.page.getByRole('table', { name: /^What was done to identity/ }).waitFor();
+    assert.equal(await auditor.page.getByRole('button', { name: /^(Rotate|Suspend|Revoke)/ }).count(), 0, 'an auditor changes nothing');
+    await auditor.look('key-module-auditor');
+    await auditor.follow('Keys');
   },
 
   async 'an administrator without a key role is told whose these pages are'() {
@@ -81,6 +89,83 @@ await run({
     }, 60_000);
   },
 
+  async 'the key of a connection is suspended with a reason, which both sides see, and resumed'() {
+    await manager.goto(`/connections/${connection}`);
+    await panel(manager, 'Keys').getByRole('heading', { name: /^Epoch \d+$/ }).waitFor();
+    await manager.look('connection-keys');
+    await manager.page.getByRole('button', { name: /^Suspend epoch/ }).click();
+    await manager.press('Suspend');
+    await manager.sees('Say why, for those who come after you.');
+    await manager.page.getByRole('dialog').getByLabel('Why').fill('A backup was stolen.');
+    await manager.look('connection-key-suspend');
+    await manager.press('Suspend');
+    await panel(manager, 'Keys').getByRole('button', { name: /^Resume epoch/ }).waitFor();
+    await panel(manager, 'Outbound status').getByText(/A backup was stolen/).waitFor({ timeout: 40_000 });
+    await manager.look('connection-key-suspended');
+    ada = await Person.at(PROVIDER, 'provider');
+    await ada.signIn('admin@provider.example.com');
+    await ada.goto(`/connections/${(await ada.graphql('{ connections { edges { node { id } } } }')).connections.edges[0].node.id}`);
+    await ada.page.getByText(/A backup was stolen/).first().waitFor({ timeout: 40_000 });
+    await ada.look('connection-key-suspended-there');
+    await manager.page.getByRole('button', { name: /^Resume epoch/ }).click();
+    await panel(manager, 'Keys').getByRole('button', { name: /^Suspend epoch/ }).waitFor();
+  },
+
+  async 'a module is created, specified, published, and its key rotated'() {
+    await manager.goto('/keys');
+    await manager.press('Create a module');
+    await manager.finds('id', 'module-name');
+    await manager.press('Make a draft');
+    await manager.sees('Give the module a name.');
+    await manager.look('keys-create');
+    await manager.page.getByLabel('Name of the module').fill('receipts');
+    await manager.press('Make a draft');
+    await manager.heading('receipts');
+    await manager.sees('A draft has no keys.');
+    await manager.press('Change specification');
+    await manager.page.getByRole('dialog').getByLabel('Keys expire').selectOption({ label: '1 year after they were made' });
+    await manager.look('key-module-specify');
+    await manager.press('Save');
+    await manager.sees('365 days after they were made');
+    await manager.look('key-module-draft');
+    await manager.press('Publish');
+    await manager.page.getByRole('dialog').getByRole('button', { name: 'Publish' }).click();
+    await manager.press('Make the first key');
+    await manager.press('Make it');
+    await panel(manager, 'Versions').getByRole('heading', { name: 'Version 1' }).waitFor();
+    await manager.press('Rotate');
+    await manager.look('key-rotate');
+    await manager.page.getByRole('dialog').getByRole('button', { name: 'Rotate' }).click();
+    await manager.sees('Rotated: a new version is in use.');
+    assert.equal(await life(manager, 2).innerText(), 'Active');
+    assert.equal(await life(manager, 1).innerText(), 'Deactivated');
+    await manager.press('Schedule rotation');
+    await manager.page.getByLabel('Rotated').selectOption({ label: 'every 90 days' });
+    await manager.press('Save');
+    await manager.sees('every 90 days');
+    await manager.look('key-module-rotated');
+  },
+
+  async 'a version is suspended, resumed, renewed, and at last revoked, each with what is asked first'() {
+    const takes = async (verb, version, current) => {
+      await manager.press(`${verb} version ${version} of receipts`);
+      await manager.page.getByRole('dialog').getByLabel('Why').fill('A laptop was lost.');
+      await manager.page.getByRole('dialog').getByRole('button', { name: verb }).click();
+      await until(current, async () => await life(manager, version).innerText() === current);
+    };
+    await takes('Suspend', 2, 'Suspended');
+    await manager.look('key-suspended');
+    await manager.press('Resume version 2 of receipts');
+    await until('active again', async () => await life(manager, 2).innerText() === 'Active');
+    await manager.press('Renew version 2 of receipts');
+    await manager.look('key-renew');
+    await manager.page.getByRole('dialog').getByRole('button', { name: 'Renew' }).click();
+    await manager.sees('Renewed.');
+    await takes('Revoke', 2, 'Revoked');
+    await takes('Mark as compromised', 1, 'Compromised');
+    await manager.look('key-withdrawn');
+  },
+
   async 'the audit log shows who did what, to each what is theirs to see'() {
     await auditor.goto('/audit');
     await auditor.heading('Audit log');
@@ -94,6 +179,7 @@ await run({
   },
 
   async 'what cannot be taken back is asked for by one person and approved by another'() {
+    await manager.follow('Keys');
     await manager.follow('Approvals');
     await manager.press('Ask for an approval');
     await manager.page.getByLabel('What is to be done').selectOption('ROTATE_ROOT');
@@ -112,5 +198,42 @@ await run({
     await second.page.getByRole('dialog').getByRole('button', { name: 'Approve' }).click();
     await second.page.locator('.badge', { hasText: 'Approved' }).waitFor();
     await second.look('keys-approved');
+    assert.equal(await second.page.getByRole('button', { name: 'Rotate the root key' }).count(), 0, 'whoever asked does it');
+  },
+
+  async 'whoever asked rotates the root key, once'() {
+    await manager.page.reload();
+    await manager.press('Rotate the root key');
+    await manager.look('root-rotate');
+    await manager.page.getByRole('dialog').getByRole('button', { name: 'Rotate the root key' }).click();
+    await manager.page.locator('.badge', { hasText: 'Used' }).waitFor();
+    await manager.look('root-rotated');
+    await manager.follow('Health and modules');
+    await manager.page.locator('.panel-head .badge', { hasText: 'Operational' }).waitFor();
+  },
+
+  async 'a key is destroyed seven days after a second person was asked'() {
+    await manager.goto('/keys/modules/receipts');
+    await manager.press('Ask to destroy version 1 of receipts');
+    await manager.page.getByRole('dialog').getByLabel('Why').fill('Nobody needs it.');
+    await manager.press('Ask');
+    await manager.sees('waits for a second person');
+    await second.goto('/keys/modules/receipts');
+    await second.press('Approve');
+    await second.page.getByRole('dialog').getByRole('button', { name: 'Approve' }).click();
+    await second.sees(/approved, possible from/);
+    await second.look('key-destroy-approved');
+    await host(`@later ${7 * 24 * 3_600 + 60}`);
+    await manager.context.clearCookies();
+    await manager.goto('/keys/modules/receipts');
+    await manager.signIn('manager@consumer.example.com');
+    await manager.press('Destroy version 1 of receipts');
+    const dialog = manager.page.getByRole('dialog');
+    assert.equal(await dialog.getByRole('button', { name: 'Destroy' }).getAttribute('aria-disabled'), 'true');
+    await dialog.getByLabel(/^Type/).fill('destroy');
+    await manager.look('key-destroy');
+    await dialog.getByRole('button', { name: 'Destroy' }).click();
+    await until('destroyed', async () => await life(manager, 1).innerText() === 'Destroyed');
+    await manager.look('key-destroyed');
   },
 });

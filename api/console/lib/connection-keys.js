@@ -1,0 +1,36 @@
+// The keys of one connection: each epoch with its state and life, and what can be done with it.
+import { gql } from './api.js';
+import { READERS, keyApprovals } from './key-approvals.js';
+import { KEY, keyBadge, keyLives } from './key-life.js';
+import { keyVerbs } from './key-verbs.js';
+import { resource } from './resource.js';
+import { facts, on, section } from './ui.js';
+import { html, nothing } from './view.js';
+
+const KEYS = gql`query ConnectionKeys($module: String!) { keys(module: $module) { ...KeyParts } }
+${KEY}`;
+
+/** The panel of a connection's page. `module()` names its keys in the key service, `run` carries a verb out. */
+export function connectionKeys({ module, run, update, viewer }) {
+  const reads = viewer.roles.some((role) => READERS.includes(role));
+  const keys = resource(KEYS, () => ({ module: module() }), update);
+  const approvals = keyApprovals({ narrowed: () => ({ module: 'links' }), none: () => nothing, update });
+
+  function lives(list) {
+    const [newest] = list;
+    if (!newest) return html`<p>Its keys are gone: a new exchange makes others.</p>`;
+    return html`${facts([
+      ['Epoch', html`${newest.version} ${keyBadge(newest)}`],
+      ['In use since', on(newest.activatedAt, 'not yet')],
+      ['Next', newest.expiresAt ? html`expires ${on(newest.expiresAt)}` : 'stays until a new exchange, or until somebody takes it out of use'],
+    ])}${keyLives(list, (key) => keyVerbs(key, { approvals: approvals.items(), run }), 'Epoch')}
+    <p class="small">Both instances hold the same key. Whoever takes it out of use stops the messages on both sides, and the other side hears why. <a href="/keys/access?module=links">Who may do what with it</a></p>`;
+  }
+
+  return {
+    refresh: () => (reads && module() ? Promise.all([keys.refresh(), approvals.refresh()]) : null),
+    view: () => (!module() ? nothing : section('keys', 'Keys', reads
+      ? keys.view((data) => lives(data.keys))
+      : html`<p>Both sides compare their keys and epochs when the connection is verified. To see them, and to take them out of use, one of the key roles is needed: a key administrator grants them.</p>`)),
+  };
+}

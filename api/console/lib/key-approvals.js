@@ -1,0 +1,100 @@
+// Requests for a second person's approval, and the answers to them. Nobody answers their own.
+import { may as mayWith } from './actions.js';
+import { gql, mutate } from './api.js';
+import { REFUSAL } from './fragments.js';
+import { command, resource } from './resource.js';
+import { ask, askFor, toast } from './say.js';
+import { badge, button, empty, notice, on, outcome, when } from './ui.js';
+import { html, nothing, repeat } from './view.js';
+
+const APPROVALS = gql`query KeyApprovals($state: KeyApprovalState, $module: String) {
+  keyApprovals(first: 50, state: $state, module: $module) { pageInfo { hasNextPage } edges { node {
+    id operation operationLabel module object reason state stateLabel askedAt answeredAt answer usableFrom expiresAt endedAt viewerCanUse
+    askedBy { id name } answeredBy { name } actions { name allowed needsStepUp reason }
+  } } }
+}`;
+
+const GIVE = gql`mutation GiveKeyApproval($input: GiveKeyApprovalInput!) {
+  giveKeyApproval(input: $input) { keyApproval { id state } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+const REFUSE = gql`mutation RefuseKeyApproval($input: RefuseKeyApprovalInput!) {
+  refuseKeyApproval(input: $input) { keyApproval { id state } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+const WITHDRAW = gql`mutation WithdrawKeyApproval($input: WithdrawKeyApprovalInput!) {
+  withdrawKeyApproval(input: $input) { keyApproval { id state } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+
+const TONES = { PENDING: 'calm', APPROVED: 'good', REFUSED: 'bad', EXPIRED: 'warn' };
+
+const ROTATE_ROOT = gql`mutation RotateRootKey($input: RotateRootKeyInput!) {
+  rotateRootKey(input: $input) { keyApproval { id state } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+
+/** Who sees requests. To others there are none, so the page says why. */
+export const READERS = ['KEY_MANAGER', 'KEY_OPERATOR', 'KEY_AUDITOR', 'KEY_INTEGRATOR'];
+
+/** The requests of `narrowed()`, which is a state, a module, or both. */
+export function keyApprovals({ narrowed, none, update }) {
+  const all = resource(APPROVALS, narrowed, update);
+  const act = command(update);
+
+  async function answer(operation, input, words) {
+    if (await act.run(() => mutate(operation, input))) toast(words);
+    await all.refresh();
+  }
+
+  const about = (one) => `${one.operationLabel}${one.module ? `, module ${one.module}` : ''}${one.object ? `, ${one.object}` : ''}`;
+
+  async function give(one) {
+    const sure = await ask({ title: 'Approve this?', body: html`<p>${about(one)}: ${one.reason}</p><p>${one.askedBy.name ?? 'Somebody'} asks. Once approved, they can do it from ${on(one.usableFrom)} on.</p>`, confirm: 'Approve', cancel: 'Not now' });
+    if (sure) await answer(GIVE, { approvalId: one.id }, 'Approved.');
+  }
+
+  async function refuse(one) {
+    const said = await askFor({ title: 'Refuse this?', body: `${about(one)}: ${one.reason}`, confirm: 'Refuse', cancel: 'Not now', fields: [{ name: 'reason', label: 'Why', required: 'Say why, for whoever asked.', maxlength: 500 }] });
+    if (said) await answer(REFUSE, { approvalId: one.id, reason: said.reason.trim() }, 'Refused.');
+  }
+
+  async function rotateRoot(one) {
+    const sure = await ask({ title: 'Rotate the root key?', body: html`<p>Another root key takes the place of the one in use, while everything goes on. Copies of the old one open older backups only: copy the new one to where you keep such things.</p>`, confirm: 'Rotate the root key' });
+    if (sure) await answer(ROTATE_ROOT, { approvalId: one.id }, 'The root key was rotated. Keep a copy of the new one apart from the backups.');
+  }
+
+  /** What was approved is done where it is: the root key here, a key with the others of its module. */
+  const use = (one) => (!one.viewerCanUse ? nothing
+    : one.operation === 'ROTATE_ROOT' ? button('Rotate the root key', () => rotateRoot(one), { busy: act.busy })
+      : one.operation === 'DESTROY' && one.module !== 'links' ? html`<a class="button" href="/keys/modules/${one.module}">Go to the key to destroy it</a>` : nothing);
+
+  function row(one) {
+    const may = (name) => mayWith(one, name);
+    return html`<li class="issue calm"><div class="issue-head"><h3>${one.operationLabel}</h3>${badge(one.state, one.stateLabel, TONES[one.state] ?? 'quiet')}${one.module ? html`<span class="small">module <a href="/keys/modules/${one.module}">${one.module}</a></span>` : nothing}</div>
+      ${one.object ? html`<p class="small">Key or object: <code>${one.object}</code></p>` : nothing}
+      <p>${one.reason}</p>
+      <p class="small">Asked by ${one.askedBy.name ?? 'somebody who is gone'}, ${when(one.askedAt)}. ${one.answeredBy ? html`Answered by ${one.answeredBy.name ?? 'somebody who is gone'}, ${when(one.answeredAt)}.` : nothing} ${one.answer ? html`Because: ${one.answer}` : nothing}
+        ${one.endedAt ? nothing : html`Can be done from ${on(one.usableFrom)}; expires ${on(one.expiresAt)}.`}</p>
+      <div class="buttons">${use(one)}${may('giveKeyApproval') ? button('Approve', () => give(one), { busy: act.busy }) : nothing}
+        ${may('refuseKeyApproval') ? button('Refuse', () => refuse(one), { kind: 'secondary', busy: act.busy }) : nothing}
+        ${may('withdrawKeyApproval') ? button('Withdraw', () => answer(WITHDRAW, { approvalId: one.id }, 'Withdrawn.'), { kind: 'secondary', busy: act.busy }) : nothing}</div></li>`;
+  }
+
+  const list = (data) => (data.keyApprovals.edges.length
+    ? html`<ul class="issues">${repeat(data.keyApprovals.edges, ({ node }) => node.id, ({ node }) => row(node))}</ul>${data.keyApprovals.pageInfo.hasNextPage ? html`<p class="small">The latest 50 are shown.</p>` : nothing}`
+    : none());
+
+  return {
+    refresh: all.refresh,
+    /** What was loaded, the newest first. */
+    items: () => all.data?.keyApprovals.edges.map(({ node }) => node) ?? [],
+    view: () => html`${outcome(act)}${all.view(list)}`,
+  };
+}
+
+/** Said to those who see no requests. */
+export const forKeyRoles = () => notice('calm', 'Approvals are for key roles.', html`<p>This needs the role key manager, key operator, key auditor or key integrator. A key administrator grants them; being administrator grants none.</p>`);
+
+/** Said where nothing is narrowed down and nobody asked. */
+export const noRequest = () => empty('Nobody asked for an approval yet.', 'Requests appear here, for a second person to answer.');

@@ -1,0 +1,147 @@
+// Who may do what with the keys of a module: its access policies, and what they come to.
+import { gql, mutate } from './api.js';
+import { REFUSAL } from './fragments.js';
+import { cell } from './list.js';
+import { command, resource } from './resource.js';
+import { ask, toast } from './say.js';
+import { badge, button, empty, input, notice, outcome, section, select, submit } from './ui.js';
+import { html, nothing, repeat } from './view.js';
+import { inWords, role } from './words.js';
+
+const ACCESS = gql`query KeyAccess($module: String!) {
+  accessPolicies(module: $module) {
+    id effect effectLabel operations note revision condition { name value }
+    principal { kind service role label user { id } }
+  }
+  effectiveRights(module: $module) { operation verdict verdictLabel principal { label } data { name value } }
+}`;
+
+const CREATE = gql`mutation CreateAccessPolicy($input: CreateAccessPolicyInput!) {
+  createAccessPolicy(input: $input) { accessPolicy { id } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+const UPDATE = gql`mutation UpdateAccessPolicy($input: UpdateAccessPolicyInput!) {
+  updateAccessPolicy(input: $input) { accessPolicy { id } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+const DELETE = gql`mutation DeleteAccessPolicy($input: DeleteAccessPolicyInput!) {
+  deleteAccessPolicy(input: $input) { deletedId refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+
+const EFFECTS = [['STRICT_REJECT', 'Strict reject: denies, whatever else applies'], ['TRACK', 'Track: allows, and each use is recorded'], ['REJECT', 'Reject: denies unless a Track allows']];
+const TONES = { STRICT_REJECT: 'bad', TRACK: 'good', REJECT: 'warn' };
+const KINDS = [['ANYONE', 'Everybody and everything'], ['EVERY_SERVICE', 'Every part of this program'], ['SERVICE', 'One part of this program'], ['EVERY_PERSON', 'Every person'], ['ROLE', 'Whoever holds a key role']];
+const SERVICES = ['ONBOARDING', 'PEER', 'LETTERS', 'SIGN_IN', 'AUTHORIZATION', 'SETTINGS', 'AUDIT', 'HEALTH'].map((name) => [name, inWords(name)]);
+const ROLES = ['KEY_ADMIN', 'KEY_MANAGER', 'KEY_OPERATOR', 'KEY_AUDITOR', 'KEY_INTEGRATOR'].map((name) => [name, role(name)]);
+
+const datum = ({ name, value }) => html`<code>${name}</code> is <code>${value}</code>`;
+
+/** Said to those who may not see policies. */
+export const forKeyRoles = (error) => notice('calm', 'Access policies are for key roles.', html`<p>${error.message} A key administrator grants them; being administrator grants none.</p>`);
+
+/** The policies of one module: seen by key roles, changed by key managers. `module()` is its name. */
+export function keyPolicies({ module, update, viewer }) {
+  const access = resource(ACCESS, () => ({ module: module() }), update);
+  const save = command(update);
+  let draft = null;
+  let problem = null;
+  const manages = viewer.roles.includes('KEY_MANAGER');
+
+  /** What was begun for another module is left. */
+  function forget() {
+    draft = null;
+    save.clear();
+    access.data = null;
+  }
+
+  function edit(policy) {
+    draft = policy
+      ? { id: policy.id, revision: policy.revision, effect: policy.effect, kind: policy.principal.kind, service: policy.principal.service ?? 'PEER', role: policy.principal.role ?? 'KEY_OPERATOR', userId: policy.principal.user?.id, operations: new Set(policy.operations), name: policy.condition?.name ?? '', value: policy.condition?.value ?? '', note: policy.note }
+      : { id: null, effect: 'TRACK', kind: 'SERVICE', service: 'PEER', role: 'KEY_OPERATOR', operations: new Set(), name: '', value: '', note: '' };
+    problem = null;
+    save.clear();
+    update();
+    requestAnimationFrame(() => document.getElementById('effect')?.focus());
+  }
+
+  function terms() {
+    const { effect, kind, operations, name, value, note } = draft;
+    const principal = { kind, ...(kind === 'SERVICE' ? { service: draft.service } : {}), ...(kind === 'ROLE' ? { role: draft.role } : {}), ...(kind === 'PERSON' ? { userId: draft.userId } : {}) };
+    return { effect, principal, operations: [...operations], note: note.trim(), ...(name.trim() ? { condition: { name: name.trim(), value } } : {}) };
+  }
+
+  async function store(event) {
+    event.preventDefault();
+    problem = draft.operations.size ? null : 'Choose at least one operation.';
+    update();
+    if (problem) {
+      document.querySelector('#operations input')?.focus();
+      return;
+    }
+    const payload = await save.run(() => (draft.id
+      ? mutate(UPDATE, { accessPolicyId: draft.id, expectedRevision: draft.revision, terms: terms() })
+      : mutate(CREATE, { module: module(), terms: terms() })));
+    if (payload) {
+      draft = null;
+      toast('The policy counts from the next use of a key on.');
+    }
+    await access.refresh();
+  }
+
+  async function remove(policy) {
+    const sure = await ask({ title: 'Delete this policy?', body: html`<p>${policy.effectLabel} for ${policy.principal.label}. What it decided no longer holds from the next use of a key on; the audit log keeps what it said.</p>`, confirm: 'Delete', danger: true });
+    if (!sure) return;
+    if (await save.run(() => mutate(DELETE, { accessPolicyId: policy.id, expectedRevision: policy.revision }))) toast('Deleted.');
+    await access.refresh();
+  }
+
+  /** Each principal with what it may do; what is not listed is denied. */
+  function rights(found) {
+    const rows = new Map();
+    for (const right of found) {
+      if (!rows.has(right.principal.label)) rows.set(right.principal.label, []);
+      if (right.verdict !== 'DENIED') rows.get(right.principal.label).push(right);
+    }
+    const idle = [...rows].filter(([, allowed]) => !allowed.length).map(([label]) => label);
+    const said = (right) => html`<li>${inWords(right.operation)}${right.verdict === 'ALLOWED' ? nothing : html` <span class="small">${right.verdict === 'ONLY' ? 'only where' : 'except where'} ${right.data.map((one, at) => html`${at ? ' or ' : ''}${datum(one)}`)}</span>`}</li>`;
+    return html`<div class="table-wrap"><table class="rows"><caption class="unseen">Who may do what with the keys of ${module()}</caption>
+      <thead><tr><th scope="col">Who</th><th scope="col">May</th></tr></thead>
+      <tbody>${[...rows].filter(([, allowed]) => allowed.length).map(([label, allowed]) => html`<tr><th scope="row">${label}</th>${cell('May', html`<ul class="inline-list">${allowed.map(said)}</ul>`)}</tr>`)}</tbody></table></div>
+      ${idle.length ? html`<p><strong>Nothing at all:</strong> ${idle.join(', ')}.</p>` : nothing}
+      <p class="small">All policies taken together. Whatever is not listed is denied. A person may do what their key roles allow.</p>`;
+  }
+
+  const operations = (found) => [...new Set(found.map((right) => right.operation))];
+
+  const form = (data) => html`<form class="inline-form" novalidate @submit=${store}>
+    ${select({ id: 'effect', label: 'What follows', value: draft.effect, choices: EFFECTS, change: (value) => { draft.effect = value; } })}
+    ${draft.kind === 'PERSON' ? html`<p class="small">It is about one person, and stays so.</p>` : select({ id: 'kind', label: 'For whom', value: draft.kind, choices: KINDS, change: (value) => { draft.kind = value; update(); } })}
+    ${draft.kind === 'SERVICE' ? select({ id: 'service', label: 'Which part', value: draft.service, choices: SERVICES, change: (value) => { draft.service = value; } }) : nothing}
+    ${draft.kind === 'ROLE' ? select({ id: 'role', label: 'Which role', value: draft.role, choices: ROLES, change: (value) => { draft.role = value; } }) : nothing}
+    <fieldset id="operations" class="choices-list" aria-describedby=${problem ? 'operations-problem' : nothing}><legend>For which operations</legend><div class="ticks">${operations(data.effectiveRights).map((name) => html`<label class="tick-label"><input type="checkbox" .checked=${draft.operations.has(name)} @change=${(event) => { draft.operations[event.target.checked ? 'add' : 'delete'](name); if (problem) { problem = null; update(); } }}> ${inWords(name)}</label>`)}</div>
+      ${problem ? html`<p class="problem" id="operations-problem">${problem}</p>` : nothing}</fieldset>
+    <div class="fields">${input({ id: 'data-name', label: 'Only where this data', optional: true, value: draft.name, maxlength: 128, placeholder: 'link_id', change: (value) => { draft.name = value; } })}
+      ${input({ id: 'data-value', label: 'has this value', optional: true, value: draft.value, maxlength: 128, change: (value) => { draft.value = value; } })}</div>
+    ${input({ id: 'note', label: 'Why it exists', optional: true, value: draft.note, maxlength: 500, change: (value) => { draft.note = value; } })}
+    ${outcome(save)}
+    <div class="buttons">${submit('Save', { busy: save.busy })}${button('Do not save', () => { draft = null; save.clear(); update(); }, { kind: 'secondary' })}</div></form>`;
+
+  const line = (policy) => html`<li>${badge(policy.effect, policy.effectLabel, TONES[policy.effect])} <strong>${policy.principal.label}</strong> <span>${policy.operations.map(inWords).join(', ')}</span>
+    ${policy.condition ? html`<span class="small">where ${datum(policy.condition)}</span>` : nothing}
+    ${manages ? html`${button(html`Change<span class="unseen"> the policy for ${policy.principal.label}</span>`, () => edit(policy), { kind: 'text' })} ${button(html`Delete<span class="unseen"> the policy for ${policy.principal.label}</span>`, () => remove(policy), { kind: 'text' })}` : nothing}
+    ${policy.note ? html`<span class="small wide">${policy.note}</span>` : nothing}</li>`;
+
+  const shown = (data) => html`
+    ${section('rights', 'Who may do what', rights(data.effectiveRights))}
+    ${section('policies', 'Access policies', html`
+      <p class="small">In the order in which they decide: any <em>Strict reject</em> denies; else any <em>Track</em> allows; else any <em>Reject</em> denies; else it is denied.</p>
+      ${data.accessPolicies.length ? html`<ul class="log">${repeat(data.accessPolicies, (one) => one.id, line)}</ul>` : empty('No policy.', 'Without one, nobody and nothing may use these keys.')}
+      ${draft ? form(data) : html`${outcome(save)}${manages ? html`<div class="buttons">${button('Add a policy', () => edit(null), { kind: 'secondary' })}</div>` : html`<p class="small">Key managers add, change and delete policies.</p>`}`}`)}`;
+
+  return {
+    refresh: access.refresh,
+    forget,
+    view: () => (access.error?.kind === 'FORBIDDEN' ? forKeyRoles(access.error) : access.view(shown)),
+  };
+}
