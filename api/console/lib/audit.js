@@ -19,5 +19,5 @@ const details = (text) => (text && text !== '{}' && text !== 'null' ? html`<deta
 export const cells = (one) => html`<th scope="row" class="narrow-cell">${one.number}</th>
   ${cell('When', on(one.at))}
   ${cell('Who', html`${one.actorName ?? ACTORS[one.actorKind]}${one.roles.length ? html`<br><span class="small">${one.roles.map((name) => role(name.toUpperCase())).join(', ')}</span>` : nothing}`)}
-  ${cell('What', html`<code>${one.operation}</code><br><span class="small">${PLACES[one.objectKind] ? html`<a href="${PLACES[one.objectKind]}${one.objectId}">${inWords(one.objectKind)}</a>` : inWords(one.objectKind || 'nothing')}</span>${details(one.details)}`)}
+  ${cell('What', html`<code class="operation">${one.operation}</code><br><span class="small">${PLACES[one.objectKind] ? html`<a href="${PLACES[one.objectKind]}${one.objectId}">${inWords(one.objectKind)}</a>` : inWords(one.objectKind || 'nothing')}</span>${details(one.details)}`)}
   ${cell('Result', html`${badge('', one.result === 'OK' ? 'Done' : inWords(one.result), one.result === 'OK' ? 'good' : 'bad')}<br><span class="small">Reference <code>${one.traceId ?? '–'}</code></span>`)}`;

@@ -4,7 +4,7 @@ import { remedyWords } from './remedies.js';
 import { toast } from './say.js';
 import { badge, button, mark, notice, on, outcome, section, when } from './ui.js';
 import { html, nothing } from './view.js';
-import { inWords } from './words.js';
+import { count, inWords } from './words.js';
 
 export const EXPLAIN = gql`query Explain($id: ID!) {
   explain(connectionId: $id) {
@@ -18,9 +18,16 @@ export const EXPLAIN = gql`query Explain($id: ID!) {
 
 const BUNDLE = gql`query SupportBundle($id: ID!) { connection(id: $id) { supportBundle } }`;
 
-const HOLDS = { true: ['good', 'holds'], false: ['bad', 'fails'], null: ['quiet', 'not known behind what fails'] };
+const HOLDS = { true: ['good', 'holds'], false: ['bad', 'fails'] };
 
 const link = (one) => html`<li class=${HOLDS[one.holds][0]}>${mark(HOLDS[one.holds][0])}<span class="check-name">${one.label}</span><span class="check-answer">${HOLDS[one.holds][1]}</span></li>`;
+
+/** Each link up to the first that fails; what comes behind it cannot be known. */
+function links(chain) {
+  const known = chain.filter((one) => one.holds !== null);
+  const behind = chain.length - known.length;
+  return html`<ol class="checks chain">${known.map(link)}</ol>${behind ? html`<p class="small">${count(behind, 'more', 'more')} cannot be known behind what fails.</p>` : nothing}`;
+}
 
 /** Saves the bundle as a file, for whoever helps. */
 export async function saveBundle(id, name) {
@@ -40,11 +47,11 @@ export function explanation(found, { id, name, command }) {
   const { fault, nextAction: next } = found;
   return section('why', found.healthy ? 'Why it works' : 'Why it does not work', html`
     ${found.healthy ? html`<p>${found.summary}</p>` : notice('bad', found.summary, html`
-      <p>${fault.evidence}${fault.since ? html` Since ${on(fault.since)}.` : nothing}</p>
+      ${fault.since ? html`<p>Since ${on(fault.since)}.</p>` : nothing}
       <p><strong>What to do:</strong> ${remedyWords(fault.remedy) || 'Wait for what happens next by itself.'}</p>
       ${fault.code ? html`<p class="fine">Code <code>${fault.code}${fault.reason ? ` ${fault.reason}` : ''}</code></p>` : nothing}`)}
     ${next ? html`<p>Next, by itself: ${next.what.replace(/\.+$/, '')}${next.at ? html`, ${when(next.at)}` : nothing}.</p>` : nothing}
-    <details class="more" ?open=${!found.healthy}><summary>What it depends on, one after the other</summary><ol class="checks chain">${found.chain.map(link)}</ol></details>
+    <details class="more" ?open=${!found.healthy}><summary>What it depends on, one after the other</summary>${links(found.chain)}</details>
     ${found.changedBefore.length ? html`<details class="more"><summary>What changed ${found.healthy ? 'lately' : 'just before'}</summary><ul class="log">${found.changedBefore.map((one) => html`<li>${inWords(one.subject ?? 'something')} ${one.kind === 'CREATED' ? 'was created' : one.kind === 'DELETED' ? 'was deleted' : 'changed'}${one.state ? html` ${badge(one.state, inWords(one.state))}` : nothing} <span class="small">${on(one.at)}</span></li>`)}</ul></details>` : nothing}
     ${outcome(command)}
     <div class="buttons">${button('Save a support bundle', () => command.run(() => saveBundle(id, name)), { kind: 'secondary', busy: command.busy })}<span class="small">For the people who mend it, on both sides: no secrets, no people, nothing of other connections.</span></div>`,

@@ -67,7 +67,7 @@ export function keyApprovals({ narrowed, none, update }) {
   /** What was approved is done where it is: the root key here, a key with the others of its module. */
   const use = (one) => (!one.viewerCanUse ? nothing
     : one.operation === 'ROTATE_ROOT' ? button('Rotate the root key', () => rotateRoot(one), { busy: act.busy })
-      : one.operation === 'DESTROY' && one.module !== 'links' ? html`<a class="button" href="/keys/modules/${one.module}">Go to the key to destroy it</a>` : nothing);
+      : one.operation === 'DESTROY' && one.module !== 'links' && !narrowed().module ? html`<a class="button" href="/keys/modules/${one.module}">Go to the key to destroy it</a>` : nothing);
 
   function row(one) {
     const may = (name) => mayWith(one, name);

@@ -38,8 +38,8 @@ function parts(key, until) {
 
 /** A bar on the scale of all versions: made, in use, still reading, gone. */
 function bar(key, [from, to], word) {
-  const at = (moment) => ((moment - from) / Math.max(to - from, 1)) * (WIDTH - LEAST);
-  const drawn = parts(key, to).map(([start, end, kind]) => svg`<rect class="bar-${kind}" x=${at(start)} y="0" width=${Math.max(at(end) - at(start), LEAST)} height=${HEIGHT}></rect>`);
+  const at = (moment) => ((moment - from) / Math.max(to - from, 1)) * WIDTH;
+  const drawn = parts(key, to).map(([start, end, kind]) => svg`<rect class="bar-${kind}" x=${Math.min(at(start), WIDTH - LEAST)} y="0" width=${Math.max(at(end) - at(start), LEAST)} height=${HEIGHT}></rect>`);
   const said = `${word} ${key.version}: ${key.stateLabel.toLowerCase()}`;
   return html`<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label=${said} preserveAspectRatio="none" class="bars life-bar">${drawn}</svg>`;
 }

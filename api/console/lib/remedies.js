@@ -19,6 +19,9 @@ const LABELS = {
   renewConnectionCredentials: 'Renew the credentials',
   refreshConnectionPeer: 'Ask the other side again',
   retryConnectionWork: 'Try the work again',
+  resumeConnection: 'Resume the connection',
+  retryPhase: 'Retry the phase that failed',
+  startOnboarding: 'Start the registration',
   rotateKey: 'Rotate the key',
 };
 

@@ -90,7 +90,7 @@ export function askFor({ title, body, confirm, cancel = 'Keep it as it is', fiel
       else end(values);
     };
     const redraw = () => render(html`<h2 id="ask-title">${title}</h2><p>${body}</p><form novalidate @submit=${send}>
-      ${fields.map((one) => (one.choices ? select : input)({ ...one, id: `ask-${one.name}`, value: values[one.name], error: problems[one.name], change: (value) => { values[one.name] = value; } }))}
+      ${fields.map((one) => (one.choices ? select : input)({ ...one, id: `ask-${one.name}`, value: values[one.name], error: problems[one.name], change: (value) => { values[one.name] = value; if (problems[one.name]) { problems[one.name] = null; redraw(); } } }))}
       <div class="buttons">${submit(confirm)}${button(cancel, () => end(null), { kind: 'secondary' })}</div></form>`, dialog);
     dialog.addEventListener('cancel', (event) => {
       event.preventDefault();

@@ -57,6 +57,13 @@ const STAGES = {
   HTTP: 'The other instance answered with an error.',
   TIMEOUT: 'The other instance did not answer in time.',
 };
+const BY_KEY_MANAGERS = ({ reason }) => `A key manager ${reason === 'OURS' ? 'of this instance' : 'of the other instance'} sees to it.`;
+/** Who sees to a cause that does not lie between the two instances. */
+const ADVICE = {
+  KEY_SERVICE_UNHEALTHY: BY_KEY_MANAGERS,
+  POLICY_DENIED: BY_KEY_MANAGERS,
+  WRONG_STATE: ({ reason }) => (reason === 'SUSPENDED' ? 'Whoever paused the connection there can resume it.' : null),
+};
 const WAYS = { OUTBOUND: ['Outbound', 'From us to them'], INBOUND: ['Inbound', 'From them to us'] };
 
 export default function connection({ params, update, query, viewer, navigate }) {
@@ -117,7 +124,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
     return section(name.toLowerCase(), `${name} status`, html`
       <p class="small">${words}. Computed from signed answers over the real path${now.statusSince ? html`; so since ${on(now.statusSince)}` : nothing}.</p>
       ${now.status === 'DISPUTED' ? notice('warn', 'The two sides do not agree.', html`<p>We see ${now.ourViewLabel}, they see ${now.peerViewLabel}. It settles with the next probes, or one side cannot hear the other.</p>`) : nothing}
-      ${now.cause ? notice(works(now) ? 'warn' : 'bad', works(now) ? 'What did not get through last' : 'Why it is not up', html`<p>${failure(now.cause)} It is tried again by itself. If it stays so, ask the operators of both instances to look at the way between them.</p>
+      ${now.cause ? notice(works(now) ? 'warn' : 'bad', works(now) ? 'What did not get through last' : 'Why it is not up', html`<p>${failure(now.cause)} It is tried again by itself. ${ADVICE[now.cause.code]?.(now.cause) ?? 'If it stays so, ask the operators of both instances to look at the way between them.'}</p>
         <p class="fine">Code <code>${now.cause.code}${now.cause.reason ? ` ${now.cause.reason}` : ''}</code>${now.cause.traceId ? html` · Reference <code>${now.cause.traceId}</code>` : nothing}${now.cause.peerTraceId ? html` · Theirs <code>${now.cause.peerTraceId}</code>` : nothing}</p>`) : nothing}
       ${now.peerCause ? notice('warn', 'Why it does not work for them', html`<p>${now.peerCause.codeLabel}. Code <code>${now.peerCause.code}${now.peerCause.reason ? ` ${now.peerCause.reason}` : ''}</code></p>`) : nothing}
       ${past ? html`${picture(past.day.buckets, 'The last day')}${picture(past.ninety.buckets, 'The last 90 days')}` : nothing}

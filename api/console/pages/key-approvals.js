@@ -16,6 +16,9 @@ ${REFUSAL}`;
 const OPERATIONS = [['DESTROY', 'Destroy a key'], ['EXPORT', 'Export a key'], ['IMPORT', 'Import a key'], ['OPEN_COMPROMISED', 'Open under a compromised key'], ['ROTATE_ROOT', 'Rotate the root key']];
 const STATES = [['', 'All'], ['PENDING', 'Waiting for approval'], ['APPROVED', 'Approved'], ['REFUSED', 'Refused'], ['WITHDRAWN', 'Withdrawn'], ['EXPIRED', 'Expired'], ['USED', 'Used']];
 
+/** What these roles can ask for: what they may do, but not alone. */
+const ASKS = { KEY_MANAGER: OPERATIONS.map(([name]) => name), KEY_INTEGRATOR: ['IMPORT'] };
+
 export default function keyApprovalsPage({ update, query, viewer }) {
   let state = STATES.some(([known]) => known === query.get('state')) ? query.get('state') : '';
   const all = keyApprovals({
@@ -26,9 +29,10 @@ export default function keyApprovalsPage({ update, query, viewer }) {
   const modules = resource(MODULE_NAMES, {}, update);
   const request = command(update);
   const reads = viewer.roles.some((role) => READERS.includes(role));
-  const empties = { operation: 'DESTROY', module: '', object: '', reason: '' };
+  const able = OPERATIONS.filter(([name]) => viewer.roles.some((role) => ASKS[role]?.includes(name)));
+  const empties = { operation: able[0]?.[0], module: '', object: '', reason: '' };
   // Whoever comes for something has it filled in.
-  const wished = OPERATIONS.some(([known]) => known === query.get('operation')) ? { operation: query.get('operation') } : {};
+  const wished = able.some(([known]) => known === query.get('operation')) ? { operation: query.get('operation') } : {};
   let draft = { ...empties, ...wished };
   let problem = null;
   let asking = 'operation' in wished;
@@ -53,7 +57,7 @@ export default function keyApprovalsPage({ update, query, viewer }) {
   }
 
   const form = () => html`<form class="inline-form" novalidate @submit=${store}>
-    ${select({ id: 'operation', label: 'What is to be done', value: draft.operation, choices: OPERATIONS, change: (value) => { draft.operation = value; update(); } })}
+    ${select({ id: 'operation', label: 'What is to be done', value: draft.operation, choices: able, change: (value) => { draft.operation = value; update(); } })}
     ${draft.operation === 'ROTATE_ROOT' ? nothing : html`<div class="fields">${select({ id: 'approval-module', label: 'Module', value: draft.module, empty: 'Choose a module', choices: modules.data?.keyModules.map((one) => [one.name, one.name]) ?? [], error: request.refusal?.field === 'module' ? request.refusal.message : null, change: (value) => { draft.module = value; } })}
       ${input({ id: 'object', label: 'Key or object', optional: true, value: draft.object, maxlength: 200, error: request.refusal?.field === 'object' ? request.refusal.message : null, change: (value) => { draft.object = value; } })}</div>`}
     ${input({ id: 'reason', label: 'Why', value: draft.reason, maxlength: 500, required: true, error: problem, change: (value) => { draft.reason = value; if (problem) { problem = null; update(); } } })}
@@ -62,7 +66,7 @@ export default function keyApprovalsPage({ update, query, viewer }) {
 
   const view = () => (!reads ? forKeyRoles() : section('approvals', 'Approvals', html`
     <p class="small">What cannot be taken back, or lets key material in or out, needs two people: one asks, another approves.</p>
-    ${asking ? form() : html`<div class="buttons">${button('Ask for an approval', () => { asking = true; update(); requestAnimationFrame(() => document.getElementById('operation')?.focus()); }, { kind: 'secondary' })}</div>`}
+    ${asking ? form() : !able.length ? html`<p class="small">Key managers ask, and key integrators where key material comes in.</p>` : html`<div class="buttons">${button('Ask for an approval', () => { asking = true; update(); requestAnimationFrame(() => document.getElementById('operation')?.focus()); }, { kind: 'secondary' })}</div>`}
     ${all.view()}`,
   { aside: html`<div class="field choice"><label for="approval-state">Show</label><select id="approval-state" @change=${(event) => { state = event.target.value; all.refresh(); }}>${STATES.map(([value, label]) => html`<option value=${value} ?selected=${value === state}>${label}</option>`)}</select></div>` }));
 

@@ -100,7 +100,8 @@ export default function people({ update, viewer }) {
     leave: rows.leave,
     view: () => html`${head('People', { lead: 'Who has an account on this instance, and what each may do.' })}
       ${viewer.company ? notice('calm', 'This list is for the organisation’s own people.') : html`${outcome(act)}
-      <div class="columns"><div class="column-main"><div class="panel">${rows.view()}</div>${about('What each role may do', 'roles', ROLES)}${about('Key roles', 'key-roles', KEY_ROLES)}</div>
+      <div class="panel">${rows.view()}</div>
+      <div class="columns"><div class="column-main">${about('What each role may do', 'roles', ROLES)}${about('Key roles', 'key-roles', KEY_ROLES)}</div>
       ${viewer.canAdminister ? html`<div class="column-side">${form()}</div>` : nothing}</div>`}`,
   };
 }

@@ -179,6 +179,9 @@ await run({
   },
 
   async 'what cannot be taken back is asked for by one person and approved by another'() {
+    await auditor.goto('/keys/approvals');
+    await auditor.sees('Key managers ask');
+    assert.equal(await auditor.page.getByRole('button', { name: 'Ask for an approval' }).count(), 0, 'who may ask for nothing is offered nothing');
     await manager.follow('Keys');
     await manager.follow('Approvals');
     await manager.press('Ask for an approval');
