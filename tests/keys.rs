@@ -1,5 +1,6 @@
 //! The key service as its users see it.
 
+mod encryption;
 mod life;
 mod root;
 mod tamper;

@@ -129,6 +129,7 @@ impl App {
         actions.schedule_sweep(&Call::system(actions.fresh_trace())).await?;
         actions.schedule_checks(&Call::system(actions.fresh_trace())).await?;
         actions.schedule_checkpoints(&Call::system(actions.fresh_trace())).await?;
+        actions.schedule_rotation(&Call::system(actions.fresh_trace())).await?;
         let hands: Arc<dyn Examine> = Arc::new(worker.clone());
         let schema = config.graphql.apply(graphql::builder()).data(actions.clone()).data(hands).finish();
         Ok(Self { actions, worker, schema, config: Arc::new(config.clone()) })
@@ -202,7 +203,8 @@ async fn open_keys(config: &Config, store: &Store, world: &World) -> Result<(Ins
     modules::ensure(&vault, store, world).await?;
     ensure_audit_key(&vault, store, world).await?;
     let identity = active(store, Keys::IDENTITY).await?;
-    let data = active(store, Keys::DATA).await?;
+    active(store, Keys::DATA).await?;
+    let data = store.keys(Keys::DATA).await?;
     Ok((record.id, Keys::new(vault, identity, data, (store.clone(), world.clone()))?))
 }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::exchange::{LinkRole, SealedPending};
 use crate::key::SealedKey;
-use crate::keyring::{Keyring, SealedHierarchy, wrapping_version};
+use crate::keyring::{Keyring, SealedHierarchy, wrap_header, wrapping_version};
 use crate::ports::Entropy;
 use crate::root::{RootKey, RootProvider as _, RootSource};
 use crate::service::{KeyService, Opened};
@@ -141,6 +141,11 @@ impl KeyService {
     /// when it is no wrap, such as that of a destroyed key. Not authenticated: a hint for counting.
     pub fn wrapped_under(wrapped: &[u8]) -> Option<u32> {
         wrapping_version(wrapped)
+    }
+
+    /// How every wrap begins that is made under this version of the key encryption key.
+    pub fn wraps_begin_with(version: u32) -> [u8; 5] {
+        wrap_header(version)
     }
 
     /// How many of these wraps ([`SealedKey::wrapped`], [`SealedPending::bytes`]) are still under an older key.

@@ -145,8 +145,7 @@ impl Keyring {
     ) -> Result<Vec<u8>, Error> {
         let (version, key) =
             self.key_encryption.last_key_value().ok_or(Error::KeyEncryptionKeyUnknown { version: 0 })?;
-        let mut out = vec![FORMAT];
-        out.extend_from_slice(&version.to_le_bytes());
+        let mut out = wrap_header(*version).to_vec();
         let context = pae(&[label.as_bytes(), &out, context]);
         out.extend(seal_blob(key, entropy, label, &context, material)?);
         Ok(out)
@@ -220,6 +219,12 @@ impl Keyring {
 
 fn level_context(instance: &[u8; 16], name: &str, version: u32) -> Vec<u8> {
     pae(&[b"ks1 hierarchy", instance, name.as_bytes(), &version.to_le_bytes()])
+}
+
+/// What a wrap begins with.
+pub(crate) fn wrap_header(version: u32) -> [u8; 5] {
+    let [a, b, c, d] = version.to_le_bytes();
+    [FORMAT, a, b, c, d]
 }
 
 /// The version of the key encryption key that a wrap names. Not authenticated: for counting.

@@ -74,6 +74,18 @@ impl Client {
         answer["data"].clone()
     }
 
+    /// Sends a query until its data is as wanted, for half a minute at most; answers the data.
+    pub(crate) async fn query_until(&self, query: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        for _ in 0..600 {
+            let data = self.query(query, json!({})).await;
+            if wanted(&data) {
+                return data;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("{query}\n{:#}", self.query(query, json!({})).await);
+    }
+
     /// Sends a mutation with its one input and answers its payload, which must hold no refusal.
     pub(crate) async fn mutate(&self, name: &str, input: Value, fields: &str) -> Value {
         let payload = self.try_mutate(name, input, fields).await;

@@ -274,7 +274,10 @@ impl Instance {
     pub(crate) fn second_node(&self) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
-        self.beside(self.config.clone(), listener)
+        let direct = format!("https://{}.localhost:{}", self.name, listener.local_addr().unwrap().port());
+        let mut node = self.beside(self.config.clone(), listener);
+        node.direct = direct;
+        node
     }
 
     /// The ids of rows of its database.

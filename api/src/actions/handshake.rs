@@ -153,6 +153,7 @@ impl Actions {
             attempt,
             m1_digest: m1.digest(),
             m2: m2.clone(),
+            module: Some(link_module(&link_id(&context))),
             pending: pending.bytes,
             m3_digest: None,
             m4: None,
@@ -199,7 +200,10 @@ impl Actions {
             fin: Bytes(m4.fin),
         };
         let m4 = serde_json::to_value(m4).map_err(|_| Failure::Bug("M4"))?;
-        tx.save_handshake(&Handshake { m3_digest: Some(m3.digest()), m4: Some(m4.clone()), ..known }).await?;
+        let answered = (Some(m3.digest()), Some(m4.clone()));
+        // What was to check the third message has no use any more.
+        tx.save_handshake(&Handshake { pending: Vec::new(), m3_digest: answered.0, m4: answered.1, ..known })
+            .await?;
         self.follow(&mut tx, &connection, &[PhaseName::ConfirmKeys]).await?;
         let details = serde_json::json!({ "epoch": key.version });
         tx.audit("keys.established", "CONNECTION", connection.id, "OK", details);

@@ -439,12 +439,11 @@ fn governing(name: &str) -> &str {
 fn rotates(module: &SealedModule) -> Result<(), Refusal> {
     match module.built_in() {
         Some(BuiltIn::Links) => Err(exchanged()),
-        Some(BuiltIn::Identity | BuiltIn::Data) => {
-            let message = "The peers know this instance by its identity, and its data is sealed under its data key: \
-                           neither is replaced alone.";
+        Some(BuiltIn::Identity) => {
+            let message = "The peers know this instance by its identity, which is not replaced alone.";
             Err(Refusal::new(RefusalCode::WrongState, message).reason("BUILT_IN"))
         }
-        Some(BuiltIn::Tokens | BuiltIn::Audit) | None => Ok(()),
+        Some(BuiltIn::Tokens | BuiltIn::Audit | BuiltIn::Data) | None => Ok(()),
     }
 }
 

@@ -27,7 +27,7 @@ impl Actions {
     pub async fn rotate_root_key(&self, call: &Call, approval: KeyApprovalId) -> Done<KeyApproval> {
         require_right(call, Right::RotateRoot)?;
         self.require_fresh(call)?;
-        let before = self.store.instance().await?.ok_or(Failure::Bug("no instance"))?.hierarchy;
+        let before = self.keys.vault.catch_up().await?;
         let now = self.world.now();
         let after: SealedHierarchy = match self.keys.vault.begin_root(now.timestamp_millis()).await {
             Err(VaultError::Refused(keyservice::Error::Malformed { .. })) => {
@@ -40,7 +40,7 @@ impl Actions {
         let mut tx = self.begin("key.root.rotate", call).await?;
         let subject = Subject { right: Right::RotateRoot, module: String::new(), object: String::new() };
         self.spend_approval(&mut tx, call, approval, &subject).await?;
-        tx.save_hierarchy(&before, &after.bytes).await?;
+        tx.save_hierarchy(&before.bytes, &after.bytes).await?;
         tx.audit("key.root.rotate", "INSTANCE", self.profile.instance, "OK", json!({}));
         tx.commit().await?;
         // From here on only the next root key opens what is stored.

@@ -3,15 +3,15 @@
 mod needs;
 mod window;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use keyservice::checkpoint::{Checkpoint, Note, NoteSignature};
 use keyservice::module::{BuiltIn, ModuleChange, SealedModule};
 use keyservice::principal::{IsService, Token, Tokens};
 use keyservice::{
-    AuditMeasure, Envelope, EnvelopeHeader, ExchangeId, FaultyRow, Floor, HealthReport, LastEntry,
-    LifecycleVerb, LinkSpec, M1, M2, M3, M4, MacPurpose, PublicKey, RegistrationContext, Right, SealedKey,
-    SealedPending, Service, roll_up,
+    AuditMeasure, Envelope, EnvelopeHeader, ExchangeId, FaultyRow, Floor, HealthReport, KeyService, KeyState,
+    LastEntry, LifecycleVerb, LinkSpec, M1, M2, M3, M4, MacPurpose, PublicKey, RegistrationContext, Right,
+    SealedHierarchy, SealedKey, SealedPending, Service, roll_up,
 };
 
 use uuid::Uuid;
@@ -21,7 +21,7 @@ pub use needs::needed;
 
 use crate::domain::Timestamp;
 use crate::store::Store;
-use crate::vault::{Vault, VaultError};
+use crate::vault::{HierarchyRecord, Recorded, Vault, VaultError};
 use crate::world::World;
 
 /// What the key service answers.
@@ -41,11 +41,64 @@ pub(crate) type Kept<T> = Result<T, VaultError>;
 #[derive(Clone)]
 pub struct Keys {
     pub(super) vault: Vault,
-    identity: Arc<SealedKey>,
-    data: Arc<SealedKey>,
+    store: Store,
+    own: Arc<Mutex<Arc<Own>>>,
     public: PublicKey,
     tokens: Arc<Tokens>,
     window: Arc<Window>,
+}
+
+/// The rows of the instance's own keys, as they were read last.
+struct Own {
+    identity: SealedKey,
+    /// All versions of the data key, the newest first.
+    data: Vec<SealedKey>,
+}
+
+impl Own {
+    /// The data key that seals.
+    fn newest(&self) -> Kept<&SealedKey> {
+        let active = self.data.iter().find(|key| key.state == KeyState::Active);
+        Ok(active.or(self.data.first()).ok_or(keyservice::Error::UnknownKeyVersion { version: 0 })?)
+    }
+
+    /// The data key that a ciphertext names.
+    fn named_by(&self, ciphertext: &[u8]) -> Kept<&SealedKey> {
+        let version = KeyService::sealed_version(ciphertext)?;
+        let named = self.data.iter().find(|key| key.version == version);
+        Ok(named.ok_or(keyservice::Error::UnknownKeyVersion { version })?)
+    }
+}
+
+/// Does something with the instance's own keys; once more with their rows read anew when those in memory turn out to be
+/// too old: another node may have rotated the data key, or what wraps them.
+macro_rules! with_own {
+    ($keys:expr, |$own:ident| $call:expr) => {{
+        let $own = $keys.own();
+        match $call {
+            Err(VaultError::Refused(
+                keyservice::Error::KeyEncryptionKeyUnknown { .. }
+                | keyservice::Error::UnknownKeyVersion { .. },
+            )) => {
+                $keys.reload().await?;
+                let $own = $keys.own();
+                $call
+            }
+            done => done,
+        }
+    }};
+}
+
+impl HierarchyRecord for Store {
+    fn hierarchy(&self) -> Recorded<'_> {
+        Box::pin(async move {
+            let bytes = self.hierarchy().await.map_err(|error| {
+                tracing::warn!(%error, "the key hierarchy cannot be read");
+                VaultError::Unavailable("The key hierarchy cannot be read")
+            })?;
+            Ok(SealedHierarchy { bytes })
+        })
+    }
 }
 
 impl std::fmt::Debug for Keys {
@@ -62,25 +115,44 @@ impl Keys {
     /// The module of the key that seals secrets at rest.
     pub const DATA: &'static str = "data";
 
-    /// The key service with the active identity and data keys.
+    /// The key service with the active identity key and all versions of the data key, the newest first.
     ///
     /// # Errors
     /// When the identity key has no valid public half.
     pub fn new(
         vault: Vault,
         identity: SealedKey,
-        data: SealedKey,
+        data: Vec<SealedKey>,
         (store, world): (Store, World),
     ) -> Result<Self, keyservice::Error> {
         let public = identity.public_key()?;
         Ok(Self {
-            vault,
-            identity: Arc::new(identity),
-            data: Arc::new(data),
+            vault: vault.following(Arc::new(store.clone())),
+            own: Arc::new(Mutex::new(Arc::new(Own { identity, data }))),
             public,
             tokens: Arc::new(Tokens::hand_out()),
-            window: Arc::new(Window::new(store, world)?),
+            window: Arc::new(Window::new(store.clone(), world)?),
+            store,
         })
+    }
+
+    fn own(&self) -> Arc<Own> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the rows of the instance's own keys again. A row that somebody changed leaves the good one in its place.
+    pub(super) async fn reload(&self) -> Kept<()> {
+        let rows = self.store.sound_keys_of(&[Self::IDENTITY, Self::DATA]).await.map_err(|error| {
+            tracing::warn!(%error, "the instance's own keys cannot be read");
+            VaultError::Unavailable("The rows of this instance's own keys cannot be read")
+        })?;
+        let (data, identity): (Vec<_>, Vec<_>) = rows.into_iter().partition(|key| key.module == Self::DATA);
+        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |key: &SealedKey| key.id == own.identity.id;
+        let identity = identity.into_iter().find(same).unwrap_or_else(|| own.identity.clone());
+        let data = if data.is_empty() { own.data.clone() } else { data };
+        *own = Arc::new(Own { identity, data });
+        Ok(())
     }
 
     fn of<S: IsService>(&self, _token: &Token<S>) -> ServiceKeys<'_> {
@@ -228,28 +300,32 @@ impl ServiceKeys<'_> {
     /// Seals a secret for the database; `what` and `id` must be given again to open it.
     pub(crate) async fn seal(&self, what: &str, id: &[u8], secret: &[u8], now: Timestamp) -> Kept<Vec<u8>> {
         self.permit(BuiltIn::Data, Right::Seal, None, now).await?;
-        self.keys.vault.seal(&self.keys.data, &[what.as_bytes(), id], secret, now.timestamp_millis()).await
+        let (aad, at) = ([what.as_bytes(), id], now.timestamp_millis());
+        with_own!(self.keys, |own| self.keys.vault.seal(own.newest()?, &aad, secret, at).await)
     }
 
     /// Opens what [`Keys::seal`] sealed.
     pub(crate) async fn open(&self, what: &str, id: &[u8], sealed: &[u8], now: Timestamp) -> Kept<Vec<u8>> {
         self.permit(BuiltIn::Data, Right::Open, None, now).await?;
-        self.keys
-            .vault
-            .open_sealed(&self.keys.data, &[what.as_bytes(), id], sealed, now.timestamp_millis())
-            .await
+        let (aad, at) = ([what.as_bytes(), id], now.timestamp_millis());
+        with_own!(self.keys, |own| match own.named_by(sealed) {
+            Ok(key) => self.keys.vault.open_sealed(key, &aad, sealed, at).await,
+            Err(unknown) => Err(unknown),
+        })
     }
 
     /// Signs with the identity key over `PAE(label, parts…)`.
     pub(crate) async fn sign(&self, label: &str, parts: &[&[u8]], now: Timestamp) -> Kept<Vec<u8>> {
         self.permit(BuiltIn::Identity, Right::Sign, None, now).await?;
-        self.keys.vault.sign(&self.keys.identity, label, parts, now.timestamp_millis()).await
+        let at = now.timestamp_millis();
+        with_own!(self.keys, |own| self.keys.vault.sign(&own.identity, label, parts, at).await)
     }
 
     /// Signs the input of a JSON Web Signature (RFC 7515, section 5.1) with the identity key.
     pub(crate) async fn sign_jws(&self, input: &[u8], now: Timestamp) -> Kept<Vec<u8>> {
         self.permit(BuiltIn::Identity, Right::Sign, None, now).await?;
-        self.keys.vault.sign_jws(&self.keys.identity, input, now.timestamp_millis()).await
+        let at = now.timestamp_millis();
+        with_own!(self.keys, |own| self.keys.vault.sign_jws(&own.identity, input, at).await)
     }
 
     /// Signs a checkpoint of our audit trail.
@@ -266,7 +342,8 @@ impl ServiceKeys<'_> {
     /// Countersigns a checkpoint of another instance's audit trail.
     pub(crate) async fn countersign(&self, name: &str, note: &Note, now: Timestamp) -> Kept<NoteSignature> {
         self.permit(BuiltIn::Identity, Right::Sign, None, now).await?;
-        self.keys.vault.countersign(&self.keys.identity, name, note, now.timestamp_millis()).await
+        let at = now.timestamp_millis();
+        with_own!(self.keys, |own| self.keys.vault.countersign(&own.identity, name, note, at).await)
     }
 
     /// Takes the key of a link to another state, for the next one; the caller saves it.
@@ -311,7 +388,8 @@ impl ServiceKeys<'_> {
         now: Timestamp,
     ) -> Kept<(ExchangeId, M1)> {
         self.permit(BuiltIn::Identity, Right::Agree, None, now).await?;
-        self.keys.vault.initiate(&self.keys.identity, context, attempt, now.timestamp_millis()).await
+        let at = now.timestamp_millis();
+        with_own!(self.keys, |own| self.keys.vault.initiate(&own.identity, context, attempt, at).await)
     }
 
     /// Consumer: forgets an exchange.
@@ -329,7 +407,8 @@ impl ServiceKeys<'_> {
     ) -> Kept<(M3, SealedKey, SealedPending)> {
         self.permit(BuiltIn::Identity, Right::Agree, None, now).await?;
         self.permit(BuiltIn::Links, Right::Agree, Some(&link_text(&link)), now).await?;
-        self.keys.vault.conclude(exchange, &self.keys.identity, m2, link, now.timestamp_millis()).await
+        let at = now.timestamp_millis();
+        with_own!(self.keys, |own| self.keys.vault.conclude(exchange, &own.identity, m2, link, at).await)
     }
 
     /// Consumer: checks the final confirmation and activates the link's key.
@@ -353,7 +432,8 @@ impl ServiceKeys<'_> {
         now: Timestamp,
     ) -> Kept<(M2, SealedPending)> {
         self.permit(BuiltIn::Identity, Right::Agree, None, now).await?;
-        self.keys.vault.respond(&self.keys.identity, context, m1, floor, now.timestamp_millis()).await
+        let at = now.timestamp_millis();
+        with_own!(self.keys, |own| self.keys.vault.respond(&own.identity, context, m1, floor, at).await)
     }
 
     /// Provider: checks the consumer's proof and makes the link's key, active at once.

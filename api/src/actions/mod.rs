@@ -14,6 +14,7 @@ mod identity;
 mod issue;
 mod issue_letters;
 mod key_approval;
+mod key_encryption;
 mod key_health;
 mod key_integrity;
 pub(crate) mod key_life;

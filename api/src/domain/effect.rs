@@ -79,6 +79,8 @@ pub enum Work {
     Sweep,
     /// Sign how far the audit trail goes, if it went further.
     Checkpoint,
+    /// Carry the rotation of the key encryption key on.
+    RewrapKeys,
 }
 
 impl Work {
@@ -106,6 +108,7 @@ impl Work {
             Self::ExpireAttempt(_) => "EXPIRE_ATTEMPT",
             Self::Sweep => "SWEEP",
             Self::Checkpoint => "CHECKPOINT",
+            Self::RewrapKeys => "REWRAP_KEYS",
         }
     }
 
@@ -125,7 +128,8 @@ impl Work {
             | Self::KeyServiceHealth
             | Self::IssueDigest
             | Self::Sweep
-            | Self::Checkpoint => None,
+            | Self::Checkpoint
+            | Self::RewrapKeys => None,
         }
     }
 
@@ -153,6 +157,7 @@ impl Work {
             ("PUBLISH", None) => Self::Publish,
             ("SWEEP", None) => Self::Sweep,
             ("CHECKPOINT", None) => Self::Checkpoint,
+            ("REWRAP_KEYS", None) => Self::RewrapKeys,
             _ => return None,
         })
     }

@@ -20,6 +20,7 @@ pub mod id;
 pub mod issue;
 pub mod judge;
 pub mod key_approval;
+pub mod key_encryption;
 pub mod key_health;
 pub mod key_module;
 pub mod key_policy;

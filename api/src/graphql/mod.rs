@@ -22,6 +22,7 @@ mod instance;
 mod issue;
 mod issue_mutation;
 mod key_approval;
+mod key_encryption;
 mod key_health;
 mod key_module;
 mod key_policy;
@@ -63,6 +64,7 @@ pub struct Query(
     scan::ScanQuery,
     check::CheckQuery,
     key_health::KeyHealthQuery,
+    key_encryption::KeyEncryptionQuery,
     key_module::KeyModuleQuery,
     key_policy::KeyPolicyQuery,
     key_approval::KeyApprovalQuery,
@@ -91,6 +93,7 @@ pub struct Mutation(
     key_health::KeyHealthMutation,
     key_module::KeyModuleMutation,
     key_module::RootKeyMutation,
+    key_encryption::KeyEncryptionMutation,
     schedule::ScheduleMutation,
     definition::DefinitionMutation,
     settings::SettingsMutation,

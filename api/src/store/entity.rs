@@ -26,6 +26,7 @@ tables! {
         hierarchy: Vec<u8>,
         identity_seq: i64,
         created_at: i64,
+        wraps_from: i64,
     }
     provider_record = "provider_record" {
         #[sea_orm(primary_key, auto_increment = false)] id: i64,
@@ -501,6 +502,20 @@ tables! {
         pending: Vec<u8>,
         m3_digest: Option<Vec<u8>>,
         m4: Option<Json>,
+        module: Option<String>,
+    }
+    key_encryption_rotation = "key_encryption_rotation" {
+        #[sea_orm(primary_key, auto_increment = false)] version: i64,
+        state: String,
+        total: i64,
+        done: i64,
+        started_by: Option<Uuid>,
+        started_at: i64,
+        waits_until: Option<i64>,
+        finished_at: Option<i64>,
+        error: Option<String>,
+        error_at: Option<i64>,
+        revision: i64,
     }
     message = "message" {
         #[sea_orm(primary_key, auto_increment = false)] connection_id: Uuid,

@@ -22,7 +22,9 @@ pub struct Handshake {
     pub m1_digest: [u8; 32],
     /// The second message, as it was sent.
     pub m2: serde_json::Value,
-    /// What is needed to check the third, sealed by the key service.
+    /// The key module of the link that it is for; none for one from before this was kept.
+    pub module: Option<String>,
+    /// What is needed to check the third, sealed by the key service; empty once it was.
     pub pending: Vec<u8>,
     /// SHA-256 over the third message, once it was accepted.
     pub m3_digest: Option<[u8; 32]>,
@@ -52,6 +54,7 @@ impl Tx {
             attempt: u64::try_from(row.attempt_number).map_err(|_| wrong("attempt_number"))?,
             m1_digest: bytes(Some(&row.m1_digest)).ok_or_else(|| wrong("m1_digest"))?,
             m2: row.m2,
+            module: row.module,
             pending: row.pending,
             m3_digest: row
                 .m3_digest
@@ -65,8 +68,9 @@ impl Tx {
     /// Saves the handshake of a connection; one is pending at a time, so a later one replaces it.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database refuses; [`StoreError::Conflict`] when the key encryption key of what is pending was retired.
     pub async fn save_handshake(&mut self, handshake: &Handshake) -> Result<(), StoreError> {
+        self.require_openable(&handshake.pending).await?;
         let number = |_| inconsistent("handshake", handshake.connection, "attempt_number");
         let row = handshake::ActiveModel {
             connection_id: Set(handshake.connection.0),
@@ -76,6 +80,7 @@ impl Tx {
             pending: Set(handshake.pending.clone()),
             m3_digest: Set(handshake.m3_digest.map(|digest| digest.to_vec())),
             m4: Set(handshake.m4.clone()),
+            module: Set(handshake.module.clone()),
         };
         use handshake::Column;
         let replace = OnConflict::column(Column::ConnectionId)
@@ -86,6 +91,7 @@ impl Tx {
                 Column::Pending,
                 Column::M3Digest,
                 Column::M4,
+                Column::Module,
             ])
             .to_owned();
         handshake::Entity::insert(row).on_conflict(replace).exec_without_returning(&self.txn).await?;

@@ -35,6 +35,17 @@ impl Store {
     }
 }
 
+impl Store {
+    /// The key hierarchy, sealed under the root key. May be read while a transaction of the same caller is open.
+    ///
+    /// # Errors
+    /// When the database does not answer; [`StoreError::Missing`] before the instance was initialised.
+    pub async fn hierarchy(&self) -> Result<Vec<u8>, StoreError> {
+        let row = Entity::find_by_id(1).one(&self.read).await?;
+        Ok(row.ok_or(StoreError::Missing("instance"))?.hierarchy)
+    }
+}
+
 impl Tx {
     /// Puts another sealed hierarchy in the place of this one.
     ///
@@ -62,6 +73,7 @@ impl Tx {
             hierarchy: Set(instance.hierarchy.clone()),
             identity_seq: Set(instance.identity_seq),
             created_at: Set(self.now_ms()),
+            wraps_from: Set(0),
         };
         Entity::insert(row)
             .exec_without_returning(&self.txn)

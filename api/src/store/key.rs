@@ -82,7 +82,7 @@ fn witnessed(row: Model, last: Option<&Value>) -> Result<SealedKey, StoreError> 
     if same { Ok(key) } else { Err(StoreError::Tampered { what: format!("key {name}") }) }
 }
 
-fn from_row(row: Model) -> Result<SealedKey, StoreError> {
+pub(super) fn from_row(row: Model) -> Result<SealedKey, StoreError> {
     let wrong = |column| inconsistent("key_version", row.id, column);
     let count = |value: i64, column| u64::try_from(value).map_err(|_| wrong(column));
     Ok(SealedKey {
@@ -189,6 +189,14 @@ impl Store {
         rows.into_iter().map(from_row).collect()
     }
 
+    /// As [`Store::keys_of`], but only those rows that the audit trail says the same of.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn sound_keys_of(&self, modules: &[&str]) -> Result<Vec<SealedKey>, StoreError> {
+        untouched(&self.read, rows().filter(Column::Module.is_in(modules.iter().copied()))).await
+    }
+
     /// Everything that there is about keys, to be compared.
     ///
     /// # Errors
@@ -271,8 +279,10 @@ impl Tx {
     /// Adds a key.
     ///
     /// # Errors
-    /// [`StoreError::Duplicate`] when the module has that version, or an active key already.
+    /// [`StoreError::Duplicate`] when the module has that version, or an active key already;
+    /// [`StoreError::Conflict`] when the key encryption key that wraps it was retired.
     pub async fn insert_key(&mut self, key: &SealedKey) -> Result<(), StoreError> {
+        self.require_openable(&key.wrapped).await?;
         Entity::insert(to_row(key)?)
             .exec_without_returning(&self.txn)
             .await
@@ -284,8 +294,10 @@ impl Tx {
     /// Saves a key whose state moved on by one.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when its state is not the one it moved on from.
+    /// [`StoreError::Conflict`] when its state is not the one it moved on from, or the key encryption key that wraps it
+    /// was retired.
     pub async fn save_key(&mut self, key: &SealedKey) -> Result<(), StoreError> {
+        self.require_openable(&key.wrapped).await?;
         let row = to_row(key)?;
         let before = i64::try_from(key.state_seq).unwrap_or(i64::MAX) - 1;
         let saved = Entity::update_many()

@@ -17,13 +17,13 @@ mod client;
 mod confine;
 mod process;
 mod protocol;
+mod rotation;
 mod server;
 #[cfg(test)]
 mod tests;
 
 use std::convert::Infallible;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use keyservice::calls::IntoAnswer as _;
@@ -37,10 +37,12 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use client::{Link, Silence};
 use process::{State, Supervisor, launch};
+use rotation::{finish_rotation, next_of};
 
 pub use client::MAX_CALLS;
 pub use process::Launcher;
 pub use protocol::{MAX_FRAME, MAX_MESSAGE, Opening};
+pub use rotation::{HierarchyRecord, Recorded};
 pub use server::serve;
 
 /// How the key service is reached.
@@ -129,44 +131,15 @@ impl VaultError {
     }
 }
 
-/// The file of the root key that is to take the place of this one; none for a source that is not a file.
-#[must_use]
-pub fn next_of(root: &RootSource) -> Option<PathBuf> {
-    let RootSource::File(path) = root else { return None };
-    let mut name = path.clone().into_os_string();
-    name.push(".next");
-    Some(PathBuf::from(name))
-}
-
-/// Why a root key cannot be replaced from here.
-const NOT_A_FILE: keyservice::Error = keyservice::Error::Malformed { what: "root key: it is not in a file" };
-
-/// Puts the next root key in the place of the one before, which nothing is sealed under any more.
-///
-/// # Errors
-/// When the system refuses; the next start tries again.
-fn put_in_place(root: &RootSource) -> std::io::Result<()> {
-    match (root, next_of(root)) {
-        (RootSource::File(path), Some(next)) => std::fs::rename(next, path),
-        _ => Ok(()),
-    }
-}
-
-/// What a rotation of the root key left to do, once the hierarchy opens by the next one.
-fn finish_rotation(root: &RootSource, by_next: bool) {
-    if by_next {
-        match put_in_place(root) {
-            Ok(()) => tracing::info!("an interrupted rotation of the root key is finished"),
-            Err(error) => {
-                tracing::error!(%error, "the next root key cannot be put in the place of the old one");
-            }
-        }
-    }
-}
-
 /// The key service. Its calls are those of [`KeyService`], by the same names.
 #[derive(Clone)]
-pub struct Vault(Place);
+pub struct Vault {
+    place: Place,
+    /// Where the sealed hierarchy is kept, once it is.
+    record: Option<Arc<dyn HierarchyRecord>>,
+    /// The hierarchy it works with; none when that is not certain. Held while it takes another one.
+    adopted: Arc<tokio::sync::Mutex<Option<SealedHierarchy>>>,
+}
 
 #[derive(Clone)]
 enum Place {
@@ -194,6 +167,11 @@ impl std::fmt::Debug for Vault {
 }
 
 impl Vault {
+    fn at(place: Place, hierarchy: &SealedHierarchy) -> Self {
+        let adopted = Arc::new(tokio::sync::Mutex::new(Some(hierarchy.clone())));
+        Self { place, record: None, adopted }
+    }
+
     /// Opens the key service in the form that is configured; answers the sealed hierarchy, which for a new instance
     /// the caller stores.
     ///
@@ -217,7 +195,10 @@ impl Vault {
                 "the key service runs inside this process, which holds the root key: for development"
             );
             finish_rotation(&opening.root, opened.by_next);
-            return Ok((Self(Place::Here(Arc::new(service), opening.root)), opened.hierarchy));
+            return Ok((
+                Self::at(Place::Here(Arc::new(service), opening.root), &opened.hierarchy),
+                opened.hierarchy,
+            ));
         }
         let words = Arc::new(Words::default());
         let (running, opened) = launch(launcher, &opening, &words).await?;
@@ -246,71 +227,15 @@ impl Vault {
             gone,
         };
         tokio::spawn(supervisor.run(running));
-        let vault = Self(Place::There(Arc::new(remote)));
+        let vault = Self::at(Place::There(Arc::new(remote)), &opened.hierarchy);
         tracing::info!(protection = vault.protection().1, "the key service runs in a process of its own");
         Ok((vault, opened.hierarchy))
-    }
-
-    /// Makes the next root key, unless an interrupted rotation left one, and seals the hierarchy under it: what the
-    /// caller stores before [`Self::finish_root`]. Nothing has changed until then.
-    ///
-    /// # Errors
-    /// [`keyservice::Error::Malformed`] when the root key is not in a file, which is then for whoever provides it to
-    /// replace; those of [`RootKey::create`](keyservice::RootKey::create); [`VaultError::Unavailable`].
-    pub async fn begin_root(&self, now: Millis) -> Result<SealedHierarchy, VaultError> {
-        match &self.0 {
-            Place::Here(service, root) => {
-                let path = next_of(root).ok_or(NOT_A_FILE)?;
-                if !path.exists() {
-                    keyservice::RootKey::create(&path, &keyservice::SystemEntropy)?;
-                }
-                Ok(service.rotate_root_to(&RootSource::File(path))?)
-            }
-            Place::There(remote) => {
-                let opening = remote.opening.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                let next = RootSource::File(next_of(&opening.root).ok_or(NOT_A_FILE)?);
-                // The process that answers can write nothing any more: another one, for this alone, makes the file.
-                let opening = Opening { make_next: true, now, ..opening };
-                let (other, _) =
-                    Box::pin(Self::open(&remote.config, &remote.launcher, remote.entropy.clone(), opening))
-                        .await?;
-                other.rotate_root_to(&next).await
-            }
-        }
-    }
-
-    /// Works under the next root key from now on, and puts it in the place of the one before: the stored hierarchy is
-    /// sealed under it.
-    ///
-    /// # Errors
-    /// When it cannot be read, or put in place; the next start does it then.
-    pub async fn finish_root(&self, hierarchy: &SealedHierarchy) -> Result<(), VaultError> {
-        let root = match &self.0 {
-            Place::Here(_, root) => root.clone(),
-            Place::There(remote) => {
-                remote.opening.lock().unwrap_or_else(PoisonError::into_inner).root.clone()
-            }
-        };
-        let next = RootSource::File(next_of(&root).ok_or(NOT_A_FILE)?);
-        self.adopt_root(&next, hierarchy).await?;
-        self.remember(hierarchy.clone());
-        put_in_place(&root).map_err(|error| {
-            tracing::error!(%error, "the next root key cannot be put in the place of the old one");
-            VaultError::Unavailable("The next root key cannot be put in the place of the old one")
-        })
-    }
-
-    /// Opens with this hierarchy when the process is started again: the one before was rotated.
-    pub fn remember(&self, hierarchy: SealedHierarchy) {
-        if let Place::There(remote) = &self.0 {
-            remote.opening.lock().unwrap_or_else(PoisonError::into_inner).hierarchy = Some(hierarchy);
-        }
     }
 
     /// The id of the process, if the service has one and it answers.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
-        match &self.0 {
+        match &self.place {
             Place::Here(..) => None,
             Place::There(remote) => match &*remote.state.borrow() {
                 State::Up { pid, .. } => Some(*pid),
@@ -345,7 +270,7 @@ impl Vault {
     }
 
     fn protection(&self) -> (HealthStatus, String) {
-        let Place::There(remote) = &self.0 else {
+        let Place::There(remote) = &self.place else {
             let message = "The key service runs inside the gateway, which holds the root key in its memory.";
             return (HealthStatus::Disabled, message.to_owned());
         };
@@ -386,6 +311,16 @@ impl Remote {
     }
 }
 
+/// An argument, for a call that may be made a second time.
+macro_rules! lend {
+    ($value:ident, copy) => {
+        $value.clone()
+    };
+    ($value:ident, $other:ident) => {
+        $value
+    };
+}
+
 macro_rules! functions {
     ($($number:literal $name:ident($($argument:ident: $kind:ident $(<$type:ty>)?),*) -> $answer:ty;)*) => {
         /// The calls. Each fails as the function of [`KeyService`] with its name does, and when the service does not
@@ -400,13 +335,18 @@ macro_rules! functions {
                     &self,
                     $($argument: key_service_argument!($kind $(<$type>)?)),*
                 ) -> Result<$answer, VaultError> {
-                    match &self.0 {
+                    match &self.place {
                         Place::Here(service, _) => {
-                            let answer: Result<$answer, _> = service.$name($($argument),*).into_answer();
-                            Ok(answer?)
+                            let answer = || -> Result<$answer, VaultError> {
+                                Ok(service.$name($(lend!($argument, $kind)),*).into_answer()?)
+                            };
+                            let first = answer();
+                            if self.was_behind(&first).await { answer() } else { first }
                         }
                         Place::There(remote) => {
-                            remote.call(&keyservice::calls::request::$name($($argument),*)).await
+                            let request = keyservice::calls::request::$name($($argument),*);
+                            let first = remote.call(&request).await;
+                            if self.was_behind(&first).await { remote.call(&request).await } else { first }
                         }
                     }
                 }

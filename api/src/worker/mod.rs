@@ -268,9 +268,11 @@ impl Worker {
                     // The health of the key service names what is overdue; the next sweep tries again.
                     tracing::error!(%error, "keys could not be rotated as their schedules say");
                 }
+                self.actions.schedule_rotation(&call).await?;
                 Ok(self.actions.sweep(&call).await?)
             }
             Work::Checkpoint => Ok(self.actions.checkpoint(&call).await?),
+            Work::RewrapKeys => Ok(self.actions.carry_rotation_on(&call).await?),
         }
     }
 

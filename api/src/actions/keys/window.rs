@@ -155,6 +155,14 @@ impl Window {
     /// Reads the policies. Those that were in force stay in memory until then.
     async fn read(&self, keys: &Keys, now: Timestamp) -> Kept<()> {
         let changes = self.store.module_changes();
+        // Another node may have rotated what is above all keys, or one of the instance's own. Whoever uses them finds
+        // out, too; so this need not succeed.
+        match keys.vault.catch_up().await {
+            Ok(_) => {
+                let _ = keys.reload().await;
+            }
+            Err(error) => tracing::warn!(%error, "the key hierarchy on record is not in use here"),
+        }
         let mut modules = HashMap::new();
         for module in self.store.modules().await.map_err(unrecorded)? {
             let Some(name) = module.built_in() else { continue };

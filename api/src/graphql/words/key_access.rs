@@ -143,3 +143,15 @@ mirror! {
         Used,
     }
 }
+
+mirror! {
+    /// Where a rotation of the key encryption key is.
+    KeyRotationState of "crate::domain::key_encryption::KeyRotationState" {
+        /// The new key wraps what is new; what is older is wrapped again.
+        Rewrapping,
+        /// Nothing is left under the old key, which is kept for a moment, for what is still at work with it.
+        Settling,
+        /// The old key is gone.
+        Done,
+    }
+}

@@ -1,0 +1,180 @@
+//! The hierarchy above all keys, as it changes while the key service works: another root key, another key encryption
+//! key. What is on record counts; whoever is behind it catches up.
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError};
+
+use keyservice::calls::request;
+use keyservice::{Error, Millis, RootSource, SealedHierarchy};
+
+use super::protocol::Opening;
+use super::{Place, Vault, VaultError};
+
+/// The hierarchy that is on record, on its way.
+pub type Recorded<'a> = Pin<Box<dyn Future<Output = Result<SealedHierarchy, VaultError>> + Send + 'a>>;
+
+/// Where the sealed hierarchy is kept: every node of an instance reads the same.
+pub trait HierarchyRecord: Send + Sync {
+    /// The hierarchy.
+    fn hierarchy(&self) -> Recorded<'_>;
+}
+
+/// The file of the root key that is to take the place of this one; none for a source that is not a file.
+#[must_use]
+pub(super) fn next_of(root: &RootSource) -> Option<PathBuf> {
+    let RootSource::File(path) = root else { return None };
+    let mut name = path.clone().into_os_string();
+    name.push(".next");
+    Some(PathBuf::from(name))
+}
+
+/// Why a root key cannot be replaced from here.
+const NOT_A_FILE: Error = Error::Malformed { what: "root key: it is not in a file" };
+
+/// Puts the next root key in the place of the one before, which nothing is sealed under any more.
+///
+/// # Errors
+/// When the system refuses; the next start tries again.
+fn put_in_place(root: &RootSource) -> std::io::Result<()> {
+    match (root, next_of(root)) {
+        (RootSource::File(path), Some(next)) => std::fs::rename(next, path),
+        _ => Ok(()),
+    }
+}
+
+/// What a rotation of the root key left to do, once the hierarchy opens by the next one.
+pub(super) fn finish_rotation(root: &RootSource, by_next: bool) {
+    if by_next {
+        match put_in_place(root) {
+            Ok(()) => tracing::info!("an interrupted rotation of the root key is finished"),
+            Err(error) => {
+                tracing::error!(%error, "the next root key cannot be put in the place of the old one");
+            }
+        }
+    }
+}
+
+impl Vault {
+    /// Follows the hierarchy that is kept there from now on.
+    #[must_use]
+    pub fn following(self, record: Arc<dyn HierarchyRecord>) -> Self {
+        Self { record: Some(record), ..self }
+    }
+
+    /// Works with the hierarchy that is on record, and answers it: another node may have stored another one.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is no successor of the one before; then everything is as it was.
+    pub async fn catch_up(&self) -> Result<SealedHierarchy, VaultError> {
+        let record =
+            self.record.as_ref().ok_or(VaultError::Unavailable("The key hierarchy is not on record"))?;
+        // One at a time, so that an older one never takes the place of a newer.
+        let mut adopted = self.adopted.lock().await;
+        let stored = record.hierarchy().await?;
+        if adopted.as_ref() != Some(&stored) {
+            self.take(&stored).await?;
+            self.remember(stored.clone());
+            *adopted = Some(stored.clone());
+        }
+        Ok(stored)
+    }
+
+    async fn take(&self, hierarchy: &SealedHierarchy) -> Result<(), VaultError> {
+        let root = self.root();
+        // Under another root key when another node rotated that: it is in the place of the old one by then.
+        match &self.place {
+            Place::Here(service, _) => match service.adopt(hierarchy) {
+                Err(Error::RootKeyMismatch) => Ok(service.adopt_root(&root, hierarchy)?),
+                done => Ok(done?),
+            },
+            Place::There(remote) => match remote.call(&request::adopt(hierarchy)).await {
+                Err(VaultError::Refused(Error::RootKeyMismatch)) => {
+                    remote.call(&request::adopt_root(&root, hierarchy)).await
+                }
+                done => done,
+            },
+        }
+    }
+
+    /// Whether a call failed because the hierarchy on record is a newer one, which is in use now.
+    pub(super) async fn was_behind<T>(&self, answered: &Result<T, VaultError>) -> bool {
+        if !matches!(answered, Err(VaultError::Refused(Error::KeyEncryptionKeyUnknown { .. }))) {
+            return false;
+        }
+        // A process that was started again may have an older one than it was told last.
+        *self.adopted.lock().await = None;
+        match self.catch_up().await {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::warn!(%error, "the key service cannot work with the hierarchy that is on record");
+                false
+            }
+        }
+    }
+
+    /// Makes the next root key, unless an interrupted rotation left one, and seals the hierarchy under it: what the
+    /// caller stores before [`Self::finish_root`]. Nothing has changed until then.
+    ///
+    /// # Errors
+    /// [`keyservice::Error::Malformed`] when the root key is not in a file, which is then for whoever provides it to
+    /// replace; those of [`RootKey::create`](keyservice::RootKey::create); [`VaultError::Unavailable`].
+    pub async fn begin_root(&self, now: Millis) -> Result<SealedHierarchy, VaultError> {
+        match &self.place {
+            Place::Here(service, root) => {
+                let path = next_of(root).ok_or(NOT_A_FILE)?;
+                if !path.exists() {
+                    keyservice::RootKey::create(&path, &keyservice::SystemEntropy)?;
+                }
+                Ok(service.rotate_root_to(&RootSource::File(path))?)
+            }
+            Place::There(remote) => {
+                let opening = remote.opening.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let next = RootSource::File(next_of(&opening.root).ok_or(NOT_A_FILE)?);
+                // The process that answers can write nothing any more: another one, for this alone, makes the file.
+                let opening = Opening { make_next: true, now, ..opening };
+                let (other, _) =
+                    Box::pin(Self::open(&remote.config, &remote.launcher, remote.entropy.clone(), opening))
+                        .await?;
+                other.rotate_root_to(&next).await
+            }
+        }
+    }
+
+    /// Works under the next root key from now on, and puts it in the place of the one before: the stored hierarchy is
+    /// sealed under it.
+    ///
+    /// # Errors
+    /// When it cannot be read, or put in place; the next start does it then.
+    pub async fn finish_root(&self, hierarchy: &SealedHierarchy) -> Result<(), VaultError> {
+        let root = self.root();
+        let next = RootSource::File(next_of(&root).ok_or(NOT_A_FILE)?);
+        let mut adopted = self.adopted.lock().await;
+        match &self.place {
+            Place::Here(service, _) => service.adopt_root(&next, hierarchy)?,
+            Place::There(remote) => remote.call(&request::adopt_root(&next, hierarchy)).await?,
+        }
+        self.remember(hierarchy.clone());
+        *adopted = Some(hierarchy.clone());
+        put_in_place(&root).map_err(|error| {
+            tracing::error!(%error, "the next root key cannot be put in the place of the old one");
+            VaultError::Unavailable("The next root key cannot be put in the place of the old one")
+        })
+    }
+
+    fn root(&self) -> RootSource {
+        match &self.place {
+            Place::Here(_, root) => root.clone(),
+            Place::There(remote) => {
+                remote.opening.lock().unwrap_or_else(PoisonError::into_inner).root.clone()
+            }
+        }
+    }
+
+    /// Opens with this hierarchy when the process is started again: the one before was rotated.
+    fn remember(&self, hierarchy: SealedHierarchy) {
+        if let Place::There(remote) = &self.place {
+            remote.opening.lock().unwrap_or_else(PoisonError::into_inner).hierarchy = Some(hierarchy);
+        }
+    }
+}
