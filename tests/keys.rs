@@ -1,9 +1,11 @@
 //! The key service as its users see it.
 
+mod data;
 mod encryption;
 mod life;
 mod root;
 mod tamper;
+mod transfer;
 
 use linkspan::domain::requester::Role;
 use serde_json::json;

@@ -127,6 +127,15 @@ macro_rules! key_service_calls {
             40 adopt(hierarchy: one<$crate::SealedHierarchy>) -> ();
             41 rotate_root_to(next: one<$crate::RootSource>) -> $crate::SealedHierarchy;
             42 adopt_root(next: one<$crate::RootSource>, hierarchy: one<$crate::SealedHierarchy>) -> ();
+            43 offer_import(module: one<$crate::SealedModule>, now: copy<$crate::Millis>) -> $crate::ImportOffer;
+            44 import(
+                module: one<$crate::SealedModule>, versions: many<$crate::SealedKey>,
+                arrival: one<$crate::Arrival>, agreed: one<$crate::approval::Agreed>, now: copy<$crate::Millis>
+            ) -> $crate::SealedKey;
+            45 export(
+                module: one<$crate::SealedModule>, key: one<$crate::SealedKey>, to: one<$crate::Destination>,
+                agreed: one<$crate::approval::Agreed>, now: copy<$crate::Millis>
+            ) -> $crate::Package;
         }
     };
 }

@@ -94,6 +94,6 @@ pub use right::{Right, Rights};
 pub use role::{KeyRole, KeyRoles};
 pub use root::{RootKey, RootProvider, RootSource};
 pub use service::{KeyService, MacPurpose};
-pub use transfer::{Arrival, ImportOffer, Recipient};
+pub use transfer::{Arrival, Destination, ImportOffer, Package, Recipient};
 pub use usage::{Use, UseRecord, Used};
 pub use versions::{DueRotation, KeyChange, Rotation, due_rotations};

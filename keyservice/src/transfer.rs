@@ -8,7 +8,8 @@
 //! key | nonce = HKDF-Expand(prk, PAE("ks1 transfer key"), 44)                      32 and 12 bytes
 //! ciphertext  = AES-256-GCM(key, nonce, aad, secret)                                SP 800-38D
 //! aad         = PAE("ks1 import", instance, module, algorithm)                      into this service
-//!             = PAE("ks1 export", instance, module, algorithm, key id, LE64(version))    out of it
+//!             = PAE("ks1 export", instance, module, algorithm, key id, LE64(version))    out of it, unless
+//!               whoever receives it gave their own: another service gives that of its import
 //! ```
 //!
 //! The secret is 32 bytes for AES-256-GCM, the 32-byte seed for Ed25519, a PKCS#8 document for ECDSA P-256, and for
@@ -46,6 +47,8 @@ pub const IMPORT_WITHIN: Millis = 10 * 60 * 1000;
 pub const MAX_IMPORTS: usize = 16;
 /// The longest package, in bytes.
 pub const MAX_PACKAGE: usize = 512;
+/// The longest associated data that a receiver may ask for, in bytes.
+pub const MAX_RECEIVER_AAD: usize = 512;
 
 const FORMAT: u8 = 1;
 const PACKAGE: &str = "key package";
@@ -64,14 +67,46 @@ pub struct ImportOffer {
 }
 
 /// A package that came for an [`ImportOffer`].
-#[derive(Clone, Copy, Debug)]
-pub struct Arrival<'a> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
     /// The offer.
     pub offer: [u8; 16],
     /// The package.
-    pub package: &'a [u8],
+    pub package: Vec<u8>,
     /// The id for the key in it, a UUID.
     pub id: [u8; 16],
+}
+
+/// For whom a key is wrapped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Destination {
+    /// The receiver's public key.
+    pub public: [u8; 32],
+    /// The associated data that the receiver opens with; none for [`KeyService::export_context`].
+    pub aad: Option<Vec<u8>>,
+}
+
+impl Destination {
+    /// The receiver with this public key, who opens with the associated data of the export.
+    pub fn of(public: [u8; 32]) -> Self {
+        Self { public, aad: None }
+    }
+
+    /// What it is, in an approval.
+    fn digest(&self) -> [u8; 32] {
+        let mut parts: Vec<&[u8]> = vec![b"ks1 recipient", &self.public];
+        parts.extend(self.aad.as_deref());
+        hash(&parts)
+    }
+}
+
+/// A key on its way to somebody else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Package {
+    /// The package.
+    pub bytes: Vec<u8>,
+    /// The associated data that it was wrapped with.
+    pub aad: Vec<u8>,
 }
 
 /// The import keys that wait. They do not survive the process.
@@ -97,11 +132,10 @@ pub fn import_subject(module: &SealedModule) -> Subject {
     Subject { right: Right::Import, module: module.name.clone(), object: String::new() }
 }
 
-/// What a second person is asked to agree to before a key leaves: which key, and for which public key.
-pub fn export_subject(module: &SealedModule, key: &SealedKey, recipient: &[u8; 32]) -> Subject {
-    let recipient = data_encoding::HEXLOWER.encode(&hash(&[b"ks1 recipient", recipient]));
-    let object = format!("{}/{recipient}", uuid_text(&key.id));
-    Subject { right: Right::Export, module: module.name.clone(), object }
+/// What a second person is asked to agree to before a key leaves: which key, and for whom.
+pub fn export_subject(module: &str, key: &[u8; 16], to: &Destination) -> Subject {
+    let object = format!("{}/{}", uuid_text(key), data_encoding::HEXLOWER.encode(&to.digest()));
+    Subject { right: Right::Export, module: module.to_owned(), object }
 }
 
 impl KeyService {
@@ -139,7 +173,7 @@ impl KeyService {
         &self,
         module: &SealedModule,
         versions: &[SealedKey],
-        arrival: &Arrival<'_>,
+        arrival: &Arrival,
         agreed: &Agreed,
         now: Millis,
     ) -> Result<SealedKey, Error> {
@@ -149,36 +183,44 @@ impl KeyService {
         let (private, offer) =
             waiting.filter(|(_, offer)| now < offer.expires_at).ok_or(Error::ExchangeUnknown)?;
         // Its own context, not that of the offer: one made for another module opens nothing here.
-        let secret = unwrap(private, &offer.public, &self.import_context(module), arrival.package)?;
+        let secret = unwrap(private, &offer.public, &self.import_context(module), &arrival.package)?;
         let (secret, public) = take_in(module.algorithm, &secret)?;
         let spec = self.version_spec(module, versions, arrival.id, false, now)?;
         self.seal_key(&spec, public, &secret, now)
     }
 
-    /// The package with a key for somebody else, who holds the private half of `recipient`.
+    /// The package with a key for somebody else, who holds the private half of the destination.
     ///
     /// # Errors
-    /// [`Error::NotExportable`] unless the module's specification allows it; [`Error::ApprovalMismatch`];
+    /// [`Error::TooLarge`] for associated data above [`MAX_RECEIVER_AAD`]; [`Error::NotExportable`] unless the module's specification allows it; [`Error::ApprovalMismatch`];
     /// [`Error::WrongState`] and [`Error::KeyExpired`] unless the key is in use; [`Error::WeakEphemeral`] for a
     /// low-order point; [`Error::OtherModule`], [`Error::Tampered`].
     pub fn export(
         &self,
         module: &SealedModule,
         key: &SealedKey,
-        recipient: &[u8; 32],
+        to: &Destination,
         agreed: &Agreed,
         now: Millis,
-    ) -> Result<Vec<u8>, Error> {
+    ) -> Result<Package, Error> {
         self.check_module(module)?;
         require_owned(module, key)?;
         self.check_row(key)?;
         let Portable { key } = Portable::of(module, key)?;
-        require_agreed(agreed, &export_subject(module, key, recipient))?;
+        require_agreed(agreed, &export_subject(&module.name, &key.id, to))?;
         if key.state.permits(Operation::Export) == Permission::Never {
             return Err(Error::WrongState { state: key.state, operation: Operation::Export });
         }
         require_unexpired(key, now)?;
-        wrap(recipient, &self.export_context(module, key), &self.material_unchecked(key)?)
+        let aad = match &to.aad {
+            Some(aad) if aad.len() > MAX_RECEIVER_AAD => {
+                return Err(Error::TooLarge { what: "associated data" });
+            }
+            Some(aad) => aad.clone(),
+            None => self.export_context(module, key),
+        };
+        let bytes = wrap(&to.public, &aad, &self.material_unchecked(key)?)?;
+        Ok(Package { bytes, aad })
     }
 
     /// The associated data of [`Self::export`], for whoever opens the package.

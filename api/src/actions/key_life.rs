@@ -453,7 +453,7 @@ fn exchanged() -> Refusal {
 }
 
 /// That role and access policies allow it; nothing is recorded of the question.
-fn require_allowed(call: &Call, module: &SealedModule, right: Right) -> Result<(), Refusal> {
+pub(super) fn require_allowed(call: &Call, module: &SealedModule, right: Right) -> Result<(), Refusal> {
     require_right(call, right)?;
     let Some((id, roles)) = key_person(call) else { return Ok(()) };
     let principal = Principal::Person { id, roles };
@@ -535,7 +535,7 @@ async fn changed(tx: &mut Tx, key: &SealedKey, verb: KeyVerb) -> Done<()> {
 }
 
 /// What the key service refuses of a wish, as a refusal; the rest is ours.
-fn explained(error: VaultError) -> Failure {
+pub(super) fn explained(error: VaultError) -> Failure {
     let VaultError::Refused(refused) = &error else { return error.into() };
     let message = sentence(&refused.to_string());
     match refused {
@@ -562,7 +562,7 @@ fn explained(error: VaultError) -> Failure {
     }
 }
 
-fn sentence(text: &str) -> String {
+pub(super) fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(char::to_uppercase);
     format!("{}{}.", first.into_iter().flatten().collect::<String>(), letters.as_str())

@@ -24,6 +24,7 @@ pub mod key_encryption;
 pub mod key_health;
 pub mod key_module;
 pub mod key_policy;
+pub mod key_transfer;
 pub mod link;
 pub mod origin;
 pub mod person;

@@ -9,7 +9,7 @@ use super::id::Kind;
 use super::key_approval::{KeyApproval, KeyApprovalPayload};
 use super::refusal::Action;
 use super::words::{KeyModuleState, KeyState};
-use crate::actions::KeyWish;
+use crate::actions::{KeyWish, Receiver};
 use crate::domain::Timestamp;
 use crate::domain::key_module::{self as domain, KeyModuleVerb, ModuleTerms};
 
@@ -53,7 +53,11 @@ impl KeyModule {
     async fn actions(&self, ctx: &Context<'_>) -> Result<Vec<Action>> {
         let ask = Ask::anyone(ctx)?;
         let judged = ask.actions.key_module_actions(ask.call, &self.name).await.map_err(error::failed)?;
-        Ok(judged.into_iter().map(|(verb, may)| Action::new(verb.as_str(), verb.label(), may)).collect())
+        let (import, may) =
+            ask.actions.key_module_transfers(ask.call, &self.name).await.map_err(error::failed)?;
+        let import = Action::new(import.as_str(), import.label(), may);
+        let judged = judged.into_iter().map(|(verb, may)| Action::new(verb.as_str(), verb.label(), may));
+        Ok(judged.chain([import]).collect())
     }
 }
 
@@ -97,7 +101,27 @@ impl KeyVersion {
     async fn actions(&self, ctx: &Context<'_>) -> Result<Vec<Action>> {
         let ask = Ask::anyone(ctx)?;
         let judged = ask.actions.key_actions(ask.call, &self.told).await.map_err(error::failed)?;
-        Ok(judged.into_iter().map(|(verb, may)| Action::new(verb.as_str(), verb.label(), may)).collect())
+        let (export, may) = ask.actions.key_transfers(ask.call, &self.told).await.map_err(error::failed)?;
+        let export = Action::new(export.as_str(), export.label(), may);
+        let judged = judged.into_iter().map(|(verb, may)| Action::new(verb.as_str(), verb.label(), may));
+        Ok(judged.chain([export]).collect())
+    }
+
+    /// What a request for approval to wrap this key for somebody (`EXPORT`) names as its `object`.
+    async fn export_object(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The receiver's X25519 public key (RFC 7748), 32 bytes as base64url.")]
+        public_key: String,
+        #[graphql(
+            desc = "The associated data that the receiver opens with, base64url; that of the export when \
+            left out."
+        )]
+        associated_data: Option<String>,
+    ) -> Result<String> {
+        let ask = Ask::anyone(ctx)?;
+        let receiver = Receiver { public_key, associated_data };
+        ask.actions.export_object(&self.told, &receiver).map_err(error::failed)
     }
 }
 

@@ -26,6 +26,7 @@ mod key_encryption;
 mod key_health;
 mod key_module;
 mod key_policy;
+mod key_transfer;
 mod load;
 mod node;
 mod onboarding;
@@ -94,6 +95,7 @@ pub struct Mutation(
     key_module::KeyModuleMutation,
     key_module::RootKeyMutation,
     key_encryption::KeyEncryptionMutation,
+    key_transfer::KeyTransferMutation,
     schedule::ScheduleMutation,
     definition::DefinitionMutation,
     settings::SettingsMutation,

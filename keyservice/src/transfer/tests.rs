@@ -15,7 +15,7 @@ fn secret(algorithm: Algorithm) -> Vec<u8> {
 fn import(service: &KeyService, module: &SealedModule, secret: &[u8]) -> Result<SealedKey, Error> {
     let offer = service.offer_import(module, NOW)?;
     let package = wrap(&offer.public, &offer.aad, secret)?;
-    let arrival = Arrival { offer: offer.id, package: &package, id: [40; 16] };
+    let arrival = Arrival { offer: offer.id, package, id: [40; 16] };
     service.import(module, &[], &arrival, &agreed(import_subject(module)), NOW)
 }
 
@@ -37,10 +37,12 @@ fn a_key_comes_in_and_leaves_as_the_same_key() {
         let key = service.change_key(&module, &[key], 1, &change, NOW).unwrap();
 
         let recipient = Recipient::generate().unwrap();
-        let proof = agreed(export_subject(&module, &key, &recipient.public()));
-        let package = service.export(&module, &key, &recipient.public(), &proof, NOW).unwrap();
-        assert!(package.len() <= MAX_PACKAGE);
-        let opened = recipient.open(&service.export_context(&module, &key), &package).unwrap();
+        let to = Destination::of(recipient.public());
+        let proof = agreed(export_subject(&module.name, &key.id, &to));
+        let package = service.export(&module, &key, &to, &proof, NOW).unwrap();
+        assert!(package.bytes.len() <= MAX_PACKAGE);
+        assert_eq!(package.aad, service.export_context(&module, &key));
+        let opened = recipient.open(&package.aad, &package.bytes).unwrap();
         assert_eq!(*opened, secret, "{algorithm}");
     }
 }
@@ -52,7 +54,7 @@ fn a_package_is_for_one_offer_one_module_and_one_time() {
     let proof = agreed(import_subject(&module));
     let secret = secret(Algorithm::Aes256Gcm);
     let try_with = |offer: [u8; 16], package: &[u8], now| {
-        let arrival = Arrival { offer, package, id: [40; 16] };
+        let arrival = Arrival { offer, package: package.to_vec(), id: [40; 16] };
         service.import(&module, &[], &arrival, &proof, now).err()
     };
     let offer = || service.offer_import(&module, NOW).unwrap();
@@ -129,15 +131,16 @@ fn low_order_points_are_refused_in_both_directions() {
     let key = service.rotate(&module, &[], [1; 16], NOW).unwrap().made;
     for point in LOW_ORDER_X25519 {
         let point: [u8; 32] = data_encoding::HEXLOWER.decode(point.as_bytes()).unwrap().try_into().unwrap();
-        let proof = agreed(export_subject(&module, &key, &point));
-        let refused = service.export(&module, &key, &point, &proof, NOW);
+        let to = Destination::of(point);
+        let proof = agreed(export_subject(&module.name, &key.id, &to));
+        let refused = service.export(&module, &key, &to, &proof, NOW);
         assert_eq!(refused, Err(Error::WeakEphemeral));
 
         let offer = service.offer_import(&module, NOW).unwrap();
         let mut package = vec![FORMAT];
         package.extend_from_slice(&point);
         package.extend_from_slice(&[0; 48]);
-        let arrival = Arrival { offer: offer.id, package: &package, id: [40; 16] };
+        let arrival = Arrival { offer: offer.id, package, id: [40; 16] };
         let refused = service.import(&module, &[], &arrival, &agreed(import_subject(&module)), NOW);
         assert_eq!(refused, Err(Error::WeakEphemeral));
     }
@@ -146,23 +149,23 @@ fn low_order_points_are_refused_in_both_directions() {
 #[test]
 fn nothing_leaves_unless_the_module_allows_it_and_a_second_person_agreed() {
     let service = service(1);
-    let recipient = Recipient::generate().unwrap().public();
+    let recipient = Destination::of(Recipient::generate().unwrap().public());
     let strict = module(&service, PortablePurpose::Sealing, Algorithm::Aes256Gcm, Specification::STRICT);
     let key = service.rotate(&strict, &[], [1; 16], NOW).unwrap().made;
-    let proof = agreed(export_subject(&strict, &key, &recipient));
+    let proof = agreed(export_subject(&strict.name, &key.id, &recipient));
     let refused = service.export(&strict, &key, &recipient, &proof, NOW);
     assert_eq!(refused, Err(Error::NotExportable { module: "room".to_owned() }));
 
     let open = module(&service, PortablePurpose::Sealing, Algorithm::Aes256Gcm, EXPORTABLE);
     for subject in [
-        export_subject(&open, &key, &[5; 32]),
+        export_subject(&open.name, &key.id, &Destination::of([5; 32])),
         crate::versions::destruction_subject(&open, &key),
-        Subject { module: "other".to_owned(), ..export_subject(&open, &key, &recipient) },
+        Subject { module: "other".to_owned(), ..export_subject(&open.name, &key.id, &recipient) },
     ] {
         let refused = service.export(&open, &key, &recipient, &agreed(subject), NOW);
         assert_eq!(refused, Err(Error::ApprovalMismatch { right: Right::Export }));
     }
-    let proof = agreed(export_subject(&open, &key, &recipient));
+    let proof = agreed(export_subject(&open.name, &key.id, &recipient));
     let change = crate::versions::KeyChange::Deactivate;
     let retired = service.change_key(&open, &[key], 1, &change, NOW).unwrap();
     let refused = service.export(&open, &retired, &recipient, &proof, NOW);
@@ -193,4 +196,31 @@ fn import_keys_are_few() {
     }
     assert_eq!(service.offer_import(&module, NOW), Err(Error::ExchangesFull));
     assert!(service.offer_import(&module, NOW + IMPORT_WITHIN).is_ok());
+}
+
+#[test]
+fn a_key_goes_from_one_service_into_another() {
+    let (from, into) = (service(1), service(2));
+    let [ours, theirs] = [&from, &into]
+        .map(|service| module(service, PortablePurpose::Signing, Algorithm::Ed25519, EXPORTABLE));
+    let key = from.rotate(&ours, &[], [1; 16], NOW).unwrap().made;
+    let send = |offer: &ImportOffer| {
+        let to = Destination { public: offer.public, aad: Some(offer.aad.clone()) };
+        let proof = agreed(export_subject(&ours.name, &key.id, &to));
+        (from.export(&ours, &key, &to, &proof, NOW).unwrap(), to, proof)
+    };
+    let offer = into.offer_import(&theirs, NOW).unwrap();
+    let (package, to, proof) = send(&offer);
+    let arrival = Arrival { offer: offer.id, package: package.bytes, id: [40; 16] };
+    let taken = into.import(&theirs, &[], &arrival, &agreed(import_subject(&theirs)), NOW).unwrap();
+    assert_eq!(taken.public, key.public);
+
+    // What was agreed to for one receiver is not for the same one with other associated data.
+    let elsewhere = Destination { aad: None, ..to };
+    let refused = from.export(&ours, &key, &elsewhere, &proof, NOW);
+    assert_eq!(refused, Err(Error::ApprovalMismatch { right: Right::Export }));
+    let long = Destination { aad: Some(vec![0; MAX_RECEIVER_AAD + 1]), ..elsewhere };
+    let proof = agreed(export_subject(&ours.name, &key.id, &long));
+    let refused = from.export(&ours, &key, &long, &proof, NOW);
+    assert_eq!(refused, Err(Error::TooLarge { what: "associated data" }));
 }

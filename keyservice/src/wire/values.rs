@@ -24,6 +24,7 @@ use crate::right::{Right, Rights};
 use crate::role::{KeyRole, KeyRoles};
 use crate::root::RootSource;
 use crate::service::MacPurpose;
+use crate::transfer::{Arrival, Destination, ImportOffer, Package};
 use crate::usage::{UseRecord, Used};
 use crate::versions::{KeyChange, Rotation};
 
@@ -60,6 +61,10 @@ fields! {
     LastEntry { key, module, state, state_seq }
     FaultyRow { key, fault }
     Rotation { made, retired }
+    ImportOffer { id, public, aad, expires_at }
+    Arrival { offer, package, id }
+    Destination { public, aad }
+    Package { bytes, aad }
     RewrapProgress { newest, total, remaining }
     Condition { name, value }
     AccessPolicy { id, effect, matcher, rights, condition, note }

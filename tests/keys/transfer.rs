@@ -1,0 +1,267 @@
+//! Keys come in and leave only wrapped, with two people, and only where the module allows it.
+
+use data_encoding::BASE64URL_NOPAD;
+use linkspan::domain::requester::Role;
+use serde_json::{Value, json};
+
+use crate::harness::{Client, Database, Instance, Pair};
+
+const VERSION: &str = "keyId version state publicKey actions { name allowed reason }";
+
+/// Two people who look after keys.
+struct People {
+    asks: Client,
+    agrees: Client,
+}
+
+impl People {
+    async fn of(instance: &Instance) -> Self {
+        Self {
+            asks: instance.person("asks", &[Role::KeyManager]).await,
+            agrees: instance.person("agrees", &[Role::KeyManager]).await,
+        }
+    }
+
+    /// A request that the second person approved, or not.
+    async fn approval(&self, operation: &str, module: &str, object: Option<&str>, given: bool) -> Value {
+        let request =
+            json!({ "operation": operation, "module": module, "object": object, "reason": "To move." });
+        let asked = self.asks.mutate("requestKeyApproval", request, "keyApproval { id }").await;
+        let id = asked["keyApproval"]["id"].clone();
+        if given {
+            self.agrees.mutate("giveKeyApproval", json!({ "approvalId": id }), "keyApproval { state }").await;
+        }
+        id
+    }
+
+    /// A published module with a key in use.
+    async fn module(&self, name: &str, purpose: &str, algorithm: &str, exportable: bool) {
+        let draft =
+            json!({ "name": name, "purpose": purpose, "algorithm": algorithm, "exportable": exportable });
+        self.asks.mutate("createKeyModule", draft, "keyModule { name }").await;
+        for verb in ["publishKeyModule", "rotateKeyModule"] {
+            self.asks.mutate(verb, json!({ "module": name }), "keyModule { name }").await;
+        }
+    }
+
+    async fn newest(&self, module: &str) -> Value {
+        let query = format!("query($module: String!) {{ keys(module: $module) {{ {VERSION} }} }}");
+        self.asks.query(&query, json!({ "module": module })).await["keys"][0].clone()
+    }
+
+    async fn offer(&self, module: &str) -> Value {
+        let fields = "keyImportOffer { offerId publicKey associatedData expiresAt algorithm }";
+        self.asks.mutate("offerKeyImport", json!({ "module": module }), fields).await["keyImportOffer"]
+            .clone()
+    }
+
+    /// What an approval to wrap the newest key for this receiver is about.
+    async fn object(&self, module: &str, offer: &Value) -> String {
+        let query = "query($module: String!, $key: String!, $aad: String) { keys(module: $module) \
+            { exportObject(publicKey: $key, associatedData: $aad) } }";
+        let variables =
+            json!({ "module": module, "key": offer["publicKey"], "aad": offer["associatedData"] });
+        self.asks.query(query, variables).await["keys"][0]["exportObject"].as_str().unwrap().to_owned()
+    }
+
+    async fn export(&self, module: &str, offer: &Value, approval: &Value) -> Value {
+        let input = json!({ "module": module, "version": 1, "publicKey": offer["publicKey"],
+            "associatedData": offer["associatedData"], "approvalId": approval });
+        self.asks.try_mutate("exportKey", input, "keyPackage { package associatedData }").await
+    }
+
+    async fn import(&self, module: &str, offer: &Value, package: &Value, approval: &Value) -> Value {
+        let input = json!({ "module": module, "offerId": offer["offerId"], "package": package,
+            "approvalId": approval });
+        self.asks.try_mutate("importKey", input, &format!("key {{ {VERSION} }}")).await
+    }
+
+    /// The first version of a module's key, wrapped for this receiver with everybody's agreement.
+    async fn package(&self, module: &str, offer: &Value) -> Value {
+        let object = self.object(module, offer).await;
+        let approval = self.approval("EXPORT", module, Some(&object), true).await;
+        let done = self.export(module, offer, &approval).await;
+        assert!(done["refusal"].is_null(), "{done:#}");
+        done["keyPackage"]["package"].clone()
+    }
+}
+
+fn action<'a>(thing: &'a Value, name: &str) -> &'a Value {
+    thing["actions"].as_array().unwrap().iter().find(|action| action["name"] == name).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_one_instance_exports_is_the_same_in_the_one_that_imports_it() {
+    for database in Database::available() {
+        let pair = Pair::start(database).await;
+        let (from, into) = (People::of(&pair.provider).await, People::of(&pair.consumer).await);
+        from.module("moves", "SIGNING", "Ed25519", true).await;
+        into.module("arrives", "SIGNING", "Ed25519", false).await;
+        let key = from.newest("moves").await;
+        assert_eq!(action(&key, "exportKey")["allowed"], true, "{key:#}");
+
+        let offer = into.offer("arrives").await;
+        assert_eq!(offer["algorithm"], "Ed25519");
+        let package = from.package("moves", &offer).await;
+        let approval = into.approval("IMPORT", "arrives", None, true).await;
+        let done = into.import("arrives", &offer, &package, &approval).await;
+        let taken = &done["key"];
+        assert_eq!(taken["publicKey"], key["publicKey"], "{done:#}");
+        assert_eq!((&taken["version"], &taken["state"]), (&json!(2), &json!("PRE_ACTIVE")), "{done:#}");
+        assert_ne!(taken["keyId"], key["keyId"]);
+
+        // Once is once: the offer, and the approval.
+        let again = into.approval("IMPORT", "arrives", None, true).await;
+        let over = into.import("arrives", &offer, &package, &again).await;
+        assert_eq!(over["refusal"]["reason"], "OFFER_OVER", "{over:#}");
+        let fresh = into.offer("arrives").await;
+        let spent = into.import("arrives", &fresh, &package, &approval).await;
+        assert_eq!(spent["refusal"]["reason"], "USED", "{spent:#}");
+
+        for (instance, operation) in [(&pair.provider, "key.export"), (&pair.consumer, "key.import")] {
+            assert_eq!(instance.rows(&format!("audit where operation = '{operation}'")).await, 1);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_key_comes_or_leaves_without_a_second_person_who_agreed_to_just_that() {
+    for database in Database::available() {
+        let pair = Pair::start(database).await;
+        let people = People::of(&pair.provider).await;
+        people.module("moves", "SEALING", "A256GCM", true).await;
+        let (offer, other) = (people.offer("moves").await, people.offer("moves").await);
+        let object = people.object("moves", &offer).await;
+        assert_ne!(object, people.object("moves", &other).await);
+
+        let asked = people.approval("EXPORT", "moves", Some(&object), false).await;
+        let early = people.export("moves", &offer, &asked).await;
+        assert_eq!(early["refusal"]["reason"], "PENDING", "{early:#}");
+        people
+            .agrees
+            .mutate("giveKeyApproval", json!({ "approvalId": asked }), "keyApproval { state }")
+            .await;
+        let elsewhere = people.export("moves", &other, &asked).await;
+        assert_eq!(elsewhere["refusal"]["reason"], "SOMETHING_ELSE", "{elsewhere:#}");
+        let without = json!({ "publicKey": offer["publicKey"] });
+        let otherwise = people.export("moves", &without, &asked).await;
+        assert_eq!(otherwise["refusal"]["reason"], "SOMETHING_ELSE", "{otherwise:#}");
+        let done = people.export("moves", &offer, &asked).await;
+        assert!(done["refusal"].is_null(), "{done:#}");
+        let twice = people.export("moves", &offer, &asked).await;
+        assert_eq!(twice["refusal"]["reason"], "USED", "{twice:#}");
+
+        let package = &done["keyPackage"]["package"];
+        let asked = people.approval("IMPORT", "moves", None, false).await;
+        let early = people.import("moves", &offer, package, &asked).await;
+        assert_eq!(early["refusal"]["reason"], "PENDING", "{early:#}");
+        let wrong = people.approval("IMPORT", "moves", Some("another"), true).await;
+        let wrong = people.import("moves", &offer, package, &wrong).await;
+        assert_eq!(wrong["refusal"]["reason"], "SOMETHING_ELSE", "{wrong:#}");
+        people
+            .agrees
+            .mutate("giveKeyApproval", json!({ "approvalId": asked }), "keyApproval { state }")
+            .await;
+        let done = people.import("moves", &offer, package, &asked).await;
+        assert!(done["refusal"].is_null(), "{done:#}");
+
+        let operator = pair.provider.person("operator", &[Role::KeyOperator]).await;
+        let denied =
+            operator.try_mutate("offerKeyImport", json!({ "module": "moves" }), "keyImportOffer { offerId }");
+        let denied = denied.await;
+        assert_eq!(denied["refusal"]["code"], "NOT_AN_ADMINISTRATOR", "{denied:#}");
+        pair.advance(6 * 60).await;
+        let stale = json!({ "module": "moves" });
+        let stale = people.asks.try_mutate("offerKeyImport", stale, "keyImportOffer { offerId }").await;
+        assert_eq!(stale["refusal"]["code"], "STEP_UP_REQUIRED", "{stale:#}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_keys_of_the_instance_and_of_modules_that_forbid_it_do_not_leave_and_the_actions_say_why() {
+    let pair = Pair::start(Database::Sqlite).await;
+    let people = People::of(&pair.provider).await;
+    people.module("stays", "SIGNING", "ES256", false).await;
+    let offer = people.offer("stays").await;
+    for (module, reason, words) in [
+        ("identity", "BUILT_IN", "neither come"),
+        ("data", "BUILT_IN", "neither come"),
+        ("stays", "NOT_EXPORTABLE", "does not let"),
+    ] {
+        let key = people.newest(module).await;
+        let export = action(&key, "exportKey");
+        assert_eq!(export["allowed"], false, "{export:#}");
+        assert!(export["reason"].as_str().unwrap().contains(words), "{export:#}");
+        let object = people.object(module, &offer).await;
+        let approval = people.approval("EXPORT", module, Some(&object), true).await;
+        let refused = people.export(module, &offer, &approval).await;
+        assert_eq!(refused["refusal"]["reason"], reason, "{refused:#}");
+    }
+    for module in ["identity", "data", "audit", "tokens", "links"] {
+        let input = json!({ "module": module });
+        let refused = people.asks.try_mutate("offerKeyImport", input, "keyImportOffer { offerId }").await;
+        assert_eq!(refused["refusal"]["reason"], "BUILT_IN", "{module}: {refused:#}");
+    }
+    people.asks.mutate("rotateKeyModule", json!({ "module": "stays" }), "keyModule { name }").await;
+    let draft = json!({ "name": "draft", "purpose": "SEALING", "algorithm": "A256GCM", "exportable": true });
+    people.asks.mutate("createKeyModule", draft, "keyModule { name }").await;
+    let refused = people
+        .asks
+        .try_mutate("offerKeyImport", json!({ "module": "draft" }), "keyImportOffer { offerId }")
+        .await;
+    assert_eq!(refused["refusal"]["reason"], "DRAFT", "{refused:#}");
+    let bad = json!({ "publicKey": BASE64URL_NOPAD.encode(&[0; 32]) });
+    people.module("moves", "SIGNING", "ES256", true).await;
+    let object = people.object("moves", &bad).await;
+    let approval = people.approval("EXPORT", "moves", Some(&object), true).await;
+    let refused = people.export("moves", &bad, &approval).await;
+    assert_eq!(refused["refusal"]["field"], "publicKey", "a point of low order: {refused:#}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_changed_byte_of_a_package_is_refused_and_costs_no_approval() {
+    let pair = Pair::start(Database::Sqlite).await;
+    let people = People::of(&pair.provider).await;
+    people.module("moves", "AUTHENTICATION", "HMAC-SHA256", true).await;
+    let approval = people.approval("IMPORT", "moves", None, true).await;
+    let mut index = 0;
+    loop {
+        let offer = people.offer("moves").await;
+        let package = people.package("moves", &offer).await;
+        let mut bytes = BASE64URL_NOPAD.decode(package.as_str().unwrap().as_bytes()).unwrap();
+        let Some(byte) = bytes.get_mut(index) else {
+            // Untouched, it is taken, with the approval that nothing before it used up.
+            let done = people.import("moves", &offer, &package, &approval).await;
+            assert!(done["refusal"].is_null(), "{done:#}");
+            break;
+        };
+        *byte ^= 1;
+        let changed = BASE64URL_NOPAD.encode(&bytes).into();
+        let refused = people.import("moves", &offer, &changed, &approval).await;
+        assert_eq!(refused["refusal"]["field"], "package", "byte {index}: {refused:#}");
+        index += 1;
+    }
+    assert!(index > 60, "{index} bytes");
+    assert_eq!(pair.provider.rows("key_version where module = 'moves'").await, 2);
+    let long: Value = BASE64URL_NOPAD.encode(&[1; 513]).into();
+    let offer = people.offer("moves").await;
+    let approval = people.approval("IMPORT", "moves", None, true).await;
+    let refused = people.import("moves", &offer, &long, &approval).await;
+    assert_eq!(refused["refusal"]["field"], "package", "{refused:#}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_most_sixteen_offers_wait_and_each_for_ten_minutes() {
+    let pair = Pair::start(Database::Sqlite).await;
+    let people = People::of(&pair.provider).await;
+    people.module("moves", "SEALING", "A256GCM", true).await;
+    for _ in 0..16 {
+        people.offer("moves").await;
+    }
+    let input = json!({ "module": "moves" });
+    let full = people.asks.try_mutate("offerKeyImport", input, "keyImportOffer { offerId }").await;
+    assert_eq!(full["refusal"]["code"], "RATE_LIMITED", "{full:#}");
+    pair.advance(601).await;
+    people.asks.sign_in("asks@provider.example.com", crate::harness::pair::PASSWORD).await;
+    people.offer("moves").await;
+}
