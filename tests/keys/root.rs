@@ -1,8 +1,10 @@
 //! The root key is rotated while everything goes on, and may be interrupted anywhere.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use keyservice::{KeyService, RootProvider as _, RootSource, SealedHierarchy, SystemEntropy};
 use linkspan::domain::requester::Role;
 use linkspan::world::Interruption;
 use serde_json::{Value, json};
@@ -50,6 +52,29 @@ async fn comes_back(pair: &mut Pair) {
     assert_eq!(health["keyHealth"]["status"], "OPERATIONAL", "{health:#}");
 }
 
+/// That of all root keys there were, only this one opens what is stored.
+async fn nothing_is_under(instance: &Instance, old: &[&Vec<u8>], new: &Vec<u8>) {
+    use sea_orm::{ConnectionTrait as _, Statement};
+    let database = sea_orm::Database::connect(&instance.config.database.url).await.unwrap();
+    let sql = "select hierarchy from instance";
+    let row = database.query_one_raw(Statement::from_string(database.get_database_backend(), sql)).await;
+    let hierarchy = SealedHierarchy { bytes: row.unwrap().unwrap().try_get_by_index(0).unwrap() };
+    database.close().await.unwrap();
+    let id = instance.app().actions().profile().instance.bytes();
+    let opens = |key: &Vec<u8>| {
+        let path = instance.config.data_dir.join("copy.key");
+        let _ = std::fs::remove_file(&path);
+        std::fs::write(&path, key).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o400)).unwrap();
+        let root = RootSource::File(path).root_key().unwrap();
+        KeyService::open(&root, id, &hierarchy, Arc::new(SystemEntropy)).map(|_| ())
+    };
+    assert_eq!(opens(new), Ok(()));
+    for key in old {
+        assert_eq!(opens(key), Err(keyservice::Error::RootKeyMismatch));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_root_key_is_rotated_and_a_kill_at_any_step_loses_nothing() {
     for database in Database::available() {
@@ -68,6 +93,7 @@ async fn the_root_key_is_rotated_and_a_kill_at_any_step_loses_nothing() {
         let second = read();
         assert!(first != second && !next.exists());
         comes_back(&mut pair).await;
+        nothing_is_under(&pair.provider, &[&first], &second).await;
 
         for committed in [false, true] {
             let before = read();
@@ -88,6 +114,7 @@ async fn the_root_key_is_rotated_and_a_kill_at_any_step_loses_nothing() {
                 assert_eq!(done["data"]["rotateRootKey"]["keyApproval"]["state"], "USED", "{done:#}");
                 assert_eq!(read(), made, "the rotation that was begun is finished");
             }
+            nothing_is_under(&pair.provider, &[&first, &second, &before], &read()).await;
         }
     }
 }
