@@ -3,6 +3,8 @@
 mod life;
 mod root;
 mod tamper;
+mod two;
+mod uses;
 
 use linkspan::domain::requester::Role;
 use serde_json::json;

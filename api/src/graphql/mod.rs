@@ -25,6 +25,7 @@ mod key_approval;
 mod key_health;
 mod key_module;
 mod key_policy;
+mod key_use;
 mod load;
 mod node;
 mod onboarding;
@@ -91,6 +92,7 @@ pub struct Mutation(
     key_health::KeyHealthMutation,
     key_module::KeyModuleMutation,
     key_module::RootKeyMutation,
+    key_use::KeyUseMutation,
     schedule::ScheduleMutation,
     definition::DefinitionMutation,
     settings::SettingsMutation,
