@@ -67,7 +67,8 @@ const fn fixture(code: CheckCode) -> Fixture {
         | C::KeyAge
         | C::CertificateAge
         | C::QueueMoving => Fixture::Standing,
-        C::RootKey
+        C::Process
+        | C::RootKey
         | C::KeyEncryptionKey
         | C::IntegrityKey
         | C::IdentitySigningKey

@@ -27,7 +27,7 @@ async fn delete(manager: &Client, policy: &Value) {
     manager.mutate("deleteAccessPolicy", json!({ "accessPolicyId": policy["id"] }), "deletedId").await;
 }
 
-async fn explain(auditor: &Client, decision: &Value) -> Value {
+pub(crate) async fn explain(auditor: &Client, decision: &Value) -> Value {
     let query = "query($id: ID!) { explainDecision(id: $id) { module operation allowed explanation
         principal { kind service label } data { name value } trace { policyId effect outcome note } } }";
     auditor.query(query, json!({ "id": decision })).await["explainDecision"].clone()
@@ -277,7 +277,7 @@ async fn however_often_keys_are_used_one_entry_comes_first_and_the_next_says_how
 }
 
 /// Makes the trail refuse entries of this operation.
-async fn stop_entries(instance: &Instance, database: Database, operation: &str) {
+pub(crate) async fn stop_entries(instance: &Instance, database: Database, operation: &str) {
     let sql = match database {
         Database::Sqlite => format!(
             "create trigger stop before insert on audit when new.operation = '{operation}'
@@ -292,7 +292,7 @@ async fn stop_entries(instance: &Instance, database: Database, operation: &str) 
     instance.tamper(&sql).await;
 }
 
-async fn allow_entries(instance: &Instance, database: Database) {
+pub(crate) async fn allow_entries(instance: &Instance, database: Database) {
     let sql = match database {
         Database::Sqlite => "drop trigger stop",
         Database::Postgres => "drop trigger stop on audit",

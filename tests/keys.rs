@@ -6,6 +6,8 @@ mod life;
 mod root;
 mod tamper;
 mod transfer;
+mod two;
+mod uses;
 
 use linkspan::domain::requester::Role;
 use serde_json::json;

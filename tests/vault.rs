@@ -2,6 +2,7 @@
 //! the gateway never holds a key.
 
 mod child;
+mod health;
 mod memory;
 mod socket;
 

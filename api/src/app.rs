@@ -147,6 +147,14 @@ impl App {
         self.worker.clone()
     }
 
+    /// Asks the public schema as a door does, for the command line: the answer with its `data` and `errors`.
+    pub async fn ask(&self, call: Call, document: &str, variables: serde_json::Value) -> serde_json::Value {
+        let request =
+            async_graphql::Request::new(document).variables(async_graphql::Variables::from_json(variables));
+        let answer = self.schema.execute(graphql::prepare(request, &self.actions, call)).await;
+        serde_json::to_value(answer).unwrap_or_default()
+    }
+
     /// All doors.
     ///
     /// # Errors

@@ -32,6 +32,7 @@ const TIMERS: &[&str] = &[
 const WAITING_TESTS: &[&str] = &[
     "tests/vault",
     "tests/harness/",
+    "api/tests/",
     "api/src/http/graphql/tests",
     "api/src/http/server",
     "api/src/outbound/",

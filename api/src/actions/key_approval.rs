@@ -189,7 +189,8 @@ impl Actions {
             return Err(wrong_state(state));
         }
         match verb {
-            KeyApprovalVerb::Give | KeyApprovalVerb::Refuse => self.require_fresh(call),
+            KeyApprovalVerb::Give => self.require_themselves(call),
+            KeyApprovalVerb::Refuse => self.require_fresh(call),
             KeyApprovalVerb::Withdraw => Ok(()),
         }
     }

@@ -7,12 +7,16 @@ use keyservice::{
     roll_up,
 };
 
+use serde_json::json;
+
 use super::{Actions, Call, Done, Failure};
 use crate::domain::Timestamp;
 use crate::domain::check::Suite;
 use crate::domain::key_health::{KeyHealth, KeyHealthComponent, KeyHealthStatus, sees_components};
 use crate::domain::refusal::{Refusal, RefusalCode};
-use crate::store::StoreError;
+use crate::domain::requester::Person;
+use crate::store::{Reader, StoreError};
+use crate::vault::{Sight, process_away};
 
 /// How many rows that are not as they should be the report names.
 const NAMED: usize = 5;
@@ -27,7 +31,9 @@ impl Actions {
     /// # Errors
     /// As [`Actions::key_health`].
     pub async fn recheck_key_health(&self, call: &Call) -> Done<KeyHealth> {
+        require_own_person(call)?;
         self.integrity.forget();
+        self.announce_key_health(&self.measure_keys().await?).await;
         self.key_health(call).await
     }
 
@@ -63,16 +69,85 @@ impl Actions {
     /// # Errors
     /// `NOT_AN_ADMINISTRATOR` for other organisations' people.
     pub async fn key_health(&self, call: &Call) -> Done<KeyHealth> {
-        let ours = call.requester.person().filter(|person| person.company.is_none());
-        let person = ours.ok_or_else(|| {
-            let message = "The health of the key service is for this organisation's own people.";
-            Refusal::new(RefusalCode::NotAnAdministrator, message)
-        })?;
+        let person = require_own_person(call)?;
         let mut health = self.measure_keys().await?;
         if !sees_components(person) {
             health.components.clear();
         }
         Ok(health)
+    }
+
+    /// The log of changes of the health, for the same people as the health.
+    ///
+    /// # Errors
+    /// `NOT_AN_ADMINISTRATOR` for other organisations' people.
+    pub fn key_health_log(&self, call: &Call) -> Result<Reader, Refusal> {
+        require_own_person(call)?;
+        Ok(self.store.key_health_log())
+    }
+
+    /// Announces at once that the key service's process ended or came back, for as long as it runs.
+    pub(crate) async fn watch_key_process(&self) {
+        let Some(mut process) = self.keys.watch_process() else { return std::future::pending().await };
+        while let Some(sight) = process.next().await {
+            match sight {
+                Sight::Away(why) => {
+                    self.remember_hierarchy().await;
+                    self.announce_key_health(&away(why, self.world.now())).await;
+                }
+                Sight::There => match self.measure_keys().await {
+                    Ok(health) => self.announce_key_health(&health).await,
+                    // The measurement that comes by itself announces it.
+                    Err(error) => tracing::warn!(%error, "the key service could not be measured"),
+                },
+            }
+        }
+    }
+
+    /// The process is started again with the hierarchy that is stored: another node, or the command line, may have
+    /// rotated the root key since this one began.
+    async fn remember_hierarchy(&self) {
+        match self.store.instance().await {
+            Ok(Some(instance)) => {
+                self.keys.vault.remember(keyservice::SealedHierarchy { bytes: instance.hierarchy });
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "the key hierarchy could not be read"),
+        }
+    }
+
+    /// Announces the health in the log of changes, if it is another one than was announced last: of the whole, or of
+    /// some part.
+    pub(crate) async fn announce_key_health(&self, health: &KeyHealth) {
+        if let Err(error) = self.try_announce_key_health(health).await {
+            // The next measurement announces it.
+            tracing::warn!(%error, "the key service's health could not be announced");
+        }
+    }
+
+    async fn try_announce_key_health(&self, health: &KeyHealth) -> Done<()> {
+        let ailing: Vec<_> = health.ailing().into_iter().map(|part| json!({
+            "part": part.name, "module": part.module, "status": part.status.as_str(), "code": part.code,
+        })).collect();
+        let is = json!({ "state": health.status.as_str(), "ailing": ailing });
+        // Held until it is announced: two who measured the same announce it once.
+        let mut announced = self.announced_key_health.lock().await;
+        let was =
+            match announced.take() {
+                Some(was) => was,
+                // As the process before this one left it; all was well when nothing was announced.
+                None => self.store.announced_key_health().await?.unwrap_or_else(
+                    || json!({ "state": KeyHealthStatus::Operational.as_str(), "ailing": [] }),
+                ),
+            };
+        if is != was {
+            let call = Call::system(self.fresh_trace());
+            let mut tx = self.begin_keyless("key-health.announce", &call).await?;
+            tx.key_health_changed(is.clone());
+            tx.commit().await?;
+        }
+        *announced = Some(is);
+        Ok(())
     }
 
     /// Measures the key service, each part of it.
@@ -110,11 +185,33 @@ impl Actions {
             for part in Suite::KeyService.checks().iter().map(|code| code.as_str()) {
                 if interruption.breaks(part) {
                     health.components.retain(|component| component.name != part);
-                    health.components.push(broken(part));
+                    let part = broken(part);
+                    (health.status, health.reason) = (part.status, Some(part.message.clone()));
+                    health.components.push(part);
                 }
             }
         }
         Ok(health)
+    }
+}
+
+/// One of this organisation's own people, whatever their roles.
+fn require_own_person(call: &Call) -> Result<&Person, Refusal> {
+    let ours = call.requester.person().filter(|person| person.company.is_none());
+    ours.ok_or_else(|| {
+        let message = "The health of the key service is for this organisation's own people.";
+        Refusal::new(RefusalCode::NotAnAdministrator, message)
+    })
+}
+
+/// The report while the process does not answer: nothing else can be measured.
+fn away(why: &str, now: Timestamp) -> KeyHealth {
+    let part = component(&process_away(why, now.timestamp_millis()));
+    KeyHealth {
+        status: KeyHealthStatus::Malfunction,
+        reason: Some(part.message.clone()),
+        components: vec![part],
+        measured_at: now,
     }
 }
 

@@ -18,10 +18,11 @@ use uuid::Uuid;
 use window::Window;
 
 pub use needs::needed;
+pub(super) use window::unrecorded;
 
 use crate::domain::Timestamp;
 use crate::store::Store;
-use crate::vault::{HierarchyRecord, Recorded, Vault, VaultError};
+use crate::vault::{HierarchyRecord, ProcessWatch, Recorded, Vault, VaultError, process_away};
 use crate::world::World;
 
 /// What the key service answers.
@@ -229,6 +230,11 @@ impl Keys {
         self.vault.pid()
     }
 
+    /// Tells when the key service's process ends and comes back; none where it has no process of its own.
+    pub(crate) fn watch_process(&self) -> Option<ProcessWatch> {
+        self.vault.watch_process()
+    }
+
     /// That the row of a module is as the key service wrote it.
     pub(crate) async fn check_module(&self, module: &SealedModule) -> Kept<()> {
         self.vault.check_module(module).await
@@ -254,10 +260,10 @@ impl Keys {
     ) -> Kept<HealthReport> {
         let (stopped, now) = (self.window.stopped(now), now.timestamp_millis());
         let answered = self.vault.report(modules, keys, Some(audit), now).await;
-        let process = self.vault.component(now);
         let mut components = match answered {
-            Ok(report) => [vec![process], report.components].concat(),
-            Err(VaultError::Unavailable(_)) => vec![process],
+            Ok(report) => [vec![self.vault.component(now)], report.components].concat(),
+            // Whoever watches the process may not have seen it yet.
+            Err(VaultError::Unavailable(why)) => vec![process_away(why, now)],
             Err(refused) => return Err(refused),
         };
         if let Some(stopped) = stopped {

@@ -23,6 +23,7 @@ mod key_policy;
 mod key_rights;
 mod key_root;
 mod key_transfer;
+pub mod key_use;
 mod keys;
 mod message;
 pub(crate) mod onboarding;
@@ -216,6 +217,8 @@ pub struct Actions {
     pub(crate) limits: Limits,
     pub(crate) trail: audit::Trail,
     pub(crate) integrity: key_integrity::Integrity,
+    /// What was last announced of the key service's health, once that is known.
+    announced_key_health: Arc<tokio::sync::Mutex<Option<serde_json::Value>>>,
     watch: watch::Watch,
 }
 
@@ -238,6 +241,7 @@ impl Actions {
             limits: Limits::default(),
             trail: audit::Trail::default(),
             integrity: key_integrity::Integrity::default(),
+            announced_key_health: Arc::default(),
             watch: watch::Watch::default(),
         }
     }

@@ -233,7 +233,7 @@ impl Actions {
                 .await?
                 .filter(|(_, until)| now < *until)
                 .map(|(user, _)| user),
-            Means::Host => return Ok(true),
+            Means::Host { .. } => return Ok(true),
         };
         let Some(account) = (match user {
             Some(user) => self.store.account(user).await?,

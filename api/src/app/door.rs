@@ -76,7 +76,7 @@ impl Backend for Door {
             Requester::Person(person) => match person.means {
                 Means::Session { id, .. } => format!("session:{id}"),
                 Means::AccessToken(id) => format!("token:{id}"),
-                Means::Host => "host".to_owned(),
+                Means::Host { .. } => "host".to_owned(),
             },
             Requester::Anonymous | Requester::System => format!("address:{}", caller.from),
         }

@@ -2,6 +2,7 @@
 
 mod audit;
 mod check;
+mod key;
 pub mod logging;
 mod people;
 mod print;
@@ -95,6 +96,8 @@ Every setting can be given in the environment, too, and wins there:
     /// Exports and verifies the audit trail.
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Looks after keys: modules, the life of keys, policies, approvals, health.
+    Key(key::Key),
     /// The process of the key service. Linkspan starts it by itself.
     #[command(hide = true)]
     Keyservice,
@@ -220,6 +223,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failed> {
             });
         }
         Command::Audit(command) => audit::run(&config, command).await?,
+        Command::Key(command) => return key::run(&config, command).await,
         Command::User(command) => people::user(&config, command).await?,
         Command::Role(RoleCommand::Grant(change)) => {
             people::grant(&config, &change.email, change.role).await?;

@@ -179,10 +179,15 @@ fn password(from_stdin: bool, world: &World) -> Result<Given, Failed> {
     if !from_stdin {
         return Ok(Given { secret: generated_password(world)?, made_here: true });
     }
+    Ok(Given { secret: password_from_stdin()?, made_here: false })
+}
+
+/// The first line of the standard input.
+pub(super) fn password_from_stdin() -> Result<SecretString, Failed> {
     let mut text = Zeroizing::new(String::with_capacity(1_024));
     io::stdin().take(1_024).read_to_string(&mut text).map_err(Failed::because)?;
     match text.lines().next() {
-        Some(line) if !line.is_empty() => Ok(Given { secret: SecretString::from(line), made_here: false }),
+        Some(line) if !line.is_empty() => Ok(SecretString::from(line)),
         _ => Err(Failed("--password-stdin: there is no password in the first line".to_owned())),
     }
 }

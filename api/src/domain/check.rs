@@ -256,6 +256,7 @@ const CONNECTION_HEALTH: &[CheckCode] = &[
 ];
 
 const KEY_SERVICE: &[CheckCode] = &[
+    CheckCode::Process,
     CheckCode::RootKey,
     CheckCode::KeyEncryptionKey,
     CheckCode::IntegrityKey,

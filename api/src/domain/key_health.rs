@@ -49,6 +49,19 @@ pub struct KeyHealth {
     pub measured_at: Timestamp,
 }
 
+impl KeyHealth {
+    /// The parts that somebody should look at, in an order that does not depend on when they were measured.
+    #[must_use]
+    pub fn ailing(&self) -> Vec<&KeyHealthComponent> {
+        let ails = |part: &&KeyHealthComponent| {
+            matches!(part.status, KeyHealthStatus::Degraded | KeyHealthStatus::Malfunction)
+        };
+        let mut ailing: Vec<_> = self.components.iter().filter(ails).collect();
+        ailing.sort_by_key(|part| (part.name, part.module.as_deref()));
+        ailing
+    }
+}
+
 /// Whether a person sees each component, or only status and reason: being administrator of the application does
 /// not make somebody look after keys.
 #[must_use]

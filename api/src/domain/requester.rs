@@ -49,8 +49,8 @@ pub enum Means {
     Session { id: SessionId, fresh_at: Timestamp },
     /// A personal access token.
     AccessToken(AccessTokenId),
-    /// The command line on the host itself.
-    Host,
+    /// The command line on the host itself; `confirmed` when they gave their password as well.
+    Host { confirmed: bool },
 }
 
 /// A person or program that signed in.
@@ -151,6 +151,12 @@ impl Requester {
             Self::Person(person) => Some(person),
             Self::Anonymous | Self::System => None,
         }
+    }
+
+    /// Whether it is a person at the command line of the host.
+    #[must_use]
+    pub fn is_on_host(&self) -> bool {
+        self.person().is_some_and(|person| matches!(person.means, Means::Host { .. }))
     }
 
     /// What this requester may see. Everybody may see something, if only themselves.

@@ -124,7 +124,8 @@ impl AuditEntry {
         self.0.trace.map(|trace| trace.to_string())
     }
 
-    /// More about it: JSON text, without secrets.
+    /// More about it: JSON text, without secrets. `origin` is `host` where a person did it on the command line of the
+    /// host.
     async fn details(&self) -> &str {
         &self.0.details
     }

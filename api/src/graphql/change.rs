@@ -62,6 +62,8 @@ pub(super) struct Follower {
     actions: Actions,
     call: Call,
     load: Loaders,
+    /// Where the changes are read.
+    log: Reader,
     announced: watch::Receiver<i64>,
     subjects: Vec<SubjectKind>,
     id: Option<Uuid>,
@@ -90,6 +92,7 @@ impl Follower {
             actions: ask.actions.clone(),
             call: ask.call.clone(),
             load: Loaders::new(ask.reader().clone()),
+            log: ask.reader().clone(),
             announced,
             subjects,
             id: None,
@@ -97,6 +100,16 @@ impl Follower {
             queue: VecDeque::new(),
             present: after.is_none(),
         })
+    }
+
+    /// Follows the key service's health, for whoever may ask for it: that does not depend on the roles which say what
+    /// else of the log one may read.
+    ///
+    /// # Errors
+    /// As [`Follower::all`]; `FORBIDDEN` for other organisations' people.
+    pub(super) async fn key_health(ask: &Ask<'_>, after: Option<String>) -> Result<Self> {
+        let log = ask.actions.key_health_log(ask.call).map_err(|refusal| error::failed(refusal.into()))?;
+        Ok(Self { log, ..Self::all(ask, vec![SubjectKind::KeyHealth], after).await? })
     }
 
     /// Follows one thing.
@@ -142,8 +155,7 @@ impl Follower {
     }
 
     async fn read(&mut self) -> Result<()> {
-        let changes =
-            self.load.reader().changes(self.cursor, &self.subjects, self.id, BATCH).await.map_err(ours)?;
+        let changes = self.log.changes(self.cursor, &self.subjects, self.id, BATCH).await.map_err(ours)?;
         self.queue = changes.into();
         Ok(())
     }
@@ -243,14 +255,14 @@ impl ChangeEvent {
         self.0.change.as_ref().map(|change| change.subject.into())
     }
 
-    /// Global id of what changed (the connection, for its onboarding); null for the present, for the set-up, and for
-    /// accounts that are gone or not yours to see.
+    /// Global id of what changed (the connection, for its onboarding); null for the present, for the set-up and the key
+    /// service's health, and for accounts that are gone or not yours to see.
     async fn subject_id(&self, ctx: &Context<'_>) -> Result<Option<ID>> {
         let Some(change) = &self.0.change else { return Ok(None) };
         if let Some(kind) = kind_of(change.subject) {
             return Ok(Some(kind.id(change.id)));
         }
-        if change.subject == SubjectKind::Setup {
+        if change.subject != SubjectKind::Account {
             return Ok(None);
         }
         Ok(match Node::account(&Ask::anyone(ctx)?, change.id).await? {
@@ -270,13 +282,13 @@ impl ChangeEvent {
         let (ask, Some(change)) = (Ask::anyone(ctx)?, &self.0.change) else { return Ok(None) };
         match kind_of(change.subject) {
             Some(kind) => Node::load(&ask, kind, change.id).await,
-            None if change.subject == SubjectKind::Setup => Ok(None),
-            None => Node::account(&ask, change.id).await,
+            None if change.subject == SubjectKind::Account => Node::account(&ask, change.id).await,
+            None => Ok(None),
         }
     }
 }
 
-/// The type of a subject; an account has one of two.
+/// The type of a subject; an account has one of two, and of some there is just one.
 const fn kind_of(subject: SubjectKind) -> Option<Kind> {
     match subject {
         SubjectKind::Registration => Some(Kind::Registration),
@@ -285,7 +297,7 @@ const fn kind_of(subject: SubjectKind) -> Option<Kind> {
         SubjectKind::Issue => Some(Kind::Issue),
         SubjectKind::Company => Some(Kind::Company),
         SubjectKind::Definition => Some(Kind::Definition),
-        SubjectKind::Account | SubjectKind::Setup => None,
+        SubjectKind::Account | SubjectKind::Setup | SubjectKind::KeyHealth => None,
     }
 }
 

@@ -3,8 +3,9 @@
 use async_graphql::{Context, Object, Result, SimpleObject};
 
 use super::ask::{Ask, check};
+use super::change::{Event, Moment};
 use super::error;
-use super::words::KeyHealthStatus;
+use super::words::{ChangeKind, KeyHealthStatus};
 use crate::domain::Timestamp;
 use crate::domain::key_health as domain;
 
@@ -56,6 +57,39 @@ impl KeyHealthQuery {
     async fn key_health(&self, ctx: &Context<'_>) -> Result<KeyHealth> {
         let ask = Ask::new(ctx)?;
         Ok(ask.actions.key_health(ask.call).await.map_err(error::failed)?.into())
+    }
+}
+
+/// The present health of the key service, or a change of it.
+#[derive(SimpleObject)]
+pub(super) struct KeyHealthEvent {
+    /// Give it as `after` to go on behind this event, for example after a lost connection.
+    cursor: String,
+    /// When it was committed; for the present, when it was read.
+    at: Timestamp,
+    /// Why the event is sent.
+    kind: ChangeKind,
+    /// The status of the whole that this change led to; it may have changed again since.
+    state: KeyHealthStatus,
+    /// The status in words.
+    state_label: &'static str,
+    /// The health, measured for this event.
+    key_health: KeyHealth,
+}
+
+impl Event for KeyHealthEvent {
+    async fn load(ask: &Ask<'_>, moment: Moment) -> Result<Self> {
+        let health = ask.actions.key_health(ask.call).await.map_err(error::failed)?;
+        let then = moment.state.as_deref().and_then(domain::KeyHealthStatus::parse);
+        let state = then.unwrap_or(health.status);
+        Ok(Self {
+            cursor: moment.cursor,
+            at: moment.at,
+            kind: moment.kind,
+            state: state.into(),
+            state_label: state.label(),
+            key_health: health.into(),
+        })
     }
 }
 

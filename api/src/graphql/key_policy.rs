@@ -264,8 +264,14 @@ impl AccessPrincipalInput {
 pub(super) struct AccessDataInput {
     /// The name of the data, such as `link_id`; 128 bytes at most.
     name: String,
-    /// The value it must have, byte for byte; 128 bytes at most.
+    /// Its value, byte for byte; 128 bytes at most.
     value: String,
+}
+
+impl From<AccessDataInput> for domain::AccessData {
+    fn from(data: AccessDataInput) -> Self {
+        Self { name: data.name, value: data.value }
+    }
 }
 
 /// What an access policy says.
@@ -289,7 +295,7 @@ impl AccessPolicyTerms {
             effect: self.effect.into(),
             principal: self.principal.principal()?,
             operations: self.operations.into_iter().map(Into::into).collect(),
-            condition: self.condition.map(|one| domain::AccessData { name: one.name, value: one.value }),
+            condition: self.condition.map(Into::into),
             note: self.note.unwrap_or_default(),
         })
     }

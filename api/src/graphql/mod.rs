@@ -27,6 +27,7 @@ mod key_health;
 mod key_module;
 mod key_policy;
 mod key_transfer;
+mod key_use;
 mod load;
 mod node;
 mod onboarding;
@@ -96,6 +97,7 @@ pub struct Mutation(
     key_module::RootKeyMutation,
     key_encryption::KeyEncryptionMutation,
     key_transfer::KeyTransferMutation,
+    key_use::KeyUseMutation,
     schedule::ScheduleMutation,
     definition::DefinitionMutation,
     settings::SettingsMutation,

@@ -10,6 +10,7 @@ use super::guided_setup::GuidedSetupEvent;
 use super::health::HealthEvent;
 use super::id::Kind;
 use super::issue::Issue;
+use super::key_health::KeyHealthEvent;
 use super::load::LatestAttempt;
 use super::onboarding::OnboardingAttempt;
 use super::registration::Registration;
@@ -211,14 +212,26 @@ impl Subscription {
         Ok(Follower::all(&Ask::new(ctx)?, vec![SubjectKind::Issue], after).await?.events())
     }
 
-    /// The health overview, whenever something changes that it depends on: a connection, a direction's status, an issue.
+    /// The health overview, whenever something changes that it depends on: a connection, a direction's status, an
+    /// issue, the key service's health.
     async fn health_changed(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Only what came after the event with this cursor.")] after: Option<String>,
     ) -> Result<impl Stream<Item = Result<HealthEvent>> + use<>> {
-        let subjects = vec![SubjectKind::Connection, SubjectKind::Issue];
+        let subjects = vec![SubjectKind::Connection, SubjectKind::Issue, SubjectKind::KeyHealth];
         Ok(Follower::all(&Ask::new(ctx)?, subjects, after).await?.events())
+    }
+
+    /// The key service's health, whenever the status of the whole changes, or the status or code of a part that ails: at
+    /// once for its process, and for the rest as often as it is measured by itself (`checkSchedules`). Status and reason for
+    /// everybody of this organisation, the parts for holders of a key role; `FORBIDDEN` for others.
+    async fn key_health_changed(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only what came after the event with this cursor.")] after: Option<String>,
+    ) -> Result<impl Stream<Item = Result<KeyHealthEvent>> + use<>> {
+        Ok(Follower::key_health(&Ask::new(ctx)?, after).await?.events())
     }
 
     /// The guided set-up, whenever something changes that an activity asks for, or one is marked complete.

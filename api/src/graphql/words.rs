@@ -438,6 +438,8 @@ mirror! {
         Definition,
         /// This instance's own set-up: its provider record, or an activity of the guided set-up that was marked complete.
         Setup,
+        /// The health of this instance's key service: of the whole or of a part.
+        KeyHealth,
     }
 }
 

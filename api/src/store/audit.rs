@@ -88,7 +88,10 @@ pub(super) async fn append(
     let last = first + i64::try_from(entries.len()).unwrap_or(i64::MAX) - 1;
     let mut rows = Vec::with_capacity(entries.len());
     for (pending, n) in entries.into_iter().zip(first..) {
-        let details = pending.details;
+        let mut details = pending.details;
+        if let (true, Some(details)) = (cause.requester.is_on_host(), details.as_object_mut()) {
+            details.insert("origin".to_owned(), "host".into());
+        }
         let entry = Entry {
             n: n.unsigned_abs(),
             at: ms(cause.now),

@@ -6,9 +6,9 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Reader, StoreError, at, entity, inconsistent};
+use super::{Reader, Store, StoreError, Tx, at, entity, inconsistent};
 use crate::domain::Timestamp;
-use crate::domain::requester::Scope;
+use crate::domain::requester::{Requester, Scope};
 use entity::change::{Column, Entity, Model};
 
 words! {
@@ -32,6 +32,8 @@ words! {
         Definition = "DEFINITION", "Definition";
         /// This instance's own set-up: its provider record, or an activity that was marked complete.
         Setup = "SETUP", "Set-up";
+        /// The health of this instance's key service.
+        KeyHealth = "KEY_HEALTH", "Key service health";
     }
 }
 
@@ -123,6 +125,33 @@ impl Reader {
         let rows =
             Entity::find().filter(wanted).order_by_asc(Column::Seq).limit(limit).all(self.conn()).await?;
         rows.into_iter().map(change).collect()
+    }
+}
+
+impl Store {
+    /// The changes of the key service's health: those may see them who may see the health.
+    #[must_use]
+    pub fn key_health_log(&self) -> Reader {
+        self.reader(&Requester::System.viewer())
+    }
+
+    /// What was last announced of the key service's health, as far as changes are kept.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn announced_key_health(&self) -> Result<Option<serde_json::Value>, StoreError> {
+        let latest = Entity::find()
+            .filter(Column::SubjectId.eq(Uuid::nil()))
+            .filter(Column::SubjectKind.eq(SubjectKind::KeyHealth.as_str()))
+            .order_by_desc(Column::Seq);
+        Ok(latest.one(&self.read).await?.map(|row| row.body))
+    }
+}
+
+impl Tx {
+    /// Announces that the key service's health is another one.
+    pub fn key_health_changed(&mut self, body: serde_json::Value) {
+        self.changed(SubjectKind::KeyHealth, Uuid::nil(), ChangeKind::Updated, 1, None, body);
     }
 }
 

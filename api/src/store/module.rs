@@ -41,6 +41,12 @@ fn said(module: &SealedModule) -> Value {
     })
 }
 
+/// Whether an entry says that of the row; it may say more, such as where it was done.
+fn says(entry: &Value, module: &SealedModule) -> bool {
+    let said = said(module);
+    said.as_object().is_some_and(|parts| parts.iter().all(|(name, part)| entry.get(name) == Some(part)))
+}
+
 fn policy_to(policy: &AccessPolicy) -> Value {
     let condition = policy.condition.as_ref();
     json!({
@@ -131,7 +137,7 @@ async fn all(
             let last = pending(&row.name).or(last);
             let what = format!("key module {}", row.name);
             let module = from_row(row)?;
-            if last.is_some_and(|last| last == said(&module)) {
+            if last.is_some_and(|last| says(&last, &module)) {
                 Ok(module)
             } else {
                 Err(StoreError::Tampered { what })

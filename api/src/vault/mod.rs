@@ -40,7 +40,7 @@ use process::{State, Supervisor, launch};
 use rotation::{finish_rotation, next_of};
 
 pub use client::MAX_CALLS;
-pub use process::Launcher;
+pub use process::{Launcher, ProcessWatch, Sight};
 pub use protocol::{MAX_FRAME, MAX_MESSAGE, Opening};
 pub use rotation::{HierarchyRecord, Recorded};
 pub use server::serve;
@@ -237,10 +237,16 @@ impl Vault {
     pub fn pid(&self) -> Option<u32> {
         match &self.place {
             Place::Here(..) => None,
-            Place::There(remote) => match &*remote.state.borrow() {
-                State::Up { pid, .. } => Some(*pid),
-                State::Down(_) => None,
-            },
+            Place::There(remote) => remote.state.borrow().pid(),
+        }
+    }
+
+    /// Tells when the process ends and comes back; none for a service without one.
+    #[must_use]
+    pub fn watch_process(&self) -> Option<ProcessWatch> {
+        match &self.0 {
+            Place::Here(..) => None,
+            Place::There(remote) => Some(ProcessWatch::over(remote.state.clone())),
         }
     }
 
@@ -248,25 +254,7 @@ impl Vault {
     #[must_use]
     pub fn component(&self, now: Millis) -> Component {
         let (status, message) = self.protection();
-        let (code, remedy) = match status {
-            HealthStatus::Disabled => ("IN_PROCESS", Some("set keyservice.form to \"process\"")),
-            HealthStatus::Operational => ("OK", None),
-            HealthStatus::Degraded | HealthStatus::Malfunction => (
-                "UNAVAILABLE",
-                Some("it is started again by itself; if it stays so, the log of this instance says why"),
-            ),
-        };
-        Component {
-            component: ComponentKind::Process,
-            module: None,
-            critical: ComponentKind::Process.is_critical(),
-            status,
-            code,
-            message,
-            remedy,
-            measured_at: now,
-            took_micros: 0,
-        }
+        component(status, message, now)
     }
 
     fn protection(&self) -> (HealthStatus, String) {
@@ -275,7 +263,7 @@ impl Vault {
             return (HealthStatus::Disabled, message.to_owned());
         };
         match &*remote.state.borrow() {
-            State::Down(why) => (HealthStatus::Malfunction, format!("{why}.")),
+            State::Down(why) => away(why),
             State::Up { protection, .. } => {
                 let named = |in_force| {
                     let names = protection.iter().filter(|measure| measure.in_force == in_force);
@@ -288,6 +276,39 @@ impl Vault {
                 (HealthStatus::Operational, format!("A process of its own; {}.{missing}", named(true)))
             }
         }
+    }
+}
+
+/// The component of the health report that says that the process does not answer.
+#[must_use]
+pub fn process_away(why: &str, now: Millis) -> Component {
+    let (status, message) = away(why);
+    component(status, message, now)
+}
+
+fn away(why: &str) -> (HealthStatus, String) {
+    (HealthStatus::Malfunction, format!("{why}."))
+}
+
+fn component(status: HealthStatus, message: String, now: Millis) -> Component {
+    let (code, remedy) = match status {
+        HealthStatus::Disabled => ("IN_PROCESS", Some("set keyservice.form to \"process\"")),
+        HealthStatus::Operational => ("OK", None),
+        HealthStatus::Degraded | HealthStatus::Malfunction => (
+            "UNAVAILABLE",
+            Some("it is started again by itself; if it stays so, the log of this instance says why"),
+        ),
+    };
+    Component {
+        component: ComponentKind::Process,
+        module: None,
+        critical: ComponentKind::Process.is_critical(),
+        status,
+        code,
+        message,
+        remedy,
+        measured_at: now,
+        took_micros: 0,
     }
 }
 

@@ -58,6 +58,9 @@ impl Launcher {
     }
 }
 
+/// Why a process that ended cannot be asked.
+const RESTARTED: &str = "The key service ended and is being started again";
+
 /// Whether the process can be asked.
 #[derive(Clone)]
 pub(super) enum State {
@@ -65,6 +68,71 @@ pub(super) enum State {
     Up { link: Arc<Link>, pid: u32, protection: Arc<[Measure]> },
     /// It does not.
     Down(&'static str),
+}
+
+impl State {
+    /// The process, if it answers.
+    pub(super) const fn pid(&self) -> Option<u32> {
+        match self {
+            Self::Up { pid, .. } => Some(*pid),
+            Self::Down(_) => None,
+        }
+    }
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Up { pid, .. } => write!(f, "Up({pid})"),
+            Self::Down(why) => write!(f, "Down({why})"),
+        }
+    }
+}
+
+/// What is seen of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// It does not answer, and why.
+    Away(&'static str),
+    /// It answers again.
+    There,
+}
+
+/// Tells whenever the process stops to answer or answers again, also when both were faster than whoever looks.
+#[derive(Debug)]
+pub struct ProcessWatch {
+    state: watch::Receiver<State>,
+    /// The process that was seen to answer.
+    seen: Option<u32>,
+}
+
+impl ProcessWatch {
+    pub(super) fn over(mut state: watch::Receiver<State>) -> Self {
+        let seen = state.borrow_and_update().pid();
+        Self { state, seen }
+    }
+
+    /// What is seen next; none when nobody holds the key service any more.
+    pub async fn next(&mut self) -> Option<Sight> {
+        loop {
+            let now = self.state.borrow_and_update().clone();
+            match (self.seen, now) {
+                (Some(_), State::Down(why)) => {
+                    self.seen = None;
+                    return Some(Sight::Away(why));
+                }
+                (Some(before), State::Up { pid, .. }) if pid != before => {
+                    self.seen = None;
+                    return Some(Sight::Away(RESTARTED));
+                }
+                (None, State::Up { pid, .. }) => {
+                    self.seen = Some(pid);
+                    return Some(Sight::There);
+                }
+                _ => self.state.changed().await.ok()?,
+            }
+        }
+    }
 }
 
 /// A process that opened the hierarchy.
@@ -183,7 +251,7 @@ impl Supervisor {
                     );
                 }
             }
-            self.state.send_replace(State::Down("The key service ended and is being started again"));
+            self.state.send_replace(State::Down(RESTARTED));
             let _ = running.child.kill().await;
             if lived >= STABLE {
                 pause = BACK_OFF.0;

@@ -92,7 +92,8 @@ impl<'a> Examination<'a> {
             },
             C::KeyServiceHealth => judge_key_service(self.keys().await),
             C::KeyAccessPolicy => judge_key_access(&self.worker.actions.key_access().await),
-            C::RootKey
+            C::Process
+            | C::RootKey
             | C::KeyEncryptionKey
             | C::IntegrityKey
             | C::IdentitySigningKey

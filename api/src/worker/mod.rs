@@ -146,7 +146,15 @@ impl Worker {
 
     /// Works and watches until told to stop; what is under way then is finished or left to its lease.
     pub async fn run(&self, shutdown: watch::Receiver<bool>) {
-        tokio::join!(self.carry_on(shutdown.clone()), self.watch(shutdown));
+        let keys = self.watch_keys(shutdown.clone());
+        tokio::join!(self.carry_on(shutdown.clone()), self.watch(shutdown), keys);
+    }
+
+    async fn watch_keys(&self, mut shutdown: watch::Receiver<bool>) {
+        tokio::select! {
+            () = self.actions.watch_key_process() => {}
+            _ = shutdown.wait_for(|stop| *stop) => {}
+        }
     }
 
     async fn carry_on(&self, mut shutdown: watch::Receiver<bool>) {

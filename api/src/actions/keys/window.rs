@@ -259,7 +259,8 @@ impl Window {
     }
 }
 
-fn unrecorded(error: StoreError) -> VaultError {
+/// No entry, no use.
+pub(in crate::actions) fn unrecorded(error: StoreError) -> VaultError {
     tracing::warn!(%error, "the audit trail took no entry about the use of keys");
     VaultError::Unrecorded
 }

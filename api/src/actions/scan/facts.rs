@@ -166,9 +166,12 @@ impl Actions {
         })
     }
 
-    /// The key service's health, for a check.
+    /// The key service's health, for a check; announced where it is another one than before.
     pub(crate) async fn key_facts(&self) -> Measured<KeyHealth> {
-        self.measure_keys().await.map_err(|error| Unmeasured::Failed { reason: error.to_string() })
+        let health =
+            self.measure_keys().await.map_err(|error| Unmeasured::Failed { reason: error.to_string() })?;
+        self.announce_key_health(&health).await;
+        Ok(health)
     }
 
     /// Whether the access policies allow the parts of this program what they need of the key modules.

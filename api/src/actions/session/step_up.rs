@@ -8,9 +8,11 @@ use crate::actions::limits::Limit;
 use crate::actions::{Actions, Call, Done};
 use crate::domain::Timestamp;
 use crate::domain::check::Remedy;
+use crate::domain::person::EmailAddress;
 use crate::domain::refusal::{Refusal, RefusalCode};
-use crate::domain::requester::Means;
+use crate::domain::requester::{Means, Person, Requester};
 use crate::password::{Candidate, Verification};
+use crate::store::Account;
 
 impl Actions {
     /// Whether the caller gave credentials to a browser session within the last five minutes.
@@ -18,7 +20,8 @@ impl Actions {
     pub fn is_fresh(&self, call: &Call) -> bool {
         match call.requester.person().map(|person| person.means) {
             Some(Means::Session { fresh_at, .. }) => self.world.now() - fresh_at <= FRESH,
-            Some(Means::AccessToken(_) | Means::Host) | None => false,
+            Some(Means::Host { confirmed }) => confirmed,
+            Some(Means::AccessToken(_)) | None => false,
         }
     }
 
@@ -27,12 +30,69 @@ impl Actions {
     /// made for, and nobody sits at it; what makes or changes credentials asks for a person instead, see
     /// [`Actions::require_fresh_person`].
     ///
+    /// So does a person at the command line of the host: whoever runs it reads the root key and writes the database, and
+    /// could set any password first, so asking for one would keep nobody out. What counts a *second* person asks for it
+    /// all the same, see [`Actions::require_themselves`].
+    ///
     /// # Errors
     /// `STEP_UP_REQUIRED`, with `stepUp` as its remedy.
     pub fn require_fresh(&self, call: &Call) -> Result<(), Refusal> {
         match call.requester.person().map(|person| person.means) {
             Some(Means::Session { .. }) if !self.is_fresh(call) => Err(step_up_required()),
-            Some(Means::Session { .. } | Means::AccessToken(_) | Means::Host) | None => Ok(()),
+            Some(Means::Session { .. } | Means::AccessToken(_) | Means::Host { .. }) | None => Ok(()),
+        }
+    }
+
+    /// As [`Actions::require_fresh`], and on the host only with the password of whoever acts: what needs two people must
+    /// not be one person who names two.
+    ///
+    /// # Errors
+    /// `STEP_UP_REQUIRED`.
+    pub fn require_themselves(&self, call: &Call) -> Result<(), Refusal> {
+        if call.requester.is_on_host() && !self.is_fresh(call) {
+            let message = "Approving needs the password of whoever approves, also on the host.";
+            let remedy = Remedy::human("Give it on the standard input: --password-stdin.");
+            return Err(Refusal::new(RefusalCode::StepUpRequired, message).remedy(remedy));
+        }
+        self.require_fresh(call)
+    }
+
+    /// The call of one of our own people at the command line of the host, who gave their password or not.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` without such an account; `CREDENTIALS_INVALID` for a wrong password.
+    pub async fn person_on_host(&self, email: &str, password: Option<SecretString>) -> Done<Call> {
+        let key = EmailAddress::parse(email).map(|email| email.key());
+        let account = match key {
+            Ok(key) => self.store.account_by_email(&key).await?,
+            Err(_) => None,
+        };
+        let account = account.filter(|account| account.active && account.company.is_none());
+        let account = account.ok_or_else(|| {
+            Refusal::new(RefusalCode::NotFound, format!("There is no account {email} of this organisation."))
+        })?;
+        let confirmed = password.is_some();
+        if let Some(password) = password
+            && !self.is_password(password, Some(&account)).await?
+        {
+            let message = "This is not the password of whoever acts.";
+            return Err(Refusal::new(RefusalCode::CredentialsInvalid, message).into());
+        }
+        let person = Person {
+            user: account.id,
+            email: account.email,
+            name: account.name,
+            roles: account.roles,
+            company: account.company,
+            means: Means::Host { confirmed },
+        };
+        Ok(Call::by(Requester::Person(person), self.fresh_trace()))
+    }
+
+    async fn is_password(&self, password: SecretString, account: Option<&Account>) -> Done<bool> {
+        match Candidate::new(password) {
+            Some(candidate) => Ok(self.verify_password(&candidate, account).await?.0 != Verification::Wrong),
+            None => Ok(false),
         }
     }
 
@@ -58,18 +118,13 @@ impl Actions {
             |message: &str| Refusal::new(RefusalCode::CredentialsInvalid, message).field("password");
         let Some((person, session)) = call.requester.person().and_then(|person| match person.means {
             Means::Session { id, .. } => Some((person, id)),
-            Means::AccessToken(_) | Means::Host => None,
+            Means::AccessToken(_) | Means::Host { .. } => None,
         }) else {
             return Err(invalid("Only a browser session can be confirmed. Sign in with the browser.").into());
         };
         self.limits.take(Limit::SignIn, &person.email, self.world.now())?;
         let account = self.store.account(person.user).await?;
-        let right = match Candidate::new(password) {
-            Some(candidate) => {
-                self.verify_password(&candidate, account.as_ref()).await?.0 != Verification::Wrong
-            }
-            None => false,
-        };
+        let right = self.is_password(password, account.as_ref()).await?;
         let mut tx = self.begin("session.step-up", call).await?;
         let result = if right { "OK" } else { RefusalCode::CredentialsInvalid.as_str() };
         tx.audit("session.step-up", "SESSION", session, result, json!({}));

@@ -196,6 +196,11 @@ checks! {
     QueueMoving = "QUEUE_MOVING", "Queue moves": Both, High, Blocks, 2 s, [
         "Look at the last error of the work, mend its cause, then have it tried again.",
     ];
+    #[doc = "Does the key service's process answer?"]
+    Process = "PROCESS", "Key service process": Both, Critical, Blocks, 5 s, [
+        "It is started again by itself within seconds. If it stays away, the log of this instance says why.",
+        "The key service's health says how the process is confined.",
+    ];
     #[doc = "Does the root key open the key hierarchy?"]
     RootKey = "ROOT_KEY", "Root key": Both, Critical, Blocks, 5 s, [
         "Give the key service the root key with which this instance was made.",

@@ -119,6 +119,8 @@ mirror! {
         CertificateAge,
         /// Is all work about this connection carried out?
         QueueMoving,
+        /// Does the key service's process answer?
+        Process,
         /// Does the root key open the key hierarchy?
         RootKey,
         /// Can key material be wrapped and unwrapped?

@@ -1,0 +1,136 @@
+//! What each verb asks of the API.
+
+use serde_json::{Value, json};
+
+use super::{Verb, Version, VersionWithReason};
+use crate::domain::key_approval::KeyApprovalState;
+
+const VERSION: &str =
+    "keyId module version state stateLabel reason createdAt activatedAt expiresAt publicKey";
+const MODULE: &str = "name purpose algorithm builtIn state stateLabel exportable rotationPeriod keyLifetime";
+const APPROVAL: &str = "id operation operationLabel module object reason state stateLabel askedBy { name } \
+    answeredBy { name } answer usableFrom expiresAt";
+const REFUSAL: &str =
+    "refusal { code message field reason traceId remedy { kind mutation setting value text } }";
+
+/// A document with its variables, and where in its answer the thing is.
+pub(super) struct Question {
+    pub(super) document: String,
+    pub(super) variables: Value,
+    pub(super) field: &'static str,
+    /// The noun in a mutation's payload; empty for a query.
+    pub(super) noun: &'static str,
+}
+
+fn query(field: &'static str, document: String, variables: Value) -> Question {
+    Question { document, variables, field, noun: "" }
+}
+
+/// A mutation with its one input, which answers a noun with these fields.
+fn mutation(field: &'static str, noun: (&'static str, &str), input: Value) -> Question {
+    let (noun, fields) = noun;
+    let kind = format!("{}{}Input", field[..1].to_uppercase(), &field[1..]);
+    let document = format!(
+        "mutation($input: {kind}!) {{ {field}(input: $input) {{ {noun} {{ {fields} }} {REFUSAL} }} }}"
+    );
+    Question { document, variables: json!({ "input": input }), field, noun }
+}
+
+/// The versions of the key under one name.
+pub(super) fn keys(module: &str) -> Question {
+    let document = format!("query($module: String!) {{ keys(module: $module) {{ {VERSION} }} }}");
+    query("keys", document, json!({ "module": module }))
+}
+
+fn module(field: &'static str, input: Value) -> Question {
+    let fields = format!("{MODULE} versions {{ {VERSION} }}");
+    mutation(field, ("keyModule", &fields), input)
+}
+
+fn key(field: &'static str, Version { module, version }: &Version) -> Question {
+    mutation(field, ("key", VERSION), json!({ "module": module, "version": version }))
+}
+
+fn key_with(field: &'static str, of: &Version, name: &str, value: Value) -> Question {
+    let mut question = key(field, of);
+    question.variables["input"][name] = value;
+    question
+}
+
+fn key_for(field: &'static str, VersionWithReason { key, reason }: &VersionWithReason) -> Question {
+    key_with(field, key, "reason", json!(reason))
+}
+
+fn approval(field: &'static str, input: Value) -> Question {
+    mutation(field, ("keyApproval", APPROVAL), input)
+}
+
+impl Verb {
+    /// What it asks; `object` is what a request for approval is about.
+    pub(super) fn question(&self, object: Option<String>) -> Question {
+        match self {
+            Self::Modules | Self::List { module: None } => {
+                let document = format!("{{ keyModules {{ {MODULE} versions {{ {VERSION} }} }} }}");
+                query("keyModules", document, json!({}))
+            }
+            Self::List { module: Some(module) } => keys(module),
+            Self::Health => {
+                let parts = "name module critical status statusLabel code message remedy";
+                let document = format!(
+                    "{{ keyHealth {{ status statusLabel reason measuredAt components {{ {parts} }} }} }}"
+                );
+                query("keyHealth", document, json!({}))
+            }
+            Self::CreateModule { module: name, purpose, algorithm, exportable, rotate_every, lifetime } => {
+                let input = json!({
+                    "name": name, "purpose": purpose.to_uppercase(), "algorithm": algorithm,
+                    "exportable": exportable, "rotationPeriod": rotate_every, "keyLifetime": lifetime,
+                });
+                module("createKeyModule", input)
+            }
+            Self::Publish { module: name } => module("publishKeyModule", json!({ "module": name })),
+            Self::Schedule { module: name, rotate_every } => {
+                module("scheduleKeyModule", json!({ "module": name, "rotationPeriod": rotate_every }))
+            }
+            Self::Rotate { module: name } => module("rotateKeyModule", json!({ "module": name })),
+            Self::Suspend(of) => key_for("suspendKey", of),
+            Self::Resume(of) => key("resumeKey", of),
+            Self::Renew { key, until } => key_with("renewKey", key, "expiresAt", json!(until)),
+            Self::Revoke(of) => key_for("revokeKey", of),
+            Self::Compromised(of) => key_for("markKeyCompromised", of),
+            Self::Destroy { key, approval } => key_with("destroyKey", key, "approvalId", json!(approval)),
+            Self::Policies { module } => {
+                let document = "query($module: String) { accessPolicies(module: $module) { id module effect \
+                    principal { label } operations condition { name value } note } }";
+                query("accessPolicies", document.to_owned(), json!({ "module": module }))
+            }
+            Self::Explain { decision } => {
+                let document = "query($id: ID!) { explainDecision(id: $id) { id decidedAt module operation \
+                    allowed explanation principal { label } data { name value } \
+                    trace { policyId effect outcome outcomeLabel note } } }";
+                query("explainDecision", document.to_owned(), json!({ "id": decision }))
+            }
+            Self::Approvals { state } => {
+                let document = format!(
+                    "query($state: KeyApprovalState) {{ keyApprovals(state: $state, first: 250) {{ \
+                     edges {{ node {{ {APPROVAL} }} }} }} }}"
+                );
+                let state = state.map(KeyApprovalState::as_str);
+                query("keyApprovals", document, json!({ "state": state }))
+            }
+            Self::Request { operation, module, object: named, reason, .. } => {
+                let input = json!({
+                    "operation": operation.as_str(), "module": module, "object": object.as_ref().or(named.as_ref()),
+                    "reason": reason,
+                });
+                approval("requestKeyApproval", input)
+            }
+            Self::Approve { approval: id, .. } => approval("giveKeyApproval", json!({ "approvalId": id })),
+            Self::Refuse { approval: id, reason } => {
+                approval("refuseKeyApproval", json!({ "approvalId": id, "reason": reason }))
+            }
+            Self::Withdraw { approval: id } => approval("withdrawKeyApproval", json!({ "approvalId": id })),
+            Self::RotateRoot { approval: id } => approval("rotateRootKey", json!({ "approvalId": id })),
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! Keys from the host: what the API does with them, asked of it in this process, by a named person.
+//!
+//! Every verb is a document of the public schema under the call of the person whom `--as` names, so roles, policies,
+//! approvals and the audit trail are the API's own; the trail says `"origin": "host"`. A server that runs meanwhile goes
+//! on: this command reads the same root key and works on the same database, with a key service of its own.
+
+mod ask;
+mod show;
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::people::password_from_stdin;
+use super::{Failed, out};
+use crate::actions::Call;
+use crate::app::App;
+use crate::config::Config;
+use crate::domain::Timestamp;
+use crate::domain::key_approval::KeyApprovalState;
+use crate::domain::key_policy::KeyOperation;
+use crate::world::World;
+
+/// The code when it was refused.
+const REFUSED: u8 = 3;
+/// The code when the key service works, but not as it should.
+const DEGRADED: u8 = 4;
+/// The code when the key service does not work.
+const MALFUNCTION: u8 = 5;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Whoever acts needs the key roles for it, as in the API:
+  linkspan role grant --email manager@example.com --role key-manager
+
+Examples:
+  linkspan key list --as manager@example.com
+  linkspan key rotate tokens --as manager@example.com
+  linkspan key suspend papers 2 --reason 'A laptop was lost' --as manager@example.com
+
+What cannot be taken back needs two people; the second one approves with their password, here or in the console:
+  linkspan key request destroy papers --version 1 --reason 'Nobody needs it' --as manager@example.com
+  pass show linkspan | linkspan key approve ID --password-stdin --as another@example.com
+  linkspan key destroy papers 1 --approval ID --as manager@example.com     (seven days after the request)
+
+Codes: 0 done, 1 it could not be tried, 2 not understood, 3 refused; of `health` also 4 degraded, 5 malfunction.")]
+pub(super) struct Key {
+    /// Who acts: the address of their account. Their key roles decide.
+    #[arg(long = "as", value_name = "EMAIL", env = "LINKSPAN_AS", global = true)]
+    acting: Option<String>,
+    /// What the API answers, as JSON on the standard output, for programs.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// One version of a key.
+#[derive(Debug, Args)]
+struct Version {
+    /// The module's name, or `links/` and the id of a connection's channel.
+    module: String,
+    /// The version.
+    version: u64,
+}
+
+/// One version of a key, and why.
+#[derive(Debug, Args)]
+struct VersionWithReason {
+    #[command(flatten)]
+    key: Version,
+    /// Why, 1 to 500 characters. The peer hears it, too, where it is the key of a connection.
+    #[arg(long)]
+    reason: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Lists the key modules.
+    Modules,
+    /// Lists keys with their versions: of all modules, or of one.
+    List {
+        /// The module's name, or `links/` and the id of a connection's channel.
+        module: Option<String>,
+    },
+    /// Measures the key service, each part of it, in a process of this command's own.
+    Health,
+    /// Makes a draft of a module.
+    CreateModule {
+        /// Its name: 1 to 64 of a to z, 0 to 9 and -, beginning with a letter.
+        module: String,
+        /// SEALING, SIGNING or AUTHENTICATION.
+        #[arg(long)]
+        purpose: String,
+        /// A256GCM; Ed25519 or ECDSA-P256-SHA256; HMAC-SHA256, HMAC-SHA384 or HMAC-SHA512.
+        #[arg(long)]
+        algorithm: String,
+        /// Its keys may leave, wrapped, when a second person agrees.
+        #[arg(long)]
+        exportable: bool,
+        /// How long after its activation a key rotates by itself, such as 90d or 12h.
+        #[arg(long, value_name = "PERIOD", value_parser = seconds)]
+        rotate_every: Option<i64>,
+        /// How long after it was made a key stops sealing and signing, such as 365d.
+        #[arg(long, value_name = "PERIOD", value_parser = seconds)]
+        lifetime: Option<i64>,
+    },
+    /// Publishes a draft: its keys can be made and used, and its specification is fixed.
+    Publish {
+        /// The module's name.
+        module: String,
+    },
+    /// Sets when the keys of a module rotate by themselves.
+    Schedule {
+        /// The module's name.
+        module: String,
+        /// How long after its activation, such as 90d; left to people without it.
+        #[arg(long, value_name = "PERIOD", value_parser = seconds)]
+        rotate_every: Option<i64>,
+    },
+    /// Makes the next version of a module's key; the one before still opens and verifies what it made.
+    Rotate {
+        /// The module's name.
+        module: String,
+    },
+    /// Takes a key out of use for a while.
+    Suspend(VersionWithReason),
+    /// Puts a suspended key back into use.
+    Resume(Version),
+    /// Gives a key another expiry.
+    Renew {
+        #[command(flatten)]
+        key: Version,
+        /// When it stops sealing and signing, such as 2027-01-01T00:00:00Z; never without it.
+        #[arg(long, value_name = "TIME", value_parser = time)]
+        until: Option<Timestamp>,
+    },
+    /// Withdraws a key: it makes nothing any more; what it made can still be read.
+    Revoke(VersionWithReason),
+    /// Marks a key as known to others: what it made is only read as a second person agrees.
+    Compromised(VersionWithReason),
+    /// Erases the material of a key for good, as a second person agreed.
+    Destroy {
+        #[command(flatten)]
+        key: Version,
+        /// The approval, of DESTROY; it can be used seven days after it was asked for.
+        #[arg(long, value_name = "ID")]
+        approval: String,
+    },
+    /// Lists access policies: of all modules, or of one.
+    Policies {
+        /// The module's name.
+        module: Option<String>,
+    },
+    /// Explains how access to a key was decided.
+    Explain {
+        /// The id of the decision, as the refusal names it.
+        decision: String,
+    },
+    /// Lists requests for a second person's approval, the newest first.
+    Approvals {
+        /// In this state: pending, approved, refused, withdrawn, expired or used.
+        #[arg(long, value_parser = state)]
+        state: Option<KeyApprovalState>,
+    },
+    /// Asks for a second person's approval of something that you may do, but not alone.
+    Request {
+        /// What is to be done: destroy, export, import, open-compromised or rotate-root.
+        #[arg(value_parser = operation)]
+        operation: KeyOperation,
+        /// With which module; left out for rotate-root.
+        module: Option<String>,
+        /// To which version of its key.
+        #[arg(long, requires = "module")]
+        version: Option<u64>,
+        /// To what else, if not to a version.
+        #[arg(long, conflicts_with = "version")]
+        object: Option<String>,
+        /// Why, 1 to 500 characters.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Approves what another person asked for; with the password of whoever approves.
+    Approve {
+        /// The request.
+        approval: String,
+        /// Read the password from the standard input (its first line).
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Refuses what another person asked for.
+    Refuse {
+        /// The request.
+        approval: String,
+        /// Why, 1 to 500 characters.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Withdraws one's own request, also after it was approved.
+    Withdraw {
+        /// The request.
+        approval: String,
+    },
+    /// Puts another root key in the place of the one in use, as a second person agreed. Keep a copy of the new one.
+    RotateRoot {
+        /// The approval, of ROTATE_ROOT.
+        #[arg(long, value_name = "ID")]
+        approval: String,
+    },
+}
+
+fn seconds(text: &str) -> Result<i64, String> {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let each = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return Err("a period is a number with s, m, h or d behind it, such as 90d".to_owned()),
+    };
+    let number = text[..text.len() - unit.len()].parse::<i64>().ok();
+    number.and_then(|number| number.checked_mul(each)).ok_or_else(|| "this is not a number".to_owned())
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    text.parse().map_err(|_| "a time is like 2027-01-01T00:00:00Z".to_owned())
+}
+
+fn word(text: &str) -> String {
+    text.to_ascii_uppercase().replace('-', "_")
+}
+
+fn state(text: &str) -> Result<KeyApprovalState, String> {
+    KeyApprovalState::parse(&word(text)).ok_or_else(|| "there is no such state".to_owned())
+}
+
+fn operation(text: &str) -> Result<KeyOperation, String> {
+    KeyOperation::parse(&word(text)).ok_or_else(|| "there is no such operation".to_owned())
+}
+
+/// What came of asking the API.
+enum Answer {
+    /// The noun.
+    Given(Value),
+    /// The expected "no".
+    Refused(Value),
+}
+
+pub(super) async fn run(config: &Config, key: Key) -> Result<ExitCode, Failed> {
+    let acting = key.acting.ok_or_else(|| {
+        Failed("say who acts: --as EMAIL, the address of an account with a key role".to_owned())
+    })?;
+    let password = match key.verb {
+        Verb::Approve { password_stdin: true, .. } => Some(password_from_stdin()?),
+        _ => None,
+    };
+    let world = World::real();
+    let app = App::open(config, world).await.map_err(Failed::because)?;
+    let call = app.actions().person_on_host(&acting, password).await.map_err(Failed::because)?;
+    let answer = match object(&app, &call, &key.verb).await? {
+        Ok(object) => asked(&app, &call, key.verb.question(object)).await?,
+        Err(refused) => Answer::Refused(refused),
+    };
+    match answer {
+        Answer::Given(given) => {
+            if key.json {
+                out(&format!("{given:#}"));
+            } else {
+                key.verb.show(&given);
+            }
+            Ok(key.verb.code(&given))
+        }
+        Answer::Refused(refusal) => {
+            if key.json {
+                out(&format!("{:#}", json!({ "refusal": refusal })));
+            }
+            show::refusal(&refusal);
+            Ok(ExitCode::from(REFUSED))
+        }
+    }
+}
+
+/// The id of the version that a request is about, if it names one.
+async fn object(app: &App, call: &Call, verb: &Verb) -> Result<Result<Option<String>, Value>, Failed> {
+    let Verb::Request { module: Some(module), version: Some(version), .. } = verb else {
+        return Ok(Ok(None));
+    };
+    match asked(app, call, ask::keys(module)).await? {
+        Answer::Refused(refusal) => Ok(Err(refusal)),
+        Answer::Given(keys) => {
+            let mut keys = keys.as_array().into_iter().flatten();
+            let key = keys.find(|key| key["version"] == *version).and_then(|key| key["keyId"].as_str());
+            let missing = || Failed(format!("the module {module} has no key of version {version}"));
+            Ok(Ok(Some(key.ok_or_else(missing)?.to_owned())))
+        }
+    }
+}
+
+/// Asks the API, and tells what it gives from what it refuses.
+async fn asked(app: &App, call: &Call, question: ask::Question) -> Result<Answer, Failed> {
+    let answer = app.ask(call.clone(), &question.document, question.variables).await;
+    if let Some(error) = answer["errors"].get(0) {
+        let (message, code) = (error["message"].as_str().unwrap_or_default(), &error["extensions"]["code"]);
+        return match code.as_str() {
+            Some("FORBIDDEN" | "INVALID_INPUT") => {
+                Ok(Answer::Refused(json!({ "code": code, "message": message })))
+            }
+            _ => Err(Failed(message.to_owned())),
+        };
+    }
+    let field = &answer["data"][question.field];
+    if !field["refusal"].is_null() {
+        return Ok(Answer::Refused(field["refusal"].clone()));
+    }
+    let given = if question.noun.is_empty() { field } else { &field[question.noun] };
+    if given.is_null() {
+        return Ok(Answer::Refused(json!({ "code": "NOT_FOUND", "message": "There is no such thing." })));
+    }
+    Ok(Answer::Given(given.clone()))
+}

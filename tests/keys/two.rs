@@ -1,0 +1,154 @@
+//! Two people where two are needed: everything that the key service says needs a second person, done and not done.
+
+use keyservice::Right;
+use keyservice::approval::NEEDS_TWO;
+use linkspan::domain::requester::Role;
+use serde_json::{Value, json};
+
+use super::uses::{module, seal};
+use crate::harness::pair::PASSWORD;
+use crate::harness::{Client, Database, Pair};
+
+/// What needs two people, ready to be done but for the approval.
+struct Deed {
+    /// The module that the request names.
+    module: Option<&'static str>,
+    /// What the request is about.
+    object: Option<Value>,
+    /// The mutation that does it.
+    mutation: &'static str,
+    /// Its input without the approval.
+    input: Value,
+    /// What its payload shows, and that it was done.
+    fields: &'static str,
+    is_done: fn(&Value) -> bool,
+}
+
+/// The id of the only version of a module's key.
+async fn key_of(client: &Client, module: &str) -> Value {
+    let query = "query($module: String!) { keys(module: $module) { keyId } }";
+    client.query(query, json!({ "module": module })).await["keys"][0]["keyId"].clone()
+}
+
+async fn compromised(client: &Client, module: &str) {
+    let input = json!({ "module": module, "version": 1, "reason": "It was published." });
+    client.mutate("markKeyCompromised", input, "key { state }").await;
+}
+
+/// Prepares it. A right that begins to need two people does not get by without a line here; none for what no mutation
+/// does.
+async fn prepare(right: Right, manager: &Client) -> Option<Deed> {
+    let deed = match right {
+        Right::Destroy => {
+            module(manager, "old", "SIGNING", "Ed25519", &[]).await;
+            compromised(manager, "old").await;
+            Deed {
+                module: Some("old"),
+                object: Some(key_of(manager, "old").await),
+                mutation: "destroyKey",
+                input: json!({ "module": "old", "version": 1 }),
+                fields: "key { state }",
+                is_done: |done| done["key"]["state"] == "DESTROYED",
+            }
+        }
+        Right::OpenCompromised => {
+            module(manager, "known", "SEALING", "A256GCM", &["SEAL", "OPEN"]).await;
+            let sealed = seal(manager, "known", "still needed", &[]).await;
+            compromised(manager, "known").await;
+            let ciphertext = &sealed["sealed"]["ciphertext"];
+            let alone = manager
+                .try_mutate(
+                    "openData",
+                    json!({ "module": "known", "ciphertext": ciphertext }),
+                    "opened { version }",
+                )
+                .await;
+            assert_eq!(alone["refusal"]["reason"], "REASON_REQUIRED", "without any approval: {alone:#}");
+            Deed {
+                module: Some("known"),
+                object: Some(key_of(manager, "known").await),
+                mutation: "openData",
+                input: json!({ "module": "known", "ciphertext": ciphertext, "reason": "The backup needs it." }),
+                fields: "opened { version }",
+                is_done: |done| done["opened"]["version"] == 1,
+            }
+        }
+        Right::RotateRoot => Deed {
+            module: None,
+            object: None,
+            mutation: "rotateRootKey",
+            input: json!({}),
+            fields: "keyApproval { state }",
+            is_done: |done| done["keyApproval"]["state"] == "USED",
+        },
+        Right::Import | Right::Export => return None,
+        other => panic!("{other} needs two people: show here that they are two"),
+    };
+    Some(deed)
+}
+
+impl Deed {
+    async fn ask(&self, client: &Client, right: Right, object: Option<&Value>) -> Value {
+        let input = json!({ "operation": right.as_str(), "module": self.module, "object": object,
+            "reason": "It is time." });
+        let asked = client.mutate("requestKeyApproval", input, "keyApproval { id }").await;
+        asked["keyApproval"]["id"].clone()
+    }
+
+    async fn attempt(&self, client: &Client, approval: &Value) -> Value {
+        let mut input = self.input.clone();
+        input["approvalId"] = approval.clone();
+        client.try_mutate(self.mutation, input, self.fields).await
+    }
+
+    async fn assert_refused(&self, client: &Client, approval: &Value, reason: &str) {
+        let refused = self.attempt(client, approval).await;
+        assert_eq!(refused["refusal"]["reason"], reason, "{}: {refused:#}", self.mutation);
+        assert!(!(self.is_done)(&refused), "{refused:#}");
+    }
+}
+
+async fn give(client: &Client, approval: &Value) -> Value {
+    client.try_mutate("giveKeyApproval", json!({ "approvalId": approval }), "keyApproval { state }").await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_needs_two_people_is_done_with_anothers_approval_of_exactly_that_and_once() {
+    for database in Database::available() {
+        let pair = Pair::start(database).await;
+        let asks = pair.provider.person("asks", &[Role::KeyManager]).await;
+        let other = pair.provider.person("other", &[Role::KeyManager]).await;
+        let mut deeds = 0;
+        for right in NEEDS_TWO.iter() {
+            let Some(deed) = prepare(right, &asks).await else { continue };
+            let unknown = deed.attempt(&asks, &json!("unknown")).await;
+            assert_eq!(unknown["refusal"]["code"], "NOT_FOUND", "{right}: {unknown:#}");
+            let approval = deed.ask(&asks, right, deed.object.as_ref()).await;
+            deed.assert_refused(&asks, &approval, "PENDING").await;
+            let own = give(&asks, &approval).await;
+            assert_eq!(own["refusal"]["reason"], "OWN_REQUEST", "{right}: {own:#}");
+            deed.assert_refused(&asks, &approval, "PENDING").await;
+
+            let another = deed.ask(&asks, right, Some(&json!("something else"))).await;
+            for approval in [&another, &approval] {
+                let given = give(&other, approval).await;
+                assert_eq!(given["keyApproval"]["state"], "APPROVED", "{right}: {given:#}");
+            }
+            deed.assert_refused(&asks, &another, "SOMETHING_ELSE").await;
+            if right.waiting_period() > 0 {
+                deed.assert_refused(&asks, &approval, "TOO_EARLY").await;
+                pair.advance(right.waiting_period() / 1_000 + 60).await;
+                asks.sign_in("asks@provider.example.com", PASSWORD).await;
+                other.sign_in("other@provider.example.com", PASSWORD).await;
+            }
+            deed.assert_refused(&other, &approval, "OTHERS_REQUEST").await;
+            let done = deed.attempt(&asks, &approval).await;
+            assert!((deed.is_done)(&done), "{right}: {done:#}");
+            let again = deed.attempt(&asks, &approval).await;
+            assert_eq!(again["refusal"]["code"], "WRONG_STATE", "{right}, once: {again:#}");
+            deeds += 1;
+        }
+        let used = "audit where operation = 'key.approval.use'";
+        assert_eq!(pair.provider.rows(used).await, deeds);
+    }
+}
