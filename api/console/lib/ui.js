@@ -63,7 +63,7 @@ function fault(kind, before, error, retry) {
   const [title, todo] = FAILURES[error.kind] ?? ['Something went wrong here', 'Try again. If it stays so, tell the instance’s operator the reference.'];
   return html`<div class="notice ${kind}" role="alert">${before}
     <p><strong>${title}.</strong> ${todo}</p>
-    <p class="fine">${error.message}${error.traceId ? html` Reference <code>${error.traceId}</code>` : nothing}</p>
+    <p class="fine">${error.kind === 'OFFLINE' ? nothing : error.message}${error.traceId ? html` Reference <code>${error.traceId}</code>` : nothing}</p>
     ${error.kind === 'UNAUTHENTICATED'
       ? html`<p><a class="button" href=${signInPath()}>Sign in</a></p>`
       : retry && error.kind !== 'FORBIDDEN' ? html`<p><button class="secondary" type="button" @click=${retry}>Try again</button></p>` : nothing}
