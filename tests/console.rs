@@ -190,6 +190,9 @@ async fn browser(script: &str, scene: Scene) {
         let email = format!("{name}@consumer.example.com");
         stage.pair.consumer.user(&email, PASSWORD, &[Role::Viewer, role]).await;
     }
+    for (name, role) in [("operator", Role::Operator), ("viewer", Role::Viewer)] {
+        stage.pair.consumer.user(&format!("{name}@consumer.example.com"), PASSWORD, &[role]).await;
+    }
     if matches!(scene, Scene::Onboarded | Scene::Crowded) {
         let (consumer, connection) = stage.validated().await;
         stage.start(&consumer, &connection).await;
@@ -253,6 +256,16 @@ async fn browser_shares_the_link_by_hand_and_connects_with_the_classic_form_and_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn browser_registers_a_consumer_in_the_provider_centre() {
     browser("provider.mjs", Scene::Invited).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn browser_is_told_of_what_fails_what_is_slow_and_what_is_over() {
+    browser("frame.mjs", Scene::Onboarded).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn browser_offers_each_person_what_they_may_do() {
+    browser("rights.mjs", Scene::Invited).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,8 +1,9 @@
 // The frame: who is here, where they are, and what changes. Pages are modules of their own, loaded when they are needed.
 import { follow, gql, onSignedOut, onStepUp, request } from './lib/api.js';
+import { hold } from './lib/focus.js';
 import { announce, ask } from './lib/say.js';
 import { failed, head, loading, notice, signInPath } from './lib/ui.js';
-import { html, render } from './lib/view.js';
+import { html, nothing, render } from './lib/view.js';
 import { role } from './lib/words.js';
 
 const ME = gql`query Me {
@@ -62,6 +63,8 @@ let page = null;
 let coming = null;
 let visit = 0;
 let scheduled = false;
+/** After so long without scrolling, somebody has found their place. */
+const SCROLLED_MS = 250;
 
 function match(path) {
   const parts = path.split('/').filter(Boolean);
@@ -90,17 +93,27 @@ function update() {
 
 function draw() {
   if (!page) return;
-  put(page.view());
   const title = page.title();
+  put(page.view(), title);
   document.title = `${title} – ${context.instance?.name ?? 'Linkspan'} – Linkspan`;
 }
 
 let drawn = false;
+/** Whether what is drawn has no heading yet; then the frame says where one is, to those who hear it. */
+let bare = false;
 /** Draws into the page, in place of what the server wrote there. */
-function put(body) {
+function put(body, title) {
   if (!drawn) main.replaceChildren();
   drawn = true;
-  render(body, main);
+  const settle = hold(main);
+  const show = () => render(html`${bare ? html`<h1 class="unseen" id="place" tabindex="-1">${title}</h1>` : nothing}${body}`, main);
+  show();
+  if (bare === Boolean(main.querySelector('h1:not(#place)'))) {
+    bare = !bare;
+    show();
+  }
+  // After whoever asked for it to be drawn had the time to say where the focus goes.
+  requestAnimationFrame(settle);
 }
 
 function show(body, title) {
@@ -108,8 +121,8 @@ function show(body, title) {
   draw();
 }
 
-/** Shows what the address asks for. `moved`: the person went there, so the focus goes along. */
-async function open(moved) {
+/** Shows what the address asks for. `to`: the person went there, so the focus goes along; see `arrive`. */
+async function open(to) {
   const mine = ++visit;
   page?.leave?.();
   page = null;
@@ -118,16 +131,18 @@ async function open(moved) {
   const found = match(location.pathname);
   if (!found) {
     show(html`${head('No such page')}${notice('warn', 'There is nothing under this address.', html`<p>It may have been mistyped, or be from another version. <a href="/">Go to the start</a>.</p>`)}`, 'No such page');
-    if (moved) arrive();
+    if (to) arrive(to);
     return;
   }
-  const slow = setTimeout(() => mine === visit && !page && drawn && put(html`<h1 class="unseen">Loading</h1>${loading()}`), 150);
+  const slow = setTimeout(() => mine === visit && !page && drawn && put(loading(), 'Loading'), 150);
+  let late = null;
   try {
     const module = await found.load();
     if (mine !== visit) return;
     const shown = module.default({ ...context, params: found.params, query: new URLSearchParams(location.search), update: () => mine === visit && update() });
     coming = shown;
-    await Promise.race([shown.ready ?? null, new Promise((done) => setTimeout(done, 400))]);
+    late = Promise.resolve(shown.ready).then(() => { late = null; });
+    await Promise.race([late, new Promise((done) => setTimeout(done, 400))]);
     if (mine !== visit) {
       shown.leave?.();
       return;
@@ -142,23 +157,42 @@ async function open(moved) {
   } finally {
     clearTimeout(slow);
   }
-  if (moved && mine === visit) arrive();
+  if (!to || mine !== visit) return;
+  arrive(to);
+  await late;
+  // What was to be found was not loaded before: whoever still waits at the heading is taken there.
+  if (mine !== visit || ![document.body, main, main.querySelector('h1')].includes(document.activeElement)) return;
+  draw();
+  arrive(to);
 }
 
-/** A person who moved starts at the heading of where they are. */
-function arrive() {
+/**
+ * A person who moved starts at the heading of where they are, or at the part that the address names. Who comes back
+ * is where they left: `top` is how far the page was scrolled, `link` what they followed.
+ */
+function arrive({ top = 0, link = null }) {
+  const left = link && [...main.querySelectorAll('a[href]')].find(({ href }) => href === link);
   const part = location.hash ? document.getElementById(location.hash.slice(1)) : null;
-  const heading = part ?? main.querySelector('h1');
-  heading?.setAttribute('tabindex', '-1');
-  heading?.focus({ preventScroll: true });
-  if (part) part.scrollIntoView({ block: 'start' });
-  else scrollTo(0, 0);
+  const place = left || part || main.querySelector('h1');
+  if (place !== left) place?.setAttribute('tabindex', '-1');
+  place?.focus({ preventScroll: true });
+  if (part && !left) part.scrollIntoView({ block: 'start' });
+  else scrollTo(0, top);
   document.querySelector('.nav details')?.removeAttribute('open');
 }
 
+let scrolled = null;
+/** Remembers with the address where somebody is on the page, for when they come back. */
+function remember(link = history.state?.link) {
+  clearTimeout(scrolled);
+  history.replaceState({ link, top: scrollY }, '');
+}
+
 function navigate(path, { replace = false } = {}) {
+  if (!replace) remember(new URL(path, location).href);
+  clearTimeout(scrolled);
   history[replace ? 'replaceState' : 'pushState'](null, '', path);
-  return open(true);
+  return open({});
 }
 
 function drawNavigation() {
@@ -188,7 +222,15 @@ function links() {
     event.preventDefault();
     navigate(url.pathname + url.search + url.hash);
   });
-  addEventListener('popstate', () => open(true));
+  history.scrollRestoration = 'manual';
+  addEventListener('scroll', () => {
+    clearTimeout(scrolled);
+    scrolled = setTimeout(remember, SCROLLED_MS);
+  }, { passive: true });
+  addEventListener('popstate', () => {
+    clearTimeout(scrolled);
+    open(history.state ?? {});
+  });
   document.addEventListener('click', (event) => {
     const menu = document.querySelector('.menu[open]');
     if (menu && !menu.contains(event.target)) menu.removeAttribute('open');
@@ -202,22 +244,29 @@ function links() {
   });
 }
 
-let waiting = false;
+/** How live the screen is: what stands in the bar, and what is said when it becomes so. */
+const LIVE = {
+  live: [null, 'Connected again. What you see is up to date.'],
+  waiting: [() => html`<span class="badge warn">Not live: reconnecting …</span>`, 'The connection to this instance was lost. What you see may be out of date.'],
+  out: [() => html`<a class="badge bad" href=${signInPath()}>Signed out: sign in</a>`, 'You are signed out. What you see may be out of date.'],
+};
+let state = 'live';
 /** Says when the screen may be out of date, and when it is live again. */
-function connection(state) {
-  const lost = state === 'waiting';
-  if (lost === waiting) return;
-  waiting = lost;
+function connection(now) {
+  if (now === state) return;
+  // Who signed in again elsewhere may be somebody else.
+  if (state === 'out' && now === 'live') refreshViewer().then(drawNavigation, () => {});
+  state = now;
+  const [sign, words] = LIVE[state];
   const region = document.getElementById('live');
-  region.hidden = !lost;
-  render(lost ? html`<span class="badge warn">Not live: reconnecting …</span>` : html``, region);
-  announce(lost ? 'The connection to this instance was lost. What you see may be out of date.' : 'Connected again. What you see is up to date.');
+  region.hidden = !sign;
+  render(sign ? sign() : nothing, region);
+  announce(words);
 }
 
-let asked = false;
 async function sessionEnded() {
-  if (asked) return;
-  asked = true;
+  if (state === 'out') return;
+  connection('out');
   const again = await ask({
     title: 'You are signed out',
     body: html`<p>Your session has ended. What was running goes on. Sign in again, and you are back on this page.</p>`,
@@ -237,7 +286,8 @@ async function boot() {
     show(html`${head('The console cannot start')}${failed(error, () => location.reload())}`, 'Not started');
     return;
   }
-  await open(false);
+  await open(null);
+  if (history.state?.top) scrollTo(0, history.state.top);
   follow({
     onChange: (event) => {
       const here = page ?? coming;

@@ -59,11 +59,16 @@ function failure(errors) {
 }
 
 const signedOut = new EventTarget();
+/** Whether the session is known to have ended; only a new stream of changes shows that there is another. */
+let out = false;
 /** Calls back when the session has ended. */
 export const onSignedOut = (listener) => signedOut.addEventListener('out', listener);
 
 function thrown(error) {
-  if (error.kind === 'UNAUTHENTICATED') signedOut.dispatchEvent(new Event('out'));
+  if (error.kind === 'UNAUTHENTICATED') {
+    out = true;
+    signedOut.dispatchEvent(new Event('out'));
+  }
   return error;
 }
 
@@ -129,11 +134,19 @@ export function follow({ onChange, onFresh, onState }) {
   async function run(signal) {
     while (!signal.aborted) {
       try {
+        // Somebody else may have signed in since: the present is asked for, and with it an answer.
+        if (out) cursor = null;
+        let proven = !out;
         const response = await post(CHANGES, { after: cursor }, 'text/event-stream', signal);
         if (!response.ok) throw new ApiError('UNAVAILABLE', `The stream answers ${response.status}.`);
-        onState('live');
+        if (proven) onState('live');
         for await (const result of events(response.body)) {
           if (result.errors?.length) throw failure(result.errors);
+          if (!proven) {
+            proven = true;
+            out = false;
+            onState('live');
+          }
           const event = result.data.changes;
           tries = 0;
           cursor = event.cursor;
@@ -148,6 +161,7 @@ export function follow({ onChange, onFresh, onState }) {
           continue;
         }
         if (error.kind === 'UNAUTHENTICATED') {
+          // Nothing more comes until somebody signs in, here or in another tab.
           thrown(error);
           return;
         }

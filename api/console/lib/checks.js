@@ -1,4 +1,5 @@
 // Checks and issues, wherever they are shown: what was asked, what came out, what to do.
+import { may } from './actions.js';
 import { gql, mutate } from './api.js';
 import { REFUSAL } from './fragments.js';
 import { exceptions } from './exceptions.js';
@@ -83,7 +84,7 @@ export function issueList(update, refresh, viewer = null) {
         announce(`Still so: ${issue.message}`);
       }
     }
-    const all = issues.length > 1
+    const all = issues.filter((issue) => may(issue, 'validateIssue')).length > 1
       ? html`<p>${button('Validate all', () => issues.forEach(validate), { kind: 'secondary small-button', busy: issues.some((issue) => commandOf(issue.id).asked) })}</p>`
       : nothing;
     return html`${all}<ul class="issues">${repeat(issues, (issue) => issue.id, (issue) => {
@@ -101,7 +102,7 @@ export function issueList(update, refresh, viewer = null) {
         ${outcome(own.validate)}
         ${exceptions(issue, { command: own.people, refresh, viewer })}${outcome(own.people)}
         <div class="issue-foot">
-          ${button(looking ? 'Looking again' : 'Validate and resolve', () => validate(issue), { busy: looking, kind: 'secondary' })}
+          ${may(issue, 'validateIssue') ? button(looking ? 'Looking again' : 'Validate and resolve', () => validate(issue), { busy: looking, kind: 'secondary' }) : nothing}
           <p class="small">${own.still && !looking ? html`<strong>Looked again: still so.</strong> ` : nothing}Seen ${issue.count === 1 ? 'once' : `${issue.count} times`}, last ${when(issue.lastSeenAt)} · <a href=${issue.docsUrl}>About this check</a></p>
         </div>
       </li>`;

@@ -1,6 +1,6 @@
 // A list of any length: searched and filtered by the instance, a page at a time, its place kept in the address.
 import { resource } from './resource.js';
-import { button, failed, spinner } from './ui.js';
+import { button, optionsOf } from './ui.js';
 import { html, nothing, repeat } from './view.js';
 
 const SIZE = 50;
@@ -53,9 +53,9 @@ export function list({ operation, of, filters = [], orders = [], search, row, co
   const bar = () => (!search && !filters.length && !orders.length ? nothing : html`<form class="filters" role="search" @submit=${(event) => { event.preventDefault(); change('search', values.search); }}>
     ${search ? html`<div class="field"><label for="list-search">${search.label}</label><input id="list-search" type="search" autocomplete="off" spellcheck="false" .value=${values.search} placeholder=${search.placeholder ?? ''} @input=${(event) => change('search', event.target.value, TYPING_MS)}></div>` : nothing}
     ${filters.map((one) => html`<div class="field"><label for="filter-${one.name}">${one.label}</label><select id="filter-${one.name}" @change=${(event) => change(one.name, event.target.value)}>
-      <option value="">All</option>${one.choices.map(([value, label]) => html`<option value=${value} ?selected=${values[one.name] === value}>${label}</option>`)}</select></div>`)}
+      ${optionsOf([['', 'All'], ...one.choices], values[one.name])}</select></div>`)}
     ${orders.length ? html`<div class="field"><label for="list-order">Order</label><select id="list-order" @change=${(event) => change('order', event.target.value)}>
-      ${orders.map(([value, label]) => html`<option value=${value} ?selected=${(values.order || orders[0][0]) === value}>${label}</option>`)}</select></div>` : nothing}
+      ${optionsOf(orders, values.order || orders[0][0])}</select></div>` : nothing}
   </form>`);
 
   function pages(info) {
@@ -68,12 +68,14 @@ export function list({ operation, of, filters = [], orders = [], search, row, co
   }
 
   function view() {
-    if (!items.data) return html`${bar()}${items.error ? failed(items.error, items.refresh) : html`<p class="loading">${spinner()} Loading …</p>`}`;
-    const { edges, pageInfo } = of(items.data);
+    if (items.data && !items.error && !of(items.data).edges.length && !narrowed() && !place.after && !place.before) return none;
+    return html`${bar()}${items.view(found)}`;
+  }
+
+  function found(data) {
+    const { edges, pageInfo } = of(data);
     const rows = edges.map(({ node }) => node);
-    if (!rows.length && !narrowed() && !place.after && !place.before) return none;
-    return html`${bar()}
-      ${rows.length
+    return html`${rows.length
         ? html`<div class="table-wrap"><table class="rows"><caption class="unseen">${caption}</caption><thead><tr>${columns.map((column) => html`<th scope="col">${column}</th>`)}</tr></thead>
           <tbody>${repeat(rows, key, (item) => html`<tr>${row(item)}</tr>`)}</tbody></table></div>${pages(pageInfo)}`
         : html`<div class="empty"><p><strong>Nothing fits.</strong></p><p>Nothing in this list has what you search for.</p>${button('Show all', () => { for (const name of Object.keys(values)) values[name] = ''; go({}); }, { kind: 'secondary' })}</div>`}

@@ -1,6 +1,9 @@
 // What the wizard and the classic form both ask of a connection on its way to being onboarded.
 import { gql, mutate } from './api.js';
 import { REFUSAL } from './fragments.js';
+import { failedPhase } from './phases.js';
+import { notice } from './ui.js';
+import { html } from './view.js';
 
 const CHOOSE = gql`mutation ChooseCompany($input: ChooseProviderCompanyInput!) {
   chooseProviderCompany(input: $input) { connection { id state } refusal { ...RefusalParts } }
@@ -26,4 +29,50 @@ export async function chooseAndCheck(id, known, company) {
     if (chosen.refusal) return chosen;
   }
   return mutate(CHECK, { connectionId: id });
+}
+
+/**
+ * What whoever gets started must be allowed: to choose the company. Operators may run the checks, but one of these
+ * asks whether whoever runs them is an administrator, so that theirs would fail.
+ */
+export const GET_STARTED = 'chooseProviderCompany';
+
+/** Instead of a control that would be refused: why, and who can go on. */
+export const cannot = (connection, name) => notice('warn', 'You cannot go on here.', html`<p>${connection.actions.find((action) => action.name === name)?.reason} Ask an administrator of this instance to open this page.</p>`);
+
+/** The states in which an attempt that was started is on its way. */
+const ON_ITS_WAY = new Set(['AWAITING_VALIDATION', 'ONBOARDING']);
+
+/**
+ * Takes whoever starts an attempt here to the provider, once there is an address to approve it at. Who only looks on
+ * stays, and so does who was refused; the address of another attempt than their own takes nobody anywhere.
+ */
+export function departure(all) {
+  /** The number of the attempt before the one that was started here. */
+  let before = null;
+  const now = () => all.data.connection;
+
+  /** Starts an attempt with `act`, which answers whether it was started. */
+  async function begin(act) {
+    const number = now().onboarding?.number ?? 0;
+    const started = await act();
+    await all.refresh();
+    if (!started) return;
+    before = number;
+    follow();
+  }
+
+  /** Goes when it is time; called whenever the connection changed. */
+  function follow() {
+    if (before === null) return;
+    const { state, onboarding } = now();
+    const own = onboarding?.number > before ? onboarding : null;
+    if (!ON_ITS_WAY.has(state) || (own && failedPhase(own))) before = null;
+    else if (own?.authorizationUrl) {
+      before = null;
+      location.assign(own.authorizationUrl);
+    }
+  }
+
+  return { begin, follow };
 }

@@ -18,10 +18,13 @@ function groups(phases) {
 
 const isOver = (phase) => phase.state === 'DONE' || phase.state === 'SKIPPED';
 
+const takesLong = (phase) => phase.state === 'RUNNING' && Date.now() - new Date(phase.startedAt) > LONG_MS;
+
 /** The message people are told now, for the live region. */
 export function message(attempt) {
   const current = attempt.phases.find((phase) => !isOver(phase));
-  return current ? `${current.message}: ${current.label}` : 'Onboarding Complete';
+  if (!current) return 'Onboarding Complete';
+  return `${current.message}: ${current.label}.${takesLong(current) && current.name !== 'AUTHORIZE_CONTACT' ? ' This takes longer than usual.' : ''}`;
 }
 
 /** The phase that failed, if one did. */
@@ -37,7 +40,7 @@ function detail(phase, contact) {
   if (phase.state === 'RUNNING' && phase.name === 'AUTHORIZE_CONTACT') return contact;
   if (phase.failure && phase.nextTryAt) return html`<p class="small">${phase.failure.message} Next try ${when(phase.nextTryAt)}; so far ${phase.tries}.</p>`;
   if (phase.state === 'FAILED') return phase.failure ? refusal(phase.failure) : nothing;
-  if (phase.state === 'RUNNING' && Date.now() - new Date(phase.startedAt) > LONG_MS) return html`<p class="small">This takes longer than usual. It is tried again by itself until ${on(phase.deadline)}; you can close this page.</p>`;
+  if (takesLong(phase)) return html`<p class="small">This takes longer than usual. It is tried again by itself until ${on(phase.deadline)}; you can close this page.</p>`;
   return nothing;
 }
 

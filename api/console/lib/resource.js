@@ -1,15 +1,18 @@
 // What a page shows, loaded from the API and kept fresh.
 import { request } from './api.js';
-import { failed, loading } from './ui.js';
+import { failed, loading, missing, stale } from './ui.js';
+import { html, nothing } from './view.js';
 
 /**
  * Something to be loaded with an operation. Requests never overlap: a refresh during a load is done once after it,
  * so that a burst of changes costs two requests.
  */
 export function resource(operation, variables, update) {
-  const self = { data: null, error: null, refresh, view };
+  const self = { data: null, error: null, refresh, view, part };
   let running = null;
   let wanted = false;
+  /** The variables that the data answer. */
+  let answered = null;
 
   function refresh() {
     wanted = true;
@@ -20,20 +23,34 @@ export function resource(operation, variables, update) {
   async function run() {
     while (wanted) {
       wanted = false;
+      const asked = typeof variables === 'function' ? variables() : variables;
+      const question = JSON.stringify(asked);
       try {
-        self.data = await request(operation, typeof variables === 'function' ? variables() : variables);
+        self.data = await request(operation, asked);
         self.error = null;
+        answered = question;
       } catch (error) {
         self.error = error;
+        // The answer to another question is none to this one, and what one may no longer see goes.
+        if (question !== answered || error.kind === 'FORBIDDEN') self.data = null;
       }
       update();
     }
   }
 
-  /** Draws the data, or why there is none. What was loaded stays on the screen when a refresh fails. */
+  /** Draws the data, or why there is none. What was loaded stays when a refresh fails, and is said to be old. */
   function view(draw) {
-    if (self.data) return draw(self.data);
+    if (self.data) return self.error ? html`${stale(self.error, refresh)}${draw(self.data)}` : draw(self.data);
     return self.error ? failed(self.error, refresh) : loading();
+  }
+
+  /**
+   * As `view`, for what a page can be read without: nothing while it loads, and nothing to whom it is not for.
+   * `what` names it, should it not be there.
+   */
+  function part(what, draw) {
+    if (self.data) return self.error ? html`${stale(self.error, refresh, what)}${draw(self.data)}` : draw(self.data);
+    return !self.error || self.error.kind === 'FORBIDDEN' ? nothing : missing(self.error, refresh, what);
   }
 
   return self;

@@ -1,30 +1,43 @@
 // What the console says out loud: messages, the live region, and questions before something that cannot be undone.
+import { hold } from './focus.js';
 import { html, nothing, render } from './view.js';
 import { button, input, mark, select, submit } from './ui.js';
 
 const STAYS_MS = 8_000;
+/** How long a sentence stays in the live region: long enough to be read out after those before it. */
+const SAID_MS = 15_000;
 let toasts = [];
 
-/** Says a sentence to screen readers only. */
+/** Says a sentence to screen readers only, after those that were said before. */
 export function announce(text) {
-  const region = document.getElementById('announcer');
-  region.textContent = '';
-  // Emptied first: the same sentence twice is two messages.
-  requestAnimationFrame(() => { region.textContent = text; });
+  const sentence = document.createElement('p');
+  sentence.textContent = text;
+  // Behind a modal dialog nothing is heard, so that each has a live region of its own.
+  const region = [...document.querySelectorAll('dialog[open] .announcer')].at(-1) ?? document.getElementById('announcer');
+  region.append(sentence);
+  setTimeout(() => sentence.remove(), SAID_MS);
 }
 
-/** Shows a message for a while and says it; a bad one stays until it is closed. */
+/** Shows a message and says it; a good one goes after a while, another stays until it is closed. */
 export function toast(text, kind = 'good') {
   const item = { text, kind };
   toasts = [...toasts, item].slice(-4);
   draw();
   announce(text);
-  if (kind !== 'bad') setTimeout(() => close(item), STAYS_MS);
+  if (kind === 'good') setTimeout(() => expire(item), STAYS_MS);
+}
+
+/** What a dialog covers is not seen: it waits until the dialog is closed. */
+function expire(item) {
+  if (document.querySelector('dialog[open]')) setTimeout(() => expire(item), STAYS_MS);
+  else close(item);
 }
 
 function close(item) {
   toasts = toasts.filter((other) => other !== item);
+  const settle = hold();
   draw();
+  settle();
 }
 
 function draw() {
@@ -33,32 +46,28 @@ function draw() {
 }
 
 /**
- * Asks before something is done; answers whether it was confirmed.
- * `typed` is a word that has to be typed first, for what cannot be taken back.
+ * Opens a modal dialog, and answers what it ended with. `draw({ dialog, end, redraw })` answers a function that draws
+ * its content, with the title as `#ask-title`; whoever leaves it by Escape ends it with `left`.
  */
-export function ask({ title, body, confirm, cancel = 'Keep it as it is', danger = false, typed = null }) {
+export function modal(left, draw, { describedby = null } = {}) {
   return new Promise((answer) => {
+    const settle = hold();
     const dialog = document.createElement('dialog');
     dialog.setAttribute('aria-labelledby', 'ask-title');
-    dialog.setAttribute('aria-describedby', 'ask-body');
+    if (describedby) dialog.setAttribute('aria-describedby', describedby);
     document.body.append(dialog);
-    let written = '';
-    const end = (sure) => {
+    const end = (result) => {
       dialog.close();
       dialog.remove();
-      answer(sure);
+      // Whoever opened it has the focus again, unless they are gone meanwhile.
+      settle();
+      answer(result);
     };
-    const redraw = () => render(html`<h2 id="ask-title">${title}</h2>
-      <div id="ask-body" class="stack">${body}</div>
-      ${typed ? html`<div class="field"><label for="ask-typed">Type <strong>${typed}</strong> to go on</label>
-        <input id="ask-typed" autocomplete="off" spellcheck="false" @input=${(event) => { written = event.target.value; redraw(); }}></div>` : nothing}
-      <div class="buttons">
-        ${button(confirm, () => end(true), { kind: danger ? 'danger' : '', disabled: typed !== null && written !== typed })}
-        ${button(cancel, () => end(false), { kind: 'secondary' })}
-      </div>`, dialog);
+    const redraw = () => render(html`${view()}<div class="announcer unseen" role="status" aria-atomic="false"></div>`, dialog);
+    const view = draw({ dialog, end, redraw });
     dialog.addEventListener('cancel', (event) => {
       event.preventDefault();
-      end(false);
+      end(left);
     });
     redraw();
     dialog.showModal();
@@ -66,21 +75,31 @@ export function ask({ title, body, confirm, cancel = 'Keep it as it is', danger 
 }
 
 /**
+ * Asks before something is done; answers whether it was confirmed.
+ * `typed` is a word that has to be typed first, for what cannot be taken back.
+ */
+export function ask({ title, body, confirm, cancel = 'Keep it as it is', danger = false, typed = null }) {
+  return modal(false, ({ end, redraw }) => {
+    let written = '';
+    return () => html`<h2 id="ask-title">${title}</h2>
+      <div id="ask-body" class="stack">${body}</div>
+      ${typed ? html`<div class="field"><label for="ask-typed">Type <strong>${typed}</strong> to go on</label>
+        <input id="ask-typed" autocomplete="off" spellcheck="false" @input=${(event) => { written = event.target.value; redraw(); }}></div>` : nothing}
+      <div class="buttons">
+        ${button(confirm, () => end(true), { kind: danger ? 'danger' : '', disabled: typed !== null && written !== typed })}
+        ${button(cancel, () => end(false), { kind: 'secondary' })}
+      </div>`;
+  }, { describedby: 'ask-body' });
+}
+
+/**
  * As `ask`, with fields to fill in; answers their values, or null. A field's `required` is what is said when it is
  * empty, `check(value)` what is wrong with it otherwise.
  */
 export function askFor({ title, body, confirm, cancel = 'Keep it as it is', fields }) {
-  return new Promise((answer) => {
-    const dialog = document.createElement('dialog');
-    dialog.setAttribute('aria-labelledby', 'ask-title');
-    document.body.append(dialog);
+  return modal(null, ({ dialog, end, redraw }) => {
     const values = Object.fromEntries(fields.map(({ name, value = '' }) => [name, value]));
     const problems = {};
-    const end = (result) => {
-      dialog.close();
-      dialog.remove();
-      answer(result);
-    };
     const send = (event) => {
       event.preventDefault();
       for (const one of fields) problems[one.name] = (one.required && !values[one.name].trim() ? one.required : one.check?.(values[one.name])) ?? null;
@@ -89,15 +108,9 @@ export function askFor({ title, body, confirm, cancel = 'Keep it as it is', fiel
       if (first) dialog.querySelector(`#ask-${first.name}`).focus();
       else end(values);
     };
-    const redraw = () => render(html`<h2 id="ask-title">${title}</h2><p>${body}</p><form novalidate @submit=${send}>
+    return () => html`<h2 id="ask-title">${title}</h2><p>${body}</p><form novalidate @submit=${send}>
       ${fields.map((one) => (one.choices ? select : input)({ ...one, id: `ask-${one.name}`, value: values[one.name], error: problems[one.name], change: (value) => { values[one.name] = value; if (problems[one.name]) { problems[one.name] = null; redraw(); } } }))}
-      <div class="buttons">${submit(confirm)}${button(cancel, () => end(null), { kind: 'secondary' })}</div></form>`, dialog);
-    dialog.addEventListener('cancel', (event) => {
-      event.preventDefault();
-      end(null);
-    });
-    redraw();
-    dialog.showModal();
+      <div class="buttons">${submit(confirm)}${button(cancel, () => end(null), { kind: 'secondary' })}</div></form>`;
   });
 }
 

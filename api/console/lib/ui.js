@@ -1,5 +1,5 @@
 // The parts that screens are made of. Each is a function that draws; none keeps anything.
-import { html, nothing } from './view.js';
+import { html, live, nothing } from './view.js';
 import { ago, dateTime, dateTimeExact, tone } from './words.js';
 
 const MARKS = {
@@ -50,10 +50,20 @@ const FAILURES = {
 
 /** What went wrong with a request: what happened, and what to do. */
 export function failed(error, retry) {
+  return fault('bad', nothing, error, retry);
+}
+
+/** Over what was loaded before and could not be loaded again. */
+export const stale = (error, retry, what = 'What you see') => fault('warn', html`<p><strong>${what} could not be brought up to date.</strong></p>`, error, retry);
+
+/** In place of a part of a page that could not be loaded. */
+export const missing = (error, retry, what) => fault('warn', html`<p><strong>${what} could not be loaded.</strong></p>`, error, retry);
+
+function fault(kind, before, error, retry) {
   const [title, todo] = FAILURES[error.kind] ?? ['Something went wrong here', 'Try again. If it stays so, tell the instance’s operator the reference.'];
-  return html`<div class="notice bad" role="alert">
+  return html`<div class="notice ${kind}" role="alert">${before}
     <p><strong>${title}.</strong> ${todo}</p>
-    <p class="fine">${error.message}${error.traceId ? html` Reference <code>${error.traceId}</code>` : nothing}</p>
+    <p class="fine">${error.kind === 'OFFLINE' ? nothing : error.message}${error.traceId ? html` Reference <code>${error.traceId}</code>` : nothing}</p>
     ${error.kind === 'UNAUTHENTICATED'
       ? html`<p><a class="button" href=${signInPath()}>Sign in</a></p>`
       : retry && error.kind !== 'FORBIDDEN' ? html`<p><button class="secondary" type="button" @click=${retry}>Try again</button></p>` : nothing}
@@ -105,11 +115,15 @@ export const input = (options) => field(options, ({ id, described, invalid }) =>
   maxlength=${options.maxlength ?? nothing} autocomplete=${options.autocomplete ?? 'off'} spellcheck="false"
   placeholder=${options.placeholder ?? nothing} @input=${(event) => options.change(event.target.value)} @blur=${options.blur ?? null}>`);
 
+/**
+ * The options of a select, pairs of value and label; what is shown as chosen is `value`, whatever a person chose before.
+ */
+export const optionsOf = (choices, value) => choices.map(([one, label]) => html`<option value=${one} .selected=${live(one === value)}>${label}</option>`);
+
 /** A choice from a list: `choices` are pairs of value and label. */
 export const select = (options) => field(options, ({ id, described, invalid }) => html`<select id=${id} name=${options.name ?? id}
   aria-describedby=${described} aria-invalid=${invalid} ?required=${options.required} ?disabled=${options.disabled} @change=${(event) => options.change(event.target.value)}>
-  ${options.empty === undefined ? nothing : html`<option value="" ?selected=${!options.value}>${options.empty}</option>`}
-  ${options.choices.map(([value, label]) => html`<option value=${value} ?selected=${value === options.value}>${label}</option>`)}</select>`);
+  ${optionsOf(options.empty === undefined ? options.choices : [['', options.empty], ...options.choices], options.value ?? '')}</select>`);
 
 /** A box to tick. */
 export const tick = ({ id, label, help, checked, change, disabled = false }) => html`<div class="tick">

@@ -56,7 +56,7 @@ export default function account({ update, viewer, instance }) {
   }
 
   const letters = (now) => section('letters', 'Letters about issues', html`
-    ${select({ id: 'mail', label: `When letters reach ${now.email}`, value: now.issueMail, choices: MODES.map(([mode, label]) => [mode, label]), disabled: mail.busy, help: MODES.find(([mode]) => mode === now.issueMail)[2], change: choose })}
+    ${select({ id: 'mail', label: `When letters reach ${now.email}`, value: now.issueMail, choices: MODES.map(([mode, label]) => [mode, label]), help: MODES.find(([mode]) => mode === now.issueMail)[2], change: choose })}
     ${instance.mailOn ? nothing : html`<p class="small">Letters are off on this instance. Your choice holds as soon as its operator switches them on.</p>`}
     ${outcome(mail)}`);
 

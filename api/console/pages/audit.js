@@ -20,6 +20,9 @@ const CHAIN = gql`query AuditChain { keyHealth { measuredAt components { name st
 const KINDS = [['key.', 'Keys'], ['key_module.', 'Key modules'], ['audit.', 'The trail itself'], ['session.', 'Signing in'], ['account.', 'Accounts'], ['user.', 'People'], ['registration.', 'Registrations'], ['connection.', 'Connections'], ['onboarding.', 'Onboarding'], ['scan.', 'Scans'], ['issue.', 'Issues'], ['settings.', 'Settings']];
 const RESULTS = [['OK', 'Done'], ['POLICY_DENIED', 'Policy denied'], ['NOT_AN_ADMINISTRATOR', 'Not allowed'], ['CREDENTIALS_INVALID', 'Credentials not valid']];
 
+/** What is searched for among one kind of operations: a search that names another kind finds nothing there. */
+const within = (kind, searched) => (searched.startsWith(kind) ? searched : kind + searched);
+
 export default function audit({ update, query }) {
   const module = query.get('module');
   const chain = resource(CHAIN, {}, update);
@@ -28,7 +31,7 @@ export default function audit({ update, query }) {
     of: (data) => data.auditLog,
     search: { label: 'Operation begins with', placeholder: 'registration.', put: (filter, text) => { filter.operation = text.toLowerCase().replace(/[^a-z0-9._-]/g, '').slice(0, 64); } },
     filters: [
-      { name: 'kind', label: 'About', choices: KINDS, put: (filter, value) => { filter.operation ??= value; } },
+      { name: 'kind', label: 'About', choices: KINDS, put: (filter, value) => { filter.operation = within(value, filter.operation ?? ''); } },
       ...(module ? [{ name: 'module', label: 'Key module', choices: [[module, module]], put: (filter, value) => { filter.module = value; } }] : []),
       { name: 'result', label: 'Result', choices: RESULTS, put: (filter, value) => { filter.result = value; } },
     ],
@@ -41,10 +44,9 @@ export default function audit({ update, query }) {
   });
 
   function verified() {
-    const found = chain.data?.keyHealth.components?.find((one) => one.name === 'AUDIT_CHAIN');
     return section('chain', 'Whether it is whole', html`
       <p>Each entry is bound to all before it, and checkpoints are signed; the other instances keep the newest. So a change of what was written is found.</p>
-      ${found ? html`<p>${badge(found.status, found.statusLabel)} ${found.message}</p>` : nothing}
+      ${chain.part('What was verified', ({ keyHealth }) => (keyHealth.components ?? []).filter((one) => one.name === 'AUDIT_CHAIN').map((one) => html`<p>${badge(one.status, one.statusLabel)} ${one.message}</p>`))}
       <p class="small">Whoever may not trust this page verifies the trail without this instance: on its host, <code>linkspan audit export</code> writes it to a file, and <code>linkspan audit verify</code> names the first entry that is not as it was.</p>`);
   }
 

@@ -120,14 +120,14 @@ export default function connection({ params, update, query, viewer, navigate }) 
 
   function direction(now) {
     const [name, words] = WAYS[now.way];
-    const past = histories[now.way].data?.connection?.way;
+    const past = histories[now.way];
     return section(name.toLowerCase(), `${name} status`, html`
       <p class="small">${words}. Computed from signed answers over the real path${now.statusSince ? html`; so since ${on(now.statusSince)}` : nothing}.</p>
       ${now.status === 'DISPUTED' ? notice('warn', 'The two sides do not agree.', html`<p>We see ${now.ourViewLabel}, they see ${now.peerViewLabel}. It settles with the next probes, or one side cannot hear the other.</p>`) : nothing}
       ${now.cause ? notice(works(now) ? 'warn' : 'bad', works(now) ? 'What did not get through last' : 'Why it is not up', html`<p>${failure(now.cause)} It is tried again by itself. ${ADVICE[now.cause.code]?.(now.cause) ?? 'If it stays so, ask the operators of both instances to look at the way between them.'}</p>
         <p class="fine">Code <code>${now.cause.code}${now.cause.reason ? ` ${now.cause.reason}` : ''}</code>${now.cause.traceId ? html` · Reference <code>${now.cause.traceId}</code>` : nothing}${now.cause.peerTraceId ? html` · Theirs <code>${now.cause.peerTraceId}</code>` : nothing}</p>`) : nothing}
       ${now.peerCause ? notice('warn', 'Why it does not work for them', html`<p>${now.peerCause.codeLabel}. Code <code>${now.peerCause.code}${now.peerCause.reason ? ` ${now.peerCause.reason}` : ''}</code></p>`) : nothing}
-      ${past ? html`${picture(past.day.buckets, 'The last day')}${picture(past.ninety.buckets, 'The last 90 days')}` : nothing}
+      ${past.part('The history', ({ connection: known }) => (known ? html`${picture(known.way.day.buckets, 'The last day')}${picture(known.way.ninety.buckets, 'The last 90 days')}` : nothing))}
       ${facts([
         ['Last proof', when(now.lastProofAt, 'None yet')],
         ['Round trip', now.roundTripMs === null ? '–' : `${now.roundTripMs} ms`],
@@ -135,7 +135,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
         ['They see', now.peerViewLabel ? html`${now.peerViewLabel}${now.peerViewAt ? html` <span class="quiet">${when(now.peerViewAt)}</span>` : nothing}` : '–'],
         ['Activated', on(now.activatedAt)],
       ])}
-      ${past?.recent.transitions.length ? html`<details class="more"><summary>What changed in the last week</summary>${transitions(past.recent.transitions)}</details>` : nothing}`, { aside: directionBadge(now) });
+      ${past.data?.connection?.way.recent.transitions.length ? html`<details class="more"><summary>What changed in the last week</summary>${transitions(past.data.connection.way.recent.transitions)}</details>` : nothing}`, { aside: directionBadge(now) });
   }
 
   /** One message that did not get through is no reason to say that nothing does. */
@@ -198,7 +198,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
           ${viewer.canOperate ? html`<p>${button('Run a scan suite', () => scan(['POST_ONBOARDING']), { busy: scanning.busy })}</p>` : nothing}<p class="small">Then follow the <a href="/setup/consumer">guided set-up</a>: verify the connection.</p>`) : nothing}
         ${now.suspendedAt ? notice('warn', 'Suspended.', html`<p>Nothing is exchanged since ${on(now.suspendedAt)}. Resume it to go on.</p>`) : nothing}
         ${now.issues.length ? section('issues', 'Open issues', issues(now.issues, { latest: now.latestScan })) : nothing}
-        ${why.data?.explain && !why.data.explain.healthy && !UNFINISHED.has(now.state) ? explained(name) : nothing}
+        ${UNFINISHED.has(now.state) ? nothing : why.part('Why it is as it is', ({ explain }) => (explain && !explain.healthy ? explained(name) : nothing))}
         <div class="cards">${direction(now.outbound)}${direction(now.inbound)}</div>
         <div class="columns"><div class="column-main">
           ${settings(now)}
@@ -206,7 +206,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
           ${keys.view()}
           ${checks(now, data.suites)}
           ${why.data?.explain?.healthy && !UNFINISHED.has(now.state) ? explained(name) : nothing}
-          ${log.data?.errorLog.edges.length ? section('errors', 'What failed', errorList(log.data)) : nothing}
+          ${log.part('What failed', (data) => (data.errorLog.edges.length ? section('errors', 'What failed', errorList(data)) : nothing))}
           ${now.onboarding ? html`<details class="panel more"><summary>How it was onboarded</summary><p class="small">Attempt ${now.onboarding.number}, ${now.onboarding.stateLabel.toLowerCase()}, begun ${on(now.onboarding.startedAt)}</p>${phaseList(now.onboarding)}</details>` : nothing}
         </div><div class="column-side">
           ${section('peer', 'Their instance', html`${facts([

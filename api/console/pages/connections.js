@@ -39,7 +39,7 @@ export default function connections({ update, viewer }) {
     orders: [['NEWEST', 'Newest first'], ['LAST_CHANGED', 'Changed last first'], ['NAME', 'Name, A to Z']],
     caption: 'Connections',
     columns: ['Instance', 'Company', 'We are the', 'State', 'Outbound', 'Inbound', 'Changed'],
-    none: empty('There is no connection yet.', 'As a consumer, open the registration link that your provider sent you. As a provider, register a consumer.', html`<div class="buttons"><a class="button" href="/connect">Open a registration link</a>${viewer.canOperate ? html`<a class="button secondary" href="/registrations/new">Register a consumer</a>` : nothing}</div>`),
+    none: empty('There is no connection yet.', 'As a consumer, open the registration link that your provider sent you. As a provider, register a consumer.', html`<div class="buttons">${viewer.canAdminister ? html`<a class="button" href="/connect">Open a registration link</a>` : nothing}${viewer.canOperate ? html`<a class="button secondary" href="/registrations/new">Register a consumer</a>` : nothing}</div>`),
     row: (connection) => html`
       <th scope="row"><a href=${pathOf(connection)}>${connection.peer.name ?? host(connection.peer.origin)}</a><br><span class="small">${connection.peer.origin}</span></th>
       ${cell('Company', connection.company?.name ?? 'Not chosen')}
@@ -57,6 +57,6 @@ export default function connections({ update, viewer }) {
     subjects: ['CONNECTION', 'ONBOARDING', 'COMPANY'],
     changed: rows.refresh,
     leave: rows.leave,
-    view: () => html`${head('Connections', { lead: 'Each is a tie to one other instance, proven both ways.', actions: html`<a class="button secondary" href="/connect">Open a registration link</a>` })}<div class="panel">${rows.view()}</div>`,
+    view: () => html`${head('Connections', { lead: 'Each is a tie to one other instance, proven both ways.', actions: viewer.canAdminister ? html`<a class="button secondary" href="/connect">Open a registration link</a>` : nothing })}<div class="panel">${rows.view()}</div>`,
   };
 }

@@ -3,7 +3,7 @@ import { may as mayWith } from '../lib/actions.js';
 import { gql, mutate } from '../lib/api.js';
 import { issueList, progress } from '../lib/checks.js';
 import { ISSUE, ONBOARDING, SCAN } from '../lib/fragments.js';
-import { RETRY, START, chooseAndCheck } from '../lib/onboarding.js';
+import { GET_STARTED, RETRY, START, cannot, chooseAndCheck, departure } from '../lib/onboarding.js';
 import { approval, failedPhase, phaseProgress } from '../lib/phases.js';
 import { command, resource } from '../lib/resource.js';
 import { announce, toast } from '../lib/say.js';
@@ -16,7 +16,7 @@ const CONNECTION = gql`query ClassicForm($id: ID!) {
   connection(id: $id) {
     id role state stateLabel
     company { id name } peer { name origin }
-    actions { name allowed needsStepUp }
+    actions { name label allowed needsStepUp reason }
     latestScan { ...ScanParts }
     issues { ...IssueParts }
     onboarding { ...OnboardingParts }
@@ -38,8 +38,8 @@ export default function form({ params, update, navigate, viewer }) {
   const act = command(update);
   const choice = companyChoice(update, () => all.refresh());
   const issues = issueList(update, () => all.refresh(), viewer);
+  const leave = departure(all);
   let said = null;
-  let startedHere = false;
 
   function changed() {
     const now = all.data?.connection;
@@ -47,10 +47,7 @@ export default function form({ params, update, navigate, viewer }) {
       const words = current(now) ?? now.stateLabel;
       if (said !== null && said !== words) announce(words);
       said = words;
-      if (startedHere && now.onboarding?.authorizationUrl && now.state === 'ONBOARDING') {
-        startedHere = false;
-        location.assign(now.onboarding.authorizationUrl);
-      }
+      leave.follow();
     }
     update();
   }
@@ -67,11 +64,7 @@ export default function form({ params, update, navigate, viewer }) {
     await all.refresh();
   }
 
-  async function connect() {
-    startedHere = true;
-    startedHere = await act.run(() => mutate(START, { connectionId: id })) !== null;
-    await all.refresh();
-  }
+  const connect = () => leave.begin(() => act.run(() => mutate(START, { connectionId: id })));
 
   async function retry() {
     if (await act.run(() => mutate(RETRY, { connectionId: id }))) toast('Trying again.');
@@ -95,10 +88,11 @@ export default function form({ params, update, navigate, viewer }) {
         ${index < at || complete ? mark('good') : index > at ? mark('quiet') : failed ? mark('bad') : spinner()}
         <strong>${message}</strong> <span class="small">${about}</span></li>`)}</ol>
       ${failed?.failure ? refusal(failed.failure) : nothing}
+      ${failed && !mayWith(now, 'retryPhase') ? cannot(now, 'retryPhase') : nothing}
       ${!failed && now.onboarding?.phases.find((phase) => phase.state === 'RUNNING')?.name === 'AUTHORIZE_CONTACT' ? approval(now.onboarding) : nothing}
       <div class="buttons">
-        ${failed ? button('Retry', retry, { busy: act.busy }) : nothing}
-        ${failed ? html`<a class="button secondary" href="/connections/${id}/wizard">Start over or cancel</a>` : nothing}
+        ${failed && mayWith(now, 'retryPhase') ? button('Retry', retry, { busy: act.busy }) : nothing}
+        ${failed && mayWith(now, 'startOver') ? html`<a class="button secondary" href="/connections/${id}/wizard">Start over or cancel</a>` : nothing}
         ${complete ? button('Close', () => navigate(`/connections/${id}`)) : nothing}
       </div>
       ${complete ? html`<p class="small">Then return to the <a href="/setup/consumer">guided set-up</a>: mark the activity complete, and verify the connection.</p>` : nothing}`);
@@ -109,7 +103,8 @@ export default function form({ params, update, navigate, viewer }) {
       const now = data.connection;
       if (!now || now.role === 'PROVIDER') return html`${head('No such provider connection')}${notice('warn', 'There is no provider connection under this address, or it is not yours to see.', html`<p><a href="/connections">See your connections</a></p>`)}`;
       const may = (name) => mayWith(now, name);
-      const editable = may('runPreOnboardingChecks');
+      const editable = may(GET_STARTED);
+      const next = { PENDING: GET_STARTED, VALIDATION_FAILED: GET_STARTED, VALIDATED: 'startOnboarding' }[now.state];
       return html`
         ${head('Provider connection', { crumbs: [['Connections', '/connections']], status: badge(now.state, now.stateLabel), lead: html`With ${now.peer.name ?? host(now.peer.origin)}.` })}
         ${now.state === 'VALIDATION_FAILED' ? notice('bad', 'Validation failed.', html`<p>The provider is not connected. Mend the issues below, or look at the <a href="/health?connection=${id}">Health Dashboard</a>. The state changes by itself when the last one is resolved.</p>`, true) : nothing}
@@ -125,9 +120,9 @@ export default function form({ params, update, navigate, viewer }) {
           ${now.state === 'AWAITING_VALIDATION' && now.latestScan ? progress(now.latestScan) : nothing}
           <div class="buttons">
             ${editable ? submit('Save', { busy: act.busy, kind: now.state === 'VALIDATED' ? 'secondary' : '' }) : nothing}
-            ${now.state === 'VALIDATED' && may('startOnboarding') ? button('Connect to provider', connect, { busy: act.busy || startedHere }) : nothing}
+            ${now.state === 'VALIDATED' && may('startOnboarding') ? button('Connect to provider', connect, { busy: act.busy }) : nothing}
           </div>
-          ${now.state === 'PENDING' ? html`<p class="small">Save to run the checks; when they pass, <em>Connect to provider</em> appears.</p>` : nothing}
+          ${next && !may(next) ? cannot(now, next) : now.state === 'PENDING' ? html`<p class="small">Save to run the checks; when they pass, <em>Connect to provider</em> appears.</p>` : nothing}
         </form>
         ${messages(now)}
         ${now.issues.length ? section('issues', 'What has to be mended', issues(now.issues, { latest: now.latestScan })) : nothing}

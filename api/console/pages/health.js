@@ -4,7 +4,7 @@ import { issueList } from '../lib/checks.js';
 import { ISSUE } from '../lib/fragments.js';
 import { resource } from '../lib/resource.js';
 import { OVERVIEW, overview } from '../lib/score.js';
-import { badge, button, directionBadge, empty, head, notice, section, when } from '../lib/ui.js';
+import { badge, button, directionBadge, empty, head, notice, optionsOf, section, when } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 import { count, host } from '../lib/words.js';
 import { pathOf } from './connections.js';
@@ -85,8 +85,7 @@ export default function health({ update, query, viewer }) {
   const card = (title, number, words, kind, href) => html`<a class="card-link" href=${href}><span class="small">${title}</span><span class="figure-number">${number}</span><span>${badge('', words, kind)}</span></a>`;
 
   function keyService() {
-    const found = keys.data?.keyHealth;
-    return found ? card('Key service', found.statusLabel, found.reason ?? 'does its work', { OPERATIONAL: 'good', DEGRADED: 'warn', MALFUNCTION: 'bad' }[found.status] ?? 'quiet', '/keys') : nothing;
+    return keys.part('The state of the key service', ({ keyHealth: found }) => card('Key service', found.statusLabel, found.reason ?? 'does its work', { OPERATIONAL: 'good', DEGRADED: 'warn', MALFUNCTION: 'bad' }[found.status] ?? 'quiet', '/keys'));
   }
 
   function cards(data) {
@@ -97,14 +96,14 @@ export default function health({ update, query, viewer }) {
     const more = data.issues.pageInfo.hasNextPage ? '+' : '';
     return html`<div class="cards">
       ${card('Open issues', `${issues.length}${more}`, blocking ? `${blocking} ${blocking === 1 ? 'stops' : 'stop'} something` : issues.length ? 'nothing is stopped' : 'all clear', blocking ? 'bad' : issues.length ? 'warn' : 'good', '#issues')}
-      ${card('Connections up both ways', `${up} of ${found.length}${connections.data?.connections.pageInfo.hasNextPage ? '+' : ''}`, found.length === 0 ? 'none yet' : up === found.length ? 'all up' : 'look below', found.length === 0 ? 'quiet' : up === found.length ? 'good' : 'bad', '#connections')}
+      ${connections.data ? card('Connections up both ways', `${up} of ${found.length}${connections.data?.connections.pageInfo.hasNextPage ? '+' : ''}`, found.length === 0 ? 'none yet' : up === found.length ? 'all up' : 'look below', found.length === 0 ? 'quiet' : up === found.length ? 'good' : 'bad', '#connections') : nothing}
       ${keyService()}
     </div>`;
   }
 
   function issues(data) {
     const found = nodes(data.issues);
-    const choice = html`<div class="field choice"><label for="show">Show</label><select id="show" @change=${(event) => show(event.target.value)}>${VIEWS.map(([value, label]) => html`<option value=${value} ?selected=${value === wanted}>${label}</option>`)}</select></div>`;
+    const choice = html`<div class="field choice"><label for="show">Show</label><select id="show" @change=${(event) => show(event.target.value)}>${optionsOf(VIEWS, wanted)}</select></div>`;
     return section('issues', 'Open issues', html`
       ${found.length
         ? groups(found).map((group) => html`<div class="stack"><h3><a href=${path(group.subject)}>${name(group.subject)}</a> <span class="small">${count(group.issues.length, 'issue')}</span></h3>${listOf(group.subject?.id ?? '')(group.issues)}</div>`)
@@ -129,6 +128,6 @@ export default function health({ update, query, viewer }) {
     subjects: ['ISSUE', 'SCAN', 'CONNECTION'],
     changed: refresh,
     view: () => html`${head('Health', { lead: 'What is wrong now, and what to do about it. It changes as you look.', actions: viewer.company ? nothing : html`<a class="button secondary" href="/errors">Error log</a><a class="button secondary" href="/checks">Checks and schedules</a>` })}
-      ${all.view((data) => html`${cards(data)}${subject || !score.data ? nothing : overview(score.data)}${issues(data)}${subject ? nothing : connections.view(map)}`)}`,
+      ${all.view((data) => html`${cards(data)}${subject ? nothing : score.part('The score', overview)}${issues(data)}${subject ? nothing : connections.view(map)}`)}`,
   };
 }

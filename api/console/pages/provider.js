@@ -47,7 +47,7 @@ export default function provider({ update, viewer, instance }) {
     orders: [['NEWEST', 'Newest first'], ['LAST_CHANGED', 'Changed last first'], ['COMPANY', 'Company, A to Z']],
     caption: 'Registrations',
     columns: ['Number', 'Company', 'Instance', 'State', 'Changed'],
-    none: empty('Nobody is registered yet.', 'You need a company, a person there who is an administrator of their instance, and its URL.', html`<a class="button secondary" href="/registrations/new">Register a consumer</a>`),
+    none: empty('Nobody is registered yet.', 'You need a company, a person there who is an administrator of their instance, and its URL.', viewer.canOperate ? html`<a class="button secondary" href="/registrations/new">Register a consumer</a>` : nothing),
     row: (one) => html`
       <th scope="row"><a href="/registrations/${one.id}">${one.number}</a></th>
       ${cell('Company', html`${one.company?.name ?? '–'}<br><span class="small">${one.contact?.name ?? ''}</span>`)}

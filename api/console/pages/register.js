@@ -1,5 +1,5 @@
 // A new registration: company, contact, URL. What can be seen to be wrong is said before it is saved.
-import { gql, mutate, request } from '../lib/api.js';
+import { gql, mutate } from '../lib/api.js';
 import { REFUSAL } from '../lib/fragments.js';
 import { warningList } from '../lib/checks.js';
 import { command, resource } from '../lib/resource.js';
@@ -53,20 +53,22 @@ export default function register({ update, query, navigate, instance, viewer }) 
   let tried = null;
   const values = { companyId: query.get('company') ?? '', contactId: '', url: '', environment: instance.environment };
   const problems = {};
+  // The people of the chosen company: a resource of its own for each, so that a late answer is never taken for another's.
   let contacts = null;
   let key = crypto.randomUUID();
 
   async function loadContacts() {
-    contacts = null;
     values.contactId = '';
+    const mine = values.companyId ? resource(CONTACTS, { companyId: values.companyId }, found) : null;
+    contacts = mine;
     update();
-    if (!values.companyId) return;
-    const asked = values.companyId;
-    const data = await request(CONTACTS, { companyId: asked }).catch(() => null);
-    if (asked !== values.companyId) return;
-    contacts = data?.contacts.edges.map(({ node }) => node) ?? [];
-    if (contacts.length === 1) values.contactId = contacts[0].id;
-    update();
+    await mine?.refresh();
+
+    function found() {
+      const people = mine === contacts && mine.data ? mine.data.contacts.edges : [];
+      if (people.length === 1) values.contactId = people[0].node.id;
+      update();
+    }
   }
 
   function set(name, value) {
@@ -122,13 +124,12 @@ export default function register({ update, query, navigate, instance, viewer }) 
   const problem = (name) => problems[name] ?? (save.refusal?.field === name ? save.refusal.message : null);
 
   function contactField() {
-    if (!values.companyId) return nothing;
-    if (contacts?.length === 0) return notice('warn', 'This company has no contact here yet.', html`<p><a href="/companies/${values.companyId}">Add the person who will connect their instance</a>, then come back.</p>`);
-    return select({
-      id: 'contactId', label: 'Contact', value: values.contactId, empty: contacts ? 'Choose a person' : 'Loading …', required: true, error: problem('contactId'),
+    if (!contacts) return nothing;
+    return contacts.view(({ contacts: { edges } }) => (edges.length ? select({
+      id: 'contactId', label: 'Contact', value: values.contactId, empty: 'Choose a person', required: true, error: problem('contactId'),
       help: 'They get the link, and only they can approve. They must be an administrator of their own instance.',
-      choices: (contacts ?? []).map((one) => [one.id, `${one.name} <${one.email}>${one.active ? '' : ' (switched off)'}`]), change: (id) => set('contactId', id),
-    });
+      choices: edges.map(({ node }) => [node.id, `${node.name} <${node.email}>${node.active ? '' : ' (switched off)'}`]), change: (id) => set('contactId', id),
+    }) : notice('warn', 'This company has no contact here yet.', html`<p><a href="/companies/${values.companyId}">Add the person who will connect their instance</a>, then come back.</p>`)));
   }
 
   const form = (companies) => html`<form class="panel form" novalidate @submit=${store}>

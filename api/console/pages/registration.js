@@ -165,7 +165,7 @@ export default function registration({ params, update, viewer }) {
           ${invitation(now)}
           ${now.connection ? section('connection', 'Connection', html`${facts([['State', badge(now.connection.state, now.connection.stateLabel)], ['Outbound status', directionBadge(now.connection.outbound)], ['Inbound status', directionBadge(now.connection.inbound)]])}<p><a href="/connections/${now.connection.id}">See the connection</a></p>`) : nothing}
           ${checks(now, data.suites)}
-          ${log.data?.errorLog.edges.length ? section('errors', 'What failed', errorList(log.data)) : nothing}
+          ${log.part('What failed', (data) => (data.errorLog.edges.length ? section('errors', 'What failed', errorList(data)) : nothing))}
         </div><div class="column-side">${section('facts', 'Registration', facts([
           ['Company', now.company ? html`<a href="/companies/${now.company.id}">${now.company.name}</a>` : '–'],
           ['Contact', now.contact ? html`${now.contact.name}<br><span class="quiet">${now.contact.email}</span>` : '–'],

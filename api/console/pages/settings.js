@@ -110,9 +110,10 @@ export default function settings({ params, update, query, navigate, viewer }) {
   /** Whether both sides hold the same, and what to do when they do not. */
   function sync(connection) {
     const now = own();
-    if (now.syncFailure) return html`${refusal(now.syncFailure)}<div class="buttons">${button('Sync now', syncNow, { kind: 'secondary', busy: save.busy })}</div>`;
+    const press = viewer.canOperate ? html`<div class="buttons">${button('Sync now', syncNow, { kind: 'secondary', busy: save.busy })}</div>` : nothing;
+    if (now.syncFailure) return html`${refusal(now.syncFailure)}${press}`;
     if (now.agreed || connection.state !== 'ONBOARDED') return nothing;
-    return notice('calm', 'The two sides do not hold the same settings yet.', html`<p>They are synced by themselves, usually within moments. <span class="buttons">${button('Sync now', syncNow, { kind: 'secondary', busy: save.busy })}</span></p>`);
+    return notice('calm', 'The two sides do not hold the same settings yet.', html`<p>They are synced by themselves, usually within moments.</p>${press}`);
   }
 
   async function syncNow() {

@@ -4,7 +4,7 @@ import { may } from '../lib/actions.js';
 import { gql, mutate } from '../lib/api.js';
 import { checklist, issueList, progress, warningList, warnings } from '../lib/checks.js';
 import { DIRECTION, ISSUE, ONBOARDING, REFUSAL, SCAN } from '../lib/fragments.js';
-import { CHECK, RETRY, START, chooseAndCheck } from '../lib/onboarding.js';
+import { CHECK, GET_STARTED, RETRY, START, cannot, chooseAndCheck, departure } from '../lib/onboarding.js';
 import { approval, failedPhase, message, phaseList, phaseProgress } from '../lib/phases.js';
 import { command, resource } from '../lib/resource.js';
 import { announce, ask, toast } from '../lib/say.js';
@@ -48,19 +48,14 @@ export default function wizard({ params, update, navigate, viewer }) {
   const act = command(update);
   const choice = companyChoice(update, () => all.refresh());
   const issues = issueList(update, () => all.refresh(), viewer);
+  const leave = departure(all);
   let said = null;
-  // Whoever pressed Start here is taken to the provider; whoever only looks on is not.
-  let startedHere = false;
 
   function changed() {
     const connection = all.data?.connection;
     if (connection) {
       speak(connection);
-      const url = connection.onboarding?.authorizationUrl;
-      if (startedHere && connection.state === 'ONBOARDING' && url) {
-        startedHere = false;
-        location.assign(url);
-      }
+      leave.follow();
     }
     update();
   }
@@ -80,12 +75,7 @@ export default function wizard({ params, update, navigate, viewer }) {
     await all.refresh();
   }
 
-  async function start() {
-    startedHere = true;
-    const done = await act.run(() => mutate(START, { connectionId: id }));
-    startedHere = done !== null;
-    await all.refresh();
-  }
+  const start = (operation) => leave.begin(() => act.run(() => mutate(operation, { connectionId: id })));
 
   async function simple(operation, words) {
     if (await act.run(() => mutate(operation, { connectionId: id }))) toast(words);
@@ -98,9 +88,7 @@ export default function wizard({ params, update, navigate, viewer }) {
       body: html`<p>What this attempt made is undone on both sides, and a new attempt begins. The registration link stays good.</p>`,
       confirm: 'Start over',
     });
-    if (!sure) return;
-    startedHere = true;
-    await simple(OVER, 'Started over.');
+    if (sure) await start(OVER);
   }
 
   async function cancel() {
@@ -114,9 +102,6 @@ export default function wizard({ params, update, navigate, viewer }) {
     if (sure) await simple(CANCEL, 'Cancelled. Nothing is left of the attempt.');
   }
 
-  /** Instead of a control that would be refused. */
-  const cannot = (connection, name) => notice('warn', 'You cannot go on here.', html`<p>${connection.actions.find((action) => action.name === name)?.reason} Ask an administrator of this instance to open this page.</p>`);
-
   function provider(connection) {
     return section('provider', 'Who invites you', html`${facts([
       ['Provider', connection.peer.name ?? host(connection.peer.origin)],
@@ -129,11 +114,11 @@ export default function wizard({ params, update, navigate, viewer }) {
 
   const choose = (connection, companies) => section('choose', 'Select provider', html`
     <p>Say which company this provider is. It is how people here find the connection again.</p>
-    ${may(connection, 'runPreOnboardingChecks')
+    ${may(connection, GET_STARTED)
       ? html`${choice.view(connection, companies)}
         <div class="buttons">${button('Get Started', () => getStarted(connection), { busy: act.busy })}</div>
         <p class="small">Nothing leaves this instance yet but the questions of the checks. It takes a few seconds.</p>`
-      : cannot(connection, 'runPreOnboardingChecks')}`);
+      : cannot(connection, GET_STARTED)}`);
 
   const checking = (connection, suites) => section('checks', 'Checks are running', html`
     <p>Each question is answered by this instance, or by asking the provider’s. You can close this page and come back.</p>
@@ -153,7 +138,7 @@ export default function wizard({ params, update, navigate, viewer }) {
       <p>All checks passed${connection.validatedAt ? html`, ${on(connection.validatedAt)}` : nothing}. <em>Start Registration</em> takes you to the provider, where the named contact signs in and allows the connection. Then both instances exchange keys and settings.</p>
       ${worth.length ? warningList(worth) : nothing}
       ${may(connection, 'startOnboarding')
-        ? html`<div class="buttons">${button('Start Registration', start, { busy: act.busy || startedHere })}
+        ? html`<div class="buttons">${button('Start Registration', () => start(START), { busy: act.busy })}
           ${button('Run the checks again', () => simple(CHECK, 'The checks run.'), { kind: 'secondary', busy: act.busy })}</div>`
         : cannot(connection, 'startOnboarding')}
       ${scan && !scan.only ? html`<details class="more"><summary>What was checked</summary>${checklist(scan, suites)}</details>` : nothing}`, { aside: badge(connection.state, connection.stateLabel) });
@@ -163,8 +148,9 @@ export default function wizard({ params, update, navigate, viewer }) {
     const attempt = connection.onboarding;
     if (!attempt) return nothing;
     const failed = failedPhase(attempt);
+    const ways = ['retryPhase', 'startOver', 'cancelOnboarding'].some((name) => may(connection, name)) ? 'Nothing is spoilt: retry it, start over, or cancel.' : 'Nothing is spoilt. An administrator of this instance can retry it, start over, or cancel.';
     return section('progress', failed ? 'Registration stopped' : 'Registration is under way', html`
-      ${failed ? html`<p>The phase <strong>“${failed.label}”</strong> failed. Nothing is spoilt: retry it, start over, or cancel.</p>` : html`<p>You can close this page: it goes on by itself, and you can look again from any device.</p>`}
+      ${failed ? html`<p>The phase <strong>“${failed.label}”</strong> failed. ${ways}</p>` : html`<p>You can close this page: it goes on by itself, and you can look again from any device.</p>`}
       ${phaseProgress(attempt)}
       ${phaseList(attempt, approval(attempt))}
       <div class="buttons">
@@ -229,7 +215,7 @@ export default function wizard({ params, update, navigate, viewer }) {
 
   const ready = all.refresh();
   // Phases that take long are said to: that is a matter of the clock, not of a change.
-  const clock = setInterval(update, 5_000);
+  const clock = setInterval(changed, 5_000);
   return {
     title: () => 'Create your connection',
     view,

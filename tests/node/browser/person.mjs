@@ -61,10 +61,24 @@ export async function host(what) {
   await answers.next();
 }
 
+/** Writes down in a page what its live regions say; what is said behind a modal dialog nobody hears. */
+function listen() {
+  window.heard = [];
+  const hear = (changes) => {
+    for (const { target, addedNodes } of changes) {
+      if (!target.closest?.('#announcer, .announcer')) continue;
+      const dialog = document.querySelector('dialog:modal');
+      if (!dialog || dialog.contains(target)) for (const node of addedNodes) window.heard.push(node.textContent.trim());
+    }
+  };
+  new MutationObserver(hear).observe(document, { childList: true, subtree: true });
+}
+
 export class Person {
   /** A person with a browser of their own, at this origin. */
   static async at(origin, name, options = {}) {
     const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: { width: 1440, height: 900 }, ...options });
+    await context.addInitScript(listen);
     const person = new Person(origin, name, context, await context.newPage());
     people.push(person);
     return person;
@@ -127,6 +141,24 @@ export class Person {
       if (expected instanceof RegExp ? expected.test(found) : found === expected) return;
     }
     assert.fail(`the focus is on ${found}, not on ${expected}`);
+  }
+
+  /** Waits until a live region has said this since the page was opened. */
+  async hears(words) {
+    const fits = (said) => (words instanceof RegExp ? words.test(said) : said === words);
+    let heard = [];
+    for (const start = Date.now(); Date.now() - start < 15_000; await this.page.waitForTimeout(50)) {
+      heard = await this.page.evaluate(() => window.heard);
+      if (heard.some(fits)) return;
+    }
+    assert.fail(`never said: ${words}; said was ${JSON.stringify(heard)}`);
+  }
+
+  /** Decides what becomes of each request with this operation, until the function that it answers is called. */
+  async meddle(operation, fate) {
+    const decide = (route) => (route.request().postData()?.includes(operation) ? fate(route) : route.fallback());
+    await this.page.route('**/graphql', decide);
+    return () => this.page.unroute('**/graphql', decide);
   }
 
   /** Sends an operation with this person's session. */

@@ -8,6 +8,8 @@ const CONTACT = 'contact@consumer.example.com';
 const COLLEAGUE = 'colleague@consumer.example.com';
 let grace, link, wizard;
 
+const approve = () => grace.page.getByRole('link', { name: 'Approve at the provider' });
+
 await run({
   async 'the link’s secret leaves the address and the history before anything else happens'() {
     link = await linkInLetter();
@@ -60,7 +62,10 @@ await run({
     await grace.page.fill('#company-name', 'Provider Inc');
     await grace.press('Get Started');
     await grace.page.getByRole('heading', { name: 'Checks are running' }).waitFor();
+    await grace.finds('textContent', /^(Checks are running|What has to be mended)$/);
     await grace.page.getByRole('heading', { name: 'What has to be mended' }).waitFor({ timeout: 30_000 });
+    await grace.finds('textContent', 'What has to be mended');
+    await grace.hears('Validation failed');
     assert.equal(await grace.page.getByRole('button', { name: 'Start Registration' }).count(), 0);
     await grace.look('wizard-failed');
   },
@@ -68,6 +73,9 @@ await run({
   async 'looking again at what is still so says so'() {
     await grace.page.getByRole('button', { name: 'Validate and resolve' }).first().click();
     await grace.sees('Looked again: still so.', 30_000);
+    await grace.hears(/^Looking again: /);
+    await grace.hears(/^Still so: /);
+    await grace.finds('textContent', 'Validate and resolve');
   },
 
   async 'mended and validated, the connection is validated by itself'() {
@@ -79,6 +87,8 @@ await run({
       await until('an issue is resolved', async () => (await validate.count()) < left, 30_000);
     }
     await ready.waitFor({ timeout: 20_000 });
+    await grace.finds('textContent', 'Ready to register');
+    await grace.hears('Validated');
     await grace.look('wizard-validated');
   },
 
@@ -121,9 +131,69 @@ await run({
     await grace.look('wizard-denied');
   },
 
-  async 'after a retry the contact allows, and the connection is onboarded and up both ways'() {
+  async 'after a retry it goes on, and the focus with it'() {
     await grace.press('Retry');
-    await grace.page.getByRole('link', { name: 'Approve at the provider' }).click({ timeout: 20_000 });
+    await approve().waitFor({ timeout: 20_000 });
+    await grace.finds('textContent', 'Registration is under way');
+    await grace.hears('Trying again.');
+  },
+
+  async 'a phase that takes long is said to, by eye and by ear'() {
+    const end = await grace.meddle('query Wizard', async (route) => {
+      const answer = await route.fetch();
+      const json = await answer.json();
+      const { phases } = json.data.connection.onboarding;
+      const [now] = phases.filter(({ state }) => state !== 'DONE' && state !== 'SKIPPED');
+      const next = phases[phases.indexOf(now) + 1];
+      Object.assign(now, { state: 'DONE' });
+      Object.assign(next, { state: 'RUNNING', startedAt: new Date(Date.now() - 15_000).toISOString(), deadline: new Date(Date.now() + 60_000).toISOString(), failure: null });
+      await route.fulfill({ response: answer, json });
+    });
+    await grace.page.reload();
+    await grace.page.getByRole('heading', { name: 'Registration is under way' }).waitFor();
+    assert.equal(await grace.page.getByText('This takes longer than usual.').count(), 0);
+    await grace.sees('This takes longer than usual.');
+    await grace.hears(/ This takes longer than usual\.$/);
+    await grace.look('wizard-long');
+    await end();
+    await grace.page.reload();
+  },
+
+  async 'a start over that is refused leads nowhere; one that is not, to the provider’s new question'() {
+    await approve().waitFor();
+    const old = await approve().getAttribute('href');
+    const no = { code: 'WRONG_STATE', codeLabel: 'Not possible now', message: 'Somebody was quicker.', field: null, reason: null, docsUrl: '/docs', traceId: '0', remedy: null };
+    const end = await grace.meddle('mutation StartOver', (route) => route.fulfill({ json: { data: { startOver: { connection: null, refusal: no } } } }));
+    await grace.press('Start over');
+    await grace.page.getByRole('dialog').getByRole('button', { name: 'Start over' }).click();
+    await grace.sees('Somebody was quicker.');
+    await grace.finds('textContent', 'Start over');
+    await grace.page.waitForTimeout(1_000);
+    assert.equal(new URL(grace.page.url()).pathname, wizard);
+    await end();
+    await grace.press('Start over');
+    await grace.page.getByRole('dialog').getByRole('button', { name: 'Start over' }).click();
+    await grace.page.waitForURL((url) => url.origin === PROVIDER, { timeout: 20_000 });
+    assert.notEqual(grace.page.url(), old);
+    await grace.page.getByRole('button', { name: 'Allow' }).waitFor();
+  },
+
+  async 'cancelled, nothing is left of the attempt, and it can be started anew'() {
+    await grace.goto(wizard);
+    await approve().waitFor();
+    await grace.press('Cancel');
+    await grace.look('wizard-cancel');
+    await grace.page.getByRole('dialog').getByRole('button', { name: 'Cancel onboarding' }).click();
+    await grace.page.getByRole('button', { name: 'Get Started' }).waitFor();
+    await grace.finds('textContent', 'Select provider');
+    await grace.hears('Cancelled. Nothing is left of the attempt.');
+    await grace.press('Get Started');
+    await grace.page.getByRole('heading', { name: 'Ready to register' }).waitFor({ timeout: 20_000 });
+    await grace.press('Start Registration');
+    await grace.page.waitForURL((url) => url.origin === PROVIDER, { timeout: 20_000 });
+  },
+
+  async 'the contact allows, and the connection is onboarded and up both ways'() {
     await grace.press('Allow');
     await grace.page.waitForURL((url) => url.origin === CONSUMER);
     await grace.page.getByRole('heading', { name: 'Your connection', exact: true }).waitFor({ timeout: 30_000 });

@@ -1,0 +1,113 @@
+// What each person is offered: nothing that would be refused to them, and where they cannot go on, why and who can.
+import assert from 'node:assert/strict';
+import { CONSUMER, PROVIDER, Person, host, linkInLetter, run, until } from './person.mjs';
+
+let grace, operator, viewer, connection;
+
+/** The controls and ways on of the page's content, by name. */
+const controls = (person) => person.page.getByRole('main').locator('button, a.button').evaluateAll((found) => found.filter((one) => one.checkVisibility()).map((one) => one.innerText.trim()));
+const offers = (person, what, expected) => until(`${person.name}: ${what} offers ${expected.join(', ') || 'nothing'}`, async () => JSON.stringify(await controls(person)) === JSON.stringify(expected))
+  .catch(async (error) => assert.fail(`${error.message}, but ${JSON.stringify(await controls(person))}`));
+
+/** Goes to both ways of connecting, and looks at what they offer. */
+async function offered(person, ready, inWizard, inForm) {
+  await person.goto(`${connection}/wizard`);
+  await person.page.getByRole('heading', { name: ready }).waitFor();
+  await offers(person, `the wizard, “${ready}”,`, inWizard);
+  await person.look(`rights-${person.name}-wizard-${ready.toLowerCase().replaceAll(' ', '-')}`);
+  await person.goto(`${connection}/form`);
+  await person.heading('Provider connection');
+  await offers(person, `the form, “${ready}”,`, inForm);
+}
+
+await run({
+  async 'who may not choose the company is told who may'() {
+    grace = await Person.at(CONSUMER, 'consumer');
+    await grace.goto(await linkInLetter());
+    await grace.press('Continue');
+    await grace.signIn('admin@consumer.example.com');
+    await grace.press('Continue');
+    await grace.page.waitForURL(/wizard/);
+    connection = new URL(grace.page.url()).pathname.match(/^\/connections\/[^/]+/)[0];
+    operator = await Person.at(CONSUMER, 'operator');
+    await operator.signIn('operator@consumer.example.com');
+    viewer = await Person.at(CONSUMER, 'viewer');
+    await viewer.signIn('viewer@consumer.example.com');
+    for (const person of [operator, viewer]) {
+      await offered(person, 'Select provider', [], []);
+      await person.sees('You cannot go on here.');
+      await person.sees(/Ask an administrator of this instance/);
+    }
+  },
+
+  async 'an operator looks again at what was mended; who only looks on can follow it'() {
+    await host('@stop provider');
+    await grace.page.fill('#company-name', 'Provider Inc');
+    await grace.press('Get Started');
+    await grace.page.getByRole('heading', { name: 'What has to be mended' }).waitFor({ timeout: 30_000 });
+    await offered(viewer, 'What has to be mended', ['Follow'], ['Follow']);
+    const mend = ['I do', 'Follow', 'Mute', 'Validate and resolve'];
+    await offered(operator, 'What has to be mended', mend, mend);
+    await operator.goto(`${connection}/wizard`);
+    await host('@start provider');
+    await operator.press('Validate and resolve');
+    await operator.page.getByRole('heading', { name: 'Ready to register' }).waitFor({ timeout: 30_000 });
+  },
+
+  async 'who may not start sees that an administrator can'() {
+    await offered(viewer, 'Ready to register', [], []);
+    await viewer.sees('You cannot go on here.');
+    await offered(operator, 'Ready to register', [], []);
+    await operator.sees('You cannot go on here.');
+  },
+
+  async 'who may not retry sees that an administrator can'() {
+    await grace.press('Start Registration');
+    await grace.page.waitForURL((url) => url.origin === PROVIDER, { timeout: 20_000 });
+    await grace.signIn('contact@consumer.example.com');
+    await grace.press('Deny');
+    await grace.page.waitForURL((url) => url.origin === CONSUMER);
+    for (const person of [operator, viewer]) {
+      await offered(person, 'Registration stopped', [], []);
+      await person.goto(`${connection}/wizard`);
+      await person.sees(/An administrator of this instance can retry it/);
+    }
+  },
+
+  async 'settings that are not synced yet are synced at once by operators only'() {
+    await grace.press('Retry');
+    await grace.page.getByRole('link', { name: 'Approve at the provider' }).click({ timeout: 20_000 });
+    await grace.press('Allow');
+    await grace.page.getByRole('heading', { name: 'Your connection', exact: true }).waitFor({ timeout: 30_000 });
+    for (const [person, expected] of [[operator, ['Sync now', 'Done']], [viewer, ['Done']]]) {
+      const end = await person.meddle('query Settings(', async (route) => {
+        const response = await route.fetch();
+        const json = await response.json();
+        json.data.connection.settings.agreed = false;
+        await route.fulfill({ response, json });
+      });
+      await person.goto(`${connection}/settings`);
+      await person.sees('The two sides do not hold the same settings yet.');
+      await offers(person, 'settings', expected);
+      await end();
+    }
+  },
+
+  async 'nobody is led to pages that are not for them'() {
+    const { page } = viewer;
+    for (const [path, heading] of [['/', 'consumer'], ['/connections', 'Connections'], ['/provider', 'Provider centre']]) {
+      await viewer.goto(path);
+      await viewer.heading(heading);
+      await page.locator('.loading').waitFor({ state: 'detached' });
+      for (const name of ['Open a registration link', 'Register a consumer', 'Set up the provider record']) {
+        assert.equal(await page.getByRole('main').getByRole('link', { name }).count(), 0, `${path}: ${name}`);
+      }
+    }
+    const auditor = await Person.at(CONSUMER, 'auditor');
+    await auditor.signIn('auditor@consumer.example.com');
+    await auditor.goto('/keys/approvals');
+    await auditor.sees('Nobody asked for an approval yet.');
+    await offers(auditor, 'approvals', []);
+    await auditor.close();
+  },
+});
