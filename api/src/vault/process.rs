@@ -58,6 +58,9 @@ impl Launcher {
     }
 }
 
+/// Why it is not asked: a call waited for its deadline.
+pub(super) const LATE: &str = "The key service did not answer in time";
+
 /// Whether the process can be asked.
 #[derive(Clone)]
 pub(super) enum State {
@@ -225,7 +228,7 @@ impl Supervisor {
 
     /// Nobody asks until a ping is answered; whoever does, hears so at once.
     async fn doubt(&mut self, running: &mut Running) -> Option<End> {
-        self.state.send_replace(State::Down("The key service did not answer in time"));
+        self.state.send_replace(State::Down(LATE));
         tracing::warn!(pid = running.pid, "the key service does not answer in time");
         let until = Instant::now() + self.config.hang();
         loop {
