@@ -25,6 +25,7 @@ pub mod key_module;
 pub mod key_policy;
 pub mod link;
 pub mod origin;
+pub mod outage;
 pub mod person;
 pub mod refusal;
 pub mod registration;
