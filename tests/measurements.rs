@@ -1,5 +1,5 @@
 //! What watching costs, and how soon a dead peer is noticed. Small, these are tests that it works in real time; large,
-//! the numbers are printed to be read, not to pass or fail by:
+//! the cost is printed to be read, while everything must be up, and a dead peer noticed within three intervals:
 //!
 //! `LINKSPAN_MEASURE=1000 cargo nextest run --release -p tests --no-capture -E 'test(measurements)'`. It says how many
 //! connections; each takes four file descriptors a side, so raise `ulimit -n` for many.
@@ -32,13 +32,23 @@ struct Size {
     interval: u32,
     /// For how many intervals the cost is measured.
     measured: u32,
+    /// How much later than promised a machine with other work may be.
+    grace: Duration,
 }
 
 impl Size {
     fn wanted() -> Self {
         match std::env::var("LINKSPAN_MEASURE") {
-            Ok(count) => Self { connections: count.parse().unwrap(), dying: 100, interval: 5, measured: 12 },
-            Err(_) => Self { connections: 10, dying: 10, interval: 1, measured: 2 },
+            Ok(count) => Self {
+                connections: count.parse().unwrap(),
+                dying: 100,
+                interval: 5,
+                measured: 12,
+                grace: Duration::ZERO,
+            },
+            Err(_) => {
+                Self { connections: 10, dying: 10, interval: 1, measured: 2, grace: Duration::from_secs(1) }
+            }
         }
     }
 
@@ -100,10 +110,16 @@ impl Inside {
 }
 
 /// Two instances with so many connections to each other, as if each were to another organisation.
-async fn connected(count: usize, size: &Size) -> Pair {
+async fn connected(count: usize, size: &Size, fragile: bool) -> Pair {
     let mut pair = Pair::prepare(Database::Sqlite).await;
     for instance in [&mut pair.provider, &mut pair.consumer] {
-        instance.fragile().await;
+        // What breaks lines takes memory and processor time of its own.
+        if fragile {
+            instance.fragile().await;
+        }
+        // Whoever looks after them needs room, too.
+        instance.config.server.max_connections =
+            instance.config.server.max_connections.max(count as u32 + 64);
         instance.real_time = true;
         instance.config.probe_interval_seconds = size.interval;
         instance.config.probe_timeout_ms = size.interval * 800;
@@ -218,7 +234,7 @@ async fn shown(inside: &Inside) -> BTreeMap<String, usize> {
 async fn probing_many_connections_keeps_all_of_them_up() {
     let size = Size::wanted();
     let count = size.connections;
-    let mut pair = connected(count, &size).await;
+    let mut pair = connected(count, &size, false).await;
     pair.provider.start(None).await;
     pair.consumer.start(None).await;
     let idle = used();
@@ -243,7 +259,7 @@ async fn probing_many_connections_keeps_all_of_them_up() {
 async fn dead_peers_are_noticed_within_three_intervals() {
     let size = Size::wanted();
     for line in [Line::Closed, Line::Held] {
-        let mut pair = connected(size.dying, &size).await;
+        let mut pair = connected(size.dying, &size, true).await;
         pair.provider.start(None).await;
         pair.consumer.start(None).await;
         let_pass(size.intervals(3)).await;
@@ -266,6 +282,7 @@ async fn dead_peers_are_noticed_within_three_intervals() {
             noticed.len(),
             size.dying
         );
-        assert_eq!(noticed.len(), size.dying);
+        let most = (size.intervals(3) + size.grace).as_millis() as i64;
+        assert!(noticed.len() == size.dying && noticed.iter().all(|took| *took <= most), "{noticed:?}");
     }
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | *Up* needs a proof | an authenticated answer (outbound) or message (inbound) over the real path |
 //! | two misses in a row make *Down* | a dead peer shows after 5 to 15 s: at most one interval until it is asked, one more until it is asked again, and the probe's time limit |
-//! | three silent intervals make *Down* | the other way to notice, where nothing is asked: inbound |
+//! | two and a half silent intervals make *Down* | the other way to notice, where nothing is asked: inbound; two messages did not come, and a dead peer shows before 15 s have passed |
 //! | two answers in a row make *Up* again | the second probe follows the first answer at once, so recovery shows within one probe |
 //! | a direction that fell three times within five minutes needs four answers, each in its own interval | so that a flapping line does not flap here |
 //! | two slow answers in a row make *Slow*, two quick ones make *Up* | |
@@ -70,8 +70,10 @@ const ANSWERS_FOR_PACE: i64 = 2;
 const FALLS_FOR_FLAPPING: i64 = 3;
 /// Falls count together when each follows the last one within this time.
 const FLAPPING_WITHIN: TimeDelta = TimeDelta::minutes(5);
-/// Intervals without any proof that make a direction *Down*; also the time a peer is given to notice what we did.
-const SILENT_INTERVALS: i32 = 3;
+/// Half intervals without any proof that make a direction *Down*.
+const SILENT_HALVES: i32 = 5;
+/// Intervals for which a view counts; also the time a peer is given to notice what we did.
+const FRESH_INTERVALS: i32 = 3;
 
 /// Why a probe was missed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,7 +176,7 @@ impl Measure {
     /// Whether what was said then still counts.
     #[must_use]
     pub fn is_fresh(&self, said: Timestamp, now: Timestamp) -> bool {
-        now - said <= self.interval * SILENT_INTERVALS + self.slack
+        now - said <= self.interval * FRESH_INTERVALS + self.slack
     }
 }
 
@@ -303,7 +305,7 @@ impl Evidence {
     /// Nobody probes before onboarding is complete: until then the proof of activation stands.
     fn is_silent(&self, state: ConnectionState, measure: Measure, now: Timestamp) -> bool {
         let heard = self.last_proof_at.max(measure.since);
-        let limit = measure.interval * SILENT_INTERVALS + measure.slack;
+        let limit = measure.interval * SILENT_HALVES / 2 + measure.slack;
         state == ConnectionState::Onboarded && heard.is_some_and(|heard| now - heard > limit)
     }
 
@@ -317,7 +319,7 @@ impl Evidence {
         now: Timestamp,
     ) -> Option<DirectionStatus> {
         let ours = self.seen(state, measure, now)?;
-        let patience = measure.interval * SILENT_INTERVALS;
+        let patience = measure.interval * FRESH_INTERVALS;
         let theirs = self.peer_view.as_ref().filter(|view| measure.is_fresh(view.at, now)).filter(|view| {
             self.own.is_some_and(|(own, since)| own == ours && view.at - since.max(view.since) >= patience)
         });

@@ -48,6 +48,42 @@ words! {
     }
 }
 
+impl Dependency {
+    /// What is so when it does not hold, as a sentence.
+    #[must_use]
+    pub const fn fails(self) -> &'static str {
+        match self {
+            Self::Stands => "The connection does not stand.",
+            Self::OurKeyService => "This instance's key service does not work.",
+            Self::PeerName => "The peer's name does not resolve.",
+            Self::PeerAddress => "The peer's address does not answer.",
+            Self::PeerCertificate => "The peer cannot be trusted by its certificate.",
+            Self::PeerHttp => "The peer does not answer as it should.",
+            Self::PeerIdentity => "The peer is not who it was.",
+            Self::ClocksAgree => "The two clocks do not agree.",
+            Self::KeysAgree => "The two sides do not hold the same keys.",
+            Self::PeerKeyService => "The peer's key service does not work.",
+            Self::PeerStands => "The connection does not stand on the other side.",
+            Self::PeerAllows => "The peer does not allow our messages.",
+            Self::PeerDatabase => "The peer's database does not work.",
+            Self::AnswersArrive => "The peer receives our messages, but its answers do not arrive.",
+            Self::RoundTrip => "The peer's answers come late.",
+            Self::PeerReachesUs => "The peer does not reach us.",
+            Self::ViewsAgree => "The two sides do not see the same.",
+        }
+    }
+}
+
+/// Words as a sentence: it begins with a capital letter and ends with a stop.
+#[must_use]
+pub fn sentence(words: &str) -> String {
+    let words = words.trim();
+    let mut letters = words.chars();
+    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    let stop = if words.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{first}{}{stop}", letters.as_str())
+}
+
 /// What is known of a direction.
 #[derive(Clone, Debug, Default)]
 pub struct Look {
@@ -120,7 +156,7 @@ pub struct Fault {
 /// Why a connection is as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
-    /// In one sentence.
+    /// In one or two sentences.
     pub summary: String,
     /// The first dependency that fails; none when all hold.
     pub fault: Option<Fault>,
@@ -147,7 +183,7 @@ impl Situation {
         };
         let summary = match &fault {
             None => "Everything that the connection depends on holds.".to_owned(),
-            Some(fault) => format!("Does not hold: {}. {}", fault.dependency.label(), fault.evidence),
+            Some(fault) => format!("{} {}", fault.dependency.fails(), fault.evidence),
         };
         Explanation { summary, chain: Dependency::ALL.iter().map(link).collect(), next: self.next(), fault }
     }
@@ -230,11 +266,10 @@ impl Situation {
     fn of_cause(&self, cause: &Cause) -> Fault {
         let reason = cause.reason.as_deref();
         let mut dependency = dependency_of(cause.code, reason);
-        let mut evidence = cause.detail.clone().unwrap_or_else(|| cause.code.label().to_owned());
+        let evidence = sentence(cause.detail.as_deref().unwrap_or(cause.code.label()));
         // The peer takes what we send, and we hear nothing of it.
         if dependency <= Dependency::PeerHttp && self.arrives() {
             dependency = Dependency::AnswersArrive;
-            evidence = format!("The peer receives our messages, but its answers do not arrive ({evidence}).");
         }
         Fault {
             dependency,
@@ -262,12 +297,9 @@ impl Situation {
         }
         let told = evidence.peer_view.as_ref().filter(|view| view.code.is_some());
         let (code, reason) = told.map_or((None, None), |view| (view.code, view.reason.clone()));
-        let words = match (code, &reason) {
-            (Some(code), Some(reason)) => {
-                format!("The peer says: {} ({reason}).", code.label().to_lowercase())
-            }
-            (Some(code), None) => format!("The peer says: {}.", code.label().to_lowercase()),
-            (None, _) => "Nothing arrives from the peer.".to_owned(),
+        let words = match code {
+            Some(code) => told_by_peer(code, reason.as_deref()),
+            None => "Nothing arrives from the peer, and it does not say why.".to_owned(),
         };
         // Its own key service: the peer cannot even ask.
         let keys = [RefusalCode::KeyServiceUnhealthy, RefusalCode::PolicyDenied];
@@ -315,6 +347,29 @@ impl Situation {
             | ConnectionState::Offboarded => None,
         }
     }
+}
+
+/// Why the peer says that it does not reach us.
+fn told_by_peer(code: RefusalCode, reason: Option<&str>) -> String {
+    use RefusalCode as C;
+    let words = match (code, reason) {
+        (C::PeerUnreachable, Some("DNS")) => "this instance's name does not resolve there",
+        (C::PeerUnreachable, Some("TCP")) => "nothing takes its connections at this instance's address",
+        (C::PeerUnreachable, Some("TLS")) => "it makes no trusted, encrypted connection to this instance",
+        (C::PeerUnreachable, Some("HTTP")) => "it gets no answer from this instance that it can use",
+        (C::PeerUnreachable, Some("REFUSED")) => "it may not call this instance's address",
+        (C::KeyServiceUnhealthy, Some("OURS")) => "its own key service does not work",
+        (C::PolicyDenied, Some("OURS")) => "its own access policies keep it from using its keys",
+        (C::KeyServiceUnhealthy, _) => "this instance's key service does not work",
+        (C::PolicyDenied, _) => "this instance does not allow its messages",
+        (C::PeerUnavailable, Some("DATABASE")) => "this instance's database does not work",
+        (C::ClockSkew, _) => "the two clocks do not agree",
+        (C::PeerIdentityMismatch, _) => "another instance answers at this instance's address",
+        (C::KeyConfirmationFailed, _) => "the two sides do not hold the same keys",
+        (C::WrongState, Some("SUSPENDED")) => "the connection is paused here",
+        (code, _) => return format!("The peer says of it: {}.", code.label().to_lowercase()),
+    };
+    format!("The peer says that {words}.")
 }
 
 /// The dependency that a missed probe says does not hold.

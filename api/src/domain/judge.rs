@@ -14,6 +14,7 @@ pub use peer::{
 pub use standing::{CREDENTIAL_NOTICE, KEY_LASTS, judge_agreement, judge_standing};
 
 use super::check::{Answer, CheckCode, Remedy};
+use super::explain::sentence;
 use super::scan::{Measured, Unmeasured};
 
 /// Judges what was measured; where nothing was, says why.
@@ -26,9 +27,64 @@ fn measured<T>(
     match measure {
         Ok(value) => judge(value),
         Err(Unmeasured::Failed { reason }) => {
-            Answer::found(code, &format!("No: {}", code.spec().asks), reason, Remedy::human(remedy))
+            Answer::found(code, unmet(code), &sentence(reason), Remedy::human(remedy))
         }
         Err(Unmeasured::Blocked { by }) => Answer::Skipped(format!("“{}” comes first", by.label())),
         Err(Unmeasured::Broken { why }) => Answer::Error(why.clone()),
+    }
+}
+
+/// What is wrong where a measure failed. Every other finding says it itself.
+const fn unmet(code: CheckCode) -> &'static str {
+    use CheckCode as C;
+    match code {
+        C::PeerUrlSafe => "The other instance's URL is not one that may be called.",
+        C::PeerDns => "The other instance's name does not resolve.",
+        C::PeerTls | C::CertificateAge => {
+            "No trusted, encrypted connection to the other instance can be made."
+        }
+        C::PeerIsLinkspan => "No Linkspan with a valid identity answers at the URL.",
+        C::PeerVersion => "The other instance does not say which protocol versions it speaks.",
+        C::PeerIsNotUs => "The other instance does not say who it is.",
+        C::ClockSkew => "The other instance does not say what time it is there.",
+        C::RegistrationMatches => "The provider would not accept this link from this instance.",
+        C::CallBack => "The provider does not reach this instance at its base URL.",
+        C::EchoOutbound => "What is sent to the other side does not come back as it was sent.",
+        C::EchoInbound => "What the other side sends does not reach this instance.",
+        C::KeysAgree => "The two sides do not hold the same keys.",
+        C::SettingsAgree => "The other side does not say which settings it holds.",
+        C::VersionsKnown => "The other side does not say which versions it knows of.",
+        C::KeyAccessPolicy => "A service that onboarding needs may not use a key module that it needs.",
+        C::KeyServiceHealth
+        | C::RootKey
+        | C::KeyEncryptionKey
+        | C::IntegrityKey
+        | C::IdentitySigningKey
+        | C::Entropy
+        | C::KnownAnswers
+        | C::Clock
+        | C::PolicyEngine
+        | C::AuditChain
+        | C::RotationSchedule
+        | C::ModuleSelfTest => "The key service does not say how it is.",
+        C::ProviderRecord
+        | C::BaseUrlSet
+        | C::ContactActive
+        | C::ContactRole
+        | C::ContactInCompany
+        | C::ContactEmail
+        | C::MailService
+        | C::DuplicateRegistration
+        | C::DuplicateConnection
+        | C::StaleAttempts
+        | C::RunningUserIsAdmin
+        | C::ProviderCompanyChosen
+        | C::CredentialRenews
+        | C::ServiceAccountLeastPrivilege
+        | C::NoLeftovers
+        | C::DirectionsUp
+        | C::ViewsAgree
+        | C::KeyAge
+        | C::QueueMoving => "What the check asks about could not be seen.",
     }
 }

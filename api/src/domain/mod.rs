@@ -27,6 +27,7 @@ pub mod key_policy;
 pub mod key_transfer;
 pub mod link;
 pub mod origin;
+pub mod outage;
 pub mod person;
 pub mod refusal;
 pub mod registration;

@@ -66,7 +66,7 @@ pub(super) struct NextAutomaticAction {
 /// Why a connection is as it is.
 #[derive(SimpleObject)]
 pub(super) struct Explanation {
-    /// In one sentence.
+    /// In one or two sentences.
     summary: String,
     /// Whether everything that the connection depends on holds.
     healthy: bool,

@@ -7,8 +7,9 @@ use axum::response::Response;
 use axum::routing::get;
 
 use super::State;
-use super::pages::{Message, page};
+use super::pages::{Message, OutageSection, OutageSide, Outages, page};
 use crate::domain::check::{CheckCode, Severity, Side, Suite};
+use crate::domain::outage::{FarSide, OUTAGES, RECOVERED_WITHIN, Seen, Shown};
 use crate::domain::refusal::RefusalCode;
 
 /// The routes of the documentation pages.
@@ -16,6 +17,7 @@ pub fn router(state: State) -> Router {
     Router::new()
         .route("/docs/checks/{slug}", get(check))
         .route("/docs/refusals/{slug}", get(refusal))
+        .route("/docs/outages", get(outages))
         .with_state(state)
 }
 
@@ -83,6 +85,43 @@ async fn refusal(With(state): With<State>, Path(asked): Path<String>) -> Respons
         reference: Some(code.as_str()),
     };
     page(StatusCode::OK, &view)
+}
+
+/// What both sides show when something breaks.
+async fn outages(With(state): With<State>) -> Response {
+    let lines = |shown: &Shown| {
+        let within = format!("It shows within {} seconds.", shown.within_seconds);
+        vec![direction("Outbound", &shown.outbound), direction("Inbound", &shown.inbound), within]
+    };
+    let section = |outage: &crate::domain::outage::Outage| {
+        let first = format!("Its explanation: {}", outage.first.fails());
+        let near: Vec<_> = lines(&outage.near).into_iter().chain([first]).collect();
+        let far = match &outage.far {
+            FarSide::Shows(shown) => lines(shown),
+            FarSide::Unavailable => vec![
+                "Its API answers UNAVAILABLE, and /readyz with status 503: nobody can be let in.".to_owned(),
+            ],
+            FarSide::Absent => {
+                vec!["It shows nothing. What answers in its place knows no such connection.".to_owned()]
+            }
+        };
+        let sides = [("The side without the fault", near), ("The other side", far)];
+        let sides = sides.into_iter().map(|(whose, lines)| OutageSide { whose, lines }).collect();
+        OutageSection { name: outage.name, happens: outage.happens, sides }
+    };
+    let outages: Vec<_> = OUTAGES.iter().map(section).collect();
+    let recovered = RECOVERED_WITHIN.num_seconds();
+    page(StatusCode::OK, &Outages { instance: state.instance(), recovered, outages: &outages })
+}
+
+fn direction(way: &str, seen: &Seen) -> String {
+    let cause = seen.cause.map(|(code, reason)| format!(" because of {} ({reason})", code.as_str()));
+    let theirs = seen.theirs.map_or_else(
+        || "the other does not say".to_owned(),
+        |theirs| format!("the other says {}", theirs.label()),
+    );
+    let (status, ours) = (seen.status.label(), seen.ours.label());
+    format!("{way}: {status}{}. This side sees {ours}; {theirs}.", cause.unwrap_or_default())
 }
 
 fn missing(state: &State) -> Response {

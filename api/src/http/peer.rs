@@ -148,14 +148,24 @@ fn answer(call: &Call, outcome: Result<impl axum::response::IntoResponse, Failur
             tracing::error!(%failure, trace_id = %call.trace, "a peer's request failed here");
             // What does not work here is for the peer's people to know, who would look for it at their own side; not
             // how it does not work.
-            let (code, reason) = match failure {
-                Failure::Keys(_) => (RefusalCode::KeyServiceUnhealthy, "PEER"),
-                Failure::Store(_) => (RefusalCode::PeerUnavailable, "DATABASE"),
-                Failure::Bug(_) | Failure::Refused(_) => (RefusalCode::PeerUnavailable, "FAULT"),
+            let (code, reason, message) = match failure {
+                Failure::Keys(_) => (
+                    RefusalCode::KeyServiceUnhealthy,
+                    "PEER",
+                    "The other instance can seal and open nothing now.",
+                ),
+                Failure::Store(_) => (
+                    RefusalCode::PeerUnavailable,
+                    "DATABASE",
+                    "The other instance's database does not answer.",
+                ),
+                Failure::Bug(_) | Failure::Refused(_) => {
+                    (RefusalCode::PeerUnavailable, "FAULT", "Something went wrong in the other instance.")
+                }
             };
             let body = wire::Refused {
                 code: code.as_str().to_owned(),
-                message: "This instance cannot answer now. Try again.".to_owned(),
+                message: message.to_owned(),
                 reason: Some(reason.to_owned()),
                 trace_id: Some(call.trace.to_string()),
                 at: None,

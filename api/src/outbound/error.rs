@@ -43,6 +43,46 @@ pub enum Stage {
     },
 }
 
+impl Stage {
+    /// What a person reads: it says of the other instance what is wrong, and names no address.
+    #[must_use]
+    pub const fn sentence(&self) -> &'static str {
+        match self {
+            Self::Refused(Refusal::Scheme) => "Its URL is not https, which is required here.",
+            Self::Refused(Refusal::Port) => "Its URL has a port that may not be called from here.",
+            Self::Refused(Refusal::AddressLiteral) => "Its URL has an IP address in place of a name.",
+            Self::Refused(Refusal::Address(_)) => {
+                "Its name leads to an address that may not be called from here."
+            }
+            Self::Refused(Refusal::Request) => "Its URL makes no request that could be sent.",
+            Self::Dns => "DNS knows no address for its name.",
+            Self::Tcp => "Nothing takes a connection at its address and port.",
+            Self::Tls(TlsProblem::Expired) => "Its certificate has expired.",
+            Self::Tls(TlsProblem::NotYetValid) => "Its certificate is not valid yet.",
+            Self::Tls(TlsProblem::WrongName) => "Its certificate is for another name.",
+            Self::Tls(TlsProblem::UnknownIssuer) => {
+                "Its certificate is from an authority that is not trusted here."
+            }
+            Self::Tls(TlsProblem::Certificate) => "Its certificate cannot be used.",
+            Self::Tls(TlsProblem::Handshake) => {
+                "What answers at its address does not agree on an encrypted connection."
+            }
+            Self::Http(HttpProblem::Connection) => "The connection broke before an answer had come.",
+            Self::Http(HttpProblem::TooLarge) => "Its answer is larger than any that is taken.",
+            Self::Http(HttpProblem::Encoding) => "Its answer is compressed, which was not asked for.",
+            Self::Http(HttpProblem::ContentType) => "Its answer is of another type than was asked for.",
+            Self::Http(HttpProblem::Malformed) => "Its answer is malformed.",
+            Self::Timeout { at: Step::Queue } => "Earlier requests to it still wait for their answers.",
+            Self::Timeout { at: Step::Dns } => "Looking up its name took too long.",
+            Self::Timeout { at: Step::Tcp } => "Nothing at its address took a connection in time.",
+            Self::Timeout { at: Step::Tls } => {
+                "Something took the connection at its address, and was silent then."
+            }
+            Self::Timeout { at: Step::Http } => "It took the request, and did not answer in time.",
+        }
+    }
+}
+
 /// Why a target is not acceptable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {

@@ -34,15 +34,15 @@ impl PeerError {
     pub fn refusal(&self) -> Refusal {
         match self {
             Self::Unreachable(error) => {
-                let (at, advice) = match error.stage {
-                    Stage::Refused(_) => ("REFUSED", "Its URL is not one that may be called from here."),
-                    Stage::Dns => ("DNS", "Its name does not resolve."),
-                    Stage::Tcp => ("TCP", "Nothing answers at its address."),
-                    Stage::Tls(_) => ("TLS", "Its certificate is not acceptable."),
-                    Stage::Http(_) => ("HTTP", "It answers, but not as it should."),
-                    Stage::Timeout { .. } => ("TIMEOUT", "It does not answer in time."),
+                let at = match error.stage {
+                    Stage::Refused(_) => "REFUSED",
+                    Stage::Dns => "DNS",
+                    Stage::Tcp => "TCP",
+                    Stage::Tls(_) => "TLS",
+                    Stage::Http(_) => "HTTP",
+                    Stage::Timeout { .. } => "TIMEOUT",
                 };
-                let message = format!("The other instance could not be reached. {advice}");
+                let message = format!("The other instance could not be reached. {}", error.stage.sentence());
                 Refusal::new(RefusalCode::PeerUnreachable, message).reason(at)
             }
             Self::Refused(refused) => {
@@ -76,13 +76,17 @@ impl PeerError {
                     Stage::Timeout { at: Step::Http } => Some("HTTP".to_owned()),
                     _ => refusal.reason,
                 };
-                (step, error.stage.to_string(), None)
+                (step, error.stage.sentence().to_owned(), None)
             }
             Self::Refused(refused) => {
                 let trace = refused.trace_id.as_deref().and_then(TraceId::parse);
                 (refusal.reason, clean(&refused.message), trace)
             }
-            Self::Nonsense(status) => (refusal.reason, format!("status {}", status.as_u16()), None),
+            Self::Nonsense(status) => {
+                let detail =
+                    format!("It answers with status {}, and not as a Linkspan does.", status.as_u16());
+                (refusal.reason, detail, None)
+            }
         };
         Cause { code: refusal.code, reason, detail: Some(detail), at, trace: Some(trace), peer_trace }
     }

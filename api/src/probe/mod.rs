@@ -54,8 +54,8 @@ impl Probe {
 fn failed(error: &OutboundError) -> Unmeasured {
     tracing::info!(%error, "a measure failed");
     let reason = match error.verdict() {
-        Verdict::NotAcceptable => "not acceptable".to_owned(),
-        Verdict::NotReachable => format!("not reachable: {}", error.stage),
+        Verdict::NotAcceptable => "It may not be called from here.".to_owned(),
+        Verdict::NotReachable => error.stage.sentence().to_owned(),
     };
     Unmeasured::Failed { reason }
 }

@@ -36,7 +36,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc, watch};
 
 use client::{Link, Silence};
-use process::{State, Supervisor, launch};
+use process::{LATE, State, Supervisor, launch};
 use rotation::{finish_rotation, next_of};
 
 pub use client::MAX_CALLS;
@@ -152,7 +152,7 @@ struct Remote {
     config: VaultConfig,
     launcher: Launcher,
     entropy: Arc<dyn Entropy>,
-    state: watch::Receiver<State>,
+    state: watch::Sender<State>,
     suspect: Arc<Notify>,
     words: Arc<Words>,
     opening: Arc<Mutex<Opening>>,
@@ -203,14 +203,14 @@ impl Vault {
         let words = Arc::new(Words::default());
         let (running, opened) = launch(launcher, &opening, &words).await?;
         finish_rotation(&opening.root, opened.by_next);
-        let (state, states) = watch::channel(running.state());
+        let state = watch::Sender::new(running.state());
         let (needed, gone) = mpsc::channel(1);
         let opening = Opening { hierarchy: Some(opened.hierarchy.clone()), make_next: false, ..opening };
         let remote = Remote {
             config: config.clone(),
             launcher: launcher.clone(),
             entropy,
-            state: states,
+            state: state.clone(),
             suspect: Arc::default(),
             words,
             opening: Arc::new(Mutex::new(opening)),
@@ -323,8 +323,8 @@ impl Remote {
                 Ok(wire::from_bytes::<Result<T, keyservice::Error>>(&answer, "answer", &self.words)??)
             }
             Err(Silence::Late) => {
-                self.suspect.notify_one();
-                Err(VaultError::Unavailable("The key service did not answer in time"))
+                self.silent(&link);
+                Err(VaultError::Unavailable(LATE))
             }
             Err(Silence::Closed) => Err(VaultError::Unavailable("The key service ended while it was asked")),
             Err(Silence::TooLong) => Err(keyservice::Error::TooLarge { what: "request" }.into()),
@@ -340,6 +340,21 @@ macro_rules! lend {
     ($value:ident, $other:ident) => {
         $value
     };
+}
+
+impl Remote {
+    /// Nobody else is to wait for a process that did not answer in time, from now on: whoever watches it says when it
+    /// answers again, and may be busy with a ping of its own.
+    fn silent(&self, link: &Arc<Link>) {
+        self.state.send_if_modified(|state| {
+            let same = matches!(state, State::Up { link: up, .. } if Arc::ptr_eq(up, link));
+            if same {
+                *state = State::Down(LATE);
+            }
+            same
+        });
+        self.suspect.notify_one();
+    }
 }
 
 macro_rules! functions {

@@ -60,6 +60,8 @@ impl Launcher {
 
 /// Why a process that ended cannot be asked.
 const RESTARTED: &str = "The key service ended and is being started again";
+/// Why it is not asked: a call waited for its deadline.
+pub(super) const LATE: &str = "The key service did not answer in time";
 
 /// Whether the process can be asked.
 #[derive(Clone)]
@@ -293,7 +295,7 @@ impl Supervisor {
 
     /// Nobody asks until a ping is answered; whoever does, hears so at once.
     async fn doubt(&mut self, running: &mut Running) -> Option<End> {
-        self.state.send_replace(State::Down("The key service did not answer in time"));
+        self.state.send_replace(State::Down(LATE));
         tracing::warn!(pid = running.pid, "the key service does not answer in time");
         let until = Instant::now() + self.config.hang();
         loop {

@@ -148,7 +148,11 @@ impl Worker {
             return Cause {
                 code: RefusalCode::ClockSkew,
                 reason: Some(if seconds > 0 { "AHEAD" } else { "BEHIND" }.to_owned()),
-                detail: Some(format!("the other instance's clock differs by {seconds} seconds from ours")),
+                detail: Some(format!(
+                    "Its clock is {} seconds {} ours.",
+                    seconds.abs(),
+                    if seconds > 0 { "ahead of" } else { "behind" }
+                )),
                 ..cause
             };
         }
@@ -171,7 +175,7 @@ impl Worker {
             Ok(found) if connection.peer.public_key.is_some_and(|key| key != found.public_key) => (
                 RefusalCode::PeerIdentityMismatch,
                 "IDENTITY_KEY".to_owned(),
-                format!("another instance answers there: {}", found.identity.instance_id),
+                format!("Another instance answers at its address: {}.", found.identity.instance_id),
             ),
             Err(refusal) if refusal.code == RefusalCode::PeerIdentityMismatch => {
                 (refusal.code, refusal.reason.unwrap_or_default(), refusal.message)
@@ -179,7 +183,12 @@ impl Worker {
             Ok(_) | Err(_) => (
                 RefusalCode::KeyConfirmationFailed,
                 reason.to_owned(),
-                "the two sides do not hold the same keys for this connection".to_owned(),
+                if reason == "ANSWER" {
+                    "What it answers cannot be opened here."
+                } else {
+                    "It cannot open what is sent from here."
+                }
+                .to_owned(),
             ),
         };
         Cause {

@@ -81,14 +81,14 @@ fn a_direction_that_keeps_falling_needs_four_answers_in_their_own_time() {
 }
 
 #[test]
-fn silence_for_more_than_three_intervals_makes_it_down_unless_nobody_watched() {
+fn silence_for_more_than_two_and_a_half_intervals_makes_it_down_unless_nobody_watched() {
     let mut evidence = up();
-    assert_eq!(now(&mut evidence.clone(), 15), Some(Up));
+    assert_eq!(now(&mut evidence.clone(), 12), Some(Up));
     let began = Measure { since: Some(at(100)), ..Measure::default() };
     let mut watched = evidence.clone();
     watched.judge(Onboarded, began, at(110));
     assert_eq!(watched.shown.map(|(status, _)| status), Some(Up));
-    assert_eq!(now(&mut evidence, 16), Some(Down));
+    assert_eq!(now(&mut evidence, 13), Some(Down));
     // One message is one answer: also here it takes two.
     evidence.proven(at(20), None, Measure::default());
     assert_eq!(now(&mut evidence, 20), Some(Down));
@@ -156,8 +156,8 @@ fn a_transition_is_told_once_with_its_cause() {
 fn intervals_are_counted_from_the_measure() {
     let mut evidence = up();
     let slow = Measure { interval: TimeDelta::seconds(60), ..Measure::default() };
-    assert_eq!(evidence.judge(Onboarded, slow, at(180)), None);
-    assert_eq!(evidence.judge(Onboarded, slow, at(181)).and_then(|told| told.status), Some(Down));
+    assert_eq!(evidence.judge(Onboarded, slow, at(150)), None);
+    assert_eq!(evidence.judge(Onboarded, slow, at(151)).and_then(|told| told.status), Some(Down));
 }
 
 #[test]

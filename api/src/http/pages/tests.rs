@@ -70,6 +70,9 @@ fn pages() -> Vec<(&'static str, String)> {
         reference: Some("4bf92f3577b34da6a3ce929d0e0e4736"),
     };
     let connect = Connect { instance: HERE, error: None, kept: None, provider: "", csrf: "csrf" };
+    let sides = vec![OutageSide { whose: "This side <b>", lines: vec!["Outbound: Down <b>.".to_owned()] }];
+    let outages = [OutageSection { name: "LINE_CLOSED", happens: "It <b> breaks.", sides }];
+    let outages = Outages { instance: HERE, recovered: 5, outages: &outages };
     let signed_out = SignedOut { instance: HERE, sign_in_url: "/sign-in" };
     let render = |page: Result<String, askama::Error>| page.unwrap();
     vec![
@@ -79,6 +82,7 @@ fn pages() -> Vec<(&'static str, String)> {
         ("mismatch", render(askama::Template::render(&mismatch))),
         ("message", render(askama::Template::render(&message))),
         ("connect", render(askama::Template::render(&connect))),
+        ("outages", render(askama::Template::render(&outages))),
         ("signed-out", render(askama::Template::render(&signed_out))),
     ]
 }

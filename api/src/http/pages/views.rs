@@ -137,6 +137,38 @@ pub struct Message<'a> {
     pub reference: Option<&'a str>,
 }
 
+/// What both sides show when something breaks.
+#[derive(Template)]
+#[template(path = "outages.html")]
+pub struct Outages<'a> {
+    /// The instance.
+    pub instance: Instance<'a>,
+    /// The most seconds until the end of an outage shows.
+    pub recovered: i64,
+    /// One for each.
+    pub outages: &'a [OutageSection],
+}
+
+/// A part of [`Outages`].
+#[derive(Clone, Debug)]
+pub struct OutageSection {
+    /// Its stable name, for links.
+    pub name: &'static str,
+    /// What happens.
+    pub happens: &'static str,
+    /// What each side shows.
+    pub sides: Vec<OutageSide>,
+}
+
+/// A part of [`OutageSection`].
+#[derive(Clone, Debug)]
+pub struct OutageSide {
+    /// Whose it is.
+    pub whose: &'static str,
+    /// A sentence each.
+    pub lines: Vec<String>,
+}
+
 /// Where a registration link leads on the consumer's instance: posts `link`, `csrf` to `/connect`.
 ///
 /// The link's secret is in the fragment, so the script fills the field in; without a script it is pasted.
