@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use crate::harness::pair::PASSWORD;
 use crate::harness::{Client, Database, Pair};
 
+const SIX_MINUTES: i64 = 6 * 60 * 1_000;
+
 const FIELDS: &str = "keyApproval { id operation module object reason state stateLabel askedBy { name }
     answeredBy { name } answer revision actions { name allowed } }";
 
@@ -174,5 +176,269 @@ async fn key_roles_are_given_by_another_and_work_at_once() {
         assert_eq!(after["errors"][0]["extensions"]["code"], "FORBIDDEN", "at once: {after}");
         let noted = "audit where operation in ('key.role.grant', 'key.role.revoke')";
         assert_eq!(pair.provider.rows(noted).await, 3, "on the host, by the granter, and taken back");
+    }
+}
+
+async fn me(client: &Client) -> Value {
+    client.query("{ viewer { id } }", json!({})).await["viewer"]["id"].clone()
+}
+
+/// The account as it would be named if it were a contact's: the one kind that `updateContact` takes.
+fn as_contact(user: &Value) -> String {
+    use data_encoding::BASE64URL_NOPAD as BASE64;
+    let id = String::from_utf8(BASE64.decode(user.as_str().unwrap().as_bytes()).unwrap()).unwrap();
+    BASE64.encode(format!("Contact:{}", id.split_once(':').unwrap().1).as_bytes())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_administrator_of_the_application_becomes_no_key_manager() {
+    for database in Database::available() {
+        let pair = Pair::start(database).await;
+        let provider = &pair.provider;
+        let admin = pair.provider_admin().await;
+        let both = provider.person("both", &[Role::Admin, Role::KeyAdmin]).await;
+        let manager = provider.person("manager", &[Role::KeyManager]).await;
+        let manager_id = me(&manager).await;
+
+        let input = json!({ "userId": manager_id, "password": "chosen by an administrator" });
+        for client in [&admin, &both] {
+            let taken = client.try_mutate("setPassword", input.clone(), "done").await;
+            assert_eq!(taken["refusal"]["reason"], "KEY_ROLE", "{taken:#}");
+        }
+        assert_eq!(me(&manager).await, manager_id, "their session goes on");
+
+        let user = |name: &str, password: Option<&str>, roles: &[&str]| {
+            let email = format!("{name}@provider.example.com");
+            json!({ "email": email, "name": name, "password": password, "roles": roles })
+        };
+        let made = both.try_mutate("createUser", user("a", None, &["KEY_MANAGER"]), "user { id }").await;
+        assert_eq!(made["refusal"]["code"], "NOT_AN_ADMINISTRATOR", "{made:#}");
+        let grant = |made: &Value| json!({ "userId": made["user"]["id"], "role": "KEY_MANAGER" });
+        for password in [None, Some(PASSWORD)] {
+            let name = if password.is_some() { "puppet" } else { "straw" };
+            let puppet = both.mutate("createUser", user(name, password, &["VIEWER"]), "user { id }").await;
+            let own = both.try_mutate("grantRole", grant(&puppet), "user { id }").await;
+            assert_eq!(own["refusal"]["field"], "userId", "{own:#}");
+        }
+        let input = user("colleague", Some("chosen by an administrator"), &[]);
+        let colleague = admin.mutate("createUser", input, "user { id }").await;
+        let known = both.try_mutate("grantRole", grant(&colleague), "user { id }").await;
+        assert!(known["refusal"]["message"].as_str().unwrap().contains("one of their own"), "{known:#}");
+        let person = provider.client();
+        person.sign_in("colleague@provider.example.com", "chosen by an administrator").await;
+        person.mutate("setPassword", json!({ "password": PASSWORD }), "done").await;
+        both.mutate("grantRole", grant(&colleague), "user { id }").await;
+
+        let switch = |active: bool| json!({ "userId": as_contact(&manager_id), "active": active });
+        admin.mutate("updateContact", switch(false), "contact { id }").await;
+        let revived = admin.try_mutate("updateContact", switch(true), "contact { id }").await;
+        assert_eq!(revived["refusal"]["code"], "NOT_AN_ADMINISTRATOR", "{revived:#}");
+        both.mutate("updateContact", switch(true), "contact { id }").await;
+        let auditor = provider.person("auditor", &[Role::KeyAuditor]).await;
+        let read = "{ auditLog { edges { node { operation } } } }";
+        let log = auditor.query(read, json!({})).await["auditLog"]["edges"].clone();
+        let noted =
+            log.as_array().unwrap().iter().filter(|one| one["node"]["operation"] == "key.account.update");
+        assert_eq!(noted.count(), 2, "key auditors see what is done to who holds key roles: {log:#}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_gives_rights_or_is_for_two_people_asks_for_a_person_who_is_there() {
+    for database in Database::available() {
+        let pair = Pair::start(database).await;
+        let roles = [Role::Admin, Role::KeyAdmin, Role::KeyManager];
+        let person = pair.provider.person("person", &roles).await;
+        let other = pair.provider.person("other", &[Role::KeyManager]).await;
+        let made = person.mutate("createAccessToken", json!({ "name": "ci", "days": 1 }), "secret").await;
+        let program = pair.provider.client().with_token(made["secret"].as_str().unwrap());
+        let draft = json!({ "name": "signatures", "purpose": "SIGNING", "algorithm": "Ed25519" });
+        let module = json!({ "module": "signatures" });
+        person.mutate("createKeyModule", draft, "keyModule { name }").await;
+        person.mutate("publishKeyModule", module.clone(), "keyModule { name }").await;
+        person.mutate("rotateKeyModule", module.clone(), "keyModule { name }").await;
+        let asked = ask(&other, "DESTROY", Some("signatures")).await["keyApproval"]["id"].clone();
+        let own = json!({ "operation": "ROTATE_ROOT", "reason": "It is time." });
+        let own = person.mutate("requestKeyApproval", own, "keyApproval { id }").await["keyApproval"].clone();
+        other.mutate("giveKeyApproval", json!({ "approvalId": own["id"] }), "keyApproval { id }").await;
+        let key = |reason: Option<&str>| {
+            let mut key = json!({ "module": "signatures", "version": 1 });
+            if let Some(reason) = reason {
+                key["reason"] = reason.into();
+            }
+            key
+        };
+        let suspend = program.mutate("suspendKey", key(Some("An alarm.")), "key { state }").await;
+        assert_eq!(suspend["key"]["state"], "SUSPENDED", "a program takes a key out of use: {suspend:#}");
+        let terms = json!({ "effect": "TRACK", "principal": { "kind": "SERVICE", "service": "PEER" },
+            "operations": ["SIGN"], "note": "A test." });
+        let policy = json!({ "module": "signatures", "terms": terms });
+        let policy = person.mutate("createAccessPolicy", policy, "accessPolicy { id }").await;
+        let policy = policy["accessPolicy"]["id"].clone();
+        let user = me(&other).await;
+        let people_alone = [
+            ("giveKeyApproval", json!({ "approvalId": asked })),
+            ("refuseKeyApproval", json!({ "approvalId": asked, "reason": "No." })),
+            ("rotateRootKey", json!({ "approvalId": own["id"] })),
+            ("resumeKey", key(None)),
+            ("createKeyModule", json!({ "name": "more", "purpose": "SIGNING", "algorithm": "Ed25519" })),
+            ("scheduleKeyModule", json!({ "module": "signatures", "rotationPeriod": 7_200 })),
+            ("createAccessPolicy", json!({ "module": "signatures", "terms": terms })),
+            ("updateAccessPolicy", json!({ "accessPolicyId": policy, "terms": terms })),
+            ("deleteAccessPolicy", json!({ "accessPolicyId": policy })),
+            ("grantRole", json!({ "userId": user, "role": "KEY_AUDITOR" })),
+            ("revokeRole", json!({ "userId": user, "role": "KEY_MANAGER" })),
+            ("createUser", json!({ "email": "n@provider.example.com", "name": "N", "roles": ["ADMIN"] })),
+            (
+                "createUser",
+                json!({ "email": "n@provider.example.com", "name": "N", "password": PASSWORD, "roles": [] }),
+            ),
+        ];
+        let before = pair.provider.rows("audit where actor like 'user:%'").await;
+        for (verb, input) in &people_alone {
+            let refused = program.try_mutate(verb, input.clone(), "__typename").await;
+            assert_eq!(refused["refusal"]["code"], "CREDENTIALS_INVALID", "{verb} by a program: {refused:#}");
+        }
+        pair.clock.advance(SIX_MINUTES);
+        for (verb, input) in people_alone.iter().chain(&[("rotateKeyModule", module.clone())]) {
+            let refused = person.try_mutate(verb, input.clone(), "__typename").await;
+            assert_eq!(
+                refused["refusal"]["code"], "STEP_UP_REQUIRED",
+                "{verb} after six minutes: {refused:#}"
+            );
+        }
+        assert_eq!(pair.provider.rows("audit where actor like 'user:%'").await, before, "nothing was done");
+        let rotated = program.mutate("rotateKeyModule", module, "keyModule { versions { version } }").await;
+        assert_eq!(rotated["keyModule"]["versions"][0]["version"], 2, "a program rotates: {rotated:#}");
+    }
+}
+
+/// What somebody may write into a request, with its state as it was.
+const EDITS: &[(&str, &str)] = &[
+    ("operation", "'EXPORT'"),
+    ("module", "'links'"),
+    ("object", "'another key'"),
+    ("reason", "'another'"),
+    ("asked_by", "answered_by"),
+    ("asked_at", "asked_at - 604800000"),
+    ("asked_at", "9000000000000000000"),
+    ("state", "'PENDING'"),
+    ("state", "'USED'"),
+    ("answered_by", "id"),
+    ("answered_at", "answered_at + 1"),
+    ("answer", "'Yes.'"),
+    ("ended_at", "asked_at"),
+    ("revision", "revision + 1"),
+    ("revision", "revision - 1"),
+    ("seal", "null"),
+    ("seal", "(select row_seal from key_version where module = 'data')"),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_writes_to_the_database_is_no_second_person() {
+    for database in Database::available() {
+        let pair = Pair::start(database).await;
+        let provider = &pair.provider;
+        let asks = provider.person("asks", &[Role::KeyManager]).await;
+        let other = provider.person("other", &[Role::KeyManager]).await;
+        let id = ask(&asks, "DESTROY", Some("data")).await["keyApproval"]["id"].clone();
+        provider.tamper("create table asked as select * from key_approval").await;
+        answer(&other, "giveKeyApproval", &id).await;
+        provider.tamper("create table kept as select * from key_approval").await;
+        let back = ["delete from key_approval", "insert into key_approval select * from kept"];
+        let input = json!({ "approvalId": id, "reason": "No." });
+        for (column, value) in EDITS {
+            provider.tamper(&format!("update key_approval set {column} = {value}")).await;
+            let done = other.try_mutate("refuseKeyApproval", input.clone(), FIELDS).await;
+            assert_eq!(done["refusal"]["reason"], "INTEGRITY_KEY", "{column} = {value}: {done:#}");
+            for sql in back {
+                provider.tamper(sql).await;
+            }
+        }
+        // The row from before it was approved, whose seal is good.
+        for sql in ["delete from key_approval", "insert into key_approval select * from asked"] {
+            provider.tamper(sql).await;
+        }
+        let done = other.try_mutate("refuseKeyApproval", input.clone(), FIELDS).await;
+        assert_eq!(done["refusal"]["reason"], "INTEGRITY_KEY", "an older row: {done:#}");
+        for sql in back {
+            provider.tamper(sql).await;
+        }
+        let refused = other.mutate("refuseKeyApproval", input, FIELDS).await;
+        assert_eq!(refused["keyApproval"]["state"], "REFUSED", "also after it was approved: {refused:#}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_approval_is_used_once_and_only_while_who_gave_it_may_approve() {
+    for database in Database::available() {
+        let pair = Pair::start(database).await;
+        let provider = &pair.provider;
+        let granter = provider.person("granter", &[Role::KeyAdmin, Role::Admin]).await;
+        let asks = provider.person("asks", &[Role::KeyManager]).await;
+        let other = provider.person("other", &[Role::KeyManager]).await;
+        let other_id = me(&other).await;
+        let request = json!({ "operation": "ROTATE_ROOT", "reason": "It is time." });
+        let asked = asks.mutate("requestKeyApproval", request, "keyApproval { id }").await;
+        let input = json!({ "approvalId": asked["keyApproval"]["id"] });
+        let next = std::path::PathBuf::from(format!(
+            "{}.next",
+            provider.config.root_key_file.as_ref().unwrap().display()
+        ));
+        let early = asks.try_mutate("rotateRootKey", input.clone(), FIELDS).await;
+        assert_eq!(early["refusal"]["reason"], "PENDING", "{early:#}");
+        other.mutate("giveKeyApproval", input.clone(), FIELDS).await;
+
+        let role = json!({ "userId": other_id, "role": "KEY_MANAGER" });
+        granter.mutate("revokeRole", role.clone(), "user { id }").await;
+        let gone = asks.try_mutate("rotateRootKey", input.clone(), FIELDS).await;
+        assert_eq!(gone["refusal"]["reason"], "APPROVER_GONE", "{gone:#}");
+        granter.mutate("grantRole", role, "user { id }").await;
+        for active in [false, true] {
+            let account = json!({ "userId": as_contact(&other_id), "active": active });
+            granter.mutate("updateContact", account, "contact { id }").await;
+            if !active {
+                let gone = asks.try_mutate("rotateRootKey", input.clone(), FIELDS).await;
+                assert_eq!(gone["refusal"]["reason"], "APPROVER_GONE", "{gone:#}");
+            }
+        }
+        assert!(!next.exists(), "nothing was made for whoever had no approval");
+
+        provider.tamper("create table kept as select * from key_approval").await;
+        let done = asks.mutate("rotateRootKey", input.clone(), FIELDS).await;
+        assert_eq!(done["keyApproval"]["state"], "USED", "{done:#}");
+        for sql in ["delete from key_approval", "insert into key_approval select * from kept"] {
+            provider.tamper(sql).await;
+        }
+        let twice = asks.try_mutate("rotateRootKey", input, FIELDS).await;
+        assert_eq!(twice["refusal"]["reason"], "INTEGRITY_KEY", "an approval that was put back: {twice:#}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_role_that_the_audit_trail_does_not_know_of_gives_nothing() {
+    for database in Database::available() {
+        let pair = Pair::start(database).await;
+        let provider = &pair.provider;
+        let granter = provider.person("granter", &[Role::KeyAdmin, Role::Admin]).await;
+        let manager = provider.person("manager", &[Role::KeyManager]).await;
+        let viewer = provider.person("viewer", &[Role::Viewer]).await;
+        let modules = "{ keyModules { name } }";
+        provider.tamper("create table kept as select * from account_role").await;
+        let insert = "insert into account_role select a.id, 'KEY_MANAGER', 'system', 1 from account a \
+            where a.email = 'viewer@provider.example.com'";
+        provider.tamper(insert).await;
+        let refused = viewer.raw(modules, json!({})).await;
+        assert_eq!(refused["errors"][0]["extensions"]["code"], "FORBIDDEN", "written by hand: {refused}");
+
+        let role = json!({ "userId": me(&manager).await, "role": "KEY_MANAGER" });
+        granter.mutate("revokeRole", role.clone(), "user { id }").await;
+        for sql in ["delete from account_role", "insert into account_role select * from kept"] {
+            provider.tamper(sql).await;
+        }
+        let refused = manager.raw(modules, json!({})).await;
+        assert_eq!(refused["errors"][0]["extensions"]["code"], "FORBIDDEN", "put back: {refused}");
+        granter.mutate("grantRole", role, "user { id }").await;
+        assert!(manager.query(modules, json!({})).await["keyModules"].is_array(), "granted again");
     }
 }

@@ -1,11 +1,13 @@
 //! Requests for approval: what one person asks for and another agrees to, as a state machine.
 //!
-//! `PENDING` → `APPROVED`, `REFUSED`, `WITHDRAWN` or `EXPIRED`; `APPROVED` → `USED` once, `WITHDRAWN` or `EXPIRED`.
+//! `PENDING` → `APPROVED`, `REFUSED`, `WITHDRAWN` or `EXPIRED`; `APPROVED` → `USED` once, `REFUSED` after all,
+//! `WITHDRAWN` or `EXPIRED`.
 
 #[cfg(test)]
 mod tests;
 
 use crate::error::Error;
+use crate::pae::pae;
 use crate::ports::Millis;
 use crate::right::{Right, Rights};
 use crate::wire::{Reader, Wire, Writer};
@@ -18,6 +20,9 @@ pub const USE_WITHIN: Millis = 24 * 60 * 60 * 1000;
 pub const WAIT_BEFORE_DESTRUCTION: Millis = 7 * 24 * 60 * 60 * 1000;
 /// The longest reason, in characters.
 pub const MAX_REASON: usize = 500;
+
+/// The latest time that a stored request may name, in milliseconds: the end of the year 9999 (RFC 3339).
+const LATEST: Millis = 253_402_300_799_999;
 
 /// What needs two people: all that cannot be taken back, lets material out or in, or changes what protects the rest.
 pub const NEEDS_TWO: Rights =
@@ -190,14 +195,14 @@ impl Approval {
 
     /// When the thing can be done at the earliest.
     pub fn usable_from(&self) -> Millis {
-        self.asked_at + self.subject.right.waiting_period()
+        self.asked_at.saturating_add(self.subject.right.waiting_period())
     }
 
     /// When it expires by itself.
     pub fn expires_at(&self) -> Millis {
         match self.answered_at {
-            Some(answered) => answered.max(self.usable_from()) + USE_WITHIN,
-            None => self.asked_at + ANSWER_WITHIN,
+            Some(answered) => answered.max(self.usable_from()).saturating_add(USE_WITHIN),
+            None => self.asked_at.saturating_add(ANSWER_WITHIN),
         }
     }
 
@@ -211,17 +216,18 @@ impl Approval {
     /// # Errors
     /// [`ApprovalRefusal::OwnRequest`], [`ApprovalRefusal::WrongState`].
     pub fn approve(self, by: [u8; 16], now: Millis) -> Result<Self, ApprovalRefusal> {
-        self.answered(by, ApprovalState::Approved, None, now)
+        let answered = self.answered(by, &[ApprovalState::Pending], now)?;
+        Ok(Self { state: ApprovalState::Approved, ..answered })
     }
 
-    /// Another person does not agree, and says why.
+    /// Another person does not agree, and says why; also after they, or somebody else, agreed.
     ///
     /// # Errors
     /// As [`Self::approve`], and [`ApprovalRefusal::Reason`].
     pub fn refuse(self, by: [u8; 16], why: &str, now: Millis) -> Result<Self, ApprovalRefusal> {
         let why = require_reason(why)?;
-        let refused = self.answered(by, ApprovalState::Refused, Some(why), now)?;
-        Ok(Self { ended_at: Some(now), ..refused })
+        let answered = self.answered(by, &[ApprovalState::Pending, ApprovalState::Approved], now)?;
+        Ok(Self { state: ApprovalState::Refused, answer: Some(why), ended_at: Some(now), ..answered })
     }
 
     /// Whoever asked does not want it any more; also after it was approved.
@@ -286,8 +292,10 @@ impl Approval {
             ApprovalState::Withdrawn | ApprovalState::Expired => true,
         };
         let by_another = self.answered_by != Some(self.asked_by);
+        let times = [Some(self.asked_at), self.answered_at, self.ended_at];
         if possible
             && by_another
+            && times.into_iter().flatten().all(|time| (0..=LATEST).contains(&time))
             && self.ended_at.is_some() == self.state.is_final()
             && self.subject.right.needs_two()
         {
@@ -297,22 +305,37 @@ impl Approval {
         }
     }
 
-    fn answered(
-        self,
-        by: [u8; 16],
-        state: ApprovalState,
-        answer: Option<String>,
-        now: Millis,
-    ) -> Result<Self, ApprovalRefusal> {
+    /// What the seal of a stored request covers: all of it, and how often it changed. It is a MAC with
+    /// [`MacPurpose::KeyApproval`](crate::MacPurpose).
+    pub fn seal_context(&self, revision: i64) -> Vec<u8> {
+        let optional = |at: Option<Millis>| at.map(|at| at.to_le_bytes().to_vec()).unwrap_or_default();
+        pae(&[
+            &self.id,
+            self.subject.right.as_str().as_bytes(),
+            self.subject.module.as_bytes(),
+            self.subject.object.as_bytes(),
+            self.reason.as_bytes(),
+            &self.asked_by,
+            &self.asked_at.to_le_bytes(),
+            self.state.as_str().as_bytes(),
+            self.answered_by.as_ref().map(<[u8; 16]>::as_slice).unwrap_or_default(),
+            &optional(self.answered_at),
+            self.answer.as_deref().unwrap_or_default().as_bytes(),
+            &optional(self.ended_at),
+            &revision.to_le_bytes(),
+        ])
+    }
+
+    /// Somebody else said something to it, in one of these states.
+    fn answered(self, by: [u8; 16], open: &[ApprovalState], now: Millis) -> Result<Self, ApprovalRefusal> {
         if by == self.asked_by {
             return Err(ApprovalRefusal::OwnRequest);
         }
-        match self.state_at(now) {
-            ApprovalState::Pending => {
-                Ok(Self { state, answered_by: Some(by), answered_at: Some(now), answer, ..self })
-            }
-            other => Err(ApprovalRefusal::WrongState(other)),
+        let state = self.state_at(now);
+        if !open.contains(&state) {
+            return Err(ApprovalRefusal::WrongState(state));
         }
+        Ok(Self { answered_by: Some(by), answered_at: Some(now), ..self })
     }
 }
 

@@ -92,7 +92,7 @@ pub use ports::{Entropy, Millis, Stopwatch, SystemEntropy};
 pub use principal::{Principal, Service};
 pub use right::{Right, Rights};
 pub use role::{KeyRole, KeyRoles};
-pub use root::{RootKey, RootProvider, RootSource};
+pub use root::{RootKey, RootProvider, RootSource, sync_directory_of};
 pub use service::{KeyService, MacPurpose};
 pub use transfer::{Arrival, Destination, ImportOffer, Package, Recipient};
 pub use usage::{Use, UseRecord, Used};

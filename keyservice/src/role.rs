@@ -102,6 +102,18 @@ pub enum Granter {
     },
 }
 
+/// Who is to hold a role, and through whose hands their credentials went. Roles are worth what the credentials are: an
+/// account that the granter made, or that opens with a password that others chose, can be anybody's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grantee {
+    /// Their id.
+    pub id: [u8; 16],
+    /// Whether the granter made the account, or ever chose its password.
+    pub made_by_granter: bool,
+    /// Whether somebody else than they, or the host, chose the password that it has.
+    pub password_of_another: bool,
+}
+
 /// Why a role may not be granted or taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GrantRefusal {
@@ -116,19 +128,36 @@ pub enum GrantRefusal {
     /// They would grant it to themselves.
     #[error("Nobody grants a key role to themselves. Ask another key administrator.")]
     ToThemselves,
+    /// They would grant it to an account that they made.
+    #[error(
+        "Nobody grants a key role to an account that they made, or whose password they chose. Ask another key \
+         administrator."
+    )]
+    OwnMaking,
+    /// They would grant it to whoever chose the password.
+    #[error(
+        "Somebody else chose the password of this account. Its holder sets one of their own first, and is granted the \
+         role then."
+    )]
+    PasswordOfAnother,
 }
 
-/// Whether a role may be granted to a person; none stands for an account that is only being made.
+/// Whether a role may be granted to somebody.
 ///
 /// # Errors
 /// Why not.
-pub fn may_grant(granter: Granter, to: Option<[u8; 16]>, role: KeyRole) -> Result<(), GrantRefusal> {
+pub fn may_grant(granter: Granter, to: Grantee, role: KeyRole) -> Result<(), GrantRefusal> {
     let Granter::Person { id, .. } = granter else { return Ok(()) };
     may_take_back(granter)?;
     if role == KeyRole::Admin {
         return Err(GrantRefusal::HostOnly);
     }
-    if to == Some(id) { Err(GrantRefusal::ToThemselves) } else { Ok(()) }
+    match to {
+        to if to.id == id => Err(GrantRefusal::ToThemselves),
+        to if to.made_by_granter => Err(GrantRefusal::OwnMaking),
+        to if to.password_of_another => Err(GrantRefusal::PasswordOfAnother),
+        _ => Ok(()),
+    }
 }
 
 /// Whether a role may be taken back. Giving up one's own is nobody's harm.
@@ -151,10 +180,25 @@ mod tests {
         Granter::Person { id: [1; 16], roles: roles.iter().copied().collect() }
     }
 
+    fn to(id: u8) -> Grantee {
+        Grantee { id: [id; 16], made_by_granter: false, password_of_another: false }
+    }
+
     #[test]
     fn nobody_grants_a_role_to_themselves_whatever_they_hold() {
         for role in KeyRole::ALL {
-            assert!(may_grant(person(KeyRole::ALL), Some([1; 16]), *role).is_err(), "{role}");
+            assert!(may_grant(person(KeyRole::ALL), to(1), *role).is_err(), "{role}");
+        }
+    }
+
+    #[test]
+    fn nobody_but_the_host_grants_a_role_to_an_account_whose_credentials_are_not_its_holders() {
+        for (grantee, refusal) in [
+            (Grantee { made_by_granter: true, ..to(2) }, GrantRefusal::OwnMaking),
+            (Grantee { password_of_another: true, ..to(2) }, GrantRefusal::PasswordOfAnother),
+        ] {
+            assert_eq!(may_grant(person(KeyRole::ALL), grantee, KeyRole::Manager), Err(refusal));
+            assert_eq!(may_grant(Granter::Host, grantee, KeyRole::Manager), Ok(()));
         }
     }
 
@@ -166,19 +210,13 @@ mod tests {
     #[test]
     fn only_an_administrator_of_keys_and_the_host_grant_roles() {
         for role in KeyRole::ALL.iter().filter(|role| **role != KeyRole::Admin) {
-            assert_eq!(may_grant(Granter::Host, Some([1; 16]), *role), Ok(()));
-            assert_eq!(may_grant(person(&[KeyRole::Admin]), Some([2; 16]), *role), Ok(()));
+            assert_eq!(may_grant(Granter::Host, to(1), *role), Ok(()));
+            assert_eq!(may_grant(person(&[KeyRole::Admin]), to(2), *role), Ok(()));
             let others = [KeyRole::Manager, KeyRole::Operator, KeyRole::Auditor, KeyRole::Integrator];
-            assert_eq!(
-                may_grant(person(&others), Some([2; 16]), *role),
-                Err(GrantRefusal::NotAKeyAdministrator)
-            );
+            assert_eq!(may_grant(person(&others), to(2), *role), Err(GrantRefusal::NotAKeyAdministrator));
         }
-        assert_eq!(
-            may_grant(person(&[KeyRole::Admin]), Some([2; 16]), KeyRole::Admin),
-            Err(GrantRefusal::HostOnly)
-        );
-        assert_eq!(may_grant(Granter::Host, Some([2; 16]), KeyRole::Admin), Ok(()));
+        assert_eq!(may_grant(person(&[KeyRole::Admin]), to(2), KeyRole::Admin), Err(GrantRefusal::HostOnly));
+        assert_eq!(may_grant(Granter::Host, to(2), KeyRole::Admin), Ok(()));
     }
 
     #[test]

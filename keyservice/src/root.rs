@@ -74,7 +74,8 @@ impl RootKey {
         Self::parse(&text)
     }
 
-    /// Makes a new root key and writes it to a new file with mode 0400, flushed to the disk.
+    /// Makes a new root key and writes it to a new file with mode 0400, which is on the disk, by its name, when this
+    /// returns: what is sealed under it may be stored next, and outlive a loss of power.
     ///
     /// # Errors
     /// [`Error::RootKeyUnavailable`], also when the file exists: a root key is never overwritten. [`Error::Entropy`].
@@ -91,6 +92,7 @@ impl RootKey {
                 file.write_all(key.0.expose_secret())?;
                 file.sync_all()
             })
+            .and_then(|()| sync_directory_of(path))
             .map_err(|error| unavailable(path, &error))?;
         Ok(key)
     }
@@ -109,6 +111,17 @@ impl RootKey {
     pub(crate) fn duplicate(&self) -> Self {
         Self(Secret::init_with_mut(|bytes: &mut [u8; 32]| bytes.copy_from_slice(self.0.expose_secret())))
     }
+}
+
+/// Flushes the directory that a file is in to the disk: a new name of the file survives a loss of power only then.
+///
+/// # Errors
+/// When the system refuses.
+pub fn sync_directory_of(path: &Path) -> std::io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    #[cfg(unix)]
+    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()?;
+    Ok(())
 }
 
 /// Who may read a file with a root key.

@@ -49,6 +49,8 @@ pub enum MacPurpose {
     Csrf,
     /// Sensitive fields of audit entries, searchable for a known value.
     AuditField,
+    /// The seals of stored requests for approval, see [`Approval`](crate::approval::Approval).
+    KeyApproval,
 }
 
 impl MacPurpose {
@@ -59,6 +61,7 @@ impl MacPurpose {
             Self::OpaqueId => "opaque id",
             Self::Csrf => "csrf",
             Self::AuditField => "audit field",
+            Self::KeyApproval => "key approval",
         }
     }
 }

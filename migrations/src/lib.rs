@@ -54,6 +54,7 @@ steps! {
     m0032_pause,
     m0033_ended,
     m0035_key_encryption_rotation,
+    m0041_approval_seal,
 }
 
 struct Step {

@@ -2,21 +2,25 @@
 //!
 //! A verb that needs two people ([`Right::needs_two`]) takes the id of a request, and spends it in its own transaction
 //! with [`Actions::spend_approval`], which gives the proof that the key service asks for.
+//!
+//! A request is a row of the database, and says that two people agreed. So whatever acts on one first sees to it that it
+//! is as this instance wrote it, and that it is the last that was written: see `believed`.
 
 use keyservice::approval::{Agreed, Approval, ApprovalRefusal, Subject};
-use keyservice::{Millis, Right};
+use keyservice::{MacPurpose, Millis, Right};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::key_policy::{shared, stamp};
-use super::key_rights::require_right;
+use super::key_rights::{held, require_right};
 use super::once::{Answer, Kept};
+use super::token::same;
 use super::{Actions, Call, Done, Failure};
 use crate::domain::id::{KeyApprovalId, UserId};
 use crate::domain::key_approval::{KeyApproval, KeyApprovalState, KeyApprovalVerb};
 use crate::domain::key_policy::KeyOperation;
 use crate::domain::refusal::{Refusal, RefusalCode};
-use crate::store::{ApprovalRecord, Page, Reader, Slice, Tx};
+use crate::store::{APPROVAL_KIND, ApprovalRecord, Page, Reader, Slice, Tx, tampered_approval};
 
 /// The most requests of one person that wait for an answer at the same time.
 const PENDING_MAX: u64 = 100;
@@ -101,7 +105,12 @@ impl Actions {
         match module {
             Some(name) if right.is_of_a_module() => {
                 let module = self.module(name).await?;
-                self.require_on(call, &module, right).await?;
+                let name = match object.and_then(|object| Uuid::try_parse(object).ok()) {
+                    Some(key) => self.store.reader(&call.requester.viewer()).key(key).await?,
+                    None => None,
+                };
+                let name = name.filter(|key| module.owns(key)).map_or(module.name.clone(), |key| key.module);
+                self.require_on_keys(call, &module, &name, right).await?;
             }
             None if !right.is_of_a_module() => {}
             Some(_) => {
@@ -124,17 +133,18 @@ impl Actions {
         let id = tx.uuid()?.into_bytes();
         let asked = Approval::ask(id, subject, reason, by, tx.now().timestamp_millis());
         let approval = asked.map_err(Refusal::from)?;
-        tx.add_approval(&approval).await?;
+        tx.add_approval(&approval, &self.approval_seal(&approval, 1).await?).await?;
         recorded(&mut tx, "key.approval.request", &approval);
         tx.commit().await?;
-        shown((approval, 1))
+        shown(&approval, 1)
     }
 
-    /// Answers a request, or takes it back.
+    /// Answers a request, or takes it back. What was approved can be refused after all, as long as it was not used.
     ///
     /// # Errors
     /// `NOT_AN_ADMINISTRATOR`, also for one's own request and for somebody else's to withdraw; `WRONG_STATE`;
-    /// `INVALID_INPUT` for a refusal without a reason; `NOT_FOUND`.
+    /// `INVALID_INPUT` for a refusal without a reason; `NOT_FOUND`; `STEP_UP_REQUIRED`, and `CREDENTIALS_INVALID` for a
+    /// program that agrees or refuses; `KEY_SERVICE_UNHEALTHY` for a request that somebody tampered with.
     pub async fn answer_key_approval(
         &self,
         call: &Call,
@@ -143,9 +153,9 @@ impl Actions {
     ) -> Done<KeyApproval> {
         require_right(call, Right::ReadMetadata)?;
         let mut tx = self.begin("key.approval.answer", call).await?;
-        let (approval, revision) = found(tx.key_approval(id).await?)?;
+        let (approval, revision) = self.believed(&tx, id).await?;
         let now = tx.now().timestamp_millis();
-        self.may_answer(call, &shown((approval.clone(), revision))?, verdict.verb())?;
+        self.may_answer(call, &shown(&approval, revision)?, verdict.verb())?;
         let by = require_right(call, Right::ReadMetadata)?;
         let (next, operation) = match verdict {
             Verdict::Give => (approval.approve(by, now), "key.approval.give"),
@@ -153,10 +163,9 @@ impl Actions {
             Verdict::Withdraw => (approval.withdraw(by, now), "key.approval.withdraw"),
         };
         let next = next.map_err(Refusal::from)?;
-        tx.save_approval(&next, revision).await?;
-        recorded(&mut tx, operation, &next);
+        self.save_approval(&mut tx, &next, revision + 1, operation).await?;
         tx.commit().await?;
-        shown((next, revision + 1))
+        shown(&next, revision + 1)
     }
 
     /// Whether the caller may answer a request this way now.
@@ -180,17 +189,17 @@ impl Actions {
             (KeyApprovalVerb::Give | KeyApprovalVerb::Refuse, true) => {
                 return Err(ApprovalRefusal::OwnRequest.into());
             }
-            (KeyApprovalVerb::Withdraw, true) => {
+            (KeyApprovalVerb::Withdraw, true) | (KeyApprovalVerb::Refuse, false) => {
                 matches!(state, KeyApprovalState::Pending | KeyApprovalState::Approved)
             }
-            (KeyApprovalVerb::Give | KeyApprovalVerb::Refuse, false) => state == KeyApprovalState::Pending,
+            (KeyApprovalVerb::Give, false) => state == KeyApprovalState::Pending,
         };
         if !open {
             return Err(wrong_state(state));
         }
         match verb {
             KeyApprovalVerb::Give => self.require_themselves(call),
-            KeyApprovalVerb::Refuse => self.require_fresh(call),
+            KeyApprovalVerb::Refuse => self.require_fresh_person(call),
             KeyApprovalVerb::Withdraw => Ok(()),
         }
     }
@@ -220,7 +229,7 @@ impl Actions {
         let state = state.map(|state| shared(state.as_str().parse().ok())).transpose()?;
         let Slice { items, has_next, has_previous } =
             self.store.key_approvals((state, module), now, page).await?;
-        let items = items.into_iter().map(shown).collect::<Done<_>>()?;
+        let items = items.iter().map(stored).collect::<Done<_>>()?;
         Ok(Slice { items, has_next, has_previous })
     }
 
@@ -232,15 +241,16 @@ impl Actions {
         if require_right(call, Right::ReadMetadata).is_err() {
             return Ok(None);
         }
-        self.store.key_approval(id).await?.map(shown).transpose()
+        self.store.key_approval(id).await?.as_ref().map(stored).transpose()
     }
 
     /// Uses an approval, once, in the transaction of what was approved: by whoever asked, for exactly that. The right
     /// itself is for the verb to require.
     ///
     /// # Errors
-    /// `NOT_AN_ADMINISTRATOR` for somebody else's; `WRONG_STATE` when it is not approved, not any more, not yet, or for
-    /// something else; `NOT_FOUND`.
+    /// `NOT_AN_ADMINISTRATOR` for somebody else's; `WRONG_STATE` when it is not approved, not any more, not yet, for
+    /// something else, or by somebody who may not approve any more; `NOT_FOUND`; `STEP_UP_REQUIRED`, and
+    /// `CREDENTIALS_INVALID` for a program; `KEY_SERVICE_UNHEALTHY` for a request that somebody tampered with.
     pub async fn spend_approval(
         &self,
         tx: &mut Tx,
@@ -248,26 +258,99 @@ impl Actions {
         id: KeyApprovalId,
         subject: &Subject,
     ) -> Done<Agreed> {
-        let by = require_right(call, subject.right)?;
-        let (approval, revision) = found(tx.key_approval(id).await?)?;
-        let spent = approval.spend(subject, by, tx.now().timestamp_millis());
-        let (used, agreed) = spent.map_err(Refusal::from)?;
-        tx.save_approval(&used, revision).await?;
-        recorded(tx, "key.approval.use", &used);
+        let (used, revision, agreed) = self.spendable(tx, call, id, subject).await?;
+        self.save_approval(tx, &used, revision, "key.approval.use").await?;
         Ok(agreed)
     }
 
-    /// Writes down which requests time ended.
+    /// That an approval could be used now, before anything is done that would be for nothing without.
+    ///
+    /// # Errors
+    /// As [`Actions::spend_approval`].
+    pub(super) async fn require_spendable(
+        &self,
+        call: &Call,
+        id: KeyApprovalId,
+        subject: &Subject,
+    ) -> Done<()> {
+        let tx = self.begin("key.approval.look", call).await?;
+        self.spendable(&tx, call, id, subject).await.map(drop)
+    }
+
+    /// The approval once it is used, in its next revision, and the proof.
+    async fn spendable(
+        &self,
+        tx: &Tx,
+        call: &Call,
+        id: KeyApprovalId,
+        subject: &Subject,
+    ) -> Done<(Approval, i64, Agreed)> {
+        let by = require_right(call, subject.right)?;
+        self.require_fresh_person(call)?;
+        let (approval, revision) = self.believed(tx, id).await?;
+        let (used, agreed) =
+            approval.spend(subject, by, tx.now().timestamp_millis()).map_err(Refusal::from)?;
+        require_approver(tx, &used).await?;
+        Ok((used, revision + 1, agreed))
+    }
+
+    /// A request with its revision, if it is as this instance wrote it last: its seal is good, and the audit trail has
+    /// as many entries about it as it had changes. Without the seal somebody who writes to the database could be the
+    /// second person; without the count they could put back an approval that was used, refused or withdrawn.
+    async fn believed(&self, tx: &Tx, id: KeyApprovalId) -> Done<(Approval, i64)> {
+        let ApprovalRecord { approval, revision, seal } = found(tx.key_approval(id).await?)?;
+        let good = self.approval_seal(&approval, revision).await?;
+        let sealed = seal.is_some_and(|seal| same(&seal, &good));
+        if sealed && tx.approval_entries(id).await? == revision {
+            Ok((approval, revision))
+        } else {
+            Err(tampered_approval(id.0).into())
+        }
+    }
+
+    async fn approval_seal(&self, approval: &Approval, revision: i64) -> Done<[u8; 32]> {
+        Ok(self.keys.mac(MacPurpose::KeyApproval, &[&approval.seal_context(revision)]).await?)
+    }
+
+    /// Saves the next revision of a request, with its seal and its entry in the audit trail.
+    async fn save_approval(
+        &self,
+        tx: &mut Tx,
+        approval: &Approval,
+        revision: i64,
+        operation: &'static str,
+    ) -> Done<()> {
+        tx.save_approval(approval, revision, &self.approval_seal(approval, revision).await?).await?;
+        recorded(tx, operation, approval);
+        Ok(())
+    }
+
+    /// Writes down which requests time ended. Whatever the row of such a request says, it is at its end with this.
     pub(super) async fn expire_approvals(&self, tx: &mut Tx) -> Done<()> {
         let now = tx.now().timestamp_millis();
-        for (approval, revision) in tx.lapsed_approvals(LAPSED_AT_ONCE).await? {
+        for ApprovalRecord { approval, revision, .. } in tx.lapsed_approvals(LAPSED_AT_ONCE).await? {
             if let Some(expired) = approval.lapse(now) {
-                tx.save_approval(&expired, revision).await?;
-                recorded(tx, "key.approval.expire", &expired);
+                self.save_approval(tx, &expired, revision + 1, "key.approval.expire").await?;
             }
         }
         Ok(())
     }
+}
+
+/// That whoever approved a request still has an account and may approve: roles that are taken back count at once.
+async fn require_approver(tx: &Tx, approval: &Approval) -> Done<()> {
+    let approver = match approval.answered_by {
+        Some(id) => tx.account(UserId(Uuid::from_bytes(id))).await?,
+        None => None,
+    };
+    let may = approver.is_some_and(|approver| {
+        approver.active && held(approver.roles.iter().copied()).rights().has(Right::Approve)
+    });
+    if may {
+        return Ok(());
+    }
+    let message = "Whoever approved this may not approve any more. Ask somebody else for another approval.";
+    Err(Refusal::new(RefusalCode::WrongState, message).reason("APPROVER_GONE").into())
 }
 
 impl Answer for KeyApproval {
@@ -277,7 +360,7 @@ impl Answer for KeyApproval {
 
     async fn again(kept: Kept, reader: &Reader) -> Done<Self> {
         let id = KeyApprovalId(kept.subject.ok_or(Failure::Bug("a kept answer"))?);
-        shown(found(reader.key_approval(id).await?)?)
+        stored(&found(reader.key_approval(id).await?)?)
     }
 }
 
@@ -291,7 +374,7 @@ fn recorded(tx: &mut Tx, operation: &'static str, approval: &Approval) {
         "operation": subject.right.as_str(), "module": subject.module, "object": subject.object,
         "reason": approval.reason, "answer": approval.answer, "asked_by": Uuid::from_bytes(approval.asked_by),
     });
-    tx.audit(operation, "KEY_APPROVAL", Uuid::from_bytes(approval.id), "OK", details);
+    tx.audit(operation, APPROVAL_KIND, Uuid::from_bytes(approval.id), "OK", details);
 }
 
 fn wrong_state(state: KeyApprovalState) -> Refusal {
@@ -299,8 +382,12 @@ fn wrong_state(state: KeyApprovalState) -> Refusal {
     Refusal::new(RefusalCode::WrongState, message).reason(state.as_str())
 }
 
+fn stored(record: &ApprovalRecord) -> Done<KeyApproval> {
+    shown(&record.approval, record.revision)
+}
+
 /// A request as people see it.
-fn shown((approval, revision): ApprovalRecord) -> Done<KeyApproval> {
+fn shown(approval: &Approval, revision: i64) -> Done<KeyApproval> {
     let user = |id: [u8; 16]| UserId(Uuid::from_bytes(id));
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let at = |millis| stamp(millis).ok_or(Failure::Bug("a time out of range"));
@@ -317,8 +404,8 @@ fn shown((approval, revision): ApprovalRecord) -> Done<KeyApproval> {
         usable_from: at(approval.usable_from())?,
         expires_at: at(approval.expires_at())?,
         ended_at: approval.ended_at.map(at).transpose()?,
-        reason: approval.reason,
-        answer: approval.answer,
+        reason: approval.reason.clone(),
+        answer: approval.answer.clone(),
         revision,
     })
 }

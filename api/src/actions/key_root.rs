@@ -26,7 +26,9 @@ impl Actions {
     /// or the root key is not in a file; `NOT_FOUND` for the approval; `CONFLICT` when somebody else rotated it.
     pub async fn rotate_root_key(&self, call: &Call, approval: KeyApprovalId) -> Done<KeyApproval> {
         require_right(call, Right::RotateRoot)?;
-        self.require_fresh(call)?;
+        let subject = Subject { right: Right::RotateRoot, module: String::new(), object: String::new() };
+        // Nothing is made beside the root key in use for whoever comes without an approval.
+        self.require_spendable(call, approval, &subject).await?;
         let before = self.keys.vault.catch_up().await?;
         let now = self.world.now();
         let after: SealedHierarchy = match self.keys.vault.begin_root(now.timestamp_millis()).await {
@@ -38,7 +40,6 @@ impl Actions {
             sealed => sealed?,
         };
         let mut tx = self.begin("key.root.rotate", call).await?;
-        let subject = Subject { right: Right::RotateRoot, module: String::new(), object: String::new() };
         self.spend_approval(&mut tx, call, approval, &subject).await?;
         tx.save_hierarchy(&before.bytes, &after.bytes).await?;
         tx.audit("key.root.rotate", "INSTANCE", self.profile.instance, "OK", json!({}));

@@ -4,6 +4,8 @@ mod credentials;
 mod roles;
 mod tokens;
 
+use std::collections::BTreeSet;
+
 use keyservice::MacPurpose;
 use secrecy::SecretString;
 use serde_json::json;
@@ -100,7 +102,8 @@ impl Actions {
     }
 
     /// Renames a person, or switches the account off or on; switching off ends its sessions and access tokens.
-    /// Contacts by operators, our own people by administrators only.
+    /// Contacts by operators, our own people by administrators only; who holds key roles is switched on again by who may
+    /// grant them.
     ///
     /// # Errors
     /// `INVALID_INPUT`, `NOT_FOUND`, `CONFLICT`, `NOT_AN_ADMINISTRATOR`; `WRONG_STATE` for the last administrator.
@@ -130,19 +133,24 @@ impl Actions {
             roles::require_other_administrator(&tx, &changed).await?;
             tx.end_all_sessions(user).await?;
         }
+        if active == Some(true) && !changed.active {
+            roles::require_may_revive(&tx, call, &changed).await?;
+        }
         changed.active = active.unwrap_or(changed.active);
         tx.save_account(&changed).await?;
-        tx.audit("account.update", "ACCOUNT", user, "OK", json!({ "active": changed.active }));
+        let operation = if holds_key_role(&changed.roles) { "key.account.update" } else { "account.update" };
+        tx.audit(operation, "ACCOUNT", user, "OK", json!({ "active": changed.active }));
         let saved = account(&tx, user).await?;
         tx.commit().await?;
         Ok(saved)
     }
 
-    /// Makes an account for one of our own people.
+    /// Makes an account for one of our own people. Key roles are granted to it afterwards, by somebody else; the host's
+    /// command line may give them at once.
     ///
     /// # Errors
-    /// `INVALID_INPUT`, `DUPLICATE`, `NOT_AN_ADMINISTRATOR`, and what granting the roles
-    /// refuses.
+    /// `INVALID_INPUT`, `DUPLICATE`, `NOT_AN_ADMINISTRATOR`, `STEP_UP_REQUIRED`; `CREDENTIALS_INVALID` for a program that
+    /// gives a role or a password; and what granting the roles refuses.
     pub async fn create_user(
         &self,
         call: &Call,
@@ -152,11 +160,16 @@ impl Actions {
         roles: &[Role],
     ) -> Done<Account> {
         administrator(call)?;
-        self.require_fresh(call)?;
+        if password.is_none() && roles.is_empty() {
+            self.require_fresh(call)?;
+        } else {
+            self.require_fresh_person(call)?;
+        }
         let (email, name) = (address(email)?, person_name(name)?);
         for role in roles {
             roles::require_may_grant(call, None, *role)?;
         }
+        let with_password = password.is_some();
         let hash = match password {
             Some(password) => Some(self.hash_password(password).await?),
             None => None,
@@ -168,14 +181,14 @@ impl Actions {
             tx.grant_role(id, *role).await?;
             tx.audit(roles::granted(*role), "ACCOUNT", id, "OK", json!({ "role": role.as_str() }));
         }
-        tx.audit("user.create", "ACCOUNT", id, "OK", json!({}));
+        tx.audit("user.create", "ACCOUNT", id, "OK", json!({ "password": with_password }));
         let user = account(&tx, id).await?;
         tx.commit().await?;
         Ok(user)
     }
 
-    /// Gives an account a password, which ends its sessions and access tokens. Administrators may for others, and
-    /// everybody for themselves.
+    /// Gives an account a password, which ends its sessions and access tokens. Everybody may for themselves, and
+    /// administrators for others who hold no key role.
     ///
     /// # Errors
     /// `INVALID_INPUT`, `NOT_FOUND`, `NOT_AN_ADMINISTRATOR`, `STEP_UP_REQUIRED`; `CREDENTIALS_INVALID` for a program.
@@ -187,10 +200,13 @@ impl Actions {
         let hash = self.hash_password(password).await?;
         let mut tx = self.begin("account.password", call).await?;
         let mut changed = account(&tx, user).await?;
+        roles::require_may_choose_password(call, &changed)?;
         changed.password_hash = Some(hash);
         tx.save_account(&changed).await?;
         tx.end_all_sessions(user).await?;
-        tx.audit("account.password", "ACCOUNT", user, "OK", json!({}));
+        let operation =
+            if holds_key_role(&changed.roles) { "key.account.password" } else { "account.password" };
+        tx.audit(operation, "ACCOUNT", user, "OK", json!({}));
         let saved = account(&tx, user).await?;
         tx.commit().await?;
         Ok(saved)
@@ -233,6 +249,11 @@ fn operator(call: &Call) -> Result<(), Refusal> {
         Requester::System => Ok(()),
         requester => requester.operator().map(|_| ()),
     }
+}
+
+/// What is done to the account of whoever holds a key role is for key auditors to read.
+fn holds_key_role(roles: &BTreeSet<Role>) -> bool {
+    roles.iter().any(|role| role.is_key_role())
 }
 
 async fn account(tx: &Tx, id: UserId) -> Done<Account> {

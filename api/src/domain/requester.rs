@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::Timestamp;
 use super::audit::AuditScope;
 use super::id::{AccessTokenId, CompanyId, SessionId, UserId};
+use super::key_module::reads_metadata;
 use super::refusal::{Refusal, RefusalCode};
 
 words! {
@@ -94,6 +95,7 @@ pub enum Requester {
 pub struct Viewer {
     scope: Scope,
     audit: Option<AuditScope>,
+    keys: bool,
 }
 /// May register, onboard, resolve.
 #[derive(Clone, Debug)]
@@ -118,6 +120,12 @@ impl Viewer {
     #[must_use]
     pub const fn scope(&self) -> Scope {
         self.scope
+    }
+
+    /// Whether the metadata of key modules and keys may be read.
+    #[must_use]
+    pub const fn keys(&self) -> bool {
+        self.keys
     }
 
     /// What may be read of the audit trail; none for whoever may not read it at all.
@@ -176,7 +184,11 @@ impl Requester {
                 }
             }
         };
-        Viewer { scope, audit: self.person().and_then(AuditScope::of) }
+        Viewer {
+            scope,
+            audit: self.person().and_then(AuditScope::of),
+            keys: self.person().is_some_and(reads_metadata),
+        }
     }
 
     /// The right to register, onboard and resolve.

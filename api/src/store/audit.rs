@@ -48,7 +48,38 @@ pub struct AuditTail {
     pub hash: [u8; 32],
 }
 
+/// Somebody who had the credentials of an account in their hands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialHand {
+    /// Who, as the trail names them.
+    pub actor: String,
+    /// Whether they gave it a password; otherwise they made the account without one.
+    pub gave_password: bool,
+}
+
 impl Tx {
+    /// Who made an account and who gave it passwords, the oldest first.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn credential_hands(&self, account: UserId) -> Result<Vec<CredentialHand>, StoreError> {
+        const MADE: &str = "user.create";
+        let rows = Entity::find()
+            .filter(Column::ObjectId.eq(account.to_string()))
+            .filter(Column::Operation.is_in([MADE, "account.password", "key.account.password"]))
+            .order_by_asc(Column::N)
+            .all(&self.txn)
+            .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| CredentialHand {
+                // Older entries do not say whether one was given: it may have been.
+                gave_password: row.operation != MADE || row.details["password"] != Value::Bool(false),
+                actor: row.actor,
+            })
+            .collect())
+    }
+
     /// Writes an audit entry with the fact. `details` must hold no secret.
     pub fn audit(
         &mut self,

@@ -92,6 +92,7 @@ tables! {
         ended_at: Option<i64>,
         expires_at: i64,
         revision: i64,
+        seal: Option<Vec<u8>>,
     }
     key_decision = "key_decision" {
         #[sea_orm(primary_key, auto_increment = false)] id: Uuid,

@@ -1,4 +1,5 @@
-//! Requests for a second person's approval.
+//! Requests for a second person's approval. Each is sealed by the key service, and the audit trail has an entry for each
+//! of its changes: whoever edits a row, or puts an older one back, approves nothing.
 
 use keyservice::Millis;
 use keyservice::approval::{Approval, ApprovalState, Subject};
@@ -7,15 +8,25 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+use super::registration::bytes;
 use super::tx::Tx;
 use super::{Page, Reader, Slice, Store, StoreError, entity, inconsistent};
 use crate::domain::id::KeyApprovalId;
-use crate::domain::requester::Scope;
 use entity::key_approval::{ActiveModel, Column, Entity, Model};
 
-/// A request for approval with its revision, which grows by one with every change.
-pub type ApprovalRecord = (Approval, i64);
+/// A request for approval as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApprovalRecord {
+    /// The request. What the database says; whoever acts on it looks at the seal first.
+    pub approval: Approval,
+    /// Grows by one with every change, from 1.
+    pub revision: i64,
+    /// The seal over both; none for a request from before there were seals.
+    pub seal: Option<[u8; 32]>,
+}
 
+/// What an audit entry about a request is about.
+pub const APPROVAL_KIND: &str = "KEY_APPROVAL";
 /// The states that time can end.
 const OPEN: [ApprovalState; 2] = [ApprovalState::Pending, ApprovalState::Approved];
 
@@ -37,11 +48,17 @@ fn from_row(row: Model) -> Result<ApprovalRecord, StoreError> {
         answer: row.answer,
         ended_at: row.ended_at,
     };
-    approval.check().map_err(|_| wrong("state"))?;
-    Ok((approval, row.revision))
+    approval.check().map_err(|_| tampered(row.id))?;
+    Ok(ApprovalRecord { approval, revision: row.revision, seal: bytes(row.seal.as_deref()) })
 }
 
-fn to_row(approval: &Approval, revision: i64) -> ActiveModel {
+/// What is said of a request that is not as this instance wrote it.
+#[must_use]
+pub fn tampered(id: Uuid) -> StoreError {
+    StoreError::Tampered { what: format!("request for approval {id}") }
+}
+
+fn to_row(approval: &Approval, revision: i64, seal: &[u8; 32]) -> ActiveModel {
     ActiveModel {
         id: Set(Uuid::from_bytes(approval.id)),
         operation: Set(approval.subject.right.to_string()),
@@ -57,6 +74,7 @@ fn to_row(approval: &Approval, revision: i64) -> ActiveModel {
         ended_at: Set(approval.ended_at),
         expires_at: Set(approval.expires_at()),
         revision: Set(revision),
+        seal: Set(Some(seal.to_vec())),
     }
 }
 
@@ -112,12 +130,12 @@ impl Store {
 }
 
 impl Reader {
-    /// A request for approval; for our own people.
+    /// A request for approval; for whoever may read metadata of keys.
     ///
     /// # Errors
     /// When the database does not answer, or the row cannot be a request.
     pub async fn key_approval(&self, id: KeyApprovalId) -> Result<Option<ApprovalRecord>, StoreError> {
-        if matches!(self.scope(), Scope::Company(_)) {
+        if !self.reads_keys() {
             return Ok(None);
         }
         Entity::find_by_id(id.0).one(self.conn()).await?.map(from_row).transpose()
@@ -133,13 +151,30 @@ impl Tx {
         Entity::find_by_id(id.0).one(&self.txn).await?.map(from_row).transpose()
     }
 
-    /// Requests that time ended and of which that is not written yet, at most so many.
+    /// How many entries the audit trail has about a request: one for each of its revisions, unless somebody put an
+    /// older row back.
     ///
     /// # Errors
-    /// When the database does not answer, or a row cannot be a request.
+    /// When the database does not answer.
+    pub async fn approval_entries(&self, id: KeyApprovalId) -> Result<i64, StoreError> {
+        use sea_orm::PaginatorTrait as _;
+        let query = entity::audit::Entity::find()
+            .filter(entity::audit::Column::ObjectId.eq(id.0.to_string()))
+            .filter(entity::audit::Column::ObjectKind.eq(APPROVAL_KIND));
+        Ok(i64::try_from(query.count(&self.txn).await?).unwrap_or(i64::MAX))
+    }
+
+    /// Requests that time ended and of which that is not written yet, at most so many. A row that cannot be a request
+    /// is passed over: the others are not to wait for it.
+    ///
+    /// # Errors
+    /// When the database does not answer.
     pub async fn lapsed_approvals(&self, limit: u64) -> Result<Vec<ApprovalRecord>, StoreError> {
         let query = Entity::find().filter(lapsed(self.now_ms())).order_by_asc(Column::Id).limit(limit);
-        query.all(&self.txn).await?.into_iter().map(from_row).collect()
+        let found = query.all(&self.txn).await?.into_iter().map(from_row);
+        Ok(found
+            .filter_map(|record| record.inspect_err(|error| tracing::error!(%error, "not expired")).ok())
+            .collect())
     }
 
     /// How many requests of a person wait for an answer.
@@ -154,24 +189,29 @@ impl Tx {
         Ok(query.count(&self.txn).await?)
     }
 
-    /// Adds a request for approval.
+    /// Adds a request for approval, in its revision 1.
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn add_approval(&mut self, approval: &Approval) -> Result<(), StoreError> {
-        Entity::insert(to_row(approval, 1)).exec_without_returning(&self.txn).await?;
+    pub async fn add_approval(&mut self, approval: &Approval, seal: &[u8; 32]) -> Result<(), StoreError> {
+        Entity::insert(to_row(approval, 1, seal)).exec_without_returning(&self.txn).await?;
         Ok(())
     }
 
-    /// Saves a request for approval over the revision it was read at.
+    /// Saves the next revision of a request for approval.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when somebody else changed it meanwhile.
-    pub async fn save_approval(&mut self, approval: &Approval, revision: i64) -> Result<(), StoreError> {
+    pub async fn save_approval(
+        &mut self,
+        approval: &Approval,
+        revision: i64,
+        seal: &[u8; 32],
+    ) -> Result<(), StoreError> {
         let saved = Entity::update_many()
-            .set(to_row(approval, revision + 1))
+            .set(to_row(approval, revision, seal))
             .filter(Column::Id.eq(Uuid::from_bytes(approval.id)))
-            .filter(Column::Revision.eq(revision))
+            .filter(Column::Revision.eq(revision - 1))
             .exec(&self.txn)
             .await?;
         if saved.rows_affected == 0 {

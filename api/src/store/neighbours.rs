@@ -84,6 +84,6 @@ impl Reader {
             .filter(Column::CompanyId.is_in(companies.iter().map(|id| id.0)))
             .filter(Expr::cust(format!("{newer} < {count}")));
         let Some(query) = self.scoped(query, Column::CompanyId) else { return Ok(Vec::new()) };
-        people::with_roles(self.conn(), query.order_by_desc(Column::Id).all(self.conn()).await?).await
+        people::with_roles(self.conn(), query.order_by_desc(Column::Id).all(self.conn()).await?, &[]).await
     }
 }

@@ -11,8 +11,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::change::{ChangeKind, SubjectKind};
-use super::tx::Tx;
-use super::{Store, StoreError, at, entity, inconsistent, ms, unique};
+use super::tx::{PendingAudit, Tx};
+use super::{Store, StoreError, at, entity, inconsistent, ms, role, unique};
 use crate::domain::Timestamp;
 use crate::domain::id::{AccessTokenId, CompanyId, SessionId, UserId};
 use crate::domain::requester::Role;
@@ -99,13 +99,14 @@ pub(super) fn company_from(row: company::Model) -> Company {
 pub(super) async fn with_roles(
     conn: &impl ConnectionTrait,
     rows: Vec<account::Model>,
+    pending: &[PendingAudit],
 ) -> Result<Vec<Account>, StoreError> {
     let mut roles: BTreeMap<Uuid, BTreeSet<Role>> = BTreeMap::new();
     if !rows.is_empty() {
         let ids = rows.iter().map(|row| row.id);
         let granted =
             account_role::Entity::find().filter(account_role::Column::AccountId.is_in(ids)).all(conn).await?;
-        for row in granted {
+        for row in role::on_record(conn, granted, pending).await? {
             let role =
                 Role::parse(&row.role).ok_or_else(|| inconsistent("account_role", row.account_id, "role"))?;
             roles.entry(row.account_id).or_default().insert(role);
@@ -130,8 +131,9 @@ pub(super) async fn with_roles(
 async fn one(
     conn: &impl ConnectionTrait,
     row: Option<account::Model>,
+    pending: &[PendingAudit],
 ) -> Result<Option<Account>, StoreError> {
-    Ok(with_roles(conn, row.into_iter().collect()).await?.pop())
+    Ok(with_roles(conn, row.into_iter().collect(), pending).await?.pop())
 }
 
 pub(super) fn access_token_from(row: access_token::Model) -> AccessToken {
@@ -175,7 +177,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn account(&self, id: UserId) -> Result<Option<Account>, StoreError> {
-        one(&self.read, account::Entity::find_by_id(id.0).one(&self.read).await?).await
+        one(&self.read, account::Entity::find_by_id(id.0).one(&self.read).await?, &[]).await
     }
 
     /// The account with this address (already normalised), for signing in.
@@ -186,6 +188,7 @@ impl Store {
         one(
             &self.read,
             account::Entity::find().filter(account::Column::Email.eq(email)).one(&self.read).await?,
+            &[],
         )
         .await
     }
@@ -285,7 +288,7 @@ impl Tx {
     /// # Errors
     /// When the database does not answer.
     pub async fn account(&self, id: UserId) -> Result<Option<Account>, StoreError> {
-        one(&self.txn, account::Entity::find_by_id(id.0).one(&self.txn).await?).await
+        one(&self.txn, account::Entity::find_by_id(id.0).one(&self.txn).await?, &self.audits).await
     }
 
     /// The account with this address (already normalised).
@@ -293,8 +296,8 @@ impl Tx {
     /// # Errors
     /// When the database does not answer.
     pub async fn account_by_email(&self, email: &str) -> Result<Option<Account>, StoreError> {
-        one(&self.txn, account::Entity::find().filter(account::Column::Email.eq(email)).one(&self.txn).await?)
-            .await
+        let found = account::Entity::find().filter(account::Column::Email.eq(email)).one(&self.txn).await?;
+        one(&self.txn, found, &self.audits).await
     }
 
     /// All accounts with a role, for letters to administrators.
@@ -311,6 +314,7 @@ impl Tx {
         with_roles(
             &self.txn,
             account::Entity::find().filter(account::Column::Id.is_in(ids)).all(&self.txn).await?,
+            &self.audits,
         )
         .await
     }

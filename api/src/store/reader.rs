@@ -33,6 +33,7 @@ pub struct Reader {
     conn: DatabaseConnection,
     scope: Scope,
     audit: Option<AuditScope>,
+    keys: bool,
 }
 
 impl std::fmt::Debug for Reader {
@@ -67,7 +68,7 @@ impl Store {
     /// A reader for whoever holds this right.
     #[must_use]
     pub fn reader(&self, viewer: &Viewer) -> Reader {
-        Reader { conn: self.read.clone(), scope: viewer.scope(), audit: viewer.audit() }
+        Reader { conn: self.read.clone(), scope: viewer.scope(), audit: viewer.audit(), keys: viewer.keys() }
     }
 }
 
@@ -100,6 +101,10 @@ fn of_company<C: ColumnTrait>(company: C, text: &str) -> SimpleExpr {
 impl Reader {
     pub(super) const fn scope(&self) -> Scope {
         self.scope
+    }
+
+    pub(super) const fn reads_keys(&self) -> bool {
+        self.keys
     }
 
     pub(super) const fn audit(&self) -> Option<AuditScope> {
@@ -188,7 +193,7 @@ impl Reader {
         use entity::account::{Column, Entity};
         let query = Entity::find().filter(Column::Id.is_in(ids.iter().map(|id| id.0)));
         let Some(query) = self.scoped(query, Column::CompanyId) else { return Ok(Vec::new()) };
-        people::with_roles(&self.conn, query.all(&self.conn).await?).await
+        people::with_roles(&self.conn, query.all(&self.conn).await?, &[]).await
     }
 
     /// The names of these people, as far as they are our own: whoever works with them sees who they are.
@@ -231,7 +236,7 @@ impl Reader {
         }
         let Some(query) = self.scoped(query, Column::CompanyId) else { return Ok(page.slice(Vec::new())) };
         let slice = self.page(query, Column::Id, page, Ok).await?;
-        let items = people::with_roles(&self.conn, slice.items).await?;
+        let items = people::with_roles(&self.conn, slice.items, &[]).await?;
         Ok(Slice { items, has_next: slice.has_next, has_previous: slice.has_previous })
     }
 

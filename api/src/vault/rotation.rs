@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
 
 use keyservice::calls::request;
-use keyservice::{Error, Millis, RootSource, SealedHierarchy};
+use keyservice::{Error, Millis, RootSource, SealedHierarchy, sync_directory_of};
 
 use super::protocol::Opening;
 use super::{Place, Vault, VaultError};
@@ -38,7 +38,10 @@ const NOT_A_FILE: Error = Error::Malformed { what: "root key: it is not in a fil
 /// When the system refuses; the next start tries again.
 fn put_in_place(root: &RootSource) -> std::io::Result<()> {
     match (root, next_of(root)) {
-        (RootSource::File(path), Some(next)) => std::fs::rename(next, path),
+        (RootSource::File(path), Some(next)) => {
+            std::fs::rename(next, path)?;
+            sync_directory_of(path)
+        }
         _ => Ok(()),
     }
 }

@@ -61,6 +61,28 @@ fn a_key_is_destroyed_after_its_waiting_period_and_not_before() {
 }
 
 #[test]
+fn what_was_agreed_to_is_refused_after_all_by_anybody_but_who_asked() {
+    let approved = asked(Right::Destroy).approve(OTHER, NOW + 1).unwrap();
+    let later = NOW + WAIT_BEFORE_DESTRUCTION;
+    assert_eq!(approved.clone().refuse(ASKS, "No.", later), Err(ApprovalRefusal::OwnRequest));
+    for by in [OTHER, [3; 16]] {
+        let refused = approved.clone().refuse(by, "It was a mistake.", later).unwrap();
+        assert_eq!((refused.state, refused.answered_by), (ApprovalState::Refused, Some(by)));
+        assert!(refused.check().is_ok());
+        let spent = refused.spend(&subject(Right::Destroy), ASKS, later).map(|_| ());
+        assert_eq!(spent, Err(ApprovalRefusal::WrongState(ApprovalState::Refused)));
+    }
+}
+
+#[test]
+fn a_stored_request_names_times_that_can_be() {
+    for asked_at in [-1, Millis::MAX] {
+        let odd = Approval { asked_at, ..asked(Right::Destroy) };
+        assert!(odd.check().is_err() && odd.expires_at() >= odd.asked_at, "{asked_at}");
+    }
+}
+
+#[test]
 fn an_unanswered_request_expires_and_says_so() {
     let request = asked(Right::Export);
     let end = NOW + ANSWER_WITHIN;

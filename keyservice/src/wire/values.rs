@@ -89,7 +89,7 @@ variants! {
     }
     Permission { 1 Never, 2 Allowed, 3 Audited, 4 WithReason }
     PortablePurpose { 1 Sealing, 2 Signing, 3 Authentication }
-    MacPurpose { 1 Lookup, 2 PasswordPepper, 3 OpaqueId, 4 Csrf, 5 AuditField }
+    MacPurpose { 1 Lookup, 2 PasswordPepper, 3 OpaqueId, 4 Csrf, 5 AuditField, 6 KeyApproval }
     HealthStatus { 1 Operational, 2 Degraded, 3 Malfunction, 4 Disabled }
     ComponentKind {
         1 RootKey, 2 KeyEncryptionKey, 3 IntegrityKey, 4 IdentitySigningKey, 5 Entropy, 6 Clock,

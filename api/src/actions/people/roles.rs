@@ -1,27 +1,29 @@
 //! Who may grant what to whom.
 
-use keyservice::role::{GrantRefusal, Granter, KeyRole, may_grant, may_take_back};
+use keyservice::role::{GrantRefusal, Grantee, Granter, KeyRole, may_grant, may_take_back};
 use serde_json::json;
 
-use super::{account, administrator};
+use super::{account, administrator, holds_key_role};
 use crate::actions::key_rights::key_person;
 use crate::actions::{Actions, Call, Done};
 use crate::domain::id::UserId;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::requester::{Requester, Role};
-use crate::store::{Account, Tx};
+use crate::store::{Account, KEY_ROLE_GRANTED, KEY_ROLE_REVOKED, Tx};
 
 impl Actions {
     /// Grants a role, which works at once. Roles of the application by an administrator, to our own people; key
-    /// roles by a key administrator, to others; the host's command line may grant all.
+    /// roles by a key administrator, to others whose credentials are their own; the host's command line may grant all.
     ///
     /// # Errors
-    /// `NOT_AN_ADMINISTRATOR`, `NOT_FOUND`, `INVALID_INPUT` for a role that the account cannot have.
+    /// `NOT_AN_ADMINISTRATOR`, `STEP_UP_REQUIRED`, `NOT_FOUND`, `INVALID_INPUT` for a role that the account cannot have;
+    /// `CREDENTIALS_INVALID` for a program.
     pub async fn grant_role(&self, call: &Call, user: UserId, role: Role) -> Done<Account> {
-        require_may_grant(call, Some(user), role)?;
-        self.require_fresh(call)?;
+        require_may_grant(call, Some(unknown(user)), role)?;
+        self.require_fresh_person(call)?;
         let mut tx = self.begin("role.grant", call).await?;
         let holder = account(&tx, user).await?;
+        require_may_grant(call, Some(grantee(&tx, call, user).await?), role)?;
         if holder.company.is_some() != (role == Role::ConsumerContact) {
             let message =
                 "The role consumer contact is for people of other companies, and the only one for them.";
@@ -44,7 +46,7 @@ impl Actions {
     /// As [`Actions::grant_role`]; `WRONG_STATE` for the last administrator.
     pub async fn revoke_role(&self, call: &Call, user: UserId, role: Role) -> Done<Account> {
         require_may_revoke(call, role)?;
-        self.require_fresh(call)?;
+        self.require_fresh_person(call)?;
         let mut tx = self.begin("role.revoke", call).await?;
         let holder = account(&tx, user).await?;
         if !holder.roles.contains(&role) {
@@ -55,7 +57,7 @@ impl Actions {
         }
         tx.revoke_role(user, role).await?;
         tx.save_account(&holder).await?;
-        let operation = if role.is_key_role() { "key.role.revoke" } else { "role.revoke" };
+        let operation = if role.is_key_role() { KEY_ROLE_REVOKED } else { "role.revoke" };
         tx.audit(operation, "ACCOUNT", user, "OK", json!({ "role": role.as_str() }));
         let saved = account(&tx, user).await?;
         tx.commit().await?;
@@ -63,12 +65,51 @@ impl Actions {
     }
 }
 
-/// Whether the caller may grant a role, to somebody who exists or to an account that is being made.
-pub(super) fn require_may_grant(call: &Call, to: Option<UserId>, role: Role) -> Result<(), Refusal> {
+/// Whether the caller may grant a role, to somebody who exists or to an account that they are making.
+pub(super) fn require_may_grant(call: &Call, to: Option<Grantee>, role: Role) -> Result<(), Refusal> {
+    let made = Grantee { id: [0; 16], made_by_granter: true, password_of_another: false };
     match key_role(role) {
-        Some(role) => Ok(may_grant(granter(call)?, to.map(UserId::bytes), role).map_err(refused)?),
+        Some(role) => Ok(may_grant(granter(call)?, to.unwrap_or(made), role).map_err(refused)?),
         None => administrator(call),
     }
+}
+
+/// Whether the caller may switch an account on again: whoever does gives it the key roles that it has.
+pub(super) async fn require_may_revive(tx: &Tx, call: &Call, holder: &Account) -> Done<()> {
+    let grantee = grantee(tx, call, holder.id).await?;
+    for role in holder.roles.iter().filter(|role| role.is_key_role()) {
+        require_may_grant(call, Some(grantee), *role)?;
+    }
+    Ok(())
+}
+
+/// That the password of an account may be chosen by the caller: that of whoever holds a key role is their own affair, or
+/// an administrator of the application could become any of them.
+pub(super) fn require_may_choose_password(call: &Call, holder: &Account) -> Result<(), Refusal> {
+    let own = call.requester.person().is_some_and(|person| person.user == holder.id);
+    if own || matches!(call.requester, Requester::System) || !holds_key_role(&holder.roles) {
+        return Ok(());
+    }
+    let message = "Whoever holds a key role sets their password themselves. If they cannot, it is set on the command line \
+                   of the host.";
+    Err(Refusal::new(RefusalCode::NotAnAdministrator, message).field("userId").reason("KEY_ROLE"))
+}
+
+/// Somebody of whom only the id is known yet.
+const fn unknown(user: UserId) -> Grantee {
+    Grantee { id: user.bytes(), made_by_granter: false, password_of_another: false }
+}
+
+/// Somebody, with what the audit trail says of whose hands their credentials went through.
+async fn grantee(tx: &Tx, call: &Call, user: UserId) -> Done<Grantee> {
+    let (own, granter, host) = (format!("user:{user}"), call.requester.actor(), Requester::System.actor());
+    let hands = tx.credential_hands(user).await?;
+    let password = hands.iter().rev().find(|hand| hand.gave_password);
+    Ok(Grantee {
+        made_by_granter: hands.iter().any(|hand| hand.actor == granter && granter != own),
+        password_of_another: password.is_some_and(|hand| hand.actor != own && hand.actor != host),
+        ..unknown(user)
+    })
 }
 
 fn require_may_revoke(call: &Call, role: Role) -> Result<(), Refusal> {
@@ -80,7 +121,7 @@ fn require_may_revoke(call: &Call, role: Role) -> Result<(), Refusal> {
 
 /// The audit entry of a grant: what concerns keys is read by others than the rest.
 pub(super) const fn granted(role: Role) -> &'static str {
-    if role.is_key_role() { "key.role.grant" } else { "role.grant" }
+    if role.is_key_role() { KEY_ROLE_GRANTED } else { "role.grant" }
 }
 
 /// The role as the key service knows it, if it is one of its own.
@@ -101,7 +142,7 @@ fn granter(call: &Call) -> Result<Granter, Refusal> {
 
 fn refused(refusal: GrantRefusal) -> Refusal {
     let field = match refusal {
-        GrantRefusal::ToThemselves => "userId",
+        GrantRefusal::ToThemselves | GrantRefusal::OwnMaking | GrantRefusal::PasswordOfAnother => "userId",
         GrantRefusal::NotAKeyAdministrator | GrantRefusal::HostOnly => "role",
     };
     Refusal::new(RefusalCode::NotAnAdministrator, refusal.to_string()).field(field)

@@ -26,8 +26,8 @@ impl Actions {
     }
 
     /// The right to do what a stolen session must not: a browser session whose holder showed within the last five
-    /// minutes who they are. A program's access token passes: it was made in such a session, does only what it was
-    /// made for, and nobody sits at it; what makes or changes credentials asks for a person instead, see
+    /// minutes who they are. A program's access token passes: it was made in such a session, and nobody sits at it. What
+    /// gives somebody more than they had, or is for two people, asks for a person instead, see
     /// [`Actions::require_fresh_person`].
     ///
     /// So does a person at the command line of the host: whoever runs it reads the root key and writes the database, and
@@ -43,18 +43,18 @@ impl Actions {
         }
     }
 
-    /// As [`Actions::require_fresh`], and on the host only with the password of whoever acts: what needs two people must
-    /// not be one person who names two.
+    /// As [`Actions::require_fresh_person`], and on the host only with the password of whoever acts: what needs two people
+    /// must not be one person who names two.
     ///
     /// # Errors
-    /// `STEP_UP_REQUIRED`.
+    /// `STEP_UP_REQUIRED`; `CREDENTIALS_INVALID` for an access token.
     pub fn require_themselves(&self, call: &Call) -> Result<(), Refusal> {
         if call.requester.is_on_host() && !self.is_fresh(call) {
             let message = "Approving needs the password of whoever approves, also on the host.";
             let remedy = Remedy::human("Give it on the standard input: --password-stdin.");
             return Err(Refusal::new(RefusalCode::StepUpRequired, message).remedy(remedy));
         }
-        self.require_fresh(call)
+        self.require_fresh_person(call)
     }
 
     /// The call of one of our own people at the command line of the host, who gave their password or not.
@@ -96,14 +96,16 @@ impl Actions {
         }
     }
 
-    /// As [`Actions::require_fresh`], and never by a program: a token that was stolen must not make others.
+    /// As [`Actions::require_fresh`], and never by a program. A token may be good for a year, and whoever steals it has all
+    /// that its owner may do: it must not make credentials or give rights, which would outlive it, and two stolen tokens
+    /// are not two people. So people alone give credentials and roles, decide about approvals, use them, and set access
+    /// policies; programs rotate and renew keys, and take them out of use.
     ///
     /// # Errors
     /// `STEP_UP_REQUIRED`; `CREDENTIALS_INVALID` for an access token.
     pub fn require_fresh_person(&self, call: &Call) -> Result<(), Refusal> {
         if matches!(call.requester.person().map(|person| person.means), Some(Means::AccessToken(_))) {
-            let message =
-                "An access token makes and changes no credentials. Sign in with the browser for that.";
+            let message = "An access token cannot do this: a person does, who signed in with the browser.";
             return Err(Refusal::new(RefusalCode::CredentialsInvalid, message));
         }
         self.require_fresh(call)
