@@ -338,3 +338,106 @@ async fn no_key_is_used_while_the_trail_takes_no_entry() {
         assert_eq!(again["outbound"]["status"], "UP", "{again:#}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_bound_to_one_connection_counts_for_people_with_its_keys_alone() {
+    for database in Database::available() {
+        let (stage, ..) = Stage::onboarded(database).await;
+        let provider = &stage.pair.provider;
+        let manager = provider.person("manager", &[Role::KeyManager]).await;
+        let operator = provider.person("operator", &[Role::KeyOperator]).await;
+        let here = stage.providers_connection().await;
+        let query = "query($id: ID!) { connection(id: $id) { keyModule } }";
+        let name =
+            stage.provider.query(query, json!({ "id": here })).await["connection"]["keyModule"].clone();
+        let link = name.as_str().unwrap().strip_prefix("links/").unwrap().to_owned();
+        let bound = |effect: &str, link: &str, operations: &[&str]| {
+            let mut terms = terms(effect, json!({ "kind": "ROLE", "role": "KEY_MANAGER" }), operations);
+            terms["condition"] = json!({ "name": "link_id", "value": link });
+            terms
+        };
+        let version =
+            manager.query("query($m: String!) { keys(module: $m) { version keyId } }", json!({ "m": name }));
+        let key = version.await["keys"][0].clone();
+        let input = json!({ "module": name, "version": key["version"], "reason": "A test." });
+        let verbs = |allowed: bool| {
+            let (manager, name) = (&manager, name.clone());
+            async move {
+                let query = "query($m: String!) { keys(module: $m) { actions { name allowed } } }";
+                let keys = manager.query(query, json!({ "m": name })).await["keys"].clone();
+                let actions = keys[0]["actions"].as_array().unwrap().clone();
+                let suspend = actions.iter().find(|one| one["name"] == "suspendKey").unwrap();
+                assert_eq!(suspend["allowed"], allowed, "{suspend}");
+            }
+        };
+
+        // A connection that another policy names is nothing to this one.
+        let other = create(&manager, "links", &bound("STRICT_REJECT", "another", &["SUSPEND"])).await;
+        verbs(true).await;
+        let done = manager.mutate("suspendKey", input.clone(), "key { state }").await;
+        assert_eq!(done["key"]["state"], "SUSPENDED");
+        manager
+            .mutate("resumeKey", json!({ "module": name, "version": key["version"] }), "key { state }")
+            .await;
+        delete(&manager, &other).await;
+
+        let strict = create(&manager, "links", &bound("STRICT_REJECT", &link, &["SUSPEND", "DESTROY"])).await;
+        verbs(false).await;
+        let denied = manager.try_mutate("suspendKey", input.clone(), "key { state }").await;
+        assert_eq!(denied["refusal"]["code"], "POLICY_DENIED", "{denied:#}");
+        let asked = |object: Value| {
+            let input =
+                json!({ "operation": "DESTROY", "module": "links", "object": object, "reason": "Old." });
+            manager.try_mutate("requestKeyApproval", input, "keyApproval { id }")
+        };
+        let denied = asked(key["keyId"].clone()).await;
+        assert_eq!(denied["refusal"]["code"], "POLICY_DENIED", "{denied:#}");
+        delete(&manager, &strict).await;
+
+        // What the role does not allow of itself, a policy allows for one connection.
+        let found =
+            manager.query("{ accessPolicies(module: \"links\") { id principal { role } } }", json!({})).await;
+        let all = found["accessPolicies"].as_array().unwrap().clone();
+        let own = all.iter().find(|policy| policy["principal"]["role"] == "KEY_OPERATOR").unwrap();
+        delete(&manager, own).await;
+        let revoke = || operator.try_mutate("revokeKey", input.clone(), "key { state }");
+        let denied = revoke().await;
+        assert_eq!(denied["refusal"]["code"], "POLICY_DENIED", "{denied:#}");
+        let mut one = bound("TRACK", &link, &["REVOKE", "READ_METADATA"]);
+        one["principal"]["role"] = "KEY_OPERATOR".into();
+        create(&manager, "links", &one).await;
+        assert_eq!(revoke().await["key"]["state"], "REVOKED");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_module_that_a_policy_hides_looks_like_none_and_a_lost_role_shows_nothing_again() {
+    for database in Database::available() {
+        let pair = Pair::start(database).await;
+        let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
+        let operator = pair.provider.person("operator", &[Role::KeyOperator]).await;
+        let role = |role: &str| json!({ "kind": "ROLE", "role": role });
+        for name in ["KEY_OPERATOR", "KEY_MANAGER"] {
+            create(&manager, "data", &terms("STRICT_REJECT", role(name), &["READ_METADATA"])).await;
+        }
+        let query =
+            "{ keyModules { name } keyModule(name: \"data\") { name } keys(module: \"data\") { version }
+            accessPolicies(module: \"data\") { id } }";
+        let seen = operator.query(query, json!({})).await;
+        let names = seen["keyModules"].as_array().unwrap();
+        assert!(names.len() >= 4 && !names.iter().any(|one| one["name"] == "data"), "{seen:#}");
+        assert_eq!((&seen["keyModule"], &seen["keys"]), (&Value::Null, &json!([])), "{seen:#}");
+        assert_eq!(seen["accessPolicies"], json!([]));
+        let by_manager = manager.query("{ accessPolicies(module: \"data\") { id } }", json!({})).await;
+        assert!(!by_manager["accessPolicies"].as_array().unwrap().is_empty(), "who can undo it sees it");
+
+        let input = json!({ "module": "tokens", "idempotencyKey": "one" });
+        operator.mutate("rotateKeyModule", input.clone(), "keyModule { name }").await;
+        let call = linkspan::actions::Call::system(pair.provider.app().actions().fresh_trace());
+        let actions = pair.provider.app().actions();
+        let account = actions.account_by_email(&call, "operator@provider.example.com").await.unwrap();
+        actions.revoke_role(&call, account.id, Role::KeyOperator).await.unwrap();
+        let again = operator.try_mutate("rotateKeyModule", input, "keyModule { name }").await;
+        assert_eq!(again["keyModule"], Value::Null, "{again:#}");
+    }
+}

@@ -12,7 +12,7 @@ use crate::module::{ModuleState, SealedModule};
 use crate::ports::Millis;
 use crate::right::Right;
 use crate::service::KeyService;
-use crate::usage::is_reason;
+use crate::usage::{is_reason, require_unexpired};
 
 /// What is done to one version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,8 @@ pub enum KeyChange {
     },
     /// Puts it back into use, where no other is.
     Resume,
-    /// Gives it another expiry; later than now, and none where it shall never expire.
+    /// Gives it another expiry: later than now, and no longer from now than keys of its module live; none where it shall
+    /// never expire, which the module must allow.
     Renew {
         /// When it stops sealing and signing.
         expires_at: Option<Millis>,
@@ -115,12 +116,41 @@ impl KeyService {
         now: Millis,
     ) -> Result<Rotation, Error> {
         let made = self.make_version(module, versions, id, true, now)?;
+        Ok(Rotation { made, retired: self.retire_active(versions, now)? })
+    }
+
+    /// Puts a version that was made or brought in before into use, and retires the one that was, as [`Self::rotate`]
+    /// does: a rotation with a version that was ready.
+    ///
+    /// # Errors
+    /// [`Error::UnknownKeyVersion`]; [`Error::WrongState`] unless it is pre-active; [`Error::KeyExpired`];
+    /// [`Error::Malformed`] for the links, whose keys come into use by an exchange; [`Error::AnotherIsActive`] when two
+    /// were active; [`Error::OtherModule`], [`Error::Tampered`].
+    pub fn activate(
+        &self,
+        module: &SealedModule,
+        versions: &[SealedKey],
+        version: u64,
+        now: Millis,
+    ) -> Result<Rotation, Error> {
+        self.check_module(module)?;
+        if module.purpose == Purpose::LinkTraffic {
+            return Err(Error::Malformed { what: "key specification" });
+        }
+        let key = find(versions, version)?;
+        versions.iter().try_for_each(|key| require_owned(module, key))?;
+        require_unexpired(key, now)?;
+        let made = self.transition(key, LifecycleVerb::Activate, now)?;
+        Ok(Rotation { made, retired: self.retire_active(versions, now)? })
+    }
+
+    /// The version that is active, after another took its place.
+    fn retire_active(&self, versions: &[SealedKey], now: Millis) -> Result<Option<SealedKey>, Error> {
         let mut active = versions.iter().filter(|key| key.state == KeyState::Active);
-        let retired = match (active.next(), active.next()) {
-            (Some(_), Some(other)) => return Err(Error::AnotherIsActive { version: other.version }),
-            (active, _) => active.map(|key| self.transition(key, LifecycleVerb::Rotate, now)).transpose()?,
-        };
-        Ok(Rotation { made, retired })
+        match (active.next(), active.next()) {
+            (Some(_), Some(other)) => Err(Error::AnotherIsActive { version: other.version }),
+            (active, _) => active.map(|key| self.transition(key, LifecycleVerb::Rotate, now)).transpose(),
+        }
     }
 
     /// The version after a change.
@@ -128,6 +158,7 @@ impl KeyService {
     /// # Errors
     /// [`Error::UnknownKeyVersion`], [`Error::WrongState`]; [`Error::AnotherIsActive`] when it would be the second
     /// active one; [`Error::Malformed`] for an empty or overlong reason, or an expiry that is past;
+    /// [`Error::SpecificationRefused`] for an expiry that the module's key lifetime does not allow;
     /// [`Error::OtherModule`], [`Error::Tampered`].
     pub fn change_key(
         &self,
@@ -138,8 +169,7 @@ impl KeyService {
         now: Millis,
     ) -> Result<SealedKey, Error> {
         self.check_module(module)?;
-        let key =
-            versions.iter().find(|key| key.version == version).ok_or(Error::UnknownKeyVersion { version })?;
+        let key = find(versions, version)?;
         require_owned(module, key)?;
         let verb = change.verb();
         let next = key.state.after(verb)?;
@@ -158,6 +188,12 @@ impl KeyService {
             KeyChange::Renew { expires_at } => {
                 if expires_at.is_some_and(|at| at <= now) {
                     return Err(Error::Malformed { what: "expiry" });
+                }
+                if let Some(lifetime) = module.specification.key_lifetime
+                    && expires_at.is_none_or(|at| at > now.saturating_add(lifetime))
+                {
+                    let why = "a key lives no longer from its renewal than its module says";
+                    return Err(Error::SpecificationRefused { what: "expiry", why });
                 }
                 changed.expires_at = *expires_at;
             }
@@ -259,6 +295,10 @@ pub fn due_rotations(modules: &[SealedModule], keys: &[SealedKey], now: Millis) 
 /// What a second person is asked to agree to before a key is destroyed.
 pub fn destruction_subject(module: &SealedModule, key: &SealedKey) -> Subject {
     Subject { right: Right::Destroy, module: module.name.clone(), object: uuid_text(&key.id) }
+}
+
+fn find(versions: &[SealedKey], version: u64) -> Result<&SealedKey, Error> {
+    versions.iter().find(|key| key.version == version).ok_or(Error::UnknownKeyVersion { version })
 }
 
 /// That a key is one of the module.

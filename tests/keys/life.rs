@@ -3,6 +3,7 @@
 use linkspan::domain::requester::Role;
 use serde_json::{Value, json};
 
+use crate::harness::faults::Wire;
 use crate::harness::pair::PASSWORD;
 use crate::harness::{Client, Database, Pair, Stage};
 
@@ -247,5 +248,157 @@ async fn an_older_row_of_a_module_with_other_policies_is_found_and_nothing_is_do
         assert!(part["message"].as_str().unwrap().contains("key module signatures"), "{part}");
         let refused = manager.try_mutate("rotateKeyModule", json!({ "module": "signatures" }), MODULE).await;
         assert_eq!(refused["refusal"]["reason"], "INTEGRITY_KEY", "{refused:#}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_lives_no_longer_than_its_module_says_however_often_it_is_renewed() {
+    let pair = Pair::start(Database::available()[0]).await;
+    let operator = pair.provider.person("operator", &[Role::KeyOperator, Role::KeyManager]).await;
+    let day = 24 * 3_600;
+    let mut short = draft("signatures", "SIGNING", "Ed25519");
+    short["keyLifetime"] = (90 * day).into();
+    operator.mutate("createKeyModule", short, MODULE).await;
+    for verb in ["publishKeyModule", "rotateKeyModule"] {
+        operator.mutate(verb, json!({ "module": "signatures" }), MODULE).await;
+    }
+    let renew = |until: Value| {
+        let input = json!({ "module": "signatures", "version": 1, "expiresAt": until });
+        operator.try_mutate("renewKey", input, KEY)
+    };
+    let now = linkspan::world::Clock::now_ms(pair.clock.as_ref());
+    let at = |days: i64| {
+        let at = chrono::DateTime::from_timestamp_millis(now + days * day * 1_000).unwrap();
+        json!(at.to_rfc3339())
+    };
+    for until in [Value::Null, at(91), at(36_500)] {
+        let refused = renew(until.clone()).await;
+        assert_eq!(refused["refusal"]["field"], "expiresAt", "{until}: {refused:#}");
+    }
+    let renewed = renew(at(89)).await;
+    assert_eq!(renewed["key"]["state"], "ACTIVE", "{renewed:#}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_key_that_signs_checkpoints_is_taken_out_of_use_only_once_another_took_its_place() {
+    for database in Database::available() {
+        let pair = Pair::start(database).await;
+        let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
+        // The first key for tokens is made when somebody rotates.
+        manager.mutate("rotateKeyModule", json!({ "module": "tokens" }), MODULE).await;
+        for module in ["audit", "tokens"] {
+            let with = |version: u64| json!({ "module": module, "version": version, "reason": "Lost." });
+            for verb in ["suspendKey", "revokeKey", "markKeyCompromised"] {
+                let refused = manager.try_mutate(verb, with(1), KEY).await;
+                assert_eq!(refused["refusal"]["reason"], "ROTATE_FIRST", "{verb} {module}: {refused:#}");
+            }
+            let soon = json!({ "module": module, "version": 1, "expiresAt": "2999-01-01T00:00:00Z" });
+            let refused = manager.try_mutate("renewKey", soon, KEY).await;
+            assert_eq!(refused["refusal"]["reason"], "ROTATE_FIRST", "{refused:#}");
+            manager.mutate("rotateKeyModule", json!({ "module": module }), MODULE).await;
+            let known = manager.mutate("markKeyCompromised", with(1), KEY).await;
+            assert_eq!(known["key"]["state"], "COMPROMISED", "{known:#}");
+        }
+        let before = pair.provider.rows("audit_checkpoint").await;
+        for _ in 0..3 {
+            pair.advance(120).await;
+        }
+        assert!(pair.provider.rows("audit_checkpoint").await > before, "checkpoints go on");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_module_that_was_tampered_with_keeps_no_other_from_rotating() {
+    for database in Database::available() {
+        let pair = Pair::start(database).await;
+        let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
+        for name in ["broken", "missing", "signatures"] {
+            module(&manager, name).await;
+            let input = json!({ "module": name, "rotationPeriod": 7_200 });
+            manager.mutate("scheduleKeyModule", input, MODULE).await;
+            // The first is due longest.
+            pair.clock.advance(1_000);
+        }
+        for sql in [
+            "update key_module set key_lifetime = 1 where name = 'broken'",
+            "update key_version set row_seal = wrapped where module = 'broken'",
+            "update key_module set state_seq = 7 where name = 'missing'",
+        ] {
+            pair.provider.tamper(sql).await;
+        }
+        for _ in 0..3 {
+            pair.advance(3_600).await;
+        }
+        let versions = |module: &str| format!("key_version where module = '{module}'");
+        for (name, count) in [("broken", 1), ("missing", 1), ("signatures", 2)] {
+            assert_eq!(pair.provider.rows(&versions(name)).await, count, "{name} on {database:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_attempt_that_is_undone_leaves_its_keys_revoked_with_the_reason() {
+    for database in Database::available() {
+        let mut pair = Pair::prepare(database).await;
+        let wire = Wire::breaking(&pair.clock, None);
+        pair.provider.wire = Some(wire.clone());
+        pair.run().await;
+        let stage = Stage::open_over(pair).await;
+        let (consumer, connection) = stage.validated().await;
+        stage.start(&consumer, &connection).await;
+        // Both have their keys, and nothing goes through them.
+        wire.answer("/link/v1/message", 503, String::new());
+        stage.pair.approve(&consumer, &connection).await;
+        let active = "key_version where module like 'links/%' and state = 'ACTIVE'";
+        for instance in [&stage.pair.provider, &stage.pair.consumer] {
+            assert_eq!(instance.rows(active).await, 1, "{}", instance.name);
+        }
+        let input = json!({ "connectionId": connection });
+        consumer.mutate("cancelOnboarding", input, "connection { state }").await;
+        wire.mend();
+        stage.pair.settle().await;
+        let revoked =
+            "key_version where module like 'links/%' and state = 'REVOKED' and reason like '%cancelled%'";
+        for instance in [&stage.pair.provider, &stage.pair.consumer] {
+            assert_eq!(instance.rows(active).await, 0, "{}", instance.name);
+            assert_eq!(instance.rows(revoked).await, 1, "{}", instance.name);
+        }
+        let auditor = stage.pair.provider.person("auditor", &[Role::KeyAuditor]).await;
+        let part = super::tamper::part(&auditor, "INTEGRITY_KEY").await;
+        assert_eq!(part["status"], "OPERATIONAL", "{part}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_made_ahead_and_put_into_use_later_by_a_manager() {
+    for database in Database::available() {
+        let pair = Pair::start(database).await;
+        let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
+        let operator = pair.provider.person("operator", &[Role::KeyOperator]).await;
+        let named = json!({ "module": "signatures" });
+        manager.mutate("createKeyModule", draft("signatures", "SIGNING", "Ed25519"), MODULE).await;
+        let early = manager.try_mutate("generateKey", named.clone(), MODULE).await;
+        assert_eq!(early["refusal"]["reason"], "DRAFT", "{early:#}");
+        manager.mutate("publishKeyModule", named.clone(), MODULE).await;
+        manager.mutate("rotateKeyModule", named.clone(), MODULE).await;
+        let refused = operator.try_mutate("generateKey", named.clone(), MODULE).await;
+        assert_eq!(refused["refusal"]["code"], "NOT_AN_ADMINISTRATOR", "{refused:#}");
+
+        let made = manager.mutate("generateKey", named, MODULE).await;
+        assert_eq!(states(&made), [(2, "PRE_ACTIVE"), (1, "ACTIVE")]);
+        let query = "query { keys(module: \"signatures\") { version actions { name allowed } } }";
+        let keys = manager.query(query, json!({})).await["keys"].clone();
+        assert_eq!(allowed(&keys[0]), ["activateKey", "destroyKey"]);
+        let active = change(&manager, "activateKey", 2, None).await;
+        assert_eq!(active["key"]["state"], "ACTIVE", "{active:#}");
+        let found = manager.query("{ keys(module: \"signatures\") { version state } }", json!({})).await;
+        let expected = json!([{ "version": 2, "state": "ACTIVE" }, { "version": 1, "state": "DEACTIVATED" }]);
+        assert_eq!(found["keys"], expected);
+        let twice = change(&manager, "activateKey", 2, None).await;
+        assert_eq!(twice["refusal"]["code"], "WRONG_STATE", "{twice:#}");
+        for (own, reason) in [("identity", "BUILT_IN"), ("data", "BUILT_IN"), ("links", "EXCHANGE")] {
+            let refused = manager.try_mutate("generateKey", json!({ "module": own }), MODULE).await;
+            assert_eq!(refused["refusal"]["reason"], reason, "{own}: {refused:#}");
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! What a consumer does with the link it was sent, and either side with a connection that stands.
 
-use keyservice::exchange::link_module;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
@@ -269,7 +268,7 @@ impl Actions {
     async fn undo_attempt(&self, tx: &mut Tx, mut connection: Connection) -> Done<Connection> {
         let (_, work, ..) = self.attempt_of(tx, &connection).await?;
         if let Some(channel) = connection.channel.take() {
-            tx.delete_keys(&link_module(&channel.bytes())).await?;
+            self.revoke_link_keys(tx, channel).await?;
         }
         if let Some(claim) = work.claim {
             let abandon = serde_json::to_vec(&self.make_abandon(&connection, claim, tx.now()).await?)

@@ -1,6 +1,7 @@
 //! The handshake (KX/1 phase 1): our records give the context, the key service does the rest.
 
 use keyservice::exchange::{link_id, link_module};
+use keyservice::module::BuiltIn;
 use keyservice::{
     Error, ExchangeId, Floor, LifecycleVerb, LinkSpec, PublicKey, RegistrationContext, SealedPending,
 };
@@ -19,6 +20,8 @@ use crate::vault::VaultError;
 
 /// Handshakes of one attempt; the attempt's number is in the upper bits, so that numbers only grow.
 const HANDSHAKES_PER_ATTEMPT: i64 = 1 << 16;
+/// Why a key of a link is revoked that its attempt leaves behind.
+const UNDONE: &str = "Its onboarding was cancelled or started over.";
 
 impl Actions {
     /// Begins a handshake on the consumer: what to send, with which token. The ephemeral key lives in the key
@@ -304,6 +307,19 @@ impl Actions {
                 let rotated =
                     self.keys.onboarding().transition(&key, LifecycleVerb::Rotate, tx.now()).await?;
                 tx.save_key(&rotated).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Withdraws the keys of an attempt that is undone. They stay, as all keys do: one that was in use is revoked, and
+    /// one that never was cannot come into use, because what would have confirmed it is gone.
+    pub(super) async fn revoke_link_keys(&self, tx: &mut Tx, channel: ChannelId) -> Done<()> {
+        let links = tx.module(BuiltIn::Links.as_str()).await?.ok_or(Failure::Bug("the module of links"))?;
+        for key in tx.keys(&link_module(&channel.bytes())).await? {
+            if key.state.after(LifecycleVerb::Revoke).is_ok() {
+                let revoked = self.keys.onboarding().revoke(&links, &key, UNDONE, tx.now()).await?;
+                tx.save_key(&revoked).await?;
             }
         }
         Ok(())

@@ -2,18 +2,18 @@
 
 use keyservice::approval::Agreed;
 use keyservice::module::{BuiltIn, ModuleChange, ModuleSpec, SealedModule, Specification};
-use keyservice::policy::{AccessPolicy, Context, DefaultDecision, Effect, Matcher, decide};
+use keyservice::policy::{AccessPolicy, DefaultDecision, Effect, Matcher};
 use keyservice::role::KeyRole;
 use keyservice::versions::destruction_subject;
 use keyservice::{
-    Algorithm, Error, KeyChange, KeyState, LifecycleVerb, ModuleState, Operation, PortablePurpose, Principal,
-    Purpose, Right, Rights, Rotation, SealedKey, due_rotations,
+    Algorithm, Error, KeyChange, KeyState, LifecycleVerb, ModuleState, Operation, PortablePurpose, Purpose,
+    Right, Rights, Rotation, SealedKey, due_rotations,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::key_module::{shown, version};
-use super::key_rights::{denied, key_person, require_right};
+use super::key_rights::{may_see, require_allowed, require_right};
 use super::keys::Kept as Answered;
 use super::once::{Answer, Kept};
 use super::{Actions, Call, Done, Failure, Keys};
@@ -64,6 +64,7 @@ impl KeyWish {
 
 const fn lifecycle(verb: KeyVerb) -> LifecycleVerb {
     match verb {
+        KeyVerb::Activate => LifecycleVerb::Activate,
         KeyVerb::Suspend => LifecycleVerb::Suspend,
         KeyVerb::Resume => LifecycleVerb::Resume,
         KeyVerb::Renew => LifecycleVerb::Renew,
@@ -119,7 +120,8 @@ impl Actions {
     pub async fn key_module(&self, call: &Call, name: &str) -> Done<Option<KeyModule>> {
         require_right(call, Right::ReadMetadata)?;
         let modules = self.store.modules().await?;
-        let Some(module) = modules.iter().find(|module| module.name == name) else { return Ok(None) };
+        let found = modules.iter().find(|module| module.name == name);
+        let Some(module) = found.filter(|module| may_see(call, module, name)) else { return Ok(None) };
         Ok(Some(shown(module, &self.store.keys_of(&[name]).await?)))
     }
 
@@ -130,6 +132,11 @@ impl Actions {
     /// `NOT_AN_ADMINISTRATOR`.
     pub async fn keys_in(&self, call: &Call, module: &str) -> Done<Vec<KeyVersion>> {
         require_right(call, Right::ReadMetadata)?;
+        let modules = self.store.modules().await?;
+        let known = modules.iter().find(|known| known.name == governing(module));
+        if !known.is_some_and(|known| may_see(call, known, module)) {
+            return Ok(Vec::new());
+        }
         Ok(self.store.keys_of(&[module]).await?.iter().map(version).collect())
     }
 
@@ -145,7 +152,7 @@ impl Actions {
         terms: &ModuleTerms,
     ) -> Done<KeyModule> {
         require_right(call, Right::ManageModules)?;
-        self.require_fresh(call)?;
+        self.require_fresh_person(call)?;
         let purpose = purpose.parse::<Purpose>().ok().and_then(PortablePurpose::of).ok_or_else(|| {
             Refusal::invalid("purpose", "A module that you make is for SEALING, SIGNING or AUTHENTICATION.")
         })?;
@@ -189,7 +196,9 @@ impl Actions {
                 ("key_module.schedule", ModuleChange::Schedule(terms.rotation_period.map(millis)))
             }
             KeyModuleVerb::Publish => ("key_module.publish", ModuleChange::Publish),
-            KeyModuleVerb::Rotate => return Err(Failure::Bug("a rotation is no change of the module")),
+            KeyModuleVerb::Rotate | KeyModuleVerb::Generate => {
+                return Err(Failure::Bug("a new key is no change of the module"));
+            }
         };
         let next = self.keys.change_module(&module, change, self.world.now()).await.map_err(explained)?;
         let keys = self.store.keys_of(&[name]).await?;
@@ -232,11 +241,13 @@ impl Actions {
         Ok(shown(module, &self.store.keys_of(&[&module.name]).await?))
     }
 
-    /// Rotates what is due by its module's schedule.
+    /// Rotates what is due by its module's schedule. A module with which it does not work keeps none of the others from
+    /// it; the first such failure is answered at the end.
     pub(crate) async fn rotate_due_keys(&self, call: &Call) -> Done<()> {
-        let modules = self.store.modules().await?;
+        let modules = self.store.untouched_modules().await?;
         let names: Vec<&str> = modules.iter().map(|module| module.name.as_str()).collect();
-        let keys = self.store.keys_of(&names).await?;
+        let keys = self.store.sound_keys_of(&names).await?;
+        let mut all = Ok(());
         for due in due_rotations(&modules, &keys, self.world.now().timestamp_millis()) {
             let Some(module) = modules.iter().find(|module| module.id == due.module) else { continue };
             if rotates(module).is_err() {
@@ -245,12 +256,14 @@ impl Actions {
             match self.rotate_now(call, module).await {
                 // Another node was first.
                 Err(Failure::Refused(refusal)) if refusal.code == RefusalCode::Conflict => {}
-                done => {
-                    done?;
+                Err(error) => {
+                    tracing::error!(%error, module = module.name, "a key is due for rotation and does not rotate");
+                    all = all.and(Err(error));
                 }
+                Ok(_) => {}
             }
         }
-        Ok(())
+        all
     }
 
     /// Does to a version of a key what somebody wishes.
@@ -301,7 +314,7 @@ impl Actions {
     }
 
     /// The key that a verb is about, if the caller may: with the module that governs it and all its versions.
-    async fn key_for(
+    pub(super) async fn key_for(
         &self,
         call: &Call,
         module: &str,
@@ -311,11 +324,11 @@ impl Actions {
         let right = Operation::Change(lifecycle(verb)).right();
         require_right(call, right)?;
         let governing = self.module(governing(module)).await?;
-        self.require_on(call, &governing, right).await?;
+        self.require_on_keys(call, &governing, module, right).await?;
         let versions = self.store.keys(module).await?;
         let key = versions.iter().find(|key| key.version == number).cloned();
         let key = key.ok_or_else(|| Refusal::not_found("key").field("version"))?;
-        self.may_change_key(call, &governing, key.state, verb)?;
+        self.may_change_key(call, &governing, (module, key.state), verb)?;
         Ok((governing, versions, key))
     }
 
@@ -331,9 +344,10 @@ impl Actions {
     ) -> Result<(), Refusal> {
         let right = match verb {
             KeyModuleVerb::Rotate => Right::Rotate,
+            KeyModuleVerb::Generate => Right::Generate,
             KeyModuleVerb::Specify | KeyModuleVerb::Schedule | KeyModuleVerb::Publish => Right::ManageModules,
         };
-        require_allowed(call, module, right)?;
+        require_allowed(call, module, &module.name, right)?;
         let draft = module.state == ModuleState::Draft;
         let wrong =
             |message: &str, reason| Err(Refusal::new(RefusalCode::WrongState, message).reason(reason));
@@ -341,14 +355,21 @@ impl Actions {
             KeyModuleVerb::Specify | KeyModuleVerb::Publish if !draft => {
                 wrong("The module is published: its specification is fixed.", "PUBLISHED")
             }
-            KeyModuleVerb::Rotate if draft => wrong("A draft has no keys: publish it first.", "DRAFT"),
-            KeyModuleVerb::Rotate | KeyModuleVerb::Schedule => rotates(module),
+            KeyModuleVerb::Rotate | KeyModuleVerb::Generate if draft => {
+                wrong("A draft has no keys: publish it first.", "DRAFT")
+            }
+            KeyModuleVerb::Rotate | KeyModuleVerb::Generate | KeyModuleVerb::Schedule => rotates(module),
             KeyModuleVerb::Specify | KeyModuleVerb::Publish => Ok(()),
         }?;
-        self.require_fresh(call)
+        match verb {
+            KeyModuleVerb::Rotate | KeyModuleVerb::Generate => self.require_fresh(call),
+            KeyModuleVerb::Specify | KeyModuleVerb::Schedule | KeyModuleVerb::Publish => {
+                self.require_fresh_person(call)
+            }
+        }
     }
 
-    /// Whether the caller may do this with a key in this state of the module.
+    /// Whether the caller may do this with a key of this name, in this state, of the module.
     ///
     /// # Errors
     /// As the verbs.
@@ -356,23 +377,38 @@ impl Actions {
         &self,
         call: &Call,
         module: &SealedModule,
-        state: KeyState,
+        (name, state): (&str, KeyState),
         verb: KeyVerb,
     ) -> Result<(), Refusal> {
-        require_allowed(call, module, Operation::Change(lifecycle(verb)).right())?;
+        require_allowed(call, module, name, Operation::Change(lifecycle(verb)).right())?;
         match module.built_in() {
             Some(BuiltIn::Identity | BuiltIn::Data) => {
                 let message = "This instance does not work without its own keys.";
                 return Err(Refusal::new(RefusalCode::WrongState, message).reason("BUILT_IN"));
             }
-            Some(BuiltIn::Links) if verb == KeyVerb::Renew => return Err(exchanged()),
+            Some(BuiltIn::Links) if matches!(verb, KeyVerb::Renew | KeyVerb::Activate) => {
+                return Err(exchanged());
+            }
+            // Whoever looks after keys must not be able to end the evidence about what they do.
+            Some(BuiltIn::Audit | BuiltIn::Tokens) if state == KeyState::Active => {
+                let message = "This instance does not go on without this key: rotate its module first, and then take the \
+                               version before out of use.";
+                return Err(Refusal::new(RefusalCode::WrongState, message).reason("ROTATE_FIRST"));
+            }
             _ => {}
         }
         state.after(lifecycle(verb)).map_err(|_| {
             let message = format!("A key that is {state} cannot be changed like this.");
             Refusal::new(RefusalCode::WrongState, message).reason(state.as_str())
         })?;
-        self.require_fresh(call)
+        match verb {
+            KeyVerb::Resume | KeyVerb::Destroy => self.require_fresh_person(call),
+            KeyVerb::Activate
+            | KeyVerb::Renew
+            | KeyVerb::Suspend
+            | KeyVerb::Revoke
+            | KeyVerb::MarkCompromised => self.require_fresh(call),
+        }
     }
 
     /// What can be done with a module, and whether the caller may.
@@ -400,7 +436,8 @@ impl Actions {
     ) -> Done<Vec<(KeyVerb, Result<(), Refusal>)>> {
         let module = self.module(governing(&key.module)).await?;
         let state = key.state.as_str().parse::<KeyState>()?;
-        let judged = |verb: &KeyVerb| (*verb, self.may_change_key(call, &module, state, *verb));
+        let judged =
+            |verb: &KeyVerb| (*verb, self.may_change_key(call, &module, (&key.module, state), *verb));
         Ok(KeyVerb::ALL.iter().map(judged).collect())
     }
 }
@@ -452,22 +489,6 @@ fn exchanged() -> Refusal {
     Refusal::new(RefusalCode::WrongState, message).reason("EXCHANGE")
 }
 
-/// That role and access policies allow it; nothing is recorded of the question.
-pub(super) fn require_allowed(call: &Call, module: &SealedModule, right: Right) -> Result<(), Refusal> {
-    require_right(call, right)?;
-    let Some((id, roles)) = key_person(call) else { return Ok(()) };
-    let principal = Principal::Person { id, roles };
-    let default = module.specification.default_decision;
-    let decision = decide([0; 16], &module.policies, default, &principal, right, &Context::nothing());
-    if decision.allowed {
-        return Ok(());
-    }
-    match Failure::from(denied(&module.name, &principal, right, &decision)) {
-        Failure::Refused(refusal) => Err(*refusal),
-        _ => Err(Refusal::new(RefusalCode::PolicyDenied, "An access policy does not allow it.")),
-    }
-}
-
 /// What each key role may do with a new module: what the role is for.
 pub(crate) fn role_policies(world: &World) -> Result<Vec<AccessPolicy>, Error> {
     let governed = KeyRole::ALL.iter().filter_map(|role| {
@@ -512,7 +533,7 @@ fn audited(tx: &mut Tx, operation: &'static str, module: &SealedModule) {
 }
 
 /// Writes down what became of a key, and tells whoever watches its connection.
-async fn changed(tx: &mut Tx, key: &SealedKey, verb: KeyVerb) -> Done<()> {
+pub(super) async fn changed(tx: &mut Tx, key: &SealedKey, verb: KeyVerb) -> Done<()> {
     let details = json!({
         "module": key.module, "version": key.version, "state": key.state.as_str(), "reason": key.reason,
     });
@@ -523,6 +544,7 @@ async fn changed(tx: &mut Tx, key: &SealedKey, verb: KeyVerb) -> Done<()> {
         KeyVerb::Revoke => "key.revoke",
         KeyVerb::MarkCompromised => "key.compromise",
         KeyVerb::Destroy => "key.destroy",
+        KeyVerb::Activate => "key.activate",
     };
     tx.audit(operation, "KEY_VERSION", Uuid::from_bytes(key.id), "OK", details);
     let channel = key.module.strip_prefix("links/").and_then(|id| Uuid::try_parse(id).ok());
@@ -544,6 +566,7 @@ pub(super) fn explained(error: VaultError) -> Failure {
             let field = match *what {
                 "rotation period" => "rotationPeriod",
                 "key lifetime" => "keyLifetime",
+                "expiry" => "expiresAt",
                 _ => "name",
             };
             Refusal::invalid(field, message).into()
@@ -552,9 +575,10 @@ pub(super) fn explained(error: VaultError) -> Failure {
             Refusal::invalid("reason", "A reason has 1 to 500 characters.").into()
         }
         Error::Malformed { .. } => Refusal::invalid("expiresAt", "The expiry must lie ahead.").into(),
-        Error::WrongState { .. } | Error::WrongModuleState { .. } | Error::AnotherIsActive { .. } => {
-            Refusal::new(RefusalCode::WrongState, message).into()
-        }
+        Error::WrongState { .. }
+        | Error::WrongModuleState { .. }
+        | Error::AnotherIsActive { .. }
+        | Error::KeyExpired { .. } => Refusal::new(RefusalCode::WrongState, message).into(),
         Error::ApprovalMismatch { .. } => {
             Refusal::new(RefusalCode::WrongState, message).reason("SOMETHING_ELSE").into()
         }

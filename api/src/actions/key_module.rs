@@ -4,6 +4,7 @@ use keyservice::{Millis, SealedKey, SealedModule};
 
 use uuid::Uuid;
 
+use super::key_rights::may_see;
 use super::{Actions, Call, Done};
 use crate::domain::Timestamp;
 use crate::domain::key_module::{KeyModule, KeyModuleState, KeyState, KeyVersion, reads_metadata};
@@ -19,7 +20,8 @@ impl Actions {
             let message = "This needs the role key manager, key operator, key auditor or key integrator.";
             return Err(Refusal::new(RefusalCode::NotAnAdministrator, message).into());
         }
-        let modules = self.store.modules().await?;
+        let mut modules = self.store.modules().await?;
+        modules.retain(|module| may_see(call, module, &module.name));
         let names: Vec<&str> = modules.iter().map(|module| module.name.as_str()).collect();
         let keys = self.store.keys_of(&names).await?;
         Ok(modules.iter().map(|module| shown(module, &keys)).collect())

@@ -10,7 +10,7 @@ use keyservice::{Principal, Right, Rights, Service};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::key_rights::require_right;
+use super::key_rights::{may_see, require_allowed, require_right};
 use super::once::{Answer, Kept};
 use super::{Actions, Call, Done, Failure};
 use crate::domain::Timestamp;
@@ -42,7 +42,8 @@ impl Actions {
         require_right(call, Right::ReadMetadata)?;
         let modules = self.store.modules().await?;
         let mut all = Vec::new();
-        for known in modules.iter().filter(|known| module.is_none_or(|name| known.name == name)) {
+        let asked = |known: &&SealedModule| module.is_none_or(|name| known.name == name);
+        for known in modules.iter().filter(asked).filter(|known| may_see_policies(call, known)) {
             let mut policies: Vec<&AccessPolicy> = known.policies.iter().collect();
             policies.sort_by_key(|policy| (policy.effect, policy.id));
             for policy in policies {
@@ -59,6 +60,9 @@ impl Actions {
     pub async fn effective_rights(&self, call: &Call, module: &str) -> Done<Vec<EffectiveRight>> {
         require_right(call, Right::ReadMetadata)?;
         let module = self.module(module).await?;
+        if !may_see_policies(call, &module) {
+            return Err(Refusal::not_found("key module").field("module").into());
+        }
         let services =
             Service::ALL.iter().map(|service| (Matcher::Service(*service), Principal::Service(*service)));
         let roles = KeyRole::ALL.iter().map(|role| {
@@ -99,7 +103,7 @@ impl Actions {
         terms: &PolicyTerms,
     ) -> Done<KeyPolicy> {
         require_right(call, Right::ManagePolicies)?;
-        self.require_fresh(call)?;
+        self.require_fresh_person(call)?;
         let module = self.module(module).await?;
         if module.policies.len() >= MAX_POLICIES {
             let message = format!("A module has {MAX_POLICIES} access policies at most.");
@@ -123,7 +127,7 @@ impl Actions {
         terms: &PolicyTerms,
     ) -> Done<KeyPolicy> {
         require_right(call, Right::ManagePolicies)?;
-        self.require_fresh(call)?;
+        self.require_fresh_person(call)?;
         let module = self.module_with(id, expected).await?;
         let policy = parse(id.0, terms)?;
         let mut policies = module.policies.clone();
@@ -143,7 +147,7 @@ impl Actions {
         expected: Option<i64>,
     ) -> Done<KeyPolicyId> {
         require_right(call, Right::ManagePolicies)?;
-        self.require_fresh(call)?;
+        self.require_fresh_person(call)?;
         let module = self.module_with(id, expected).await?;
         let (gone, left): (Vec<_>, Vec<_>) =
             module.policies.iter().cloned().partition(|known| known.id == id.bytes());
@@ -226,6 +230,13 @@ impl Answer for KeyPolicyId {
     async fn again(kept: Kept, _: &Reader) -> Done<Self> {
         Ok(Self(kept.subject.ok_or(Failure::Bug("a kept answer"))?))
     }
+}
+
+/// Whether the caller sees the policies of a module: who may read its metadata, and who may change them, or nobody could
+/// undo a policy that hides them.
+fn may_see_policies(call: &Call, module: &SealedModule) -> bool {
+    may_see(call, module, &module.name)
+        || require_allowed(call, module, &module.name, Right::ManagePolicies).is_ok()
 }
 
 fn no_policy() -> Refusal {

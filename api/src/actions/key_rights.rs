@@ -7,6 +7,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::key_policy::kept_decision;
+use super::keys::{LINK, link_of};
 use super::{Actions, Call, Done, Failure};
 use crate::domain::key_policy::key_roles;
 use crate::domain::refusal::{Refusal, RefusalCode};
@@ -16,8 +17,12 @@ use crate::vault::VaultError;
 /// A person, as the key service knows them. Whoever works on the host, and this instance itself, are nobody to it.
 pub(crate) fn key_person(call: &Call) -> Option<([u8; 16], KeyRoles)> {
     let person = call.requester.person().filter(|person| person.company.is_none())?;
-    let roles = key_roles(person).filter_map(|role| role.as_str().parse::<KeyRole>().ok());
-    Some((person.user.bytes(), roles.collect()))
+    Some((person.user.bytes(), held(key_roles(person))))
+}
+
+/// The key roles among these, as the key service knows them.
+pub(super) fn held(roles: impl Iterator<Item = Role>) -> KeyRoles {
+    roles.filter_map(|role| role.as_str().parse::<KeyRole>().ok()).collect()
 }
 
 /// That a key role of the caller gives this right; answers the caller's account.
@@ -37,14 +42,62 @@ pub(crate) fn require_right(call: &Call, right: Right) -> Result<[u8; 16], Refus
     }
 }
 
+/// What conditions of access policies are compared with when somebody does something with the keys of this name: the
+/// connection, if they are a connection's.
+pub(super) fn about(name: &str) -> Context {
+    link_of(name).map_or_else(Context::nothing, |link| Context::nothing().with(LINK, link))
+}
+
+/// Whether role and access policies let the caller see the keys of this name: without, they look like none.
+pub(super) fn may_see(call: &Call, module: &SealedModule, name: &str) -> bool {
+    require_allowed(call, module, name, Right::ReadMetadata).is_ok()
+}
+
+/// That role and access policies allow it with the keys of this name; nothing is recorded of the question.
+pub(super) fn require_allowed(
+    call: &Call,
+    module: &SealedModule,
+    name: &str,
+    right: Right,
+) -> Result<(), Refusal> {
+    require_right(call, right)?;
+    let Some((id, roles)) = key_person(call) else { return Ok(()) };
+    let principal = Principal::Person { id, roles };
+    let default = module.specification.default_decision;
+    let decision = policy::decide([0; 16], &module.policies, default, &principal, right, &about(name));
+    if decision.allowed {
+        return Ok(());
+    }
+    match Failure::from(denied(&module.name, &principal, right, &decision)) {
+        Failure::Refused(refusal) => Err(*refusal),
+        _ => Err(Refusal::new(RefusalCode::PolicyDenied, "An access policy does not allow it.")),
+    }
+}
+
 impl Actions {
-    /// That a person may do this with a module: a key role, and then the module's access policies, decide. What the
-    /// policies deny is kept under its decision id. Call it before the verb begins its transaction.
+    /// That a person may do this with a module as a whole, see [`Actions::require_on_keys`].
     ///
     /// # Errors
     /// `NOT_AN_ADMINISTRATOR`, `POLICY_DENIED`.
     pub(crate) async fn require_on(&self, call: &Call, module: &SealedModule, right: Right) -> Done<()> {
+        self.require_on_keys(call, module, &module.name, right).await
+    }
+
+    /// That a person may do this with the keys of this name in a module: a key role, and then the module's access
+    /// policies, decide. What the policies deny is kept under its decision id. Call it before the verb begins its
+    /// transaction.
+    ///
+    /// # Errors
+    /// `NOT_AN_ADMINISTRATOR`, `POLICY_DENIED`.
+    pub(crate) async fn require_on_keys(
+        &self,
+        call: &Call,
+        module: &SealedModule,
+        name: &str,
+        right: Right,
+    ) -> Done<()> {
         require_right(call, right)?;
+        let context = about(name);
         let (id, roles) = key_person(call).ok_or(Failure::Bug("a person with a key role"))?;
         let principal = Principal::Person { id, roles };
         let decision = policy::decide(
@@ -53,14 +106,14 @@ impl Actions {
             module.specification.default_decision,
             &principal,
             right,
-            &Context::nothing(),
+            &context,
         );
         if decision.allowed {
             return Ok(());
         }
         let mut tx = self.begin("key.denied", call).await?;
-        let kept = kept_decision(&decision, &module.name, &principal, right, &Context::nothing(), tx.now());
-        let details = json!({ "module": module.name, "operation": right.as_str() });
+        let kept = kept_decision(&decision, &module.name, &principal, right, &context, tx.now());
+        let details = json!({ "module": name, "operation": right.as_str() });
         tx.audit("key.denied", "DECISION", kept.id, "POLICY_DENIED", details);
         tx.keep_decisions(vec![kept]).await?;
         tx.commit().await?;

@@ -11,9 +11,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::key_life::{explained, require_allowed, sentence};
+use super::key_life::{explained, sentence};
 use super::key_module::version;
-use super::key_rights::require_right;
+use super::key_rights::{require_allowed, require_right};
 use super::once::{Answer, Kept};
 use super::{Actions, Call, Done, Failure};
 use crate::domain::Timestamp;
@@ -171,13 +171,13 @@ impl Actions {
     /// # Errors
     /// As [`Actions::import_key`].
     fn may_import(&self, call: &Call, module: &SealedModule) -> Result<(), Refusal> {
-        require_allowed(call, module, Right::Import)?;
+        require_allowed(call, module, &module.name, Right::Import)?;
         require_portable(module)?;
         if module.state != ModuleState::Published {
             let message = "A draft has no keys: publish it first.";
             return Err(Refusal::new(RefusalCode::WrongState, message).reason("DRAFT"));
         }
-        self.require_fresh(call)
+        self.require_fresh_person(call)
     }
 
     /// Whether the caller may wrap a key in this state of the module for somebody else now.
@@ -185,7 +185,7 @@ impl Actions {
     /// # Errors
     /// As [`Actions::export_key`].
     fn may_export(&self, call: &Call, module: &SealedModule, state: KeyState) -> Result<(), Refusal> {
-        require_allowed(call, module, Right::Export)?;
+        require_allowed(call, module, &module.name, Right::Export)?;
         require_portable(module)?;
         if !module.specification.exportable {
             let message = "The module's specification does not let its keys leave.";
@@ -195,7 +195,7 @@ impl Actions {
             let message = format!("A key that is {state} does not leave.");
             return Err(Refusal::new(RefusalCode::WrongState, message).reason(state.as_str()));
         }
-        self.require_fresh(call)
+        self.require_fresh_person(call)
     }
 
     /// What can be done with a module and another system, and whether the caller may.

@@ -9,15 +9,16 @@ use keyservice::checkpoint::{Checkpoint, Note, NoteSignature};
 use keyservice::module::{BuiltIn, ModuleChange, SealedModule};
 use keyservice::principal::{IsService, Token, Tokens};
 use keyservice::{
-    AuditMeasure, Envelope, EnvelopeHeader, ExchangeId, FaultyRow, Floor, HealthReport, KeyService, KeyState,
-    LastEntry, LifecycleVerb, LinkSpec, M1, M2, M3, M4, MacPurpose, PublicKey, RegistrationContext, Right,
-    SealedHierarchy, SealedKey, SealedPending, Service, roll_up,
+    AuditMeasure, Envelope, EnvelopeHeader, ExchangeId, FaultyRow, Floor, HealthReport, KeyChange,
+    KeyService, KeyState, LastEntry, LifecycleVerb, LinkSpec, M1, M2, M3, M4, MacPurpose, PublicKey,
+    RegistrationContext, Right, SealedHierarchy, SealedKey, SealedPending, Service, roll_up,
 };
 
 use uuid::Uuid;
 use window::Window;
 
 pub use needs::needed;
+pub(super) use window::LINK;
 pub(super) use window::unrecorded;
 
 use crate::domain::Timestamp;
@@ -363,6 +364,19 @@ impl ServiceKeys<'_> {
         self.keys.vault.transition(key, verb, now.timestamp_millis()).await
     }
 
+    /// Withdraws the key of a link; the caller saves it.
+    pub(crate) async fn revoke(
+        &self,
+        links: &SealedModule,
+        key: &SealedKey,
+        reason: &str,
+        now: Timestamp,
+    ) -> Kept<SealedKey> {
+        self.permit(BuiltIn::Links, Right::Revoke, link_of(&key.module), now).await?;
+        let (versions, change) = (std::slice::from_ref(key), KeyChange::Revoke { reason: reason.to_owned() });
+        self.keys.vault.change_key(links, versions, key.version, &change, now.timestamp_millis()).await
+    }
+
     /// Seals a message to the peer of a link.
     pub(crate) async fn seal_message(
         &self,
@@ -461,6 +475,6 @@ fn link_text(link: &LinkSpec) -> String {
 }
 
 /// The connection whose keys these are, as its messages name it: what stands behind `links/` in the module's name.
-fn link_of(module: &str) -> Option<&str> {
+pub(super) fn link_of(module: &str) -> Option<&str> {
     module.strip_prefix(BuiltIn::Links.as_str())?.strip_prefix('/')
 }

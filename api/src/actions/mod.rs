@@ -13,6 +13,7 @@ mod handshake;
 mod identity;
 mod issue;
 mod issue_letters;
+mod key_ahead;
 mod key_approval;
 mod key_encryption;
 mod key_health;

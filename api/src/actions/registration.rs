@@ -1,7 +1,6 @@
 //! What a provider does with registrations.
 
 use keyservice::PublicKey;
-use keyservice::exchange::link_module;
 use secrecy::SecretString;
 use serde_json::json;
 use uuid::Uuid;
@@ -310,8 +309,8 @@ impl Actions {
         Ok((registration, SecretString::from(url)))
     }
 
-    /// Removes everything an abandoned attempt left on this side: connection, attempt, keys, claims, approvals. The
-    /// consumer is told, unless it was the one to let go of its claim.
+    /// Removes everything an abandoned attempt left on this side: connection, attempt, claims, approvals; its keys are
+    /// revoked. The consumer is told, unless it was the one to let go of its claim.
     pub(super) async fn discard(
         &self,
         tx: &mut Tx,
@@ -323,7 +322,7 @@ impl Actions {
         }
         if let Some(connection) = tx.connection(connection).await? {
             if let Some(channel) = connection.channel {
-                tx.delete_keys(&link_module(&channel.bytes())).await?;
+                self.revoke_link_keys(tx, channel).await?;
             }
             tx.delete_connection(&connection).await?;
             tx.audit("attempt.discard", "CONNECTION", connection.id, "OK", json!({}));

@@ -46,12 +46,16 @@ words! {
         Publish = "publishKeyModule", "Publish";
         /// Put a new version of its key in the place of the one in use.
         Rotate = "rotateKeyModule", "Rotate";
+        /// Make a new version of its key, to be put into use later.
+        Generate = "generateKey", "Make a key for later";
     }
 }
 
 words! {
     /// What can be done with a version of a key, by the mutation that does it.
     KeyVerb {
+        /// Put it into use, in the place of the one that is.
+        Activate = "activateKey", "Put into use";
         /// Take it out of use for a while.
         Suspend = "suspendKey", "Suspend";
         /// Put it back into use.
@@ -141,7 +145,8 @@ pub struct KeyVersion {
 /// Whether a person may read the metadata of modules and keys.
 #[must_use]
 pub fn reads_metadata(person: &Person) -> bool {
-    [Role::KeyManager, Role::KeyOperator, Role::KeyAuditor, Role::KeyIntegrator]
+    let ours = person.company.is_none();
+    ours && [Role::KeyManager, Role::KeyOperator, Role::KeyAuditor, Role::KeyIntegrator]
         .iter()
         .any(|role| person.has(*role))
 }

@@ -227,6 +227,24 @@ input! {
 }
 
 input! {
+    /// The module for whose key a new version is made.
+    GenerateKeyInput {
+        /// The name of the module.
+        module: String,
+    }
+}
+
+input! {
+    /// The version to put into use.
+    ActivateKeyInput {
+        /// The name of its module.
+        module: String,
+        /// Its version.
+        version: u64,
+    }
+}
+
+input! {
     /// The key to take out of use for a while.
     SuspendKeyInput {
         /// The name under which it is kept.
@@ -388,6 +406,33 @@ impl KeyModuleMutation {
             ask.actions.rotate_key_module(&call, &input.module).await
         });
         Ok(KeyModulePayload::new(done.await?, KeyModule::from))
+    }
+
+    /// Makes the next version of a module's key, which is not in use until it is activated: for a change that is planned.
+    /// For key managers.
+    async fn generate_key(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The module.")] input: GenerateKeyInput,
+    ) -> Result<KeyModulePayload> {
+        let ask = Ask::new(ctx)?;
+        let done = ask
+            .once(input, |call, input| async move { ask.actions.generate_key(&call, &input.module).await });
+        Ok(KeyModulePayload::new(done.await?, KeyModule::from))
+    }
+
+    /// Puts a version that is not in use yet into use, made by `generateKey` or brought in; the one before still opens
+    /// and verifies what it made. For key managers.
+    async fn activate_key(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The key.")] input: ActivateKeyInput,
+    ) -> Result<KeyPayload> {
+        let ask = Ask::new(ctx)?;
+        let done = ask.once(input, |call, input| async move {
+            ask.actions.activate_key(&call, &input.module, input.version).await
+        });
+        Ok(KeyPayload::new(done.await?, KeyVersion::from))
     }
 
     /// Takes a key out of use for a while: it neither makes nor reads anything. For key managers.

@@ -17,7 +17,6 @@ use uuid::Uuid;
 use super::registration::bytes;
 use super::tx::Tx;
 use super::{Reader, Store, StoreError, entity, inconsistent, unique};
-use crate::domain::requester::Scope;
 use entity::key_version::{ActiveModel, Column, Entity, Model};
 
 /// What an audit entry about a row of a key is about.
@@ -25,7 +24,6 @@ const KIND: &str = "KEY";
 /// What is done to a row.
 const ADD: &str = "key.add";
 const CHANGE: &str = "key.change";
-const REMOVE: &str = "key.remove";
 /// What the audit trail says last about a row of `key_version`.
 const LAST: &str = "(select audit.details from audit where audit.object_kind = 'KEY' and audit.object_id \
     = key_version.module || '@' || key_version.version order by audit.n desc limit 1)";
@@ -61,7 +59,7 @@ fn entry_to(key: &SealedKey) -> Value {
     })
 }
 
-/// What an entry says; none when the key was removed with it, or it is no such entry.
+/// What an entry says; none when it is no such entry.
 fn entry_from(details: &Value) -> Option<LastEntry> {
     let text = |name: &str| details.get(name)?.as_str();
     Some(LastEntry {
@@ -213,8 +211,8 @@ impl Store {
         }
         // By the operations, which are indexed: the trail is long, and little of it is about keys.
         let sql = "select details from audit where n in (select max(n) from audit \
-            where operation in ($1, $2, $3) and object_kind = $4 group by object_id)";
-        let values = [ADD.into(), CHANGE.into(), REMOVE.into(), KIND.into()];
+            where operation in ($1, $2) and object_kind = $3 group by object_id)";
+        let values = [ADD.into(), CHANGE.into(), KIND.into()];
         let statement = Statement::from_sql_and_values(self.backend(), sql, values);
         for row in self.read.query_all_raw(statement).await? {
             trail.entries.extend(entry_from(&row.try_get("", "details")?));
@@ -224,23 +222,23 @@ impl Store {
 }
 
 impl Reader {
-    /// The key with this id, as it is; for our own people.
+    /// The key with this id, as it is; for whoever may read metadata of keys.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn key(&self, id: Uuid) -> Result<Option<SealedKey>, StoreError> {
-        if matches!(self.scope(), Scope::Company(_)) {
+        if !self.reads_keys() {
             return Ok(None);
         }
         Entity::find_by_id(id).one(self.conn()).await?.map(from_row).transpose()
     }
 
-    /// All versions of a module's key, the newest first, as they are; for our own people.
+    /// All versions of a module's key, the newest first, as they are; for whoever may read metadata of keys.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn keys(&self, module: &str) -> Result<Vec<SealedKey>, StoreError> {
-        if matches!(self.scope(), Scope::Company(_)) {
+        if !self.reads_keys() {
             return Ok(Vec::new());
         }
         let rows = rows().filter(Column::Module.eq(module)).all(self.conn()).await?;
@@ -310,19 +308,6 @@ impl Tx {
             return Err(StoreError::Conflict("key"));
         }
         self.audit(CHANGE, KIND, object(&key.module, key.version), "OK", entry_to(key));
-        Ok(())
-    }
-
-    /// Removes all keys of a module: what is left of an exchange that was undone.
-    ///
-    /// # Errors
-    /// When the database refuses.
-    pub async fn delete_keys(&mut self, module: &str) -> Result<(), StoreError> {
-        for row in Entity::find().filter(Column::Module.eq(module)).all(&self.txn).await? {
-            Entity::delete_by_id(row.id).exec(&self.txn).await?;
-            let details = json!({ "removed": row.id, "module": row.module });
-            self.audit(REMOVE, KIND, object(&row.module, row.version), "OK", details);
-        }
         Ok(())
     }
 }

@@ -17,7 +17,6 @@ use uuid::Uuid;
 use super::registration::bytes;
 use super::tx::Tx;
 use super::{Reader, Store, StoreError, entity, inconsistent, unique};
-use crate::domain::requester::Scope;
 use entity::key_module::{ActiveModel, Column, Entity, Model};
 
 /// What an audit entry about a row of a module is about.
@@ -126,13 +125,14 @@ fn to_row(module: &SealedModule) -> Result<ActiveModel, StoreError> {
     })
 }
 
-async fn all(
+async fn all<T: FromIterator<Result<SealedModule, StoreError>>>(
     conn: &impl ConnectionTrait,
     pending: impl Fn(&str) -> Option<Value>,
-) -> Result<Vec<SealedModule>, StoreError> {
+) -> Result<T, StoreError> {
     let rows = Entity::find().expr_as(Expr::cust(LAST), "last").order_by_asc(Column::Name);
     let rows = rows.into_model::<Witnessed>().all(conn).await?;
-    rows.into_iter()
+    Ok(rows
+        .into_iter()
         .map(|Witnessed { row, last }| {
             let last = pending(&row.name).or(last);
             let what = format!("key module {}", row.name);
@@ -143,19 +143,19 @@ async fn all(
                 Err(StoreError::Tampered { what })
             }
         })
-        .collect()
+        .collect())
 }
 
 impl Reader {
-    /// All key modules, by name; for our own people.
+    /// All key modules, by name; for whoever may read metadata of keys.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn key_modules(&self) -> Result<Vec<SealedModule>, StoreError> {
-        if matches!(self.scope(), Scope::Company(_)) {
+        if !self.reads_keys() {
             return Ok(Vec::new());
         }
-        all(self.conn(), |_| None).await
+        all::<Result<_, _>>(self.conn(), |_| None).await?
     }
 }
 
@@ -165,7 +165,17 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn modules(&self) -> Result<Vec<SealedModule>, StoreError> {
-        all(&self.read, |_| None).await
+        all::<Result<_, _>>(&self.read, |_| None).await?
+    }
+
+    /// The key modules that the audit trail says the same of, by name. What is wrong with the others is for the health
+    /// report to name.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn untouched_modules(&self) -> Result<Vec<SealedModule>, StoreError> {
+        let found: Vec<Result<SealedModule, StoreError>> = all(&self.read, |_| None).await?;
+        Ok(found.into_iter().filter_map(Result::ok).collect())
     }
 
     /// How often this process changed key modules: whoever remembers them reads them again when it grew.
@@ -181,7 +191,7 @@ impl Tx {
     /// # Errors
     /// When the database does not answer.
     pub async fn modules(&self) -> Result<Vec<SealedModule>, StoreError> {
-        all(&self.txn, |name| self.said_of(KIND, name)).await
+        all::<Result<_, _>>(&self.txn, |name| self.said_of(KIND, name)).await?
     }
 
     /// The key module of this name.

@@ -155,3 +155,20 @@ fn rotations_are_due_by_the_period_of_the_module() {
     let module = service.change_module(&module, ModuleChange::Schedule(None), NOW).unwrap();
     assert_eq!(due(&keys, &module, NOW + 9 * HOUR), []);
 }
+
+#[test]
+fn a_version_that_was_made_before_takes_over_and_the_one_before_still_opens() {
+    let service = service(1);
+    let module = room(&service);
+    let first = service.rotate(&module, &[], [1; 16], NOW).unwrap().made;
+    let ready = service.next_version(&module, std::slice::from_ref(&first), [2; 16], NOW + 1).unwrap();
+    assert_eq!(ready.state, KeyState::PreActive);
+    let versions = [first, ready];
+    let Rotation { made, retired } = service.activate(&module, &versions, 2, NOW + 2).unwrap();
+    assert_eq!((made.state, made.activated_at), (KeyState::Active, Some(NOW + 2)));
+    assert_eq!(retired.as_ref().map(|key| key.state), Some(KeyState::Deactivated));
+    let twice = service.activate(&module, &[made, retired.unwrap()], 2, NOW + 3);
+    assert!(matches!(twice, Err(Error::WrongState { .. })), "{twice:?}");
+    let none = service.activate(&module, &versions, 3, NOW);
+    assert_eq!(none, Err(Error::UnknownKeyVersion { version: 3 }));
+}

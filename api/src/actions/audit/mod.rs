@@ -17,6 +17,7 @@ use crate::domain::Timestamp;
 use crate::domain::connection::Connection;
 use crate::domain::effect::Work;
 use crate::domain::id::{ConnectionId, InstanceId};
+use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::store::{Kept, NewJob, StoreError};
 
 /// What goes with a probe about the two audit trails, each way; all of it optional.
@@ -117,9 +118,11 @@ impl Actions {
 
     async fn audit_key(&self) -> Done<SealedKey> {
         let keys = self.store.keys(Keys::AUDIT).await?;
-        keys.into_iter()
-            .find(|key| key.state == KeyState::Active)
-            .ok_or(Failure::Bug("no active key signs checkpoints"))
+        keys.into_iter().find(|key| key.state == KeyState::Active).ok_or_else(|| {
+            let message =
+                "No key signs checkpoints of the audit trail. A key manager rotates the key module audit.";
+            Refusal::new(RefusalCode::KeyServiceUnhealthy, message).reason(Failure::TRAIL_AWAY).into()
+        })
     }
 
     /// Puts into a probe the newest checkpoint of our trail, unless the peer countersigned it. A probe never fails over

@@ -7,7 +7,7 @@ use keyservice::{Right, Service};
 /// Who needs a module, and what for.
 #[must_use]
 pub const fn needed(module: BuiltIn) -> &'static [(Service, &'static [Right])] {
-    use Right::{Agree, Open, Rotate, Seal, Sign, Verify};
+    use Right::{Agree, Open, Revoke, Rotate, Seal, Sign, Verify};
     match module {
         BuiltIn::Identity => &[
             (Service::Onboarding, &[Agree, Sign, Verify]),
@@ -16,7 +16,7 @@ pub const fn needed(module: BuiltIn) -> &'static [(Service, &'static [Right])] {
         ],
         BuiltIn::Tokens => &[(Service::Authorization, &[Sign, Verify])],
         BuiltIn::Audit => &[(Service::Audit, &[Sign, Verify])],
-        BuiltIn::Links => &[(Service::Onboarding, &[Agree, Rotate]), (Service::Peer, &[Seal, Open])],
+        BuiltIn::Links => &[(Service::Onboarding, &[Agree, Rotate, Revoke]), (Service::Peer, &[Seal, Open])],
         BuiltIn::Data => &[
             (Service::Onboarding, &[Seal, Open]),
             (Service::Letters, &[Seal, Open]),

@@ -40,7 +40,7 @@ const REMEMBERED_MAX: usize = 20_000;
 const DENIALS_MAX: usize = 200;
 
 /// The name of the associated data that says which connection a use is for.
-const LINK: &str = "link_id";
+pub(in crate::actions) const LINK: &str = "link_id";
 
 /// What a part of this program does with a module.
 type Doing = (BuiltIn, Right, Service);
