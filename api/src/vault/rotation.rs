@@ -175,7 +175,7 @@ impl Vault {
     }
 
     /// Opens with this hierarchy when the process is started again: the one before was rotated.
-    fn remember(&self, hierarchy: SealedHierarchy) {
+    pub(crate) fn remember(&self, hierarchy: SealedHierarchy) {
         if let Place::There(remote) = &self.place {
             remote.opening.lock().unwrap_or_else(PoisonError::into_inner).hierarchy = Some(hierarchy);
         }
