@@ -149,7 +149,7 @@ enum Scene {
     Invited,
     /// Both instances are connected.
     Onboarded,
-    /// The consumer has ten thousand connections.
+    /// The consumer has ten thousand connections and twenty issues.
     Crowded,
     /// Nothing is registered, and the provider's mail is off.
     WithoutMail,
@@ -162,6 +162,12 @@ const CROWD: &str = "with recursive n(i) as (select 1 union all select i + 1 fro
         peer_version, state, scan_id, then_start, attempt_id, validated_at, onboarded_at, suspended_at, ended_at,
         attempts, link_secret, null, message_seq, created_at, updated_at, revision, suspend_reason
     from (select * from connection limit 1), n";
+
+/// An issue of each of twenty of them.
+const BURDEN: &str = r#"insert into issue (id, check_code, subject_kind, subject_id, scan_id, state, blocking, message,
+        evidence, remedy, seen_count, first_seen_at, last_seen_at, revision, severity_rank)
+    select randomblob(16), 'DIRECTIONS_UP', 'CONNECTION', id, randomblob(16), 'OPEN', false, peer_name || ' is down.',
+        '', '{"human": "Ask them."}', 1, created_at, created_at, 1, 3 from connection where peer_name like 'Partner%' limit 20"#;
 
 async fn without_mail() -> Stage {
     let mut pair = Pair::prepare(Database::Sqlite).await;
@@ -200,6 +206,7 @@ async fn browser(script: &str, scene: Scene) {
     }
     if scene == Scene::Crowded {
         stage.pair.consumer.tamper(CROWD).await;
+        stage.pair.consumer.tamper(BURDEN).await;
     }
     let _running = stage.pair.let_time_run();
     let shots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("console");
@@ -276,6 +283,11 @@ async fn browser_shows_every_page_to_everybody() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn browser_looks_after_keys_with_their_policies_and_approvals() {
     browser("keys.mjs", Scene::Onboarded).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn browser_reads_every_letter() {
+    browser("letters.mjs", Scene::Onboarded).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

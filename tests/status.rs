@@ -262,6 +262,15 @@ async fn a_day_with_an_outage_has_its_up_time_its_log_and_a_bundle_without_secre
         let outage = outages::named("LINE_CLOSED");
         outage.begin(&mut watched).await;
         watched.intervals(12).await;
+        let attention = "{ needing: connections(filter: { needsAttention: true }) { edges { node { id } } }
+            others: connections(filter: { needsAttention: false }) { edges { node { id } } }
+            healthOverview { upBothWays } }";
+        let found = watched.consumer.query(attention, json!({})).await;
+        assert_eq!(found["needing"]["edges"][0]["node"]["id"], watched.at_consumer);
+        assert_eq!(
+            (&found["others"]["edges"], &found["healthOverview"]["upBothWays"]),
+            (&json!([]), &json!(0))
+        );
         outage.end(&mut watched).await;
         watched.until(Side::Consumer, 20, is_up).await.expect("it recovers");
 
@@ -304,6 +313,12 @@ async fn a_day_with_an_outage_has_its_up_time_its_log_and_a_bundle_without_secre
         assert_eq!(health["states"], json!([{ "state": "ONBOARDED", "count": 1 }]));
         assert!(health["lastDay"]["wentDown"].as_i64().unwrap() >= 1, "{health:#}");
         assert_eq!(health["attention"], json!([]));
+        let found = watched.consumer.query(attention, json!({})).await;
+        assert_eq!(found["others"]["edges"][0]["node"]["id"], watched.at_consumer);
+        assert_eq!(
+            (&found["needing"]["edges"], &found["healthOverview"]["upBothWays"]),
+            (&json!([]), &json!(1))
+        );
     }
 }
 

@@ -178,7 +178,7 @@ impl App {
     }
 
     fn console(&self) -> Arc<Console> {
-        Console::new(self.config.console_folder.clone(), graphql::connection_id)
+        Console::new(self.config.console_folder.clone(), graphql::connection_id, graphql::health_path)
     }
 
     /// Serves and works until told to stop.

@@ -76,9 +76,9 @@ async fn a_named_contact_connects_with_the_form_and_the_guided_setup_goes_on() {
     }
 }
 
-/// The note on *Validation failed*: a banner leads to the health view, where what failed says how it is mended.
+/// The note on *Validation failed*: a banner leads to the health dashboard, where what failed says how it is mended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_the_checks_fail_a_banner_leads_to_the_health_view() {
+async fn where_the_checks_fail_a_banner_leads_to_the_health_dashboard() {
     for database in Database::available() {
         let stage = Stage::open(database).await;
         let admin = stage.pair.consumer_admin().await;
@@ -88,9 +88,10 @@ async fn where_the_checks_fail_a_banner_leads_to_the_health_view() {
         stage.pair.settle().await;
         let form = connection(&admin, &id).await;
         assert_eq!(form["stateLabel"], "Validation failed", "{form:#}");
-        assert!(form["banner"]["text"].as_str().unwrap().contains("health view"), "{form:#}");
-        let url = form["banner"]["healthUrl"].as_str().unwrap();
-        assert!(url.starts_with(&stage.pair.consumer.origin) && url.contains(&id), "{url}");
+        assert!(form["banner"]["text"].as_str().unwrap().contains("health dashboard"), "{form:#}");
+        let url = format!("{}/health?connection={id}", stage.pair.consumer.origin);
+        assert_eq!(form["banner"]["healthUrl"], url.as_str());
+        assert_eq!(admin.get(&url).await.status, 200);
         let issue = &form["issues"][0];
         assert_eq!(issue["check"], "PROVIDER_COMPANY_CHOSEN");
         assert!(issue["remedy"]["kind"].is_string());

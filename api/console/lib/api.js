@@ -213,7 +213,7 @@ function pause(ms, signal) {
 const SILENCE_MS = 40_000;
 
 /** The results in a body of server-sent events (the distinct connections mode of graphql-sse). */
-async function* events(body) {
+export async function* events(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let buffer = '';
   try {

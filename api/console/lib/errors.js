@@ -21,6 +21,6 @@ export const entry = (one) => html`<strong>${one.operationLabel}: ${one.codeLabe
   <p class="fine">${count(one.count, 'time')}, last ${when(one.lastAt)} · <a href=${one.docsUrl}>What this means</a> · Code <code>${one.code}${one.reason ? ` ${one.reason}` : ''}</code> · Reference <code>${one.traceId}</code>${one.peerTraceId ? html` · Theirs <code>${one.peerTraceId}</code>` : nothing}</p>`;
 
 /** The log of one registration or connection. */
-export const errorList = (data) => (data.errorLog.edges.length
-  ? html`<ul class="log entries">${data.errorLog.edges.map(({ node }) => html`<li>${entry(node)}</li>`)}</ul>${data.errorLog.pageInfo.hasNextPage ? html`<p><a href="/errors">The whole error log</a></p>` : nothing}`
+export const errorList = (data, id) => (data.errorLog.edges.length
+  ? html`<ul class="log entries">${data.errorLog.edges.map(({ node }) => html`<li>${entry(node)}</li>`)}</ul>${data.errorLog.pageInfo.hasNextPage ? html`<p><a href="/errors?subject=${id}">All that failed here</a></p>` : nothing}`
   : html`<p>Nothing has failed.</p>`);

@@ -2,8 +2,9 @@
 import { gql } from './api.js';
 import { html, nothing, svg } from './view.js';
 import { badge, on } from './ui.js';
+import { date, dateTime, duration } from './words.js';
 
-const BAR = gql`fragment BarParts on UptimeBucket { upMs slowMs downMs disputedMs suspendedMs unknownMs }`;
+const BAR = gql`fragment BarParts on UptimeBucket { from upMs slowMs downMs disputedMs suspendedMs unknownMs }`;
 const CHANGE = gql`fragment ChangeParts on StatusTransition { at status statusLabel code reason }`;
 
 /** The history of each direction: a query each, because ninety days are what one query may ask for. */
@@ -28,7 +29,9 @@ export const HISTORY = {
 
 const HEIGHT = 32;
 const STEP = 6;
-const PARTS = [['suspendedMs', 'calm'], ['downMs', 'bad'], ['disputedMs', 'warn'], ['slowMs', 'slow'], ['upMs', 'good']];
+/** What a bar is made of, from the top: its colour, and its word. */
+const PARTS = [['suspendedMs', 'calm', 'Suspended'], ['downMs', 'bad', 'Down'], ['disputedMs', 'warn', 'Disputed'], ['slowMs', 'slow', 'Slow'], ['upMs', 'good', 'Up']];
+const UNKNOWN = ['unknownMs', 'quiet', 'Not watched'];
 const SHOWN = 8;
 
 const percent = (permille) => `${(permille / 10).toFixed(permille === 1000 ? 0 : 1)} %`;
@@ -53,13 +56,31 @@ function bar(bucket, at) {
   }).filter((part) => part.height > 0);
 }
 
-/** Bars, one for each part of the time, with what they say in words. */
-export function picture(buckets, words) {
+/** The colours that are there, with their words. */
+const legend = (buckets) => html`<ul class="legend small">${[...PARTS, UNKNOWN].filter(([name]) => buckets.some((bucket) => bucket[name] > 0)).map(([, kind, word]) => html`<li>
+  <svg class="swatch" viewBox="0 0 10 10" aria-hidden="true" focusable="false"><rect class="bar-${kind}" width="10" height="10"></rect></svg>${word}</li>`)}</ul>`;
+
+/** How long it was what in a part of the time, but for up. */
+const troubles = (bucket) => PARTS.slice(0, -1).filter(([name]) => bucket[name] >= 1_000).map(([name, , word]) => `${word.toLowerCase()} ${duration(Math.round(bucket[name] / 1_000))}`);
+
+/** What the colours say, in words and with their times. */
+function told(buckets, moment) {
+  const found = [...buckets].reverse().filter((bucket) => troubles(bucket).length);
+  return found.length
+    ? html`<details class="more"><summary>What was not as it should be</summary><ul class="log">${found.map((bucket) => html`<li><time datetime=${bucket.from}>${moment(bucket.from)}</time> <span class="small">${troubles(bucket).join(', ')}</span></li>`)}</ul></details>`
+    : nothing;
+}
+
+/** Bars, one for each part of the time, with what they say in words. `hours`: each is an hour, not a day. */
+export function picture(buckets, words, { hours }) {
+  const moment = hours ? dateTime : date;
   const permille = share(buckets);
   const said = permille === null ? 'not watched yet' : `messages got through in ${percent(permille)} of the watched time`;
   const rects = buckets.flatMap(bar);
   return html`<figure class="history"><figcaption class="small">${words}: ${said}</figcaption>
-    <svg viewBox="0 0 ${buckets.length * STEP} ${HEIGHT}" role="img" aria-label="${words}: ${said}" preserveAspectRatio="none" class="bars">${rects.map(rect)}</svg></figure>`;
+    <svg viewBox="0 0 ${buckets.length * STEP} ${HEIGHT}" role="img" aria-label="${words}: ${said}" preserveAspectRatio="none" class="bars">${rects.map(rect)}</svg>
+    ${buckets.length ? html`<p class="axis small"><time datetime=${buckets[0].from}>${moment(buckets[0].from)}</time><span>now</span></p>` : nothing}
+    ${legend(buckets)}${told(buckets, moment)}</figure>`;
 }
 
 const rect = ({ kind, x, y, height }) => svg`<rect class="bar-${kind}" x=${x} y=${y} width=${STEP - 1} height=${height}></rect>`;

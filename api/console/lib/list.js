@@ -35,8 +35,11 @@ export function list({ operation, of, filters = [], orders = [], search, row, co
 
   function go(to) {
     Object.assign(place, { after: null, before: null }, to);
-    const next = new URLSearchParams();
-    for (const [name, value] of Object.entries({ ...values, ...place })) if (value) next.set(name, value);
+    const next = new URLSearchParams(location.search);
+    for (const [name, value] of Object.entries({ ...values, ...place })) {
+      if (value) next.set(name, value);
+      else next.delete(name);
+    }
     history.replaceState(null, '', next.size ? `?${next}` : location.pathname);
     return items.refresh();
   }
@@ -58,15 +61,6 @@ export function list({ operation, of, filters = [], orders = [], search, row, co
       ${optionsOf(orders, values.order || orders[0][0])}</select></div>` : nothing}
   </form>`);
 
-  function pages(info) {
-    if (!info.hasNextPage && !info.hasPreviousPage && !place.after && !place.before) return nothing;
-    return html`<nav class="buttons" aria-label="Pages of the list">
-      ${button('Previous', () => go({ before: info.startCursor }), { kind: 'secondary', disabled: !info.hasPreviousPage })}
-      ${button('Next', () => go({ after: info.endCursor }), { kind: 'secondary', disabled: !info.hasNextPage })}
-      ${place.after || place.before ? button('To the start', () => go({}), { kind: 'text' }) : nothing}
-    </nav>`;
-  }
-
   function view() {
     if (items.data && !items.error && !of(items.data).edges.length && !narrowed() && !place.after && !place.before) return none;
     return html`${bar()}${items.view(found)}`;
@@ -77,12 +71,22 @@ export function list({ operation, of, filters = [], orders = [], search, row, co
     const rows = edges.map(({ node }) => node);
     return html`${rows.length
         ? html`<div class="table-wrap"><table class="rows"><caption class="unseen">${caption}</caption><thead><tr>${columns.map((column) => html`<th scope="col">${column}</th>`)}</tr></thead>
-          <tbody>${repeat(rows, key, (item) => html`<tr>${row(item)}</tr>`)}</tbody></table></div>${pages(pageInfo)}`
+          <tbody>${repeat(rows, key, (item) => html`<tr>${row(item)}</tr>`)}</tbody></table></div>${pages(pageInfo, place, go)}`
         : html`<div class="empty"><p><strong>Nothing fits.</strong></p><p>Nothing in this list has what you search for.</p>${button('Show all', () => { for (const name of Object.keys(values)) values[name] = ''; go({}); }, { kind: 'secondary' })}</div>`}
       <p class="unseen" role="status">${narrowed() ? `${rows.length}${pageInfo.hasNextPage ? ' or more' : ''} found` : ''}</p>`;
   }
 
   return { view, refresh: items.refresh, data: () => items.data, error: () => items.error, leave: () => clearTimeout(timer) };
+}
+
+/** Leads through the pages of a list: `go` is given the place to go to, `{ after }`, `{ before }` or none for the start. */
+export function pages(info, place, go, label = 'Pages of the list') {
+  if (!info.hasNextPage && !info.hasPreviousPage && !place.after && !place.before) return nothing;
+  return html`<nav class="buttons" aria-label=${label}>
+    ${button('Previous', () => go({ before: info.startCursor }), { kind: 'secondary', disabled: !info.hasPreviousPage })}
+    ${button('Next', () => go({ after: info.endCursor }), { kind: 'secondary', disabled: !info.hasNextPage })}
+    ${place.after || place.before ? button('To the start', () => go({}), { kind: 'text' }) : nothing}
+  </nav>`;
 }
 
 /** A cell; its label is shown where a table becomes cards. */

@@ -6,7 +6,7 @@ import { count, inWords } from './words.js';
 
 export const OVERVIEW = gql`query HealthOverview {
   healthOverview {
-    score formula measuredAt
+    score formula measuredAt upBothWays
     parts { name weight value counted }
     states { state stateLabel count }
     issues { severity severityLabel count }

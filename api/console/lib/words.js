@@ -13,12 +13,15 @@ export function tone(state) {
   return CALM.has(state) ? 'calm' : 'quiet';
 }
 
-const full = new Intl.DateTimeFormat('en-GB', { dateStyle: 'long', timeStyle: 'short' });
+const full = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'long', year: 'numeric', hour: '2-digit', minute: '2-digit', timeZoneName: 'short' });
+const day = new Intl.DateTimeFormat('en-GB', { dateStyle: 'long' });
 const precise = new Intl.DateTimeFormat('en-GB', { dateStyle: 'full', timeStyle: 'long' });
 const relative = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
 
-/** `20 November 2026 at 14:03`. */
+/** `20 November 2026 at 14:03 UTC`: with the zone, because letters and the other instance's people have another. */
 export const dateTime = (iso) => full.format(new Date(iso));
+/** `20 November 2026`. */
+export const date = (iso) => day.format(new Date(iso));
 /** With weekday, seconds and zone. */
 export const dateTimeExact = (iso) => precise.format(new Date(iso));
 
@@ -52,6 +55,12 @@ export const every = (seconds) => `every ${duration(seconds).replace(/^1 (?=\w+$
 
 /** `1 check`, `3 checks`. */
 export const count = (number, one, many = `${one}s`) => `${number} ${number === 1 ? one : many}`;
+
+/** The path of an address of this instance. */
+export function local(url) {
+  const { pathname, search, hash } = new URL(url, location.origin);
+  return pathname + search + hash;
+}
 
 /** The host of an origin, for headings. */
 export const host = (origin) => origin.replace(/^https?:\/\//, '');

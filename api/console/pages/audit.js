@@ -17,7 +17,7 @@ ${ENTRY}`;
 
 const CHAIN = gql`query AuditChain { keyHealth { measuredAt components { name status statusLabel message remedy } } }`;
 
-const KINDS = [['key.', 'Keys'], ['key_module.', 'Key modules'], ['audit.', 'The trail itself'], ['session.', 'Signing in'], ['account.', 'Accounts'], ['user.', 'People'], ['registration.', 'Registrations'], ['connection.', 'Connections'], ['onboarding.', 'Onboarding'], ['scan.', 'Scans'], ['issue.', 'Issues'], ['settings.', 'Settings']];
+const KINDS = [['key.', 'Keys'], ['key_module.', 'Key modules'], ['audit.', 'The audit log itself'], ['session.', 'Signing in'], ['account.', 'Accounts'], ['user.', 'People'], ['registration.', 'Registrations'], ['connection.', 'Connections'], ['onboarding.', 'Onboarding'], ['scan.', 'Scans'], ['issue.', 'Issues'], ['settings.', 'Settings']];
 const RESULTS = [['OK', 'Done'], ['POLICY_DENIED', 'Policy denied'], ['NOT_AN_ADMINISTRATOR', 'Not allowed'], ['CREDENTIALS_INVALID', 'Credentials not valid']];
 
 /** What is searched for among one kind of operations: a search that names another kind finds nothing there. */
@@ -25,6 +25,7 @@ const within = (kind, searched) => (searched.startsWith(kind) ? searched : kind 
 
 export default function audit({ update, query }) {
   const module = query.get('module');
+  const object = query.get('object');
   const chain = resource(CHAIN, {}, update);
   const rows = list({
     operation: AUDIT,
@@ -33,11 +34,12 @@ export default function audit({ update, query }) {
     filters: [
       { name: 'kind', label: 'About', choices: KINDS, put: (filter, value) => { filter.operation = within(value, filter.operation ?? ''); } },
       ...(module ? [{ name: 'module', label: 'Key module', choices: [[module, module]], put: (filter, value) => { filter.module = value; } }] : []),
+      ...(object ? [{ name: 'object', label: 'Object', choices: [[object, 'What you came from']], put: (filter, value) => { filter.objectId = value; } }] : []),
       { name: 'result', label: 'Result', choices: RESULTS, put: (filter, value) => { filter.result = value; } },
     ],
-    caption: 'Audit trail, the newest first',
+    caption: 'Entries, the newest first',
     columns: COLUMNS,
-    none: empty('The trail is empty for you.', 'What you do and what is done by itself is written here, as it happens.'),
+    none: empty('The audit log is empty for you.', 'What you do and what is done by itself is written here, as it happens.'),
     key: ({ number }) => number,
     row: cells,
     update,
@@ -47,11 +49,11 @@ export default function audit({ update, query }) {
     return section('chain', 'Whether it is whole', html`
       <p>Each entry is bound to all before it, and checkpoints are signed; the other instances keep the newest. So a change of what was written is found.</p>
       ${chain.part('What was verified', ({ keyHealth }) => (keyHealth.components ?? []).filter((one) => one.name === 'AUDIT_CHAIN').map((one) => html`<p>${badge(one.status, one.statusLabel)} ${one.message}</p>`))}
-      <p class="small">Whoever may not trust this page verifies the trail without this instance: on its host, <code>linkspan audit export</code> writes it to a file, and <code>linkspan audit verify</code> names the first entry that is not as it was.</p>`);
+      <p class="small">Whoever may not trust this page verifies the log without this instance: on its host, <code>linkspan audit export</code> writes it to a file, and <code>linkspan audit verify</code> names the first entry that is not as it was.</p>`);
   }
 
   const view = () => (rows.error()?.kind === 'FORBIDDEN' && !rows.data()
-    ? notice('calm', 'The audit trail is for administrators and key auditors.', html`<p>${rows.error().message} Administrators read what concerns the application, key auditors what concerns keys.</p>`)
+    ? notice('calm', 'The audit log is for administrators and key auditors.', html`<p>${rows.error().message} Administrators read what concerns the application, key auditors what concerns keys.</p>`)
     : html`<div class="panel">${rows.view()}</div>${verified()}`);
 
   return {

@@ -1,5 +1,6 @@
 // Which company the provider is: one of those known here, or a new one; and why the list may lack it.
 import { gql, mutate } from '../lib/api.js';
+import { companySearch } from '../lib/company-search.js';
 import { REFUSAL } from '../lib/fragments.js';
 import { command } from '../lib/resource.js';
 import { toast } from '../lib/say.js';
@@ -14,6 +15,7 @@ ${REFUSAL}`;
 
 export function companyChoice(update, refresh) {
   const add = command(update);
+  const search = companySearch(update);
   let chosen = null;
   let name = null;
   let adding = false;
@@ -51,11 +53,11 @@ export function companyChoice(update, refresh) {
     const picked = value(connection);
     return html`
       ${companies.length
-        ? select({
+        ? html`${search.view(companies)}${select({
           id: 'company', label, value: picked, empty: 'Choose a company', required: true, error: show ? null : problem,
-          choices: companies.map((company) => [company.id, company.name]),
+          choices: search.choices(companies, picked),
           change: (id) => { chosen = id; problem = null; update(); },
-        })
+        })}`
         : html`<p><strong>No company is known here yet.</strong> A company stands for an organisation that you connect with; this instance cannot know the provider’s until you add it.</p>`}
       ${show
         ? html`<div class="inline-form">
@@ -63,7 +65,7 @@ export function companyChoice(update, refresh) {
             ${companies.length ? html`<p class="small">It is added when you get started. ${button('Select a known company instead', () => { adding = false; problem = null; update(); }, { kind: 'text' })}</p>` : nothing}
             ${add.refusal?.field === 'name' ? nothing : outcome(add)}
           </div>`
-        : html`<p class="small">Is the provider’s company missing? Then nobody here has added it yet. ${button('Add it now', () => { adding = true; update(); }, { kind: 'text' })}</p>`}`;
+        : html`<p class="small">Is the provider’s company missing${search.more(companies) ? ', and not found by its name' : ''}? Then nobody here has added it yet. ${button('Add it now', () => { adding = true; update(); }, { kind: 'text' })}</p>`}`;
   }
 
   return { view, value, settle };

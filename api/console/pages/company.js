@@ -64,7 +64,7 @@ export default function company({ params, update, viewer }) {
             <strong>${one.name}</strong> <span>${one.email}</span> ${one.active ? nothing : badge('SUSPENDED', 'Switched off')} <span class="small">${one.roles.map(role).join(', ') || 'no roles'}</span>
             ${viewer.canOperate ? button(html`${one.active ? 'Switch off' : 'Switch on'}<span class="unseen"> ${one.name}</span>`, () => toggle(one), { kind: 'text' }) : nothing}
             ${viewer.canAdminister ? setPasswordFor(one, act) : nothing}</li>`)}</ul>`
-          : empty('Nobody is known at this company yet.', 'Add the person who will connect their instance: an administrator there. They sign in here with a code by mail, once, to approve.'))}
+          : empty('Nobody is known at this company yet.', 'Add the person who will connect their instance: an administrator there. They sign in here once, to approve.'))}
         ${section('registrations', 'Registrations', registrations.length ? html`<ul class="log">${registrations.map((one) => html`<li><a href="/registrations/${one.id}">${one.number}</a> ${host(one.url)} ${badge(one.state, one.stateLabel)} <span class="small">${when(one.updatedAt)}</span></li>`)}</ul>` : html`<p>None yet.</p>`)}
         </div><div class="column-side">${viewer.canOperate ? form() : nothing}</div></div>`;
     });

@@ -9,7 +9,7 @@ import { DIRECTION, ISSUE, ONBOARDING, REFUSAL, SCAN } from '../lib/fragments.js
 import { HISTORY, picture, transitions } from '../lib/history.js';
 import { phaseList } from '../lib/phases.js';
 import { command, resource } from '../lib/resource.js';
-import { announce, ask, toast } from '../lib/say.js';
+import { announce, askFor, toast } from '../lib/say.js';
 import { badge, button, directionBadge, facts, fingerprint, head, notice, on, outcome, section, when } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 import { VERIFICATION, verification } from '../lib/verification.js';
@@ -17,7 +17,8 @@ import { count, host } from '../lib/words.js';
 
 const CONNECTION = gql`query Connection($id: ID!) {
   connection(id: $id) {
-    id role roleLabel state stateLabel createdAt updatedAt onboardedAt suspendedAt keyModule
+    id role roleLabel state stateLabel createdAt updatedAt onboardedAt keyModule
+    suspension { byPeer since reason }
     company { id name }
     registration { id number }
     peer { name origin fingerprintText version }
@@ -110,12 +111,25 @@ export default function connection({ params, update, query, viewer, navigate }) 
   }
 
   async function suspend(now) {
-    const sure = await ask({
+    const answer = await askFor({
       title: `Suspend the connection with ${now.peer.name ?? host(now.peer.origin)}?`,
-      body: html`<p>Messages stop in both directions. Keys and settings stay; you can resume at any time.</p>`,
+      body: 'Messages stop in both directions. Keys and settings stay; you can resume at any time. The other side is told, with your reason.',
       confirm: 'Suspend',
+      fields: [{ name: 'reason', label: 'Reason', optional: true, maxlength: 500, help: 'The other side’s people read it, too.' }],
     });
-    if (sure) await run(SUSPEND, { connectionId: id }, 'Suspended.');
+    if (!answer) return;
+    const reason = answer.reason.trim();
+    await run(SUSPEND, { connectionId: id, ...(reason ? { reason } : {}) }, 'Suspended.');
+  }
+
+  /** Who paused it, since when and why, and who can end that. */
+  function paused(now) {
+    if (!now.suspension) return nothing;
+    const { byPeer, since, reason } = now.suspension;
+    const them = now.peer.name ?? host(now.peer.origin);
+    return notice('warn', byPeer ? `Suspended by ${them}.` : 'Suspended by us.', html`
+      <p>Nothing is exchanged${since ? html` since ${on(since)}` : nothing}. ${reason ? (byPeer ? reason : html`Reason: ${reason}`) : 'No reason was given.'}</p>
+      <p>${byPeer ? `Only ${them} can resume it: ask its operators.` : may(now, 'resumeConnection') ? 'Resume it to go on.' : 'An operator or administrator of this instance can resume it.'}</p>`);
   }
 
   function direction(now) {
@@ -127,7 +141,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
       ${now.cause ? notice(works(now) ? 'warn' : 'bad', works(now) ? 'What did not get through last' : 'Why it is not up', html`<p>${failure(now.cause)} It is tried again by itself. ${ADVICE[now.cause.code]?.(now.cause) ?? 'If it stays so, ask the operators of both instances to look at the way between them.'}</p>
         <p class="fine">Code <code>${now.cause.code}${now.cause.reason ? ` ${now.cause.reason}` : ''}</code>${now.cause.traceId ? html` · Reference <code>${now.cause.traceId}</code>` : nothing}${now.cause.peerTraceId ? html` · Theirs <code>${now.cause.peerTraceId}</code>` : nothing}</p>`) : nothing}
       ${now.peerCause ? notice('warn', 'Why it does not work for them', html`<p>${now.peerCause.codeLabel}. Code <code>${now.peerCause.code}${now.peerCause.reason ? ` ${now.peerCause.reason}` : ''}</code></p>`) : nothing}
-      ${past.part('The history', ({ connection: known }) => (known ? html`${picture(known.way.day.buckets, 'The last day')}${picture(known.way.ninety.buckets, 'The last 90 days')}` : nothing))}
+      ${past.part('The history', ({ connection: known }) => (known ? html`${picture(known.way.day.buckets, 'The last day', { hours: true })}${picture(known.way.ninety.buckets, 'The last 90 days', { hours: false })}` : nothing))}
       ${facts([
         ['Last proof', when(now.lastProofAt, 'None yet')],
         ['Round trip', now.roundTripMs === null ? '–' : `${now.roundTripMs} ms`],
@@ -196,7 +210,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
         ${unfinished(now)}
         ${settled ? notice('good', 'Settings saved.', html`<p>What next? Run a scan suite, to see that everything holds on both sides.</p>
           ${viewer.canOperate ? html`<p>${button('Run a scan suite', () => scan(['POST_ONBOARDING']), { busy: scanning.busy })}</p>` : nothing}<p class="small">Then follow the <a href="/setup/consumer">guided set-up</a>: verify the connection.</p>`) : nothing}
-        ${now.suspendedAt ? notice('warn', 'Suspended.', html`<p>Nothing is exchanged since ${on(now.suspendedAt)}. Resume it to go on.</p>`) : nothing}
+        ${paused(now)}
         ${now.issues.length ? section('issues', 'Open issues', issues(now.issues, { latest: now.latestScan })) : nothing}
         ${UNFINISHED.has(now.state) ? nothing : why.part('Why it is as it is', ({ explain }) => (explain && !explain.healthy ? explained(name) : nothing))}
         <div class="cards">${direction(now.outbound)}${direction(now.inbound)}</div>
@@ -206,7 +220,8 @@ export default function connection({ params, update, query, viewer, navigate }) 
           ${keys.view()}
           ${checks(now, data.suites)}
           ${why.data?.explain?.healthy && !UNFINISHED.has(now.state) ? explained(name) : nothing}
-          ${log.part('What failed', (data) => (data.errorLog.edges.length ? section('errors', 'What failed', errorList(data)) : nothing))}
+          ${viewer.canAdminister ? html`<p><a href="/audit?object=${id}">What was done with this connection, by whom</a></p>` : nothing}
+          ${log.part('What failed', (data) => (data.errorLog.edges.length ? section('errors', 'What failed', errorList(data, id)) : nothing))}
           ${now.onboarding ? html`<details class="panel more"><summary>How it was onboarded</summary><p class="small">Attempt ${now.onboarding.number}, ${now.onboarding.stateLabel.toLowerCase()}, begun ${on(now.onboarding.startedAt)}</p>${phaseList(now.onboarding)}</details>` : nothing}
         </div><div class="column-side">
           ${section('peer', 'Their instance', html`${facts([
@@ -230,7 +245,11 @@ export default function connection({ params, update, query, viewer, navigate }) 
     ready: load(),
     refresh: load,
     subjects: ['CONNECTION', 'ONBOARDING', 'SCAN', 'ISSUE', 'COMPANY'],
-    changed: (event) => (event.subject === 'CONNECTION' ? load() : all.refresh()),
+    changed: (event) => {
+      if (event.subject !== 'CONNECTION') return all.refresh();
+      // With many connections there is always one that changes: only this one's history is drawn here.
+      return event.subjectId === id ? load() : null;
+    },
     leave: () => clearInterval(clock),
   };
 }

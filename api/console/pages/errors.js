@@ -3,30 +3,43 @@ import { gql } from '../lib/api.js';
 import { ERROR, entry } from '../lib/errors.js';
 import { cell, list } from '../lib/list.js';
 import { empty, head } from '../lib/ui.js';
-import { html } from '../lib/view.js';
+import { html, nothing } from '../lib/view.js';
+import { host } from '../lib/words.js';
+import { pathOf } from './connections.js';
 
-const ERRORS = gql`query ErrorLog($first: Int, $after: String, $last: Int, $before: String) {
-  errorLog(first: $first, after: $after, last: $last, before: $before) {
+const ERRORS = gql`query ErrorLog($subjectId: ID, $first: Int, $after: String, $last: Int, $before: String) {
+  errorLog(subjectId: $subjectId, first: $first, after: $after, last: $last, before: $before) {
     pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
-    edges { node { ...ErrorParts } }
+    edges { node { id ...ErrorParts subject {
+      ... on Registration { id number }
+      ... on ConnectionRecord { id role state peer { name origin } }
+    } } }
   }
 }
 ${ERROR}`;
 
-// What an entry is about has no name of its own here: its page does.
-const path = (id) => (atob(id.replaceAll('-', '+').replaceAll('_', '/')).startsWith('Registration') ? `/registrations/${id}` : `/connections/${id}`);
+const path = (about) => (about.number ? `/registrations/${about.id}` : pathOf(about));
+const name = (about) => about.number ?? about.peer.name ?? host(about.peer.origin);
 
-export default function errors({ update }) {
+export default function errors({ update, query }) {
+  const subject = query.get('subject');
   const rows = list({
     operation: ERRORS,
+    fixed: subject ? { subjectId: subject } : {},
     of: (data) => data.errorLog,
     caption: 'Errors',
     columns: ['What failed', 'About'],
-    none: empty('Nothing has failed.', 'What fails between this instance and another is kept here for 90 days, with what to do about it.'),
-    key: (one) => `${one.subjectId} ${one.operation} ${one.code} ${one.reason}`,
-    row: (one) => html`<td class="entries">${entry(one)}</td>${cell('About', one.subjectId ? html`<a href=${path(one.subjectId)}>See it</a>` : html`<span class="small">this instance</span>`)}`,
+    none: empty(subject ? 'Nothing has failed here.' : 'Nothing has failed.', 'What fails between this instance and another is kept here for 90 days, with what to do about it.'),
+    row: (one) => html`<td class="entries">${entry(one)}</td>${cell('About', one.subject?.id ? html`<a href=${path(one.subject)}>${name(one.subject)}</a>` : html`<span class="small">${one.subjectId ? 'it is gone' : 'this instance'}</span>`)}`,
     update,
   });
+
+  /** Of one thing, its name and the way back to it and to all. */
+  function whole() {
+    const about = subject && rows.data()?.errorLog.edges[0]?.node.subject;
+    return subject ? html`<p>Only what concerns ${about?.id ? html`<a href=${path(about)}>${name(about)}</a>` : 'one registration or connection'}. <a href="/errors">The whole error log</a></p>` : nothing;
+  }
+
   return {
     title: () => 'Error log',
     ready: rows.refresh(),
@@ -34,6 +47,6 @@ export default function errors({ update }) {
     subjects: ['CONNECTION', 'REGISTRATION', 'ONBOARDING', 'SCAN'],
     changed: rows.refresh,
     leave: rows.leave,
-    view: () => html`${head('Error log', { crumbs: [['Health', '/health']], lead: 'What failed between this instance and others, and the references that lead to the logs of both sides.' })}<div class="panel">${rows.view()}</div>`,
+    view: () => html`${head('Error log', { crumbs: [['Health dashboard', '/health']], lead: 'What failed between this instance and others, and the references that lead to the logs of both sides.' })}${whole()}<div class="panel">${rows.view()}</div>`,
   };
 }

@@ -9,20 +9,20 @@ import { command, resource } from '../lib/resource.js';
 import { announce, toast } from '../lib/say.js';
 import { badge, button, directionBadge, head, mark, notice, outcome, refusal, section, spinner, submit } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
-import { host } from '../lib/words.js';
+import { host, local } from '../lib/words.js';
 import { companyChoice } from './company-choice.js';
 
 const CONNECTION = gql`query ClassicForm($id: ID!) {
   connection(id: $id) {
     id role state stateLabel
-    company { id name } peer { name origin }
+    company { id name } peer { name origin } banner { text healthUrl }
     actions { name label allowed needsStepUp reason }
     latestScan { ...ScanParts }
     issues { ...IssueParts }
     onboarding { ...OnboardingParts }
     outbound { status statusLabel } inbound { status statusLabel }
   }
-  companies(first: 250) { edges { node { id name } } }
+  companies(first: 50) { edges { node { id name } } }
 }
 ${SCAN} ${ISSUE} ${ONBOARDING}`;
 
@@ -107,7 +107,7 @@ export default function form({ params, update, navigate, viewer }) {
       const next = { PENDING: GET_STARTED, VALIDATION_FAILED: GET_STARTED, VALIDATED: 'startOnboarding' }[now.state];
       return html`
         ${head('Provider connection', { crumbs: [['Connections', '/connections']], status: badge(now.state, now.stateLabel), lead: html`With ${now.peer.name ?? host(now.peer.origin)}.` })}
-        ${now.state === 'VALIDATION_FAILED' ? notice('bad', 'Validation failed.', html`<p>The provider is not connected. Mend the issues below, or look at the <a href="/health?connection=${id}">Health Dashboard</a>. The state changes by itself when the last one is resolved.</p>`, true) : nothing}
+        ${now.banner ? notice('bad', 'Validation failed.', html`<p>${now.banner.text} <a href=${local(now.banner.healthUrl)}>Open the health dashboard</a></p>`, true) : nothing}
         ${outcome(act)}
         <form class="panel" novalidate @submit=${(event) => save(event, now)}>
           <div class="fields">

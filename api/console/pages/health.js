@@ -2,16 +2,19 @@
 import { gql } from '../lib/api.js';
 import { issueList } from '../lib/checks.js';
 import { ISSUE } from '../lib/fragments.js';
+import { pages } from '../lib/list.js';
 import { resource } from '../lib/resource.js';
 import { OVERVIEW, overview } from '../lib/score.js';
-import { badge, button, directionBadge, empty, head, notice, optionsOf, section, when } from '../lib/ui.js';
-import { html, nothing } from '../lib/view.js';
+import { badge, button, directionBadge, empty, head, optionsOf, section, when } from '../lib/ui.js';
+import { html, nothing, repeat } from '../lib/view.js';
 import { count, host } from '../lib/words.js';
 import { pathOf } from './connections.js';
 
-const HEALTH = gql`query Health($filter: IssuesFilter) {
-  issues(first: 15, filter: $filter, orderBy: SEVERITY) {
-    pageInfo { hasNextPage }
+const ISSUES = 15;
+
+const HEALTH = gql`query Health($filter: IssuesFilter, $first: Int, $after: String, $last: Int, $before: String) {
+  issues(first: $first, after: $after, last: $last, before: $before, filter: $filter, orderBy: SEVERITY) {
+    pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
     edges { node { ...IssueParts subject {
       ... on Registration { id number company { name } }
       ... on ConnectionRecord { id role state peer { name origin } }
@@ -20,17 +23,28 @@ const HEALTH = gql`query Health($filter: IssuesFilter) {
 }
 ${ISSUE}`;
 
-const MAP = gql`query HealthMap {
-  connections(first: 50, filter: { states: [ONBOARDED, SUSPENDED] }) {
-    pageInfo { hasNextPage }
-    edges { node { id role state stateLabel peer { name origin version } outbound { status statusLabel roundTripMs } inbound { status statusLabel } traffic { sentLastDay receivedLastDay lastReceivedAt } } }
-  }
+const TILE = gql`fragment TileParts on ConnectionRecord {
+  id role state stateLabel peer { name origin } outbound { status statusLabel roundTripMs } inbound { status statusLabel } traffic { sentLastDay receivedLastDay lastReceivedAt }
 }`;
+
+/** What needs a look comes first, however long ago it was made. */
+const MAP = gql`query HealthMap {
+  healthOverview { attention(first: 24) { ...TileParts } }
+  connections(first: 50, filter: { states: [ONBOARDED], needsAttention: false }) {
+    pageInfo { hasNextPage }
+    edges { node { ...TileParts } }
+  }
+}
+${TILE}`;
+const TROUBLED = 24;
 
 // A question of its own: contacts of other companies may not ask it, and see the rest all the same.
 const KEY_HEALTH = gql`query KeyHealthSummary { keyHealth { status statusLabel reason measuredAt } }`;
 
 const nodes = (connection) => connection.edges.map(({ node }) => node);
+
+const SEVERE = new Set(['CRITICAL', 'HIGH']);
+const STANDING = new Set(['ONBOARDED', 'SUSPENDED']);
 
 /** Which of the open issues are shown. */
 const VIEWS = [['', 'All'], ['blocking', 'Those that stop something'], ['mine', 'Those that I look after'], ['followed', 'Those that I follow'], ['muted', 'Those that are muted']];
@@ -38,7 +52,9 @@ const VIEWS = [['', 'All'], ['blocking', 'Those that stop something'], ['mine', 
 export default function health({ update, query, viewer }) {
   const subject = query.get('registration') ?? query.get('connection');
   let wanted = query.get('show') ?? '';
-  const all = resource(HEALTH, () => ({ filter: { state: 'OPEN', ...(subject ? { subjectId: subject } : {}), ...narrowed() } }), update);
+  const place = { after: null, before: null };
+  const window = () => (place.before ? { last: ISSUES, before: place.before } : { first: ISSUES, after: place.after });
+  const all = resource(HEALTH, () => ({ ...window(), filter: { state: 'OPEN', ...(subject ? { subjectId: subject } : {}), ...narrowed() } }), update);
 
   function narrowed() {
     switch (wanted) {
@@ -52,11 +68,19 @@ export default function health({ update, query, viewer }) {
 
   function show(which) {
     wanted = which;
+    Object.assign(place, { after: null, before: null });
     const next = new URLSearchParams(location.search);
     next.delete('show');
     if (which) next.set('show', which);
     history.replaceState(null, '', next.size ? `?${next}` : location.pathname);
     return all.refresh();
+  }
+
+  /** Another page of the issues, begun at its heading. */
+  async function turn(to) {
+    Object.assign(place, { after: null, before: null }, to);
+    await all.refresh();
+    requestAnimationFrame(() => document.getElementById('issues')?.focus());
   }
 
   const keys = resource(KEY_HEALTH, {}, update);
@@ -88,15 +112,15 @@ export default function health({ update, query, viewer }) {
     return keys.part('The state of the key service', ({ keyHealth: found }) => card('Key service', found.statusLabel, found.reason ?? 'does its work', { OPERATIONAL: 'good', DEGRADED: 'warn', MALFUNCTION: 'bad' }[found.status] ?? 'quiet', '/keys'));
   }
 
-  function cards(data) {
-    const issues = nodes(data.issues);
-    const blocking = issues.filter((issue) => issue.blocking).length;
-    const found = connections.data ? nodes(connections.data.connections) : [];
-    const up = found.filter((one) => one.outbound.status === 'UP' && one.inbound.status === 'UP').length;
-    const more = data.issues.pageInfo.hasNextPage ? '+' : '';
+  function cards({ healthOverview: now }) {
+    const sum = (list) => list.reduce((total, one) => total + one.count, 0);
+    const open = sum(now.issues);
+    const severe = sum(now.issues.filter((one) => SEVERE.has(one.severity)));
+    const standing = sum(now.states.filter((one) => STANDING.has(one.state)));
+    const up = now.upBothWays;
     return html`<div class="cards">
-      ${card('Open issues', `${issues.length}${more}`, blocking ? `${blocking} ${blocking === 1 ? 'stops' : 'stop'} something` : issues.length ? 'nothing is stopped' : 'all clear', blocking ? 'bad' : issues.length ? 'warn' : 'good', '#issues')}
-      ${connections.data ? card('Connections up both ways', `${up} of ${found.length}${connections.data?.connections.pageInfo.hasNextPage ? '+' : ''}`, found.length === 0 ? 'none yet' : up === found.length ? 'all up' : 'look below', found.length === 0 ? 'quiet' : up === found.length ? 'good' : 'bad', '#connections') : nothing}
+      ${card('Open issues', open, severe ? `${severe} critical or high` : open ? 'none critical or high' : 'all clear', severe ? 'bad' : open ? 'warn' : 'good', '#issues')}
+      ${card('Connections up both ways', `${up} of ${standing}`, standing === 0 ? 'none yet' : up === standing ? 'all up' : 'look below', standing === 0 ? 'quiet' : up === standing ? 'good' : 'bad', '#connections')}
       ${keyService()}
     </div>`;
   }
@@ -108,26 +132,32 @@ export default function health({ update, query, viewer }) {
       ${found.length
         ? groups(found).map((group) => html`<div class="stack"><h3><a href=${path(group.subject)}>${name(group.subject)}</a> <span class="small">${count(group.issues.length, 'issue')}</span></h3>${listOf(group.subject?.id ?? '')(group.issues)}</div>`)
         : wanted ? empty('None of these.', 'Nothing that is open fits what you chose to see.', button('Show all', () => show(''), { kind: 'secondary' })) : empty('No open issue.', subject ? 'Nothing stands in the way here.' : 'Whatever a check finds appears here, with what to do about it.')}
-      ${data.issues.pageInfo.hasNextPage ? notice('calm', 'There are more.', html`<p>The most severe are shown; the others follow as these are resolved.</p>`) : nothing}
+      ${pages(data.issues.pageInfo, place, turn, 'Pages of the issues')}
       ${subject ? html`<p><a href="/health">All issues</a></p>` : nothing}`, { aside: viewer.company ? nothing : choice });
   }
 
-  function map(data) {
-    const found = nodes(data.connections);
-    return section('connections', 'Connections', found.length
-      ? html`<ul class="map">${found.map((one) => html`<li><a class="map-item" href="/connections/${one.id}"><span>${one.peer.name ?? host(one.peer.origin)}</span>
-          <span class="ways"><span class="small">Out</span>${directionBadge(one.outbound)}<span class="small">In</span>${directionBadge(one.inbound)}</span>
-          <span class="small">${one.outbound.roundTripMs === null ? 'No answer yet' : `${one.outbound.roundTripMs} ms`} · ${one.traffic.sentLastDay} sent, ${one.traffic.receivedLastDay} received in a day · heard ${when(one.traffic.lastReceivedAt, 'never')}</span></a></li>`)}</ul>`
-      : empty('No connection is onboarded yet.', 'Both directions of each are watched from then on, for as long as it lives.'));
+  const tile = (one) => html`<li><a class="map-item" href=${pathOf(one)}><span>${one.peer.name ?? host(one.peer.origin)}</span>
+    <span class="ways">${one.outbound.status || one.inbound.status ? html`<span class="small">Out</span>${directionBadge(one.outbound)}<span class="small">In</span>${directionBadge(one.inbound)}` : badge(one.state, one.stateLabel)}</span>
+    <span class="small">${one.outbound.roundTripMs === null ? 'No answer yet' : `${one.outbound.roundTripMs} ms`} · ${one.traffic.sentLastDay} sent, ${one.traffic.receivedLastDay} received in a day · heard ${when(one.traffic.lastReceivedAt, 'never')}</span></a></li>`;
+
+  function map({ healthOverview: { attention }, connections: { edges, pageInfo } }) {
+    const sound = edges.map(({ node }) => node);
+    if (!attention.length && !sound.length) return section('connections', 'Connections', empty('No connection is onboarded yet.', 'Both directions of each are watched from then on, for as long as it lives.'));
+    return section('connections', 'Connections', html`
+      ${attention.length ? html`<div class="stack"><h3 id="attention">Need a look</h3><ul class="map" aria-labelledby="attention">${repeat(attention, ({ id }) => id, tile)}</ul>
+        ${attention.length === TROUBLED ? html`<p>These changed last. <a href="/connections?look=needed">All that need a look</a></p>` : nothing}</div>` : nothing}
+      ${sound.length ? html`<div class="stack"><h3 id="sound">In order</h3><ul class="map" aria-labelledby="sound">${repeat(sound, ({ id }) => id, tile)}</ul>
+        ${pageInfo.hasNextPage ? html`<p>These are the newest. <a href="/connections?look=none">All that are in order</a></p>` : nothing}</div>` : nothing}`);
   }
 
   return {
-    title: () => 'Health',
+    title: () => 'Health dashboard',
     ready: refresh(),
     refresh,
     subjects: ['ISSUE', 'SCAN', 'CONNECTION'],
     changed: refresh,
-    view: () => html`${head('Health', { lead: 'What is wrong now, and what to do about it. It changes as you look.', actions: viewer.company ? nothing : html`<a class="button secondary" href="/errors">Error log</a><a class="button secondary" href="/checks">Checks and schedules</a>` })}
-      ${all.view((data) => html`${cards(data)}${subject ? nothing : score.part('The score', overview)}${issues(data)}${subject ? nothing : connections.view(map)}`)}`,
+    view: () => html`${head('Health dashboard', { lead: 'What is wrong now, and what to do about it. It changes as you look.', actions: viewer.company ? nothing : html`<a class="button secondary" href="/errors">Error log</a><a class="button secondary" href="/checks">Checks and schedules</a>` })}
+      ${subject ? nothing : score.part('The score', (data) => html`${cards(data)}${overview(data)}`)}
+      ${all.view(issues)}${subject ? nothing : connections.view(map)}`,
   };
 }

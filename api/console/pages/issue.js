@@ -27,7 +27,7 @@ export default function issue({ params, update, viewer }) {
       if (!now) return html`${head('No such issue')}${notice('warn', 'There is no issue under this address, or it is not yours to see.', html`<p><a href="/health">See what is open now</a></p>`)}`;
       const [name, path] = about(now.subject);
       return html`
-        ${head(now.checkLabel, { crumbs: [['Health', '/health'], [name, path]], status: badge(now.state, now.stateLabel) })}
+        ${head(now.checkLabel, { crumbs: [['Health dashboard', '/health'], [name, path]], status: badge(now.state, now.stateLabel) })}
         <div class="columns"><div class="column-main">
           ${now.state === 'RESOLVED'
             ? notice('good', 'It is resolved.', html`<p>Since ${on(now.resolvedAt)}. It was: ${now.message}</p>`)

@@ -44,7 +44,7 @@ const KEY_ROLES = [
   ['KEY_INTEGRATOR', 'Connects key stores outside.'],
 ];
 
-export default function people({ update, viewer }) {
+export default function people({ update, viewer, instance }) {
   const act = command(update);
   let given = 'VIEWER';
   const grantable = [...(viewer.canAdminister ? ROLES : []), ...(viewer.roles.includes('KEY_ADMIN') ? KEY_ROLES : [])];
@@ -81,7 +81,7 @@ export default function people({ update, viewer }) {
     example: 'name@provider.example',
     add: (person) => mutate(CREATE, { ...person, roles: [given] }),
     async added({ user }) {
-      toast(`${user.name} can sign in with a code by mail.`);
+      toast(instance.mailOn ? `${user.name} can sign in with a code by mail.` : `${user.name} was added. Letters are off here: set a password, so that they can sign in.`);
       given = 'VIEWER';
       await rows.refresh();
     },

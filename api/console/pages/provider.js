@@ -1,5 +1,6 @@
 // The provider centre: what this instance offers, and who was registered for it.
 import { gql, mutate } from '../lib/api.js';
+import { edit, meanwhile } from '../lib/editing.js';
 import { REFUSAL } from '../lib/fragments.js';
 import { cell, list } from '../lib/list.js';
 import { command, resource } from '../lib/resource.js';
@@ -31,6 +32,10 @@ export const STATES = [
   ['EXPIRED', 'Expired'], ['CANCELLED', 'Cancelled'],
 ];
 
+/** What of the record is edited. */
+const fields = ({ name = '', description = '' }) => ({ name, description });
+const FIELDS = { name: 'Name', description: 'What it is' };
+
 const NAME = /^[A-Za-z0-9-]+$/;
 
 export default function provider({ update, viewer, instance }) {
@@ -38,6 +43,7 @@ export default function provider({ update, viewer, instance }) {
   const save = command(update);
   const offered = definitions(update, viewer);
   let draft = null;
+  let problem = null;
 
   const registrations = list({
     operation: REGISTRATIONS,
@@ -57,8 +63,9 @@ export default function provider({ update, viewer, instance }) {
     update,
   });
 
-  function edit(now) {
-    draft = { name: now?.name ?? '', description: now?.description ?? '', problem: null };
+  function begin(now) {
+    draft = edit(now ?? {}, fields);
+    problem = null;
     save.clear();
     update();
     requestAnimationFrame(() => document.getElementById('record-name')?.focus());
@@ -66,23 +73,26 @@ export default function provider({ update, viewer, instance }) {
 
   async function store(event, now) {
     event.preventDefault();
-    if (!NAME.test(draft.name)) {
-      draft.problem = draft.name ? 'Letters, digits and dashes only.' : 'Give the service a name.';
+    const { name, description } = draft.values(now ?? {});
+    if (!NAME.test(name)) {
+      problem = name ? 'Letters, digits and dashes only.' : 'Give the service a name.';
       update();
       document.getElementById('record-name').focus();
       return;
     }
-    const input = { name: draft.name, description: draft.description, ...(now ? { expectedRevision: now.revision } : {}) };
+    const input = { name, description, ...(now ? { expectedRevision: draft.expected(now) } : {}) };
     const payload = await save.run(() => mutate(SAVE, input));
-    if (!payload) return;
-    draft = null;
-    toast('The provider record was saved.');
+    if (payload) {
+      draft = null;
+      toast('The provider record was saved.');
+    }
     await record.refresh();
   }
 
   const form = (now) => html`<form class="form" novalidate @submit=${(event) => store(event, now)}>
-    ${input({ id: 'record-name', label: 'Name of the service', value: draft.name, maxlength: 64, required: true, help: 'Letters, digits and dashes. Consumers see it when they are asked to connect.', error: draft.problem ?? (save.refusal?.field === 'name' ? save.refusal.message : null), change: (name) => { draft.name = name; if (draft.problem) { draft.problem = null; update(); } } })}
-    ${input({ id: 'record-description', label: 'What it is', value: draft.description, maxlength: 500, optional: true, change: (text) => { draft.description = text; } })}
+    ${now ? meanwhile(draft, now, { label: (name) => FIELDS[name], words: (_, value) => value || '–', done: () => { save.clear(); update(); } }) : nothing}
+    ${input({ id: 'record-name', label: 'Name of the service', value: draft.values(now ?? {}).name, maxlength: 64, required: true, help: 'Letters, digits and dashes. Consumers see it when they are asked to connect.', error: problem ?? (save.refusal?.field === 'name' ? save.refusal.message : null), change: (name) => { draft.set(now ?? {}, 'name', name); if (problem) { problem = null; update(); } } })}
+    ${input({ id: 'record-description', label: 'What it is', value: draft.values(now ?? {}).description, maxlength: 500, optional: true, change: (text) => { draft.set(now ?? {}, 'description', text); } })}
     ${save.refusal?.field === 'name' ? nothing : outcome(save)}
     <div class="buttons"><button type="submit" aria-disabled=${save.busy ? 'true' : nothing}>Save</button>${button('Do not save', () => { draft = null; update(); }, { kind: 'secondary' })}</div>
   </form>`;
@@ -91,11 +101,11 @@ export default function provider({ update, viewer, instance }) {
     if (draft) return form(now);
     if (!now) {
       return viewer.canOperate
-        ? html`<p>Say what this instance offers. It is needed before anybody can be registered.</p><div class="buttons">${button('Set up the provider record', () => edit(null))}</div>`
+        ? html`<p>Say what this instance offers. It is needed before anybody can be registered.</p><div class="buttons">${button('Set up the provider record', () => begin(null))}</div>`
         : html`<p>An operator or administrator of this instance has to set it up first.</p>`;
     }
     return html`${facts([['Name', now.name], ['What it is', now.description || '–'], ['Changed', when(now.updatedAt)]])}
-      ${now.viewerCanEdit ? html`<div class="buttons">${button('Change', () => edit(now), { kind: 'secondary' })}</div>` : nothing}`;
+      ${now.viewerCanEdit ? html`<div class="buttons">${button('Change', () => begin(now), { kind: 'secondary' })}</div>` : nothing}`;
   }
 
   const refresh = () => Promise.all([record.refresh(), registrations.refresh(), offered.refresh()]);
@@ -104,8 +114,8 @@ export default function provider({ update, viewer, instance }) {
     title: () => 'Provider centre',
     ready,
     refresh,
-    subjects: ['REGISTRATION', 'COMPANY', 'ACCOUNT', 'DEFINITION'],
-    changed: (event) => (event.subject === 'DEFINITION' ? offered.refresh() : registrations.refresh()),
+    subjects: ['REGISTRATION', 'COMPANY', 'ACCOUNT', 'DEFINITION', 'SETUP'],
+    changed: (event) => (event.subject === 'DEFINITION' ? offered : event.subject === 'SETUP' ? record : registrations).refresh(),
     leave: registrations.leave,
     view: () => html`
       ${head('Provider centre', { lead: 'What this instance offers, and who is invited to connect.', actions: viewer.canOperate && record.data?.providerRecord ? html`<a class="button" href="/registrations/new">Register a consumer</a>` : nothing })}

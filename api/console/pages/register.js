@@ -2,14 +2,16 @@
 import { gql, mutate } from '../lib/api.js';
 import { REFUSAL } from '../lib/fragments.js';
 import { warningList } from '../lib/checks.js';
+import { companySearch } from '../lib/company-search.js';
 import { command, resource } from '../lib/resource.js';
 import { announce } from '../lib/say.js';
 import { button, head, input, notice, outcome, section, select, submit } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 
-const CHOICES = gql`query RegistrationChoices {
+const CHOICES = gql`query RegistrationChoices($companyId: ID!, $named: Boolean!) {
   providerRecord { name }
-  companies(first: 250) { edges { node { id name } } }
+  companies(first: 50) { edges { node { id name } } }
+  company: node(id: $companyId) @include(if: $named) { ... on Company { id name } }
 }`;
 
 const CONTACTS = gql`query CompanyContacts($companyId: ID!) {
@@ -47,11 +49,13 @@ function urlProblem(text, ours) {
 }
 
 export default function register({ update, query, navigate, instance, viewer }) {
-  const choices = resource(CHOICES, {}, update);
+  const named = query.get('company') ?? '';
+  const choices = resource(CHOICES, { companyId: named, named: named !== '' }, update);
+  const search = companySearch(update);
   const save = command(update);
   const trial = command(update);
   let tried = null;
-  const values = { companyId: query.get('company') ?? '', contactId: '', url: '', environment: instance.environment };
+  const values = { companyId: named, contactId: '', url: '', environment: instance.environment };
   const problems = {};
   // The people of the chosen company: a resource of its own for each, so that a late answer is never taken for another's.
   let contacts = null;
@@ -132,8 +136,9 @@ export default function register({ update, query, navigate, instance, viewer }) 
     }) : notice('warn', 'This company has no contact here yet.', html`<p><a href="/companies/${values.companyId}">Add the person who will connect their instance</a>, then come back.</p>`)));
   }
 
-  const form = (companies) => html`<form class="panel form" novalidate @submit=${store}>
-    ${select({ id: 'companyId', label: 'Company', value: values.companyId, empty: 'Choose a company', required: true, error: problem('companyId'), choices: companies.map((one) => [one.id, one.name]), change: (id) => set('companyId', id) })}
+  const form = (companies, asked) => html`<form class="panel form" novalidate @submit=${store}>
+    ${search.view(companies)}
+    ${select({ id: 'companyId', label: 'Company', value: values.companyId, empty: 'Choose a company', required: true, error: problem('companyId'), choices: search.choices(companies, values.companyId, asked), change: (id) => set('companyId', id) })}
     <p class="small">Is the company missing? <a href="/companies">Add it</a> with its contact first.</p>
     ${contactField()}
     ${input({ id: 'url', label: 'URL of the consumer’s instance', type: 'url', value: values.url, maxlength: 255, required: true, error: problem('url'), placeholder: 'https://linkspan.consumer.example', change: (text) => set('url', text), blur: () => { if (values.url) { problems.url = urlProblem(values.url.trim(), instance.origin); update(); } } })}
@@ -155,7 +160,7 @@ export default function register({ update, query, navigate, instance, viewer }) 
       ${choices.view((data) => {
         if (!viewer.canOperate) return notice('warn', 'Your account may not register consumers.', html`<p>Ask an administrator of this instance for the role operator.</p>`);
         if (!data.providerRecord) return notice('warn', 'This instance has no provider record yet.', html`<p>Say first what it offers: <a href="/provider">set up the provider record</a>.</p>`);
-        return form(data.companies.edges.map(({ node }) => node));
+        return form(data.companies.edges.map(({ node }) => node), data.company);
       })}`,
   };
 }

@@ -4,15 +4,17 @@ import { gql, mutate } from '../lib/api.js';
 import { checklist, issueList, progress, warningList, warnings } from '../lib/checks.js';
 import { ERRORS_OF, errorList } from '../lib/errors.js';
 import { ISSUE, REFUSAL, SCAN } from '../lib/fragments.js';
+import { edit, meanwhile } from '../lib/editing.js';
 import { command, resource } from '../lib/resource.js';
 import { announce, ask, copy, toast } from '../lib/say.js';
 import { badge, button, directionBadge, facts, head, input, notice, on, outcome, section, select, submit, when } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
+import { local } from '../lib/words.js';
 
 const REGISTRATION = gql`query Registration($id: ID!) {
   registration(id: $id) {
     id number state stateLabel url environmentLabel createdAt updatedAt revision
-    company { id name contacts(first: 50) { edges { node { id name email active } } } }
+    company { id name contacts(first: 250) { edges { node { id name email active } } } }
     contact { id name email active }
     banner { text healthUrl }
     link { delivery deliveryLabel issuedAt expiresAt contestedAt }
@@ -45,6 +47,11 @@ const UPDATE = gql`mutation UpdateRegistration($input: UpdateRegistrationInput!)
   updateRegistration(input: $input) { registration { id state } refusal { ...RefusalParts } }
 }
 ${REFUSAL}`;
+
+/** What of a registration is edited. */
+const fields = (now) => ({ contactId: now.contact?.id, url: now.url });
+const FIELDS = { contactId: 'Contact', url: 'URL' };
+const told = (now, name, value) => (name === 'contactId' ? now.company.contacts.edges.find(({ node }) => node.id === value)?.node.name ?? 'somebody else' : value);
 
 export default function registration({ params, update, viewer }) {
   const { id } = params;
@@ -101,10 +108,8 @@ export default function registration({ params, update, viewer }) {
 
   async function store(event, now) {
     event.preventDefault();
-    const wanted = { registrationId: id, expectedRevision: now.revision };
-    if (draft.contactId !== now.contact?.id) wanted.contactId = draft.contactId;
-    if (draft.url.trim() !== now.url) wanted.url = draft.url.trim();
-    const payload = await change.run(() => mutate(UPDATE, wanted));
+    draft.set(now, 'url', draft.values(now).url.trim());
+    const payload = await change.run(() => mutate(UPDATE, { registrationId: id, expectedRevision: draft.expected(now), ...draft.changes(now) }));
     if (payload) {
       draft = null;
       toast('Saved.');
@@ -113,8 +118,9 @@ export default function registration({ params, update, viewer }) {
   }
 
   const editor = (now) => section('edit', 'Change contact or URL', html`<form class="form" novalidate @submit=${(event) => store(event, now)}>
-    ${select({ id: 'contactId', label: 'Contact', value: draft.contactId, choices: now.company.contacts.edges.map(({ node }) => [node.id, `${node.name} <${node.email}>${node.active ? '' : ' (switched off)'}`]), help: 'A new contact gets a new link; the one before is void.', error: change.refusal?.field === 'contactId' ? change.refusal.message : null, change: (value) => { draft.contactId = value; } })}
-    ${input({ id: 'url', label: 'URL of the consumer’s instance', type: 'url', value: draft.url, help: 'A new URL is checked again.', error: change.refusal?.field === 'url' ? change.refusal.message : null, change: (value) => { draft.url = value; } })}
+    ${meanwhile(draft, now, { label: (name) => FIELDS[name], words: (name, value) => told(now, name, value), done: () => { change.clear(); update(); } })}
+    ${select({ id: 'contactId', label: 'Contact', value: draft.values(now).contactId, choices: now.company.contacts.edges.map(({ node }) => [node.id, `${node.name} <${node.email}>${node.active ? '' : ' (switched off)'}`]), help: 'A new contact gets a new link; the one before is void.', error: change.refusal?.field === 'contactId' ? change.refusal.message : null, change: (value) => { draft.set(now, 'contactId', value); } })}
+    ${input({ id: 'url', label: 'URL of the consumer’s instance', type: 'url', value: draft.values(now).url, help: 'A new URL is checked again.', error: change.refusal?.field === 'url' ? change.refusal.message : null, change: (value) => { draft.set(now, 'url', value); } })}
     ${change.refusal?.field ? nothing : outcome(change)}
     <div class="buttons">${submit('Save', { busy: change.busy })}${button('Do not change', () => { draft = null; change.clear(); update(); }, { kind: 'secondary' })}</div></form>`);
 
@@ -148,7 +154,7 @@ export default function registration({ params, update, viewer }) {
     ${may(now, 'retryRegistration') ? button('Try again', () => simple(RETRY, 'The checks run again.'), { busy: act.busy }) : nothing}
     ${now.state === 'EXPIRED' && may(now, 'reissueRegistrationLink') ? button('Make a new link', () => reissue(now), { busy: act.busy }) : nothing}
     ${may(now, 'revalidateRegistration') ? button('Run the checks again', () => simple(REVALIDATE, 'The checks run.'), { kind: 'secondary', busy: act.busy }) : nothing}
-    ${may(now, 'updateRegistration') && !draft ? button('Change contact or URL', () => { draft = { contactId: now.contact?.id, url: now.url }; update(); requestAnimationFrame(() => document.getElementById('contactId')?.focus()); }, { kind: 'secondary' }) : nothing}
+    ${may(now, 'updateRegistration') && !draft ? button('Change contact or URL', () => { draft = edit(now, fields); update(); requestAnimationFrame(() => document.getElementById('contactId')?.focus()); }, { kind: 'secondary' }) : nothing}
     ${may(now, 'cancelRegistration') ? button('Cancel', () => cancel(now), { kind: 'secondary', busy: act.busy }) : nothing}`;
 
   function view() {
@@ -156,7 +162,7 @@ export default function registration({ params, update, viewer }) {
       const now = data.registration;
       if (!now) return html`${head('No such registration')}${notice('warn', 'There is no registration under this address, or it is not yours to see.', html`<p><a href="/provider">Go to the provider centre</a></p>`)}`;
       return html`
-        ${now.banner ? notice('bad', 'Validation failed.', html`<p>${now.banner.text} <a href="/health?registration=${id}">Open the health dashboard</a></p>`, true) : nothing}
+        ${now.banner ? notice('bad', 'Validation failed.', html`<p>${now.banner.text} <a href=${local(now.banner.healthUrl)}>Open the health dashboard</a></p>`, true) : nothing}
         ${head(html`${now.number}`, { crumbs: [['Provider centre', '/provider']], status: badge(now.state, now.stateLabel), lead: html`${now.company?.name} · ${now.url}`, actions: actions(now) })}
         ${outcome(act)}
         ${draft ? editor(now) : nothing}
@@ -165,7 +171,7 @@ export default function registration({ params, update, viewer }) {
           ${invitation(now)}
           ${now.connection ? section('connection', 'Connection', html`${facts([['State', badge(now.connection.state, now.connection.stateLabel)], ['Outbound status', directionBadge(now.connection.outbound)], ['Inbound status', directionBadge(now.connection.inbound)]])}<p><a href="/connections/${now.connection.id}">See the connection</a></p>`) : nothing}
           ${checks(now, data.suites)}
-          ${log.part('What failed', (data) => (data.errorLog.edges.length ? section('errors', 'What failed', errorList(data)) : nothing))}
+          ${log.part('What failed', (data) => (data.errorLog.edges.length ? section('errors', 'What failed', errorList(data, id)) : nothing))}
         </div><div class="column-side">${section('facts', 'Registration', facts([
           ['Company', now.company ? html`<a href="/companies/${now.company.id}">${now.company.name}</a>` : '–'],
           ['Contact', now.contact ? html`${now.contact.name}<br><span class="quiet">${now.contact.email}</span>` : '–'],
@@ -183,6 +189,7 @@ export default function registration({ params, update, viewer }) {
     ready: Promise.all([all.refresh(), log.refresh()]),
     refresh: () => Promise.all([all.refresh(), log.refresh()]),
     subjects: ['REGISTRATION', 'SCAN', 'ISSUE', 'CONNECTION', 'ACCOUNT'],
-    changed: all.refresh,
+    // A change of another registration is no matter here; other things do not say which one they are of.
+    changed: (event) => (event.subject === 'REGISTRATION' && event.subjectId !== id ? null : Promise.all([all.refresh(), log.refresh()])),
   };
 }

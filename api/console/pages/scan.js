@@ -65,7 +65,7 @@ export default function scan({ params, update }) {
       const bad = now.results.filter((result) => result.answer === 'FINDING' || result.answer === 'ERROR');
       const [kind, words] = SAYS[now.state] ?? [];
       return html`
-        ${head(html`Scan of ${name}`, { crumbs: [['Health', '/health'], [name, path]], status: badge(now.state, now.stateLabel), lead: now.suiteLabels.join(', '), actions: may(now, 'cancelScan') ? button('Call off', callOff, { kind: 'secondary', busy: act.busy }) : nothing })}
+        ${head(html`Scan of ${name}`, { crumbs: [['Health dashboard', '/health'], [name, path]], status: badge(now.state, now.stateLabel), lead: now.suiteLabels.join(', '), actions: may(now, 'cancelScan') ? button('Call off', callOff, { kind: 'secondary', busy: act.busy }) : nothing })}
         ${outcome(act)}
         <div class="columns"><div class="column-main">
           ${bad.length ? section('found', 'What was found', html`${warningList(bad)}<p>Each is an open issue until it is resolved: <a href=${path === '/health' ? path : `${path}#issues`}>see the issues of ${name}</a>.</p>`) : nothing}

@@ -1,5 +1,6 @@
 // The settings of a connection: what the provider offers, what the consumer takes; the difference before it is saved.
 import { gql, mutate } from '../lib/api.js';
+import { edit, meanwhile } from '../lib/editing.js';
 import { REFUSAL } from '../lib/fragments.js';
 import { command, resource } from '../lib/resource.js';
 import { toast } from '../lib/say.js';
@@ -35,75 +36,83 @@ const KINDS = [
   { field: 'taskDefinitions', active: 'activeTaskDefinitions', auto: 'autoActivateTaskDefinitions', title: 'Remote task definitions', one: 'task definition', about: 'Kinds of tasks that are passed on to the provider.' },
 ];
 
+/** Every choice under a name of its own: each definition, and auto-activation of each kind. */
+const choice = (own) => Object.fromEntries(KINDS.flatMap((kind) => [[kind.auto, own[kind.auto]], ...own[kind.field].map((item) => [`${kind.field}/${item.name}`, item.active])]));
+
+/** The kind of a choice, and the definition's name if it is about one. */
+function parts(name) {
+  const [field, ...item] = name.split('/');
+  return [KINDS.find((kind) => kind.field === field || kind.auto === field), item.length ? item.join('/') : null];
+}
+
+/** What a choice is about, in words. */
+function label(name) {
+  const [kind, item] = parts(name);
+  return item ?? `Auto-activation of ${kind.one}s`;
+}
+
+/** A choice in words. */
+const words = (name, value) => (parts(name)[1] ? (value ? 'active' : 'inactive') : value ? 'on' : 'off');
+
 export default function settings({ params, update, query, navigate, viewer }) {
   const { id } = params;
   const all = resource(SETTINGS, { id }, update);
   const save = command(update);
   const wizard = query.get('from') === 'wizard';
-  // What was changed here and is not saved: by field, the whole value.
-  let draft = {};
+  // The edit that was begun here and is not saved.
+  let draft = null;
 
   const own = () => all.data.connection.settings;
-  const value = (field) => draft[field] ?? own()[field];
+  const chosen = () => draft?.values(own()) ?? choice(own());
+  const changed = () => draft?.changes(own()) ?? {};
 
-  function set(field, now) {
-    const before = own()[field];
-    if (JSON.stringify(now) === JSON.stringify(before)) delete draft[field];
-    else draft[field] = now;
+  function set(name, value) {
+    draft ??= edit(own(), choice);
+    draft.set(own(), name, value);
+    if (!Object.keys(changed()).length) draft = null;
     save.clear();
     update();
   }
 
-  const toggle = (field, name, active) => set(field, value(field).map((item) => (item.name === name ? { ...item, active } : item)));
-
-  function difference() {
-    const lines = [];
-    for (const kind of KINDS) {
-      const before = new Map(own()[kind.field].map((item) => [item.name, item]));
-      for (const item of draft[kind.field] ?? []) {
-        if (before.get(item.name)?.active !== item.active) lines.push(`${item.name}: ${item.active ? 'becomes active' : 'becomes inactive'}`);
-      }
-      if (kind.auto in draft) lines.push(`Auto-activation of ${kind.one}s: ${draft[kind.auto] ? 'on' : 'off'}`);
-    }
-    return lines;
-  }
+  const difference = () => Object.entries(changed()).map(([name, value]) => `${label(name)}: ${parts(name)[1] ? 'becomes ' : ''}${words(name, value)}`);
 
   function wanted() {
-    const wish = { connectionId: id, expectedRevision: own().revision };
-    for (const kind of KINDS) {
-      if (draft[kind.field]) {
-        wish[kind.active] = draft[kind.field].filter((item) => item.active).map((item) => item.name);
-      }
-      if (kind.auto in draft) wish[kind.auto] = draft[kind.auto];
+    const wish = { connectionId: id, expectedRevision: draft?.expected(own()) ?? own().revision };
+    for (const name of Object.keys(changed())) {
+      const [kind, item] = parts(name);
+      if (item) wish[kind.active] = own()[kind.field].filter((one) => chosen()[`${kind.field}/${one.name}`]).map((one) => one.name);
+      else wish[kind.auto] = chosen()[name];
     }
     return wish;
   }
 
+  /** Saves what was chosen, even if nothing changed: that somebody looked and left it as it is counts, too. */
   async function done() {
-    if (Object.keys(draft).length) {
+    if (all.data.connection.role === 'CONSUMER' && viewer.canOperate) {
+      const changes = Object.keys(changed()).length > 0;
       if (!await save.run(() => mutate(SAVE, wanted()))) {
         await all.refresh();
         return;
       }
-      draft = {};
-      toast('Settings saved. The other side hears of it now.');
+      draft = null;
+      toast(changes ? 'Settings saved. The other side hears of it now.' : 'Settings saved as they are.');
     }
     navigate(`/connections/${id}${wizard ? '?from=settings' : ''}`);
   }
 
   function choices(connection, kind) {
-    const items = value(kind.field);
+    const items = own()[kind.field];
     return section(kind.field, kind.title, html`
       <p class="small">${kind.about}</p>
       ${items.length
-        ? html`<div class="stack">${repeat(items, (item) => item.name, (item) => tick({ id: `${kind.field}-${item.name}`, label: item.name, help: `${item.description} Version ${item.version}.`, checked: item.active, disabled: !viewer.canOperate, change: (active) => toggle(kind.field, item.name, active) }))}</div>`
+        ? html`<div class="stack">${repeat(items, (item) => item.name, (item) => tick({ id: `${kind.field}-${item.name}`, label: item.name, help: `${item.description} Version ${item.version}.`, checked: chosen()[`${kind.field}/${item.name}`], disabled: !viewer.canOperate, change: (active) => set(`${kind.field}/${item.name}`, active) }))}</div>`
         : empty('Nothing is offered yet.', `When ${connection.peer.name ?? 'the provider'} offers a ${kind.one}, it appears here.`)}
-      ${tick({ id: kind.auto, label: `Activate new ${kind.one}s automatically`, help: 'Otherwise each waits here until you activate it.', checked: value(kind.auto), disabled: !viewer.canOperate, change: (on) => set(kind.auto, on) })}`);
+      ${tick({ id: kind.auto, label: `Activate new ${kind.one}s automatically`, help: 'Otherwise each waits here until you activate it.', checked: chosen()[kind.auto], disabled: !viewer.canOperate, change: (on) => set(kind.auto, on) })}`);
   }
 
   const offers = (connection, kind) => section(kind.field, kind.title, html`
-    ${value(kind.field).length
-      ? html`<ul class="log">${value(kind.field).map((item) => html`<li><strong>${item.name}</strong> <span class="small">${item.description} Version ${item.version}.</span> ${item.active ? badge('ACTIVE', 'Active there') : badge('PENDING', 'Not active there')}</li>`)}</ul>`
+    ${own()[kind.field].length
+      ? html`<ul class="log">${own()[kind.field].map((item) => html`<li><strong>${item.name}</strong> <span class="small">${item.description} Version ${item.version}.</span> ${item.active ? badge('ACTIVE', 'Active there') : badge('PENDING', 'Not active there')}</li>`)}</ul>`
       : empty('Nothing is offered yet.', `What you publish reaches every consumer, who decides what becomes active there.`)}
     <p><a href="/provider">Publish or change definitions in the provider centre</a></p>`);
 
@@ -133,10 +142,10 @@ export default function settings({ params, update, query, navigate, viewer }) {
         ${KINDS.map((kind) => (connection.role === 'CONSUMER' ? choices(connection, kind) : offers(connection, kind)))}
         <div class="panel">
           ${changes.length ? html`<div class="stack"><h2>What will change</h2><ul class="steps">${changes.map((line) => html`<li>${line}</li>`)}</ul></div>` : nothing}
+          ${draft ? meanwhile(draft, own(), { label, words, done: () => { save.clear(); update(); } }) : nothing}
           ${outcome(save)}
-          ${save.refusal?.code === 'CONFLICT' ? html`<p>Somebody changed the settings meanwhile. What you see now includes that; look again, and save.</p>` : nothing}
           <div class="buttons">${button('Done', done, { busy: save.busy })}
-            ${changes.length ? button('Discard changes', () => { draft = {}; save.clear(); update(); }, { kind: 'secondary' }) : nothing}</div>
+            ${changes.length ? button('Discard changes', () => { draft = null; save.clear(); update(); }, { kind: 'secondary' }) : nothing}</div>
         </div>`;
     });
   }
@@ -147,6 +156,6 @@ export default function settings({ params, update, query, navigate, viewer }) {
     ready: all.refresh(),
     refresh: all.refresh,
     subjects: ['CONNECTION'],
-    changed: all.refresh,
+    changed: (event) => (event.subjectId === id ? all.refresh() : null),
   };
 }

@@ -5,6 +5,7 @@ import { command, resource } from '../lib/resource.js';
 import { announce, askFor, toast } from '../lib/say.js';
 import { badge, button, head, notice, on, outcome, section } from '../lib/ui.js';
 import { html, nothing, repeat } from '../lib/view.js';
+import { local } from '../lib/words.js';
 
 const ACTIVITY = gql`fragment ActivityParts on Activity {
   name label state stateLabel instructions lockedBecause verified missing url completedAt overrideReason
@@ -32,12 +33,6 @@ const PLACES = {
   PROVIDER_RECORD: 'Provider centre', COMPANY_AND_CONTACT: 'Companies', PUBLISH_DEFINITIONS: 'Provider centre', REGISTER_CONSUMER: 'Register a consumer',
   OPEN_LINK: 'Open a registration link', CONNECT: 'See the connection', CONFIGURE_SETTINGS: 'Configure settings', VERIFY_CONNECTION: 'See the connection',
 };
-
-/** The path of an address of this instance. */
-function local(url) {
-  const { pathname, search, hash } = new URL(url, location.origin);
-  return pathname + search + hash;
-}
 
 /** Without a side in the address: leads to the one that fits. */
 function choose({ update, navigate }) {
@@ -117,7 +112,7 @@ export default function setup(given) {
     title: () => 'Guided set-up',
     ready: all.refresh(),
     refresh: all.refresh,
-    subjects: ['CONNECTION', 'REGISTRATION', 'COMPANY', 'ACCOUNT', 'DEFINITION'],
+    subjects: ['CONNECTION', 'REGISTRATION', 'COMPANY', 'ACCOUNT', 'DEFINITION', 'SETUP'],
     changed: all.refresh,
     view: () => html`${head('Guided set-up', { lead: 'One step after the other. An activity is complete when you say so.' })}
       <nav class="tabs" aria-label="Sides"><ul>${TABS.map(([name, label]) => html`<li><a href="/setup/${name}" aria-current=${name === path ? 'page' : 'false'}>${label}</a></li>`)}</ul></nav>

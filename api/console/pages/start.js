@@ -42,7 +42,7 @@ export default function start({ update, viewer, instance }) {
     title: () => 'Start',
     ready: all.refresh(),
     refresh: all.refresh,
-    subjects: ['CONNECTION', 'REGISTRATION', 'ISSUE', 'ONBOARDING', 'COMPANY'],
+    subjects: ['CONNECTION', 'REGISTRATION', 'ISSUE', 'ONBOARDING', 'COMPANY', 'SETUP'],
     changed: all.refresh,
     view: () => html`${head(instance.name, { lead: html`Signed in as ${viewer.name}.` })}${all.view((data) => html`
       ${fresh(data) ? notice('calm', 'New here?', html`<p>The <a href="/setup">guided set-up</a> leads from one step to the next, as a provider or as a consumer.</p>`) : nothing}

@@ -115,7 +115,8 @@ impl Actions {
             about: subject.to_owned(),
             intro: intro.to_owned(),
             issues: issues.take(MOST).collect(),
-            url: self.profile.origin.join("/console/health").to_string(),
+            url: self.profile.origin.join(&health_path(about)).to_string(),
+            account_url: Some(self.profile.origin.join("/account").to_string()),
         };
         enqueue_letter(tx, &self.keys, about, &body).await
     }
@@ -137,12 +138,21 @@ impl Actions {
     }
 }
 
+/// Where the issues of this are shown. Letters name things by their plain ids.
+fn health_path(about: Subject) -> String {
+    match about {
+        Subject::Registration(id) => format!("/health?registration={id}"),
+        Subject::Connection(id) => format!("/health?connection={id}"),
+        Subject::Instance(_) => "/health".to_owned(),
+    }
+}
+
 /// What is wrong and how to mend it.
 fn line(issue: &Issue) -> (String, String) {
     let remedy = match &issue.remedy {
         Remedy::Human(text) => text.clone(),
         Remedy::Config { setting, value } => format!("Set {setting}, for example to {value}."),
-        Remedy::Call { .. } => "Apply the remedy of the issue.".to_owned(),
+        Remedy::Call { .. } => issue.code.spec().mend.join(" "),
     };
     (issue.message.clone(), remedy)
 }

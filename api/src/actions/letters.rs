@@ -69,6 +69,9 @@ pub enum LetterBody {
         issues: Vec<(String, String)>,
         /// Where all of them are shown.
         url: String,
+        /// Where the reader chooses how to hear of issues. Letters of older versions do not say.
+        #[serde(default)]
+        account_url: Option<String>,
     },
     /// Tells that two instances are connected.
     OnboardingComplete {

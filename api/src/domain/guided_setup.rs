@@ -157,7 +157,7 @@ impl ActivityName {
             }
             (Self::Configure, _) => {
                 "Choose which record producers and task definitions are active, and whether later ones become active \
-                 by themselves. Save, even if nothing is to be changed."
+                 by themselves. Choose Done, even if nothing is to be changed."
             }
             (Self::Verify, _) => {
                 "Verify the connection: sealed messages go both ways, and both sides compare keys, settings and \

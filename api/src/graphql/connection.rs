@@ -136,7 +136,7 @@ impl ConnectionRecord {
     /// Why it does not go on, for people; null when nothing is wrong.
     async fn banner(&self, ctx: &Context<'_>) -> Result<Option<Banner>> {
         let State::ValidationFailed { .. } = self.0.state else { return Ok(None) };
-        let text = "One or more checks did not pass. The health view says what to do about each; when all are \
+        let text = "One or more checks did not pass. The health dashboard says what to do about each; when all are \
                     resolved, the connection becomes valid by itself.";
         Ok(Some(Banner::new(&Ask::anyone(ctx)?, text.to_owned(), self.subject())))
     }
@@ -280,6 +280,8 @@ pub(super) struct ConnectionsFilter {
     role: Option<ConnectionRole>,
     /// Whose URL, peer's name or company holds this text, in any case.
     search: Option<String>,
+    /// Whether somebody should look at it: a direction does not work or is slow, the checks failed, or it is paused.
+    needs_attention: Option<bool>,
 }
 
 /// Queries about connections.
@@ -319,6 +321,7 @@ impl ConnectionQuery {
             states: filter.states.unwrap_or_default().into_iter().map(Into::into).collect(),
             part: filter.role.map(Into::into),
             search: filter.search,
+            needs_attention: filter.needs_attention,
         };
         let order = order_by.unwrap_or_default().into();
         let slice = ask.reader().connections(&filter, order, page).await.map_err(ours)?;

@@ -3,10 +3,11 @@
 use async_graphql::{ComplexObject, Context, ID, Object, Result, SimpleObject};
 
 use super::ask::{Ask, ours};
-use super::id::Kind;
+use super::id::{Kind, subject_id};
 use super::node::Node;
 use super::page::{List, Window, cost, list};
 use super::refusal::{Remedy, docs_url};
+use super::scan::CheckSubject;
 use super::words::{FailedOperation, RefusalCode};
 use crate::domain::Timestamp;
 use crate::domain::id::{ConnectionId, FailureId, RegistrationId};
@@ -19,6 +20,8 @@ use crate::store::FailureRecord;
 pub(super) struct ErrorLogEntry {
     #[graphql(skip)]
     id: FailureId,
+    #[graphql(skip)]
+    about: Subject,
     /// What was tried.
     operation: FailedOperation,
     /// The operation in words.
@@ -55,6 +58,11 @@ impl ErrorLogEntry {
     pub(super) async fn id(&self) -> ID {
         Kind::ErrorLogEntry.id(self.id.0)
     }
+
+    /// What it was about; null when that is gone.
+    async fn subject(&self, ctx: &Context<'_>) -> Result<Option<CheckSubject>> {
+        CheckSubject::load(&Ask::anyone(ctx)?, self.about).await
+    }
 }
 
 impl ErrorLogEntry {
@@ -63,6 +71,7 @@ impl ErrorLogEntry {
         let slug = failed.code.as_str().to_ascii_lowercase().replace('_', "-");
         Self {
             id: record.id,
+            about: failed.subject,
             operation: failed.operation.into(),
             operation_label: failed.operation.label(),
             code: failed.code.into(),
@@ -76,11 +85,7 @@ impl ErrorLogEntry {
             last_at: record.last_at,
             trace_id: failed.trace.to_string(),
             peer_trace_id: failed.peer_trace.map(|trace| trace.to_string()),
-            subject_id: match failed.subject {
-                Subject::Registration(id) => Some(Kind::Registration.id(id.0)),
-                Subject::Connection(id) => Some(Kind::Connection.id(id.0)),
-                Subject::Instance(_) => None,
-            },
+            subject_id: subject_id(failed.subject),
         }
     }
 }

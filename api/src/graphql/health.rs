@@ -172,6 +172,15 @@ impl HealthOverview {
         Ok(State::ALL.iter().map(of).filter(|one| one.count > 0).collect())
     }
 
+    /// How many onboarded connections are up in both directions, as it was last announced.
+    async fn up_both_ways(&self, ctx: &Context<'_>) -> Result<i64> {
+        let tally = self.tally(&Ask::anyone(ctx)?).await?;
+        let up = |one: &&StateTally| {
+            one.state == State::Onboarded && [one.outbound, one.inbound] == [Some(Status::Up); 2]
+        };
+        Ok(tally.iter().filter(up).map(|one| one.count).sum())
+    }
+
     /// How many directions have each status; statuses without any are left out.
     async fn statuses(&self, ctx: &Context<'_>) -> Result<Vec<StatusCount>> {
         let tally = self.tally(&Ask::anyone(ctx)?).await?;

@@ -4,6 +4,8 @@ use async_graphql::ID;
 use data_encoding::BASE64URL_NOPAD;
 use uuid::Uuid;
 
+use crate::domain::scan::Subject;
+
 /// The longest text that is looked at; ours are shorter.
 const MAX_LENGTH: usize = 128;
 
@@ -107,6 +109,15 @@ impl Kind {
     /// The id within, when the global id is one of this kind.
     pub(super) fn read(self, id: &str) -> Option<Uuid> {
         decode(id).filter(|(kind, _)| *kind == self).map(|(_, id)| id)
+    }
+}
+
+/// The global id of what a scan or an issue is about; the instance itself has none.
+pub(super) fn subject_id(subject: Subject) -> Option<ID> {
+    match subject {
+        Subject::Registration(id) => Some(Kind::Registration.id(id.0)),
+        Subject::Connection(id) => Some(Kind::Connection.id(id.0)),
+        Subject::Instance(_) => None,
     }
 }
 

@@ -51,6 +51,7 @@ use async_graphql::{MergedObject, Request, SDLExportOptions, SchemaBuilder};
 
 use crate::actions::{Actions, Call};
 use crate::domain::id::ConnectionId;
+use crate::domain::scan::Subject;
 
 pub use subscription::Subscription;
 
@@ -143,6 +144,17 @@ pub fn sdl() -> String {
 #[must_use]
 pub fn connection_id(id: ConnectionId) -> String {
     id::Kind::Connection.id(id.0).to_string()
+}
+
+/// Where the console shows the issues of something, for those who lead browsers there.
+#[must_use]
+pub fn health_path(subject: Subject) -> String {
+    let name = match subject {
+        Subject::Registration(_) => "registration",
+        Subject::Connection(_) => "connection",
+        Subject::Instance(_) => return "/health".to_owned(),
+    };
+    id::subject_id(subject).map_or_else(|| "/health".to_owned(), |id| format!("/health?{name}={}", *id))
 }
 
 /// Puts in what the resolvers need: who asks, and what loads on their behalf.

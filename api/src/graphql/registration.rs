@@ -146,12 +146,7 @@ pub(super) struct Banner {
 impl Banner {
     /// What is wrong with this, and where the console shows its health.
     pub(super) fn new(ask: &Ask<'_>, text: String, subject: Subject) -> Self {
-        let path = match subject {
-            Subject::Registration(id) => format!("/registrations/{}#health", *Kind::Registration.id(id.0)),
-            Subject::Connection(id) => format!("/connections/{}#health", *Kind::Connection.id(id.0)),
-            Subject::Instance(_) => "/health".to_owned(),
-        };
-        Self { text, health_url: super::refusal::docs_url(ask, &path) }
+        Self { text, health_url: super::refusal::docs_url(ask, &super::health_path(subject)) }
     }
 }
 

@@ -11,12 +11,12 @@ use serde::Deserialize;
 
 use super::State;
 use super::browser::{FORM_LIMIT, see_other, sign_in_url, status};
-use super::pages::{Connect, page};
+use super::pages::{Connect, NotAnAdministrator, page};
 use super::visitor::{Posted, Visitor};
 use crate::actions::authorization::CALLBACK_PATH;
 use crate::actions::{Call, Failure};
 use crate::domain::link::OpenLink;
-use crate::domain::refusal::RefusalCode;
+use crate::domain::refusal::{Refusal, RefusalCode};
 
 /// The routes of opening a link and coming back.
 pub fn router(state: State) -> Router {
@@ -80,9 +80,39 @@ async fn open(
         };
     }
     state.require_session_form(&headers, &call, &posted.csrf).await?;
-    match state.actions.open_registration_link(&call, link).await {
+    match state.actions.open_registration_link(&call, link.clone()).await {
         Ok(connection) => Ok(see_other(&state.console.wizard_path(connection.id))),
+        Err(Failure::Refused(refusal)) if refusal.code == RefusalCode::NotAnAdministrator => {
+            Err(not_an_administrator(&state, &call, &link, &refusal).await)
+        }
         Err(failure) => Err(refused(&state, &call, &failure).await),
+    }
+}
+
+/// The link stays at hand while its holder switches to another account.
+async fn not_an_administrator(
+    state: &State,
+    call: &Call,
+    link: &SecretString,
+    refusal: &Refusal,
+) -> Response {
+    let Some(person) = call.requester.person() else {
+        return state.refusal(call, refusal);
+    };
+    let kept = state.actions.keep_link(link).await;
+    match (kept, state.actions.form_token(call).await) {
+        (Ok(kept), Ok(csrf)) => {
+            let view = NotAnAdministrator {
+                instance: state.instance(),
+                signed_in_name: &person.name,
+                signed_in_email: &person.email,
+                reference: &call.trace.to_string(),
+                return_to: &format!("/connect?kept={kept}"),
+                csrf: &csrf,
+            };
+            page(status(refusal.code), &view)
+        }
+        (Err(failure), _) | (_, Err(failure)) => state.failure(call, &failure),
     }
 }
 

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::State;
-use super::browser::{FORM_LIMIT, retry_after, see_other, sign_in_url};
+use super::browser::{FORM_LIMIT, local_path, retry_after, see_other, sign_in_url};
 use super::pages::{self, page, page_with_form_target};
 use super::visitor::{Posted, Visitor};
 use crate::actions::authorization::{
@@ -245,6 +245,7 @@ async fn authorize(
 struct DecisionForm {
     decision: String,
     request: String,
+    return_to: String,
     csrf: String,
 }
 
@@ -264,7 +265,10 @@ async fn decide(
         Ok(Decided::Redirect(url)) => Ok(see_other(url.as_str())),
         Ok(Decided::SignIn { return_to }) => Ok(see_other(&sign_in_url(&return_to))),
         Ok(Decided::Mismatch(mismatch)) => match state.actions.form_token(&call).await {
-            Ok(csrf) => Ok(mismatch_page(&state, &call, &mismatch, "/", &csrf)),
+            Ok(csrf) => {
+                let here = local_path(&form.return_to).unwrap_or("/");
+                Ok(mismatch_page(&state, &call, &mismatch, here, &csrf))
+            }
             Err(failure) => Err(state.failure(&call, &failure)),
         },
         Err(failure) => Err(state.failure(&call, &failure)),

@@ -1,9 +1,15 @@
 use askama::Template;
 use chrono::{DateTime, Utc};
+use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::error::MailError;
 use super::letter::{Letter, Line, Link, Recipient};
+
+/// The most characters of a line of text (RFC 5322, 2.1.1); only an address may be longer.
+const WIDTH: usize = 78;
+/// The most columns that text is indented by, whatever a line begins with.
+const DEEPEST: usize = 8;
 
 /// Invites the contact to connect their instance: the letter that carries the registration link.
 #[derive(Clone, Debug)]
@@ -52,7 +58,7 @@ impl RegistrationLink {
     /// [`MailError::Unsendable`] when a template fails.
     pub fn letter(&self, to: Recipient, now: DateTime<Utc>) -> Result<Letter, MailError> {
         let title = format!("Connect your instance to {} ({})", self.provider_name, self.registration_number);
-        let text = render(&RegistrationLinkText { to: &to, it: self })?;
+        let text = render_text(&RegistrationLinkText { to: &to, it: self })?;
         let html = render(&RegistrationLinkHtml { title: &title, to: &to, it: self })?;
         Ok(Letter { to, written_at: now, subject: title, text, html })
     }
@@ -93,7 +99,7 @@ impl SignInCode {
     /// [`MailError::Unsendable`] when a template fails.
     pub fn letter(&self, to: Recipient, now: DateTime<Utc>) -> Result<Letter, MailError> {
         let title = format!("Your sign-in code for {}", self.instance_name);
-        let text = render(&SignInCodeText { to: &to, it: self })?;
+        let text = render_text(&SignInCodeText { to: &to, it: self })?;
         let html = render(&SignInCodeHtml { title: &title, to: &to, it: self })?;
         Ok(Letter { to, written_at: now, subject: title, text, html })
     }
@@ -112,6 +118,8 @@ pub struct IssueNews {
     pub issues: Vec<(Line, Line)>,
     /// Where all of them are shown.
     pub url: Link,
+    /// Where the reader chooses how to hear of issues.
+    pub account_url: Option<Link>,
 }
 
 #[derive(Template)]
@@ -136,7 +144,7 @@ impl IssueNews {
     /// [`MailError::Unsendable`] when a template fails.
     pub fn letter(&self, to: Recipient, now: DateTime<Utc>) -> Result<Letter, MailError> {
         let title = format!("{}: issues about {}", self.instance_name, self.about);
-        let text = render(&IssueNewsText { to: &to, it: self })?;
+        let text = render_text(&IssueNewsText { to: &to, it: self })?;
         let html = render(&IssueNewsHtml { title: &title, to: &to, it: self })?;
         Ok(Letter { to, written_at: now, subject: title, text, html })
     }
@@ -185,7 +193,7 @@ impl OnboardingComplete {
     /// [`MailError::Unsendable`] when a template fails.
     pub fn letter(&self, to: Recipient, now: DateTime<Utc>) -> Result<Letter, MailError> {
         let title = format!("Connected to {}", self.peer_name);
-        let text = render(&OnboardingCompleteText { to: &to, it: self })?;
+        let text = render_text(&OnboardingCompleteText { to: &to, it: self })?;
         let html = render(&OnboardingCompleteHtml { title: &title, to: &to, it: self })?;
         Ok(Letter { to, written_at: now, subject: title, text, html })
     }
@@ -193,6 +201,33 @@ impl OnboardingComplete {
 
 fn render(template: &impl Template) -> Result<SecretString, MailError> {
     template.render().map(SecretString::from).map_err(|error| MailError::Unsendable(error.to_string()))
+}
+
+/// As [`render`], with lines folded at spaces.
+fn render_text(template: &impl Template) -> Result<SecretString, MailError> {
+    let whole = Zeroizing::new(template.render().map_err(|error| MailError::Unsendable(error.to_string()))?);
+    let mut text = String::with_capacity(2 * whole.len());
+    for line in whole.lines() {
+        fold(line, &mut text);
+    }
+    Ok(SecretString::from(text))
+}
+
+/// Adds a line; what is too long for it goes on below, under the line's own text.
+fn fold(line: &str, into: &mut String) {
+    let indent = (line.len() - line.trim_start_matches([' ', '-']).len()).min(DEEPEST);
+    let (mut rest, mut from) = (line, indent);
+    while let Some((end, _)) = rest.char_indices().nth(WIDTH - (indent - from)) {
+        // The last space that fits, or the first one after a word that does not.
+        let fits = if rest[end..].starts_with(' ') { Some(end - from) } else { rest[from..end].rfind(' ') };
+        let Some(at) = fits.or_else(|| rest[from..].find(' ')).map(|at| from + at) else { break };
+        into.push_str(&rest[..at]);
+        into.push('\n');
+        into.extend(std::iter::repeat_n(' ', indent));
+        (rest, from) = (rest[at..].trim_start(), 0);
+    }
+    into.push_str(rest);
+    into.push('\n');
 }
 
 fn day_and_time(at: DateTime<Utc>) -> String {

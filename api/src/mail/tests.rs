@@ -55,9 +55,14 @@ fn letters() -> Vec<Letter> {
         intro: "The checks found something about REG-000001 (https://consumer.example):".into(),
         issues: vec![
             ("The other instance's name has no address.".into(), "Correct the consumer URL.".into()),
-            ("A Person is not active.".into(), "Activate the contact, or choose another.".into()),
+            (
+                "The account of A Person <person@consumer.example> is switched off, so nobody can approve."
+                    .into(),
+                "Activate the contact, or choose another.".into(),
+            ),
         ],
-        url: link("https://provider.example/console/health"),
+        url: link("https://provider.example/health?registration=1"),
+        account_url: Some(link("https://provider.example/account")),
     };
     let complete = OnboardingComplete {
         instance_name: "Northwind-IT".into(),
@@ -183,9 +188,20 @@ fn every_letter_says_who_sent_it_and_that_replies_are_not_read() {
         let text = expose(&letter.text);
         assert!(text.starts_with("Hello A Person,\n"), "{text}");
         assert!(text.contains("\n--\nSent automatically by "), "{text}");
-        assert!(text.lines().all(|line| line.chars().count() <= 100 || line.contains("https://")), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 78 || line.contains("https://")), "{text}");
         assert!(expose(&letter.html).contains("<html lang=\"en\">"));
     }
+}
+
+#[test]
+fn a_long_line_goes_on_under_its_own_text() {
+    let letters = letters();
+    let text = expose(&letters[2].text);
+    let lines = "- The account of A Person <person@consumer.example> is switched off, so nobody
+  can approve.
+  What to do: Activate the contact, or choose another.
+";
+    assert!(text.contains(lines), "{text}");
 }
 
 #[test]

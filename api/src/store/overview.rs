@@ -172,18 +172,7 @@ impl Reader {
     /// When the database does not answer, or a row matches no legal state.
     pub async fn connections_needing_attention(&self, limit: u64) -> Result<Vec<Connection>, StoreError> {
         use entity::connection::{Column, Entity};
-        use entity::direction;
-        let troubled = [DirectionStatus::Down, DirectionStatus::Disputed, DirectionStatus::Slow];
-        let troubled = direction::Entity::find()
-            .select_only()
-            .column(direction::Column::ConnectionId)
-            .filter(direction::Column::Shown.is_in(troubled.map(DirectionStatus::as_str)));
-        let states = [ConnectionState::ValidationFailed, ConnectionState::Suspended];
-        let query = Entity::find().filter(
-            sea_orm::Condition::any()
-                .add(Column::Id.in_subquery(sea_orm::QueryTrait::into_query(troubled)))
-                .add(Column::State.is_in(states.map(ConnectionState::as_str))),
-        );
+        let query = Entity::find().filter(needing_attention());
         let Some(query) = self.scoped(query, Column::CompanyId) else { return Ok(Vec::new()) };
         let rows = query
             .order_by_desc(Column::UpdatedAt)
@@ -193,6 +182,20 @@ impl Reader {
             .await?;
         rows.into_iter().map(connection::from_row).collect()
     }
+}
+
+/// A direction does not work or is slow, the checks failed, or it is paused.
+pub(super) fn needing_attention() -> sea_orm::Condition {
+    use entity::{connection, direction};
+    let troubled = [DirectionStatus::Down, DirectionStatus::Disputed, DirectionStatus::Slow];
+    let troubled = direction::Entity::find()
+        .select_only()
+        .column(direction::Column::ConnectionId)
+        .filter(direction::Column::Shown.is_in(troubled.map(DirectionStatus::as_str)));
+    let states = [ConnectionState::ValidationFailed, ConnectionState::Suspended];
+    sea_orm::Condition::any()
+        .add(connection::Column::Id.in_subquery(sea_orm::QueryTrait::into_query(troubled)))
+        .add(connection::Column::State.is_in(states.map(ConnectionState::as_str)))
 }
 
 fn status(row: &QueryResult, column: &str) -> Result<Option<DirectionStatus>, StoreError> {

@@ -16,7 +16,7 @@ use super::registration::{self, ProviderRecord};
 use super::scan::{self, ScanResult};
 use super::settings::{self, SettingsRecord};
 use super::{Store, StoreError, entity};
-use super::{connection, direction};
+use super::{connection, direction, overview};
 use crate::domain::attempt::Attempt;
 use crate::domain::audit::AuditScope;
 use crate::domain::connection::{Connection, ConnectionState, Part};
@@ -62,6 +62,8 @@ pub struct ConnectionFilter {
     pub part: Option<Part>,
     /// Whose URL, peer's name or company holds this text.
     pub search: Option<String>,
+    /// Whether somebody should look at it.
+    pub needs_attention: Option<bool>,
 }
 
 impl Store {
@@ -305,6 +307,10 @@ impl Reader {
         }
         if let Some(part) = filter.part {
             query = query.filter(Column::Part.eq(part.as_str()));
+        }
+        if let Some(needed) = filter.needs_attention {
+            let needing = overview::needing_attention();
+            query = query.filter(if needed { needing } else { needing.not() });
         }
         if let Some(text) = &filter.search {
             let any = Condition::any().add(like(Column::Origin, text)).add(like(Column::PeerName, text));

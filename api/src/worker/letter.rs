@@ -52,7 +52,16 @@ fn compose(body: LetterBody, now: Timestamp) -> Result<Letter, Trouble> {
             }
             .letter(to(&to_name, &to_address)?, now)?
         }
-        LetterBody::Issues { to_name, to_address, instance_name, about, intro, issues, url: all } => {
+        LetterBody::Issues {
+            to_name,
+            to_address,
+            instance_name,
+            about,
+            intro,
+            issues,
+            url: all,
+            account_url,
+        } => {
             let line = |text: &str| Line::from(text);
             IssueNews {
                 instance_name: line(&instance_name),
@@ -60,6 +69,7 @@ fn compose(body: LetterBody, now: Timestamp) -> Result<Letter, Trouble> {
                 intro: line(&intro),
                 issues: issues.iter().map(|(what, how)| (line(what), line(how))).collect(),
                 url: url(all)?,
+                account_url: account_url.map(url).transpose()?,
             }
             .letter(to(&to_name, &to_address)?, now)?
         }

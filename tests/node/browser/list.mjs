@@ -1,19 +1,25 @@
 // Ten thousand connections: the list answers at once, searched, filtered and paged through.
 import assert from 'node:assert/strict';
-import { CONSUMER, Person, run } from './person.mjs';
+import { CONSUMER, Person, host, run } from './person.mjs';
 
-const QUICK_MS = 1_000;
+/** What a person takes for at once. */
+const QUICK_MS = 400;
+/** A frame that is drawn so late is seen as a jerk. */
+const JERK_MS = 100;
 let grace;
 
 const rows = () => grace.page.locator('table.rows tbody tr');
 
-async function quick(what, act, shown) {
-  const begun = Date.now();
-  await act();
-  await shown();
-  const took = Date.now() - begun;
-  console.log(`${what}: ${took} ms`);
-  assert(took < QUICK_MS, `${what} took ${took} ms`);
+/** Does the same three times; the best shows what it takes, the others what else the machine does. */
+async function quick(what, once) {
+  const took = [];
+  for (let i = 0; i < 3; i += 1) {
+    const begun = Date.now();
+    await once(i);
+    took.push(Date.now() - begun);
+  }
+  console.log(`${what}: ${took.join(', ')} ms`);
+  assert(Math.min(...took) < QUICK_MS, `${what} took ${took} ms`);
 }
 
 await run({
@@ -21,13 +27,36 @@ await run({
     grace = await Person.at(CONSUMER, 'consumer');
     await grace.signIn('admin@consumer.example.com');
     await grace.page.getByRole('link', { name: 'Connections', exact: true }).first().waitFor();
-    await quick('opening', () => grace.follow('Connections'), () => rows().nth(49).waitFor());
+    await quick('opening', async () => {
+      await grace.follow('Companies');
+      await grace.heading('Companies');
+      await grace.follow('Connections');
+      await rows().nth(49).waitFor();
+    });
     assert.equal(await rows().count(), 50, 'a page at a time, so that the page stays small');
   },
 
+  async 'it scrolls without a jerk'() {
+    const longest = await grace.page.evaluate(async () => {
+      let worst = 0;
+      let last = await new Promise(requestAnimationFrame);
+      for (let top = 0; top < document.body.scrollHeight; top += 60) {
+        scrollTo(0, top);
+        const now = await new Promise(requestAnimationFrame);
+        worst = Math.max(worst, now - last);
+        last = now;
+      }
+      return worst;
+    });
+    console.log(`the longest frame: ${Math.round(longest)} ms`);
+    assert(longest < JERK_MS, `a frame took ${longest} ms`);
+    await grace.page.evaluate(() => scrollTo(0, 0));
+  },
+
   async 'searching finds one of them while the person types'() {
-    await quick('searching', () => grace.page.getByLabel('Search').fill('partner-7777.'), async () => {
-      await grace.page.getByRole('link', { name: 'Partner 7777', exact: true }).waitFor();
+    await quick('searching', async (i) => {
+      await grace.page.getByLabel('Search').fill(`partner-777${5 + i}.`);
+      await grace.page.getByRole('link', { name: `Partner 777${5 + i}`, exact: true }).waitFor();
       await grace.page.waitForFunction(() => document.querySelectorAll('table.rows tbody tr').length === 1);
     });
     await grace.page.reload();
@@ -43,10 +72,17 @@ await run({
   },
 
   async 'pages follow each other both ways'() {
-    const first = await rows().first().innerText();
-    await quick('the next page', () => grace.press('Next'), () => grace.page.waitForFunction((text) => document.querySelector('table.rows tbody tr').innerText !== text, first));
-    await grace.press('Previous');
-    await grace.page.waitForFunction((text) => document.querySelector('table.rows tbody tr').innerText === text, first);
+    const begins = [];
+    await quick('the next page', async () => {
+      begins.push(await rows().first().innerText());
+      await grace.press('Next');
+      await grace.page.waitForFunction((text) => document.querySelector('table.rows tbody tr').innerText !== text, begins.at(-1));
+    });
+    assert.equal(new Set(begins).size, 3, 'each page begins with another');
+    for (const text of begins.reverse()) {
+      await grace.press('Previous');
+      await grace.page.waitForFunction((text) => document.querySelector('table.rows tbody tr').innerText === text, text);
+    }
     await grace.look('connections-many');
   },
 
@@ -57,9 +93,30 @@ await run({
     await rows().nth(49).waitFor();
   },
 
-  async 'the map of so many stays legible'() {
+  async 'the map of so many stays legible, and what needs a look comes first, however old it is'() {
     await grace.follow('Health');
     await grace.heading('Health');
-    await grace.page.locator('.map-item').nth(40).waitFor();
+    await grace.page.getByRole('list', { name: 'In order' }).locator('.map-item').nth(40).waitFor();
+    // The only one with another instance behind it is the oldest of all.
+    await host('@stop provider');
+    const troubled = grace.page.getByRole('list', { name: 'Need a look' }).getByRole('link', { name: /^provider/ });
+    await troubled.waitFor({ timeout: 45_000 });
+    await grace.look('health-many');
+    await grace.goto('/connections');
+    await grace.page.getByLabel('Health').selectOption({ label: 'Needs a look' });
+    await grace.page.waitForFunction(() => document.querySelectorAll('table.rows tbody tr').length === 1);
+    await rows().getByRole('link', { name: 'provider', exact: true }).waitFor();
+  },
+
+  async 'the issues of so many are paged through, and none is out of reach'() {
+    await grace.goto('/health');
+    const issues = grace.page.locator('.issues > li h3');
+    await issues.nth(14).waitFor();
+    const pages = grace.page.getByRole('navigation', { name: 'Pages of the issues' });
+    await pages.getByRole('button', { name: 'Next' }).click();
+    await grace.finds('id', 'issues');
+    await grace.page.waitForFunction(() => document.querySelectorAll('.issues > li').length < 15);
+    await pages.getByRole('button', { name: 'Previous' }).click();
+    await issues.nth(14).waitFor();
   },
 });

@@ -4,6 +4,7 @@ import fs from 'node:fs';
 import { CONSUMER, Person, host, run } from './person.mjs';
 
 let grace, other;
+let asked = 0;
 const status = (person, way) => person.page.locator('.panel', { has: person.page.getByRole('heading', { name: `${way} status` }) }).locator('.panel-head .badge');
 
 await run({
@@ -16,6 +17,13 @@ await run({
     other = await Person.at(CONSUMER, 'dashboard', { storageState: await grace.context.storageState() });
     await other.goto('/health');
     await other.sees('1 of 1');
+    other.page.on('request', (request) => {
+      if (request.method() === 'POST' && request.headers().accept?.includes('application/json')) asked += 1;
+    });
+    await other.page.waitForTimeout(7_000);
+    const before = asked;
+    await other.page.waitForTimeout(7_000);
+    assert.equal(asked, before, 'the dashboard does not ask by itself: it is told');
   },
 
   async 'the provider dies: within moments the page says Down, and why'() {
@@ -31,12 +39,17 @@ await run({
     const bundle = JSON.parse(fs.readFileSync(await (await saved).path(), 'utf8'));
     assert.equal(bundle.format, 'linkspan support bundle 1');
     await grace.page.getByRole('heading', { name: 'What failed' }).waitFor();
-    await other.goto('/errors');
-    await other.sees('Reference');
-    await other.look('errors');
-    await other.goto('/health');
-    await other.page.locator('#score-number').waitFor();
-    await other.sees('0 of 1');
+    const errors = await Person.at(CONSUMER, 'errors', { storageState: await grace.context.storageState() });
+    await errors.goto('/errors');
+    await errors.sees('Reference');
+    await errors.look('errors');
+    await errors.goto(`/errors?subject=${new URL(grace.page.url()).pathname.split('/')[2]}`);
+    await errors.sees('Only what concerns');
+    await errors.page.getByRole('table').getByRole('link', { name: 'provider', exact: true }).first().waitFor();
+    await errors.look('errors-of-one');
+    await errors.close();
+    await other.sees('0 of 1', 45_000);
+    await other.page.getByRole('list', { name: 'Need a look' }).getByRole('link', { name: /^provider/ }).waitFor();
     await other.look('health-down');
   },
 
@@ -44,6 +57,11 @@ await run({
     await host('@start provider');
     await status(grace, 'Outbound').filter({ hasText: 'Up' }).waitFor({ timeout: 45_000 });
     assert.equal(await grace.page.getByText('Why it is not up').count(), 0);
+    const past = grace.page.locator('.history').first();
+    await past.locator('.legend').getByText('Down').waitFor();
+    await past.getByText('What was not as it should be').click();
+    await past.getByText(/down \d+ (second|minute)/).waitFor();
+    await grace.look('connection-history');
     await other.sees('1 of 1', 45_000);
   },
 });

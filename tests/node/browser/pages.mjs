@@ -8,34 +8,11 @@ let ada, grace, connection;
 
 const first = async (person, list) => (await person.graphql(`{ ${list} { edges { node { id } } } }`))[list].edges[0].node.id;
 
-/** Tab goes through every control of the page once, and each shows that it has the focus. */
-async function tabs(person, name) {
-  const { page } = person;
-  const controls = await page.evaluate(() => [...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex="0"]')]
-    .filter((element) => !element.disabled && element.checkVisibility()).length);
-  await page.evaluate(() => document.activeElement.blur());
-  const seen = new Set();
-  for (let i = 0; i < controls + 2; i += 1) {
-    await page.keyboard.press('Tab');
-    const found = await page.evaluate(() => {
-      const element = document.activeElement;
-      if (element === document.body) return null;
-      element.dataset.seen ??= String(Math.random());
-      const style = getComputedStyle(element);
-      return [element.dataset.seen, style.outlineStyle !== 'none' && style.outlineWidth !== '0px', element.outerHTML.slice(0, 80)];
-    });
-    if (!found) continue;
-    assert(found[1], `${name}: the focus cannot be seen on ${found[2]}`);
-    seen.add(found[0]);
-  }
-  assert(seen.size >= controls, `${name}: ${seen.size} of ${controls} controls are reached`);
-}
-
 async function visit(person, path, name, ready) {
   await person.goto(path);
   await person.heading(ready);
   await person.look(name);
-  await tabs(person, name);
+  await person.tabs(name);
 }
 
 await run({
@@ -97,7 +74,7 @@ await run({
     await grace.heading('Scan of provider');
     await grace.page.locator('.page-head .badge', { hasText: 'Passed' }).waitFor({ timeout: 30_000 });
     await grace.look('scan');
-    await tabs(grace, 'scan');
+    await grace.tabs('scan');
   },
 
   async 'whoever looks after an instance chooses its letters, and how often it is checked'() {
@@ -171,10 +148,49 @@ await run({
     await grace.press('OnboardingAttempt.authorizationUrl');
     await grace.sees('Where the contact approves, on the provider');
     await grace.look('playground-answer');
+    await grace.press('Query');
+    await grace.sees('So many from the start, 250 at most');
     await grace.press('Changes, live');
     await grace.press('Run');
     await grace.sees('"kind":"PRESENT"');
     await grace.press('Stop');
+  },
+
+  async 'the playground says what really came: an event in two pieces, no JSON, no schema'() {
+    await grace.page.evaluate(() => {
+      const real = window.fetch;
+      const pieces = ['event: next\ndata: {"data":{"changes":{"kind":', '"IN_TWO_PIECES"}}}\n\n'];
+      const body = () => new ReadableStream({
+        async start(stream) {
+          for (const piece of pieces) {
+            stream.enqueue(new TextEncoder().encode(piece));
+            await new Promise((next) => setTimeout(next, 200));
+          }
+          stream.close();
+        },
+      });
+      const answers = [() => new Response(body(), { headers: { 'content-type': 'text/event-stream' } }), () => new Response('<h1>Bad gateway</h1>', { status: 502 })];
+      window.fetch = (url, options) => {
+        const mine = ['changes { cursor kind subject subjectId state at }', 'viewer { name email roles }'].some((text) => options?.body?.includes(text));
+        if (!mine) return real(url, options);
+        const answer = answers.shift();
+        if (!answers.length) window.fetch = real;
+        return Promise.resolve(answer());
+      };
+    });
+    await grace.press('Run');
+    await grace.sees('"kind":"IN_TWO_PIECES"');
+    await grace.press('Who am I?');
+    await grace.press('Run');
+    await grace.sees('The answer (status 502) is no JSON');
+    const forbidden = { errors: [{ message: 'The schema is not shown to you.', extensions: { code: 'FORBIDDEN' } }] };
+    await grace.page.route('**/graphql', (route) => (route.request().postData()?.includes('__schema') ? route.fulfill({ json: forbidden }) : route.continue()));
+    await grace.page.reload();
+    await grace.sees('The schema is not shown here.');
+    await grace.look('playground-without-schema');
+    await grace.press('Run');
+    await grace.sees('"email": "admin@consumer.example.com"');
+    await grace.page.unroute('**/graphql');
   },
 
   async 'an address with a plain id, as letters have it, leads to the page'() {
@@ -190,7 +206,7 @@ await run({
     await grace.follow('Health');
     await grace.heading('Health');
     await grace.finds('tagName', 'H1');
-    assert.match(await grace.page.title(), /^Health – consumer – Linkspan$/);
+    assert.match(await grace.page.title(), /^Health dashboard – consumer – Linkspan$/);
     await grace.page.goBack();
     await grace.heading('consumer');
   },
@@ -210,16 +226,30 @@ await run({
     await until('live again', async () => !await grace.page.getByText('Not live: reconnecting …').isVisible(), 30_000);
   },
 
-  async 'suspended on one side, the other sees that nothing comes; resumed, both are up again'() {
+  async 'suspended on one side, the other sees by whom and why; resumed, both are up again'() {
     await ada.goto('/connections');
     await ada.page.locator('.badge', { hasText: 'Up' }).first().waitFor();
     await grace.press('Suspend');
+    await grace.page.getByRole('dialog').getByLabel('Reason').fill('We move our data centre.');
+    await grace.look('connection-suspend');
     await grace.page.getByRole('dialog').getByRole('button', { name: 'Suspend' }).click();
     await grace.page.getByRole('button', { name: 'Resume' }).waitFor();
+    await grace.sees('Suspended by us.');
+    await grace.sees('Resume it to go on.');
     await grace.look('connection-suspended');
-    await ada.page.locator('.badge', { hasText: /Down|Suspended/ }).first().waitFor({ timeout: 40_000 });
+    await ada.page.locator('.badge', { hasText: 'Suspended' }).first().waitFor({ timeout: 40_000 });
+    await ada.page.locator('table.rows a').first().click();
+    await ada.sees('Suspended by consumer.');
+    await ada.sees(/We move our data centre\./);
+    await ada.sees('Only consumer can resume it');
+    assert.equal(await ada.page.getByRole('button', { name: 'Resume' }).count(), 0);
+    await ada.look('connection-suspended-by-them');
+    await ada.goto('/connections');
     await grace.press('Resume');
     await until('both are up', async () => await ada.page.locator('.badge', { hasText: 'Up' }).count() === 2, 40_000);
+    await grace.follow('What was done with this connection, by whom');
+    await grace.heading('Audit log');
+    await grace.page.locator('code', { hasText: 'connection.suspend' }).waitFor();
   },
 
   async 'the contact of another company signs in with a code, and sees its own and no control that would be refused'() {

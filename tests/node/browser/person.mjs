@@ -90,7 +90,9 @@ export class Person {
     page.on('pageerror', (error) => this.problems.push(String(error.stack)));
     page.on('request', (request) => {
       const { origin: to, protocol } = new URL(request.url());
-      if (/^https?:/.test(protocol) && to !== PROVIDER && to !== CONSUMER) this.problems.push(`a request to ${to}`);
+      // A person goes from one instance to the other; a page asks nobody but its own.
+      const own = request.isNavigationRequest() ? [PROVIDER, CONSUMER] : [new URL(request.frame().url()).origin];
+      if (/^https?:/.test(protocol) && !own.includes(to)) this.problems.push(`a request to ${to} from ${own}`);
     });
   }
 
@@ -188,8 +190,9 @@ export class Person {
         await page.setViewportSize({ width, height: 900 });
         const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
         assert(wide <= 1, `${name} at ${width}: scrolls sideways by ${wide}`);
-        // Both schemes and both widths, in two goes.
-        if ((colorScheme === 'light') === (width === 360)) await this.axe(`${name} (${colorScheme}, ${width})`);
+        // Every rule in both schemes and at both widths, in two goes; contrast in all four.
+        const all = (colorScheme === 'light') === (width === 360);
+        await this.axe(`${name} (${colorScheme}, ${width})`, all ? { type: 'tag', values: TAGS } : { type: 'rule', values: ['color-contrast'] });
         await page.screenshot({ path: path.join(SHOTS, `${name}-${colorScheme}-${width}.png`), fullPage: true });
       }
     }
@@ -197,10 +200,10 @@ export class Person {
     await page.setViewportSize(before);
   }
 
-  async axe(name) {
+  async axe(name, runOnly) {
     // Put in by the debugger, which the page's policy does not bind.
     if (!await this.page.evaluate(() => 'axe' in window)) await this.page.evaluate(AXE);
-    const found = await this.page.evaluate((values) => axe.run(document, { runOnly: { type: 'tag', values } }), TAGS);
+    const found = await this.page.evaluate((runOnly) => axe.run(document, { runOnly }), runOnly);
     const words = found.violations.map((one) => `${one.id}: ${one.nodes.map((node) => `${node.html.slice(0, 120)} (${node.failureSummary.split('\n')[1]?.trim()})`).join(' | ')}`);
     assert.deepEqual(words, [], name);
   }
@@ -223,18 +226,59 @@ export class Person {
     assert.fail(`${name} is not reached by keyboard`);
   }
 
+  /** Tab goes through every control of the page, or of the dialog over it, and each shows that it has the focus. */
+  async tabs(name) {
+    const { page } = this;
+    const controls = await page.evaluate(() => [...(document.querySelector('dialog:modal') ?? document).querySelectorAll('a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex="0"]')]
+      .filter((element) => !element.disabled && element.checkVisibility()).length);
+    await page.evaluate(() => document.activeElement.blur());
+    const seen = new Set();
+    for (let i = 0; i < controls + 2; i += 1) {
+      await page.keyboard.press('Tab');
+      const found = await page.evaluate(() => {
+        const element = document.activeElement;
+        if (element === document.body) return null;
+        element.dataset.seen ??= String(Math.random());
+        const style = getComputedStyle(element);
+        return [element.dataset.seen, style.outlineStyle !== 'none' && style.outlineWidth !== '0px', element.outerHTML.slice(0, 80)];
+      });
+      if (!found) continue;
+      assert(found[1], `${name}: the focus cannot be seen on ${found[2]}`);
+      seen.add(found[0]);
+    }
+    assert(controls > 0 && seen.size >= controls, `${name}: ${seen.size} of ${controls} controls are reached`);
+  }
+
   close() {
     people.splice(people.indexOf(this), 1);
     return this.context.close();
   }
 }
 
-/** Letters to the provider's people, the oldest first, out of their quoted-printable form. */
-export function letters() {
+const plain = (text) => Buffer.from(text.replace(/=\r?\n/g, '').replace(/=([0-9A-F]{2})/g, (_, hex) => String.fromCharCode(parseInt(hex, 16))), 'latin1').toString('utf8');
+
+/** Letters to the provider's people as they lie in the folder, the oldest first. */
+function files() {
   if (!fs.existsSync(PROVIDER_MAIL)) return [];
-  const read = (file) => fs.readFileSync(path.join(PROVIDER_MAIL, file), 'utf8');
-  const plain = (text) => Buffer.from(text.replace(/=\r?\n/g, '').replace(/=([0-9A-F]{2})/g, (_, hex) => String.fromCharCode(parseInt(hex, 16))), 'latin1').toString('utf8');
-  return fs.readdirSync(PROVIDER_MAIL).sort().map(read).map(plain);
+  return fs.readdirSync(PROVIDER_MAIL).sort().map((file) => fs.readFileSync(path.join(PROVIDER_MAIL, file), 'utf8'));
+}
+
+/** Letters to the provider's people, the oldest first, out of their quoted-printable form. */
+export const letters = () => files().map(plain);
+
+/** The same taken apart: the head of each, and what it says as text and as HTML. */
+export function mail() {
+  return files().map((file) => {
+    const [, boundary] = file.match(/boundary="([^"]+)"/);
+    const [head, ...parts] = file.split(`--${boundary}`);
+    const body = (type) => {
+      const part = parts.find((one) => one.includes(`Content-Type: ${type}`));
+      const [fields, ...rest] = part.trimStart().split(/\r?\n\r?\n/);
+      const content = rest.join('\n\n').trimEnd();
+      return /quoted-printable/i.test(fields) ? plain(content) : /base64/i.test(fields) ? Buffer.from(content, 'base64').toString('utf8') : content;
+    };
+    return { head: plain(head), text: body('text/plain'), html: body('text/html') };
+  });
 }
 
 /** The registration link of the latest letter that has one. */

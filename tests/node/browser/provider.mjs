@@ -132,8 +132,9 @@ await run({
     await ada.page.locator('.badge', { hasText: 'Validation Failed' }).waitFor({ timeout: 20_000 });
     assert.equal(await ada.page.getByRole('heading', { name: 'Registration link' }).count(), 0, 'no link before that');
     await ada.look('registration-failed');
+    await ada.tabs('registration-failed');
     await ada.follow('Open the health dashboard');
-    await heading('Health').waitFor();
+    await heading('Health dashboard').waitFor();
     await ada.sees(/contact.s account is switched off/);
     await ada.look('health-issue');
   },
@@ -146,6 +147,7 @@ await run({
     await dialog.getByRole('button', { name: 'Mute' }).click();
     await ada.sees('Say why, for those who come after you.');
     await ada.look('health-mute');
+    await ada.tabs('health-mute');
     await dialog.getByLabel('Why').fill('The contact starts on Monday.');
     await dialog.getByRole('button', { name: 'Mute' }).click();
     await ada.sees(/The contact starts on Monday/);
@@ -174,6 +176,30 @@ await run({
     await ada.look('registration-open');
   },
 
+  async 'who edits what somebody else has changed meanwhile sees theirs beside their own, and chooses'() {
+    const id = new URL(ada.page.url()).pathname.split('/').pop();
+    const query = 'query($id: ID!) { registration(id: $id) { revision contact { id } company { id } } }';
+    const { registration } = await ada.graphql(query, { id });
+    const { contact } = await ada.mutate('createContact', { companyId: registration.company.id, name: 'Third Person', email: 'third@consumer.example.com' }, 'contact { id }');
+    const { contact: fourth } = await ada.mutate('createContact', { companyId: registration.company.id, name: 'Fourth Person', email: 'fourth@consumer.example.com' }, 'contact { id }');
+    await ada.page.reload();
+    await ada.press('Change contact or URL');
+    await field('Contact').selectOption(contact.id);
+    const change = { registrationId: id, contactId: fourth.id, expectedRevision: registration.revision };
+    await ada.mutate('updateRegistration', change, 'registration { id }');
+    await ada.sees('Somebody changed this since you began.');
+    await ada.sees('Contact: now Fourth Person; yours Third Person');
+    await ada.press('Save');
+    await ada.page.getByRole('alert').filter({ hasText: 'CONFLICT' }).waitFor();
+    await ada.look('registration-conflict');
+    assert.equal((await ada.graphql(query, { id })).registration.contact.id, fourth.id, 'nobody’s change is taken back unseen');
+    await ada.press('Keep mine');
+    await ada.press('Save');
+    await ada.sees('Saved.');
+    assert.equal((await ada.graphql(query, { id })).registration.contact.id, contact.id);
+    await ada.page.locator('.badge', { hasText: 'Open' }).waitFor();
+  },
+
   async 'a new link is shown once, and is no longer there after a reload'() {
     await ada.press('Make a new link');
     await ada.page.getByRole('dialog').getByRole('button', { name: 'Make a new link' }).click();
@@ -197,6 +223,22 @@ await run({
     await dialog.getByLabel('Your password').fill(PASSWORD);
     await dialog.getByRole('button', { name: 'Confirm' }).click();
     await ada.page.locator('.secret').waitFor();
+  },
+
+  async 'of any number of companies each can be chosen, by a part of its name'() {
+    for (let i = 0; i < 60; i += 1) await ada.mutate('createCompany', { name: `Company ${i}` }, 'company { id }');
+    await ada.goto('/registrations/new');
+    await heading('Register a consumer').waitFor();
+    const company = field('Company');
+    await company.waitFor();
+    assert.equal(await company.getByRole('option', { name: 'Consumer Ltd' }).count(), 0, 'the oldest is not among the newest');
+    await ada.page.getByLabel('Find a company').fill('consumer l');
+    await company.getByRole('option', { name: 'Consumer Ltd' }).waitFor({ state: 'attached' });
+    await company.selectOption({ label: 'Consumer Ltd' });
+    await ada.page.getByLabel('Find a company').fill('company 5');
+    await company.getByRole('option', { name: 'Company 57' }).waitFor({ state: 'attached' });
+    assert.equal(await company.locator('option:checked').innerText(), 'Consumer Ltd', 'what was chosen stays chosen');
+    await ada.look('register-many');
   },
 
   async 'the list finds by number and state'() {

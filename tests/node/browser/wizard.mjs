@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { CONSUMER, PROVIDER, Person, host, linkInLetter, run, until } from './person.mjs';
 
 const ADMIN = 'admin@consumer.example.com';
+const OTHER = 'auditor@consumer.example.com';
 const CONTACT = 'contact@consumer.example.com';
 const COLLEAGUE = 'colleague@consumer.example.com';
 let grace, link, wizard;
@@ -24,11 +25,20 @@ await run({
     await grace.look('connect');
   },
 
-  async 'the link survives signing in'() {
+  async 'the link survives signing in, and switching from an account that may not open it'() {
+    grace.expects(/403/);
     await grace.press('Continue');
     await grace.page.waitForURL(/sign-in/);
     await grace.look('sign-in');
+    await grace.signIn(OTHER);
+    await grace.press('Continue');
+    await grace.heading('An administrator is needed');
+    await grace.sees(OTHER);
+    await grace.look('connect-no-administrator');
+    await grace.press('Switch account');
+    await grace.page.waitForURL(/sign-in/);
     await grace.signIn(ADMIN);
+    await grace.sees(PROVIDER);
     await grace.press('Continue');
     await grace.page.waitForURL(/wizard/);
     wizard = new URL(grace.page.url()).pathname;
@@ -51,6 +61,7 @@ await run({
   async 'why no company can be chosen is said, and a company is added on the spot'() {
     await grace.sees('No company is known here yet.');
     await grace.look('wizard-choose');
+    await grace.tabs('wizard-choose');
     await grace.press('Get Started');
     await grace.sees('Enter the name of the provider’s company.');
     await grace.finds('id', 'company-name');
@@ -68,6 +79,7 @@ await run({
     await grace.hears('Validation failed');
     assert.equal(await grace.page.getByRole('button', { name: 'Start Registration' }).count(), 0);
     await grace.look('wizard-failed');
+    await grace.tabs('wizard-failed');
   },
 
   async 'looking again at what is still so says so'() {
@@ -90,6 +102,7 @@ await run({
     await grace.finds('textContent', 'Ready to register');
     await grace.hears('Validated');
     await grace.look('wizard-validated');
+    await grace.tabs('wizard-validated');
   },
 
   async 'Start Registration is pressed by keyboard alone, and leads to the provider'() {
@@ -129,6 +142,7 @@ await run({
     await grace.page.waitForURL((url) => url.origin === CONSUMER);
     await grace.page.getByRole('heading', { name: 'Registration stopped' }).waitFor();
     await grace.look('wizard-denied');
+    await grace.tabs('wizard-denied');
   },
 
   async 'after a retry it goes on, and the focus with it'() {
@@ -183,6 +197,7 @@ await run({
     await approve().waitFor();
     await grace.press('Cancel');
     await grace.look('wizard-cancel');
+    await grace.tabs('wizard-cancel');
     await grace.page.getByRole('dialog').getByRole('button', { name: 'Cancel onboarding' }).click();
     await grace.page.getByRole('button', { name: 'Get Started' }).waitFor();
     await grace.finds('textContent', 'Select provider');
@@ -202,7 +217,7 @@ await run({
     await grace.look('wizard-done');
   },
 
-  async 'Configure settings and Done lead to the connection, and a scan is offered'() {
+  async 'Configure settings and Done lead to the connection, where a scan is offered'() {
     await grace.follow('Configure settings');
     await grace.heading('Settings');
     await grace.page.getByLabel('Activate new record producers automatically').check();
@@ -210,6 +225,7 @@ await run({
     await grace.look('settings');
     await grace.press('Done');
     await grace.sees('Settings saved.');
+    await grace.page.getByRole('button', { name: 'Run a scan suite' }).waitFor();
     await grace.look('connection');
     const { connections } = await grace.graphql('{ connections { edges { node { state settings { autoActivateRecordProducers } } } } }');
     assert.deepEqual(connections.edges[0].node, { state: 'ONBOARDED', settings: { autoActivateRecordProducers: true } });

@@ -9,10 +9,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{OriginalUri, Path, State as With};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{OriginalUri, Path, Query, State as With};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use axum::routing::get;
+use serde::Deserialize;
 use uuid::Uuid;
 
 use super::State;
@@ -20,11 +22,12 @@ use super::browser::{see_other, sign_in_url};
 use super::pages::{Shell, page};
 use super::visitor::Visitor;
 use crate::actions::Call;
-use crate::domain::id::ConnectionId;
+use crate::domain::id::{ConnectionId, RegistrationId};
+use crate::domain::scan::Subject;
 use files::Files;
 
 /// Where the console has pages. Whatever else is asked for is not there.
-const PAGES: [&str; 23] = [
+const PAGES: [&str; 22] = [
     "/",
     "/setup",
     "/setup/{side}",
@@ -39,7 +42,6 @@ const PAGES: [&str; 23] = [
     "/registrations/{id}",
     "/companies",
     "/companies/{id}",
-    "/health",
     "/issues/{id}",
     "/scans/{id}",
     "/keys",
@@ -55,13 +57,19 @@ const PAGES: [&str; 23] = [
 pub struct Console {
     files: Files,
     id: fn(ConnectionId) -> String,
+    health: fn(Subject) -> String,
 }
 
 impl Console {
-    /// With the files of the binary, or of `folder`; `id` writes a connection's global id as the public API does.
+    /// With the files of the binary, or of `folder`. `id` writes a connection's global id as the public API does,
+    /// `health` where the issues of something are shown.
     #[must_use]
-    pub fn new(folder: Option<PathBuf>, id: fn(ConnectionId) -> String) -> Arc<Self> {
-        Arc::new(Self { files: Files::new(folder), id })
+    pub fn new(
+        folder: Option<PathBuf>,
+        id: fn(ConnectionId) -> String,
+        health: fn(Subject) -> String,
+    ) -> Arc<Self> {
+        Arc::new(Self { files: Files::new(folder), id, health })
     }
 
     /// Where a connection is shown.
@@ -80,7 +88,7 @@ impl Console {
 /// The routes of the console.
 pub fn router(state: State) -> Router {
     let router = Router::new().route("/console/{version}/{*path}", get(file));
-    let router = router.route("/connections/{id}", get(connection));
+    let router = router.route("/connections/{id}", get(connection)).route("/health", get(health));
     PAGES.iter().fold(router, |router, path| router.route(path, get(shell))).with_state(state)
 }
 
@@ -106,6 +114,31 @@ async fn connection(
     match Uuid::try_parse(&id) {
         Ok(id) => see_other(&state.console.connection_path(ConnectionId(id))),
         Err(_) => show(&state, &call, &uri).await,
+    }
+}
+
+/// Whose health, where a letter says so.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct About {
+    registration: Option<Uuid>,
+    connection: Option<Uuid>,
+}
+
+/// As [`connection`]: a global id is no plain one, and goes to the page as it stands.
+async fn health(
+    With(state): With<State>,
+    Visitor(call): Visitor,
+    OriginalUri(uri): OriginalUri,
+    about: Result<Query<About>, QueryRejection>,
+) -> Response {
+    let subject = about.ok().and_then(|Query(about)| {
+        let registration = about.registration.map(|id| Subject::Registration(RegistrationId(id)));
+        registration.or_else(|| about.connection.map(|id| Subject::Connection(ConnectionId(id))))
+    });
+    match subject {
+        Some(subject) => see_other(&(state.console.health)(subject)),
+        None => show(&state, &call, &uri).await,
     }
 }
 

@@ -73,6 +73,14 @@ fn pages() -> Vec<(&'static str, String)> {
     let sides = vec![OutageSide { whose: "This side <b>", lines: vec!["Outbound: Down <b>.".to_owned()] }];
     let outages = [OutageSection { name: "LINE_CLOSED", happens: "It <b> breaks.", sides }];
     let outages = Outages { instance: HERE, recovered: 5, outages: &outages };
+    let not_an_administrator = NotAnAdministrator {
+        instance: HERE,
+        signed_in_name: "Another Person",
+        signed_in_email: "other@consumer.example",
+        reference: "4bf92f3577b34da6a3ce929d0e0e4736",
+        return_to: "/connect?kept=k",
+        csrf: "csrf",
+    };
     let signed_out = SignedOut { instance: HERE, sign_in_url: "/sign-in" };
     let render = |page: Result<String, askama::Error>| page.unwrap();
     vec![
@@ -83,6 +91,7 @@ fn pages() -> Vec<(&'static str, String)> {
         ("message", render(askama::Template::render(&message))),
         ("connect", render(askama::Template::render(&connect))),
         ("outages", render(askama::Template::render(&outages))),
+        ("not-an-administrator", render(askama::Template::render(&not_an_administrator))),
         ("signed-out", render(askama::Template::render(&signed_out))),
     ]
 }
@@ -104,6 +113,19 @@ fn the_wrong_person_learns_no_address() {
     let (_, html) = pages().swap_remove(3);
     assert!(html.contains("p•••@consumer.example") && html.contains("other@consumer.example"));
     assert!(!html.contains("person@"));
+}
+
+#[test]
+fn who_is_refused_finds_the_field_again() {
+    let (_, refused) = pages().swap_remove(0);
+    assert!(refused.contains("<title>Not signed in – Sign in – Linkspan</title>"), "{refused}");
+    assert_eq!(
+        (refused.matches("aria-invalid=\"true\"").count(), refused.matches(" autofocus").count()),
+        (2, 1)
+    );
+    let (_, first) = pages().swap_remove(1);
+    assert!(first.contains("<title>Enter your code – Linkspan</title>"), "{first}");
+    assert!(!first.contains("aria-invalid") && !first.contains("autofocus"));
 }
 
 #[tokio::test]

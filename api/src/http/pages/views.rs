@@ -117,6 +117,24 @@ pub struct Mismatch<'a> {
     pub csrf: &'a str,
 }
 
+/// Who opened a registration link is no administrator here. Status 403.
+#[derive(Template)]
+#[template(path = "not_an_administrator.html")]
+pub struct NotAnAdministrator<'a> {
+    /// The consumer's instance.
+    pub instance: Instance<'a>,
+    /// The name of the person who is signed in.
+    pub signed_in_name: &'a str,
+    /// The address of the person who is signed in.
+    pub signed_in_email: &'a str,
+    /// The trace id.
+    pub reference: &'a str,
+    /// Where the link is at hand after signing in again.
+    pub return_to: &'a str,
+    /// The token against cross-site posts.
+    pub csrf: &'a str,
+}
+
 /// Any refusal or failure that a person gets to see: what happened, why, what to do.
 #[derive(Template)]
 #[template(path = "message.html")]
