@@ -223,6 +223,29 @@ export class Person {
     assert.fail(`${name} is not reached by keyboard`);
   }
 
+  /** Tab goes through every control of the page once, and each shows that it has the focus. Messages come and go. */
+  async tabs(name) {
+    const { page } = this;
+    const controls = await page.evaluate(() => [...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex="0"]')]
+      .filter((element) => !element.disabled && element.checkVisibility() && !element.closest('#toasts')).length);
+    await page.evaluate(() => document.activeElement.blur());
+    const seen = new Set();
+    for (let i = 0; i < controls + 2; i += 1) {
+      await page.keyboard.press('Tab');
+      const found = await page.evaluate(() => {
+        const element = document.activeElement;
+        if (element === document.body) return null;
+        element.dataset.seen ??= String(Math.random());
+        const style = getComputedStyle(element);
+        return [element.dataset.seen, style.outlineStyle !== 'none' && style.outlineWidth !== '0px', element.outerHTML.slice(0, 80)];
+      });
+      if (!found) continue;
+      assert(found[1], `${name}: the focus cannot be seen on ${found[2]}`);
+      seen.add(found[0]);
+    }
+    assert(seen.size >= controls, `${name}: ${seen.size} of ${controls} controls are reached`);
+  }
+
   close() {
     people.splice(people.indexOf(this), 1);
     return this.context.close();
