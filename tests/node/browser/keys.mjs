@@ -62,6 +62,7 @@ await run({
     await manager.press('Save');
     await panel(manager, 'Access policies').getByText('Nothing leaves until it is clear').waitFor();
     await manager.look('keys-access-manager');
+    await manager.tabs('access');
   },
 
   async 'whoever it stops is told that a policy denied it, and those whose role it is see which'() {
@@ -93,6 +94,7 @@ await run({
     await manager.goto(`/connections/${connection}`);
     await panel(manager, 'Keys').getByRole('heading', { name: /^Epoch \d+$/ }).waitFor();
     await manager.look('connection-keys');
+    await manager.tabs('connection with keys');
     await manager.page.getByRole('button', { name: /^Suspend epoch/ }).click();
     await manager.press('Suspend');
     await manager.sees('Say why, for those who come after you.');
@@ -164,6 +166,7 @@ await run({
     await takes('Revoke', 2, 'Revoked');
     await takes('Mark as compromised', 1, 'Compromised');
     await manager.look('key-withdrawn');
+    await manager.tabs('key module');
   },
 
   async 'the audit log shows who did what, to each what is theirs to see'() {
@@ -193,6 +196,7 @@ await run({
     await manager.page.locator('.badge', { hasText: 'Waiting for approval' }).waitFor();
     assert.equal(await manager.page.getByRole('button', { name: 'Approve' }).count(), 0, 'nobody approves their own');
     await manager.look('keys-approval-asked');
+    await manager.tabs('approvals');
     second = await Person.at(CONSUMER, 'second-manager');
     await second.goto('/keys/approvals');
     await second.signIn('second-manager@consumer.example.com');

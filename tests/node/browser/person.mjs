@@ -226,11 +226,11 @@ export class Person {
     assert.fail(`${name} is not reached by keyboard`);
   }
 
-  /** Tab goes through every control of the page, or of the dialog over it, and each shows that it has the focus. */
+  /** Tab goes through every control of the page, or of the dialog over it, and each shows that it has the focus. Messages come and go. */
   async tabs(name) {
     const { page } = this;
     const controls = await page.evaluate(() => [...(document.querySelector('dialog:modal') ?? document).querySelectorAll('a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex="0"]')]
-      .filter((element) => !element.disabled && element.checkVisibility()).length);
+      .filter((element) => !element.disabled && element.checkVisibility() && !element.closest('#toasts')).length);
     await page.evaluate(() => document.activeElement.blur());
     const seen = new Set();
     for (let i = 0; i < controls + 2; i += 1) {
