@@ -1,7 +1,7 @@
 // Without mail, and with the classic form: the provider is guided through setting up, shares the link by hand; the
 // consumer's administrator fills in the provider connection, connects, and is guided until the connection is verified.
 import assert from 'node:assert/strict';
-import { CONSUMER, PROVIDER, Person, run } from './person.mjs';
+import { CONSUMER, PROVIDER, Person, host, run, until } from './person.mjs';
 
 const CONTACT = 'contact@consumer.example.com';
 let ada, grace, link, connection;
@@ -10,6 +10,7 @@ const field = (person, label) => person.page.getByLabel(label, { exact: true });
 const readonly = (person, label) => person.page.getByRole('group', { name: label, exact: true });
 const activity = (person, label) => person.page.getByRole('listitem').filter({ has: person.page.getByRole('heading', { name: label, exact: true }) });
 const stands = (person, label, state) => activity(person, label).locator('.badge', { hasText: state }).waitFor();
+const connect = () => grace.page.getByRole('button', { name: 'Connect to provider' });
 const complete = (person, label) => activity(person, label).getByRole('button', { name: /^Mark Complete/ }).click();
 
 await run({
@@ -87,23 +88,96 @@ await run({
     await grace.look('form-problem');
   },
 
-  async 'Save runs the checks, and Connect to provider appears when they have passed'() {
+  async 'Save runs the checks; while the provider is down they fail, and a banner leads to the Health Dashboard'() {
+    ada.expects(/ERR_CONNECTION|ERR_INCOMPLETE|ERR_EMPTY|Failed to load resource|Failed to fetch/);
+    await host('@stop provider');
+    // What comes after the first answer waits, so that there is time to look at it.
+    let go, awaiting;
+    const waits = new Promise((done) => { go = done; });
+    const end = await grace.meddle('query ClassicForm', async (route) => {
+      const response = await route.fetch();
+      const json = await response.json();
+      if (awaiting && json.data.connection.state !== 'AWAITING_VALIDATION') await waits;
+      awaiting ||= json.data.connection.state === 'AWAITING_VALIDATION';
+      await route.fulfill({ response, json });
+    });
     await field(grace, 'Name of the provider’s company').fill('Provider Inc');
-    await grace.press('Save');
-    const connect = grace.page.getByRole('button', { name: 'Connect to provider' });
-    await connect.waitFor({ timeout: 30_000 });
+    await grace.tabTo('button', 'Save');
+    await grace.page.keyboard.press('Enter');
+    await readonly(grace, 'State').getByText('Awaiting validation').waitFor();
+    await grace.hears('Saved. The checks run.');
+    await grace.look('form-awaiting');
+    go();
+    await end();
+    await grace.page.getByRole('alert').getByText('Validation failed.').waitFor({ timeout: 30_000 });
+    assert.equal(await readonly(grace, 'State').innerText(), 'Validation failed');
+    assert.equal(await connect().count(), 0, 'not before the checks passed');
+    await grace.hears('Validation failed');
+    await grace.look('form-failed');
+    await grace.tabs('form-failed');
+    await grace.follow('Health Dashboard');
+    await grace.heading('Health');
+  },
+
+  async 'mended there, the connection is validated, and going back leads on'() {
+    await host('@start provider');
+    const validate = grace.page.getByRole('button', { name: 'Validate and resolve' });
+    await validate.first().waitFor();
+    await grace.look('health-connection');
+    await grace.tabs('health-connection');
+    for (let left = await validate.count(); left > 0; left -= 1) {
+      await validate.first().click();
+      await until('an issue is resolved', async () => (await validate.count()) < left, 30_000);
+    }
+    await grace.sees('No open issue.');
+    await grace.finds('textContent', 'Open issues');
+    await grace.page.goBack();
+    await grace.heading('Provider connection');
+    await connect().waitFor();
     assert.equal(await readonly(grace, 'State').innerText(), 'Validated');
     assert.match(await readonly(grace, 'Outbound status').innerText(), /Not onboarded|Blank/);
     await grace.look('form-validated');
-    await connect.click();
+  },
+
+  async 'another company is another connection to validate'() {
+    await grace.press('Add it now');
+    await field(grace, 'Name of the provider’s company').fill('Provider Group');
+    await grace.press('Save');
+    await grace.sees('Provider Group was added.');
+    await until('it is validated for that company', async () => await connect().isVisible() && (await field(grace, 'Company').locator('option:checked').innerText()) === 'Provider Group', 30_000);
+    connection = new URL(grace.page.url()).pathname.match(/^\/connections\/[^/]+/)[0];
+    await connect().click();
     await grace.page.waitForURL((url) => url.origin === PROVIDER, { timeout: 20_000 });
   },
 
-  async 'the named contact allows, and the messages lead to Onboarding Complete'() {
+  async 'the contact denies: the form says what failed, and Retry goes on'() {
     await grace.signIn(CONTACT);
+    await grace.press('Deny');
+    await grace.page.waitForURL((url) => url.origin === CONSUMER);
+    await grace.goto(`${connection}/form`);
+    await grace.page.getByRole('heading', { name: 'Stopped', exact: true }).waitFor();
+    await grace.page.getByRole('main').getByRole('alert').first().waitFor();
+    await grace.look('form-stopped');
+    await grace.tabs('form-stopped');
+    await grace.tabTo('button', 'Retry');
+    await grace.page.keyboard.press('Enter');
+    await grace.page.getByRole('link', { name: 'Approve at the provider' }).waitFor({ timeout: 20_000 });
+    await grace.finds('textContent', 'Connecting');
+    await grace.look('form-connecting');
+  },
+
+  async 'the form shows on another device how far it is'() {
+    const tablet = await Person.at(CONSUMER, 'tablet', { storageState: await grace.context.storageState(), viewport: { width: 800, height: 1100 } });
+    await tablet.goto(`${connection}/form`);
+    await tablet.page.getByRole('heading', { name: 'Connecting', exact: true }).waitFor();
+    await tablet.sees('Provider onboarding started');
+    await tablet.close();
+  },
+
+  async 'the named contact allows, and the messages lead to Onboarding Complete'() {
+    await grace.follow('Approve at the provider');
     await grace.press('Allow');
     await grace.page.waitForURL((url) => url.origin === CONSUMER);
-    connection = new URL(grace.page.url()).pathname.match(/^\/connections\/[^/]+/)[0];
     await grace.goto(`${connection}/form`);
     await grace.page.getByRole('heading', { name: 'Connected', exact: true }).waitFor({ timeout: 30_000 });
     for (const words of ['Provider onboarding started', 'Syncing settings to complete onboarding', 'Onboarding Complete']) await grace.sees(words);

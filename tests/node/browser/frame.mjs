@@ -129,6 +129,16 @@ await run({
     await grace.page.setViewportSize({ width: 1440, height: 900 });
   },
 
+  async 'the policy of a page forbids what is not its own'() {
+    const policy = (await grace.page.goto(`${CONSUMER}/companies`)).headers()['content-security-policy'];
+    assert.match(policy, /default-src 'none'/);
+    assert.match(policy, /script-src 'self'(;|$)/);
+    assert.doesNotMatch(policy, /unsafe|https?:|\*/);
+    grace.expects(/Content Security Policy|a request to/);
+    const tried = await grace.page.evaluate((other) => fetch(other).then(() => 'reached', () => 'refused'), PROVIDER);
+    assert.equal(tried, 'refused');
+  },
+
   async 'a form that is closed gives the focus back to what opened it'() {
     await ada.goto('/provider');
     await ada.tabTo('button', 'Change');

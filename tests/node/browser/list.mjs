@@ -2,18 +2,24 @@
 import assert from 'node:assert/strict';
 import { CONSUMER, Person, run } from './person.mjs';
 
-const QUICK_MS = 1_000;
+/** What a person takes for at once. */
+const QUICK_MS = 400;
+/** A frame that is drawn so late is seen as a jerk. */
+const JERK_MS = 100;
 let grace;
 
 const rows = () => grace.page.locator('table.rows tbody tr');
 
-async function quick(what, act, shown) {
-  const begun = Date.now();
-  await act();
-  await shown();
-  const took = Date.now() - begun;
-  console.log(`${what}: ${took} ms`);
-  assert(took < QUICK_MS, `${what} took ${took} ms`);
+/** Does the same three times; the best shows what it takes, the others what else the machine does. */
+async function quick(what, once) {
+  const took = [];
+  for (let i = 0; i < 3; i += 1) {
+    const begun = Date.now();
+    await once(i);
+    took.push(Date.now() - begun);
+  }
+  console.log(`${what}: ${took.join(', ')} ms`);
+  assert(Math.min(...took) < QUICK_MS, `${what} took ${took} ms`);
 }
 
 await run({
@@ -21,13 +27,36 @@ await run({
     grace = await Person.at(CONSUMER, 'consumer');
     await grace.signIn('admin@consumer.example.com');
     await grace.page.getByRole('link', { name: 'Connections', exact: true }).first().waitFor();
-    await quick('opening', () => grace.follow('Connections'), () => rows().nth(49).waitFor());
+    await quick('opening', async () => {
+      await grace.follow('Companies');
+      await grace.heading('Companies');
+      await grace.follow('Connections');
+      await rows().nth(49).waitFor();
+    });
     assert.equal(await rows().count(), 50, 'a page at a time, so that the page stays small');
   },
 
+  async 'it scrolls without a jerk'() {
+    const longest = await grace.page.evaluate(async () => {
+      let worst = 0;
+      let last = await new Promise(requestAnimationFrame);
+      for (let top = 0; top < document.body.scrollHeight; top += 60) {
+        scrollTo(0, top);
+        const now = await new Promise(requestAnimationFrame);
+        worst = Math.max(worst, now - last);
+        last = now;
+      }
+      return worst;
+    });
+    console.log(`the longest frame: ${Math.round(longest)} ms`);
+    assert(longest < JERK_MS, `a frame took ${longest} ms`);
+    await grace.page.evaluate(() => scrollTo(0, 0));
+  },
+
   async 'searching finds one of them while the person types'() {
-    await quick('searching', () => grace.page.getByLabel('Search').fill('partner-7777.'), async () => {
-      await grace.page.getByRole('link', { name: 'Partner 7777', exact: true }).waitFor();
+    await quick('searching', async (i) => {
+      await grace.page.getByLabel('Search').fill(`partner-777${5 + i}.`);
+      await grace.page.getByRole('link', { name: `Partner 777${5 + i}`, exact: true }).waitFor();
       await grace.page.waitForFunction(() => document.querySelectorAll('table.rows tbody tr').length === 1);
     });
     await grace.page.reload();
@@ -43,10 +72,17 @@ await run({
   },
 
   async 'pages follow each other both ways'() {
-    const first = await rows().first().innerText();
-    await quick('the next page', () => grace.press('Next'), () => grace.page.waitForFunction((text) => document.querySelector('table.rows tbody tr').innerText !== text, first));
-    await grace.press('Previous');
-    await grace.page.waitForFunction((text) => document.querySelector('table.rows tbody tr').innerText === text, first);
+    const begins = [];
+    await quick('the next page', async () => {
+      begins.push(await rows().first().innerText());
+      await grace.press('Next');
+      await grace.page.waitForFunction((text) => document.querySelector('table.rows tbody tr').innerText !== text, begins.at(-1));
+    });
+    assert.equal(new Set(begins).size, 3, 'each page begins with another');
+    for (const text of begins.reverse()) {
+      await grace.press('Previous');
+      await grace.page.waitForFunction((text) => document.querySelector('table.rows tbody tr').innerText === text, text);
+    }
     await grace.look('connections-many');
   },
 

@@ -8,34 +8,11 @@ let ada, grace, connection;
 
 const first = async (person, list) => (await person.graphql(`{ ${list} { edges { node { id } } } }`))[list].edges[0].node.id;
 
-/** Tab goes through every control of the page once, and each shows that it has the focus. */
-async function tabs(person, name) {
-  const { page } = person;
-  const controls = await page.evaluate(() => [...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex="0"]')]
-    .filter((element) => !element.disabled && element.checkVisibility()).length);
-  await page.evaluate(() => document.activeElement.blur());
-  const seen = new Set();
-  for (let i = 0; i < controls + 2; i += 1) {
-    await page.keyboard.press('Tab');
-    const found = await page.evaluate(() => {
-      const element = document.activeElement;
-      if (element === document.body) return null;
-      element.dataset.seen ??= String(Math.random());
-      const style = getComputedStyle(element);
-      return [element.dataset.seen, style.outlineStyle !== 'none' && style.outlineWidth !== '0px', element.outerHTML.slice(0, 80)];
-    });
-    if (!found) continue;
-    assert(found[1], `${name}: the focus cannot be seen on ${found[2]}`);
-    seen.add(found[0]);
-  }
-  assert(seen.size >= controls, `${name}: ${seen.size} of ${controls} controls are reached`);
-}
-
 async function visit(person, path, name, ready) {
   await person.goto(path);
   await person.heading(ready);
   await person.look(name);
-  await tabs(person, name);
+  await person.tabs(name);
 }
 
 await run({
@@ -97,7 +74,7 @@ await run({
     await grace.heading('Scan of provider');
     await grace.page.locator('.page-head .badge', { hasText: 'Passed' }).waitFor({ timeout: 30_000 });
     await grace.look('scan');
-    await tabs(grace, 'scan');
+    await grace.tabs('scan');
   },
 
   async 'whoever looks after an instance chooses its letters, and how often it is checked'() {

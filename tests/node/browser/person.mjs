@@ -90,7 +90,9 @@ export class Person {
     page.on('pageerror', (error) => this.problems.push(String(error.stack)));
     page.on('request', (request) => {
       const { origin: to, protocol } = new URL(request.url());
-      if (/^https?:/.test(protocol) && to !== PROVIDER && to !== CONSUMER) this.problems.push(`a request to ${to}`);
+      // A person goes from one instance to the other; a page asks nobody but its own.
+      const own = request.isNavigationRequest() ? [PROVIDER, CONSUMER] : [new URL(request.frame().url()).origin];
+      if (/^https?:/.test(protocol) && !own.includes(to)) this.problems.push(`a request to ${to} from ${own}`);
     });
   }
 
@@ -188,8 +190,9 @@ export class Person {
         await page.setViewportSize({ width, height: 900 });
         const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
         assert(wide <= 1, `${name} at ${width}: scrolls sideways by ${wide}`);
-        // Both schemes and both widths, in two goes.
-        if ((colorScheme === 'light') === (width === 360)) await this.axe(`${name} (${colorScheme}, ${width})`);
+        // Every rule in both schemes and at both widths, in two goes; contrast in all four.
+        const all = (colorScheme === 'light') === (width === 360);
+        await this.axe(`${name} (${colorScheme}, ${width})`, all ? { type: 'tag', values: TAGS } : { type: 'rule', values: ['color-contrast'] });
         await page.screenshot({ path: path.join(SHOTS, `${name}-${colorScheme}-${width}.png`), fullPage: true });
       }
     }
@@ -197,10 +200,10 @@ export class Person {
     await page.setViewportSize(before);
   }
 
-  async axe(name) {
+  async axe(name, runOnly) {
     // Put in by the debugger, which the page's policy does not bind.
     if (!await this.page.evaluate(() => 'axe' in window)) await this.page.evaluate(AXE);
-    const found = await this.page.evaluate((values) => axe.run(document, { runOnly: { type: 'tag', values } }), TAGS);
+    const found = await this.page.evaluate((runOnly) => axe.run(document, { runOnly }), runOnly);
     const words = found.violations.map((one) => `${one.id}: ${one.nodes.map((node) => `${node.html.slice(0, 120)} (${node.failureSummary.split('\n')[1]?.trim()})`).join(' | ')}`);
     assert.deepEqual(words, [], name);
   }
@@ -221,6 +224,29 @@ export class Person {
       }
     }
     assert.fail(`${name} is not reached by keyboard`);
+  }
+
+  /** Tab goes through every control of the page, or of the dialog over it, and each shows that it has the focus. */
+  async tabs(name) {
+    const { page } = this;
+    const controls = await page.evaluate(() => [...(document.querySelector('dialog:modal') ?? document).querySelectorAll('a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex="0"]')]
+      .filter((element) => !element.disabled && element.checkVisibility()).length);
+    await page.evaluate(() => document.activeElement.blur());
+    const seen = new Set();
+    for (let i = 0; i < controls + 2; i += 1) {
+      await page.keyboard.press('Tab');
+      const found = await page.evaluate(() => {
+        const element = document.activeElement;
+        if (element === document.body) return null;
+        element.dataset.seen ??= String(Math.random());
+        const style = getComputedStyle(element);
+        return [element.dataset.seen, style.outlineStyle !== 'none' && style.outlineWidth !== '0px', element.outerHTML.slice(0, 80)];
+      });
+      if (!found) continue;
+      assert(found[1], `${name}: the focus cannot be seen on ${found[2]}`);
+      seen.add(found[0]);
+    }
+    assert(controls > 0 && seen.size >= controls, `${name}: ${seen.size} of ${controls} controls are reached`);
   }
 
   close() {

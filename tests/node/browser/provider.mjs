@@ -132,6 +132,7 @@ await run({
     await ada.page.locator('.badge', { hasText: 'Validation Failed' }).waitFor({ timeout: 20_000 });
     assert.equal(await ada.page.getByRole('heading', { name: 'Registration link' }).count(), 0, 'no link before that');
     await ada.look('registration-failed');
+    await ada.tabs('registration-failed');
     await ada.follow('Open the health dashboard');
     await heading('Health').waitFor();
     await ada.sees(/contact.s account is switched off/);
@@ -146,6 +147,7 @@ await run({
     await dialog.getByRole('button', { name: 'Mute' }).click();
     await ada.sees('Say why, for those who come after you.');
     await ada.look('health-mute');
+    await ada.tabs('health-mute');
     await dialog.getByLabel('Why').fill('The contact starts on Monday.');
     await dialog.getByRole('button', { name: 'Mute' }).click();
     await ada.sees(/The contact starts on Monday/);

@@ -51,6 +51,7 @@ await run({
   async 'why no company can be chosen is said, and a company is added on the spot'() {
     await grace.sees('No company is known here yet.');
     await grace.look('wizard-choose');
+    await grace.tabs('wizard-choose');
     await grace.press('Get Started');
     await grace.sees('Enter the name of the provider’s company.');
     await grace.finds('id', 'company-name');
@@ -68,6 +69,7 @@ await run({
     await grace.hears('Validation failed');
     assert.equal(await grace.page.getByRole('button', { name: 'Start Registration' }).count(), 0);
     await grace.look('wizard-failed');
+    await grace.tabs('wizard-failed');
   },
 
   async 'looking again at what is still so says so'() {
@@ -90,6 +92,7 @@ await run({
     await grace.finds('textContent', 'Ready to register');
     await grace.hears('Validated');
     await grace.look('wizard-validated');
+    await grace.tabs('wizard-validated');
   },
 
   async 'Start Registration is pressed by keyboard alone, and leads to the provider'() {
@@ -129,6 +132,7 @@ await run({
     await grace.page.waitForURL((url) => url.origin === CONSUMER);
     await grace.page.getByRole('heading', { name: 'Registration stopped' }).waitFor();
     await grace.look('wizard-denied');
+    await grace.tabs('wizard-denied');
   },
 
   async 'after a retry it goes on, and the focus with it'() {
@@ -183,6 +187,7 @@ await run({
     await approve().waitFor();
     await grace.press('Cancel');
     await grace.look('wizard-cancel');
+    await grace.tabs('wizard-cancel');
     await grace.page.getByRole('dialog').getByRole('button', { name: 'Cancel onboarding' }).click();
     await grace.page.getByRole('button', { name: 'Get Started' }).waitFor();
     await grace.finds('textContent', 'Select provider');
@@ -202,7 +207,7 @@ await run({
     await grace.look('wizard-done');
   },
 
-  async 'Configure settings and Done lead to the connection, and a scan is offered'() {
+  async 'Configure settings and Done lead to the connection, where a scan is offered'() {
     await grace.follow('Configure settings');
     await grace.heading('Settings');
     await grace.page.getByLabel('Activate new record producers automatically').check();
@@ -210,6 +215,7 @@ await run({
     await grace.look('settings');
     await grace.press('Done');
     await grace.sees('Settings saved.');
+    await grace.page.getByRole('button', { name: 'Run a scan suite' }).waitFor();
     await grace.look('connection');
     const { connections } = await grace.graphql('{ connections { edges { node { state settings { autoActivateRecordProducers } } } } }');
     assert.deepEqual(connections.edges[0].node, { state: 'ONBOARDED', settings: { autoActivateRecordProducers: true } });
