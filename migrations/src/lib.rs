@@ -53,6 +53,7 @@ steps! {
     m0027_key_decision,
     m0032_pause,
     m0033_ended,
+    m0043_audit_kept,
 }
 
 struct Step {
