@@ -213,6 +213,7 @@ pub struct Actions {
     pub(crate) limits: Limits,
     pub(crate) trail: audit::Trail,
     pub(crate) integrity: key_integrity::Integrity,
+    verified: audit::chain::Verified,
     watch: watch::Watch,
 }
 
@@ -235,6 +236,7 @@ impl Actions {
             limits: Limits::default(),
             trail: audit::Trail::default(),
             integrity: key_integrity::Integrity::default(),
+            verified: audit::chain::Verified::default(),
             watch: watch::Watch::default(),
         }
     }
