@@ -70,6 +70,29 @@ async fn rows_that_were_edited_swapped_deleted_or_restored_are_named_by_the_veri
     }
 }
 
+/// An entry as it stands in an export.
+pub(crate) fn entry(row: &Value) -> Entry {
+    let text = |name: &str| row[name].as_str().unwrap().to_owned();
+    let macs = row["sensitive"].as_array().unwrap().iter().map(|pair| {
+        let mac = data_encoding::HEXLOWER.decode(pair[1].as_str().unwrap().as_bytes()).unwrap();
+        (pair[0].as_str().unwrap().to_owned(), mac.try_into().unwrap())
+    });
+    Entry {
+        n: row["n"].as_u64().unwrap(),
+        at: row["at"].as_i64().unwrap(),
+        actor: text("actor"),
+        role: text("role"),
+        on_behalf_of: text("on_behalf_of"),
+        operation: text("operation"),
+        object_kind: text("object_kind"),
+        object_id: text("object_id"),
+        result: text("result"),
+        trace: text("trace"),
+        details: text("details"),
+        sensitive: macs.collect(),
+    }
+}
+
 /// A trail in which the entry's actor is another, with every hash made anew from there on.
 fn forged(file: &str, at: u64, keep: impl Fn(&Value) -> bool) -> String {
     let mut head = GENESIS;
@@ -83,25 +106,7 @@ fn forged(file: &str, at: u64, keep: impl Fn(&Value) -> bool) -> String {
             if row["n"] == at {
                 row["actor"] = "user:nobody".into();
             }
-            let text = |name: &str| row[name].as_str().unwrap().to_owned();
-            let macs = row["sensitive"].as_array().unwrap().iter().map(|pair| {
-                let mac = data_encoding::HEXLOWER.decode(pair[1].as_str().unwrap().as_bytes()).unwrap();
-                (pair[0].as_str().unwrap().to_owned(), mac.try_into().unwrap())
-            });
-            let entry = Entry {
-                n: row["n"].as_u64().unwrap(),
-                at: row["at"].as_i64().unwrap(),
-                actor: text("actor"),
-                role: text("role"),
-                on_behalf_of: text("on_behalf_of"),
-                operation: text("operation"),
-                object_kind: text("object_kind"),
-                object_id: text("object_id"),
-                result: text("result"),
-                trace: text("trace"),
-                details: text("details"),
-                sensitive: macs.collect(),
-            };
+            let entry = entry(row);
             head = entry.hash(&head);
             row["hash"] = data_encoding::HEXLOWER.encode(&head).into();
         }

@@ -3,6 +3,7 @@
 mod data;
 mod encryption;
 mod life;
+mod rewrite;
 mod root;
 mod tamper;
 mod transfer;
@@ -13,7 +14,7 @@ use linkspan::domain::requester::Role;
 use serde_json::json;
 
 use crate::harness::pair::{CONTACT, PASSWORD};
-use crate::harness::{Database, Pair};
+use crate::harness::{Database, Pair, Stage};
 
 const HEALTH: &str = "{ keyHealth { status reason components { name status code } } }";
 
@@ -40,6 +41,27 @@ async fn everybody_of_ours_sees_that_the_keys_work_and_only_key_roles_see_each_p
         contact.sign_in(CONTACT, PASSWORD).await;
         let answer = contact.raw(HEALTH, json!({})).await;
         assert_eq!(answer["errors"][0]["extensions"]["code"], "FORBIDDEN", "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_keys_of_connections_are_tested_like_those_of_any_module() {
+    for database in Database::available() {
+        let (stage, ..) = Stage::onboarded(database).await;
+        let auditor = stage.pair.provider.person("auditor", &[Role::KeyAuditor]).await;
+        let links = async || {
+            let query = "keyHealth { components { name module status message } }";
+            let health = auditor.mutate("recheckKeyHealth", json!({}), query).await["keyHealth"].clone();
+            let part = health["components"].as_array().unwrap().iter().find(|part| part["module"] == "links");
+            part.unwrap_or_else(|| panic!("{health:#}")).clone()
+        };
+        let part = links().await;
+        assert_eq!(part["status"], "OPERATIONAL", "{part}");
+        let spoilt = "update key_version set wrapped = row_seal where module like 'links/%'";
+        stage.pair.provider.tamper(spoilt).await;
+        let part = links().await;
+        assert_eq!(part["status"], "MALFUNCTION", "{part}");
+        assert!(part["message"].as_str().unwrap().contains("of links/"), "{part}");
     }
 }
 

@@ -138,6 +138,8 @@ pub struct Records<'a> {
 pub struct AuditMeasure {
     /// How many entries it has.
     pub entries: u64,
+    /// Up to which entry it was verified.
+    pub verified: u64,
     /// The first bad entry, in words; none if the part that was verified is whole.
     pub fault: Option<String>,
     /// Whether entries are under no checkpoint for longer than they should be.

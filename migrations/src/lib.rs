@@ -55,6 +55,7 @@ steps! {
     m0033_ended,
     m0035_key_encryption_rotation,
     m0041_approval_seal,
+    m0043_audit_kept,
 }
 
 struct Step {

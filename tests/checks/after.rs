@@ -100,7 +100,7 @@ impl Scene {
                 consumer.tamper("update service_account set scopes = scopes || ' keys.export'").await;
             }
             C::NoLeftovers => {
-                let bytes = if self.database == Database::Sqlite { "x'00'" } else { "'\\x00'::bytea" };
+                let bytes = self.database.bytes("00");
                 consumer.tamper(&format!("update connection set link_secret = {bytes}")).await;
             }
             C::DirectionsUp => {

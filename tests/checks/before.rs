@@ -200,12 +200,10 @@ impl Scene {
 
     /// A connection to the consumer that came of this registration, or of nothing.
     async fn connected(&self, registration: &str) {
-        let (uuid, bytes) = match self.database {
-            Database::Sqlite => (format!("x'{}'", "11".repeat(16)), format!("x'{}'", "22".repeat(32))),
-            Database::Postgres => (
-                format!("'{}'::uuid", Uuid::from_bytes([0x11; 16])),
-                format!("'\\x{}'::bytea", "22".repeat(32)),
-            ),
+        let bytes = self.database.bytes(&"22".repeat(32));
+        let uuid = match self.database {
+            Database::Sqlite => self.database.bytes(&"11".repeat(16)),
+            Database::Postgres => format!("'{}'::uuid", Uuid::from_bytes([0x11; 16])),
         };
         let sql = format!(
             "insert into connection (id, part, registration_id, link_id, origin, fingerprint, state, attempt_id,

@@ -43,6 +43,14 @@ impl Database {
             vec![Self::Sqlite]
         }
     }
+
+    /// Bytes, given in hexadecimal, as they are written in a statement.
+    pub(crate) fn bytes(self, hex: &str) -> String {
+        match self {
+            Self::Sqlite => format!("x'{hex}'"),
+            Self::Postgres => format!("'\\x{hex}'::bytea"),
+        }
+    }
 }
 
 /// A whole instance.
@@ -193,6 +201,17 @@ impl Instance {
             tokio::spawn(async move { worker.run(working).await }),
         ];
         self.running = Some(Running { app, worker: counted, stop, tasks });
+    }
+
+    /// Why it does not start, once it was killed.
+    pub(crate) async fn refuses_to_start(&self) -> String {
+        let world = World {
+            clock: self.clock.clone(),
+            entropy: self.entropy.clone(),
+            interruption: None,
+            launcher: self.launcher.clone(),
+        };
+        App::open(&self.config, world).await.err().expect("it started").to_string()
     }
 
     /// Kills it where it stands: nothing is finished, nothing is said.

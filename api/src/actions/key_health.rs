@@ -18,6 +18,8 @@ use crate::domain::requester::Person;
 use crate::store::{Reader, StoreError};
 use crate::vault::{Sight, process_away};
 
+/// How many keys of connections one measurement tests: the next takes others, until all had their turn.
+const LINKS: u64 = 64;
 /// How many rows that are not as they should be the report names.
 const NAMED: usize = 5;
 
@@ -33,6 +35,7 @@ impl Actions {
     pub async fn recheck_key_health(&self, call: &Call) -> Done<KeyHealth> {
         require_own_person(call)?;
         self.integrity.forget();
+        self.verified.forget();
         self.announce_key_health(&self.measure_keys().await?).await;
         self.key_health(call).await
     }
@@ -40,8 +43,20 @@ impl Actions {
     async fn key_records(&self) -> Done<(Vec<SealedModule>, Vec<SealedKey>)> {
         let modules = self.store.modules().await?;
         let names: Vec<&str> = modules.iter().map(|module| module.name.as_str()).collect();
-        let keys = self.store.keys_of(&names).await?;
-        Ok((modules, telling(keys)))
+        let mut keys = telling(self.store.keys_of(&names).await?);
+        keys.extend(self.link_keys().await?);
+        Ok((modules, keys))
+    }
+
+    /// The keys of connections whose turn it is to be tested: there are many.
+    async fn link_keys(&self) -> Done<Vec<SealedKey>> {
+        let last = self.integrity.last_link();
+        let mut keys = self.store.link_keys_behind(&last, LINKS).await?;
+        if keys.is_empty() && !last.is_empty() {
+            keys = self.store.link_keys_behind("", LINKS).await?;
+        }
+        self.integrity.tested_links(keys.last().map(|key| key.module.clone()).unwrap_or_default());
+        Ok(keys)
     }
 
     /// What the comparison of all keys with the audit trail found is a fault of the part that guards them.

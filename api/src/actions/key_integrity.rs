@@ -1,5 +1,4 @@
-//! Rows of keys against the audit trail, and the trail against itself: what a writer of the database did is found, and
-//! named.
+//! Rows of keys against the audit trail: what a writer of the database did is found, and named.
 //!
 //! A key is given out by the store only while the trail says the same of its row. Here all of them are compared, whether
 //! anybody uses them or not, when the instance starts and every hour from then on.
@@ -8,9 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::TimeDelta;
-use keyservice::audit::GENESIS;
-use keyservice::checkpoint::EVERY_SECONDS;
-use keyservice::{AuditMeasure, FaultyRow, LastEntry, RowFault, SealedKey};
+use keyservice::{FaultyRow, LastEntry, RowFault, SealedKey};
 use uuid::Uuid;
 
 use super::{Actions, Done};
@@ -21,15 +18,6 @@ use crate::store::KeyTrail;
 const EVERY: TimeDelta = TimeDelta::hours(1);
 /// How many keys are compared in one call of the key service.
 const AT_ONCE: usize = 500;
-/// How many entries of the audit trail are read at once.
-const ENTRIES: u64 = 1_000;
-/// How many entries of the audit trail one measurement verifies: the next goes on from there.
-const ENTRIES_A_TURN: u64 = 5_000;
-/// After how long entries under no checkpoint are reported.
-const UNSIGNED: TimeDelta = TimeDelta::seconds(10 * EVERY_SECONDS);
-
-/// How long it may be between two measurements for the time between them to count.
-const WATCHED: TimeDelta = TimeDelta::minutes(2);
 
 /// A row that is not as it should be, as people read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,47 +36,8 @@ pub(crate) struct Integrity(Arc<Mutex<Compared>>);
 struct Compared {
     keys_at: Option<Timestamp>,
     findings: Vec<RowFinding>,
-    chain: Chain,
-}
-
-/// How far the chain of the audit trail was verified.
-#[derive(Clone)]
-struct Chain {
-    n: i64,
-    hash: [u8; 32],
-    begun_at: Option<Timestamp>,
-    fault: Option<String>,
-    signing: Signing,
-}
-
-/// Since when entries wait for a checkpoint, as far as it was watched.
-#[derive(Clone, Copy, Default)]
-struct Signing {
-    signed: i64,
-    waiting_since: Option<Timestamp>,
-    looked_at: Option<Timestamp>,
-}
-
-impl Signing {
-    /// Whether they wait for too long.
-    fn look(&mut self, signed: i64, entries: i64, now: Timestamp) -> bool {
-        // Nobody looked for a while, such as when the host was asleep: then nobody signed, either.
-        let watched = self.looked_at.is_some_and(|at| (at..=at + WATCHED).contains(&now));
-        let goes_on = watched && signed < entries && signed == self.signed;
-        self.waiting_since = match self.waiting_since {
-            _ if signed >= entries => None,
-            Some(since) if goes_on => Some(since),
-            _ => Some(now),
-        };
-        (self.signed, self.looked_at) = (signed, Some(now));
-        self.waiting_since.is_some_and(|since| now - since >= UNSIGNED)
-    }
-}
-
-impl Default for Chain {
-    fn default() -> Self {
-        Self { n: 0, hash: GENESIS, begun_at: None, fault: None, signing: Signing::default() }
-    }
+    /// The module of the key of a connection that was tested last.
+    last_link: String,
 }
 
 impl Integrity {
@@ -102,7 +51,17 @@ impl Integrity {
 
     /// Compares everything at the next measurement.
     pub(crate) fn forget(&self) {
-        self.set(|compared| *compared = Compared::default());
+        self.set(|compared| compared.keys_at = None);
+    }
+
+    /// Behind which module the next keys of connections are tested.
+    pub(crate) fn last_link(&self) -> String {
+        self.get().last_link
+    }
+
+    /// That keys of connections were tested, up to this module.
+    pub(crate) fn tested_links(&self, upto: String) {
+        self.set(|compared| compared.last_link = upto);
     }
 }
 
@@ -151,57 +110,6 @@ impl Actions {
             message: format!("Key {name}: a field was changed to what is none."),
         }));
         Ok(findings)
-    }
-
-    /// Measures the audit trail: its chain, in turns, and whether it is signed.
-    pub(crate) async fn audit_measure(&self) -> Done<AuditMeasure> {
-        let now = self.world.now();
-        let mut chain = self.integrity.get().chain;
-        let tail = self.store.audit_tail().await?;
-        // Seen from the beginning again every hour; what was bad is looked at again at once.
-        if chain.fault.is_some() || chain.begun_at.is_none_or(|at| now - at >= EVERY || now < at) {
-            chain = Chain { begun_at: Some(now), signing: chain.signing, ..Chain::default() };
-        }
-        self.verify_chain(&mut chain, tail.n, tail.hash).await?;
-        let signed = self.store.newest_checkpoint().await?.map_or(0, |kept| kept.n);
-        let unsigned = chain.signing.look(signed, tail.n, now);
-        let entries = u64::try_from(tail.n).unwrap_or_default();
-        let measure = AuditMeasure { entries, fault: chain.fault.clone(), unsigned };
-        self.integrity.set(|compared| compared.chain = chain);
-        Ok(measure)
-    }
-
-    async fn verify_chain(&self, chain: &mut Chain, end: i64, hash: [u8; 32]) -> Done<()> {
-        for _ in 0..ENTRIES_A_TURN / ENTRIES {
-            if chain.n >= end {
-                break;
-            }
-            let entries = self.store.audit_behind(chain.n, ENTRIES).await?;
-            let next = chain.n + 1;
-            if entries.is_empty() {
-                chain.fault =
-                    Some(format!("Entry {next} of the audit trail, and what follows, was removed."));
-                return Ok(());
-            }
-            for recorded in entries {
-                let next = chain.n + 1;
-                if recorded.entry.n != next.unsigned_abs() {
-                    chain.fault = Some(format!("Entry {next} of the audit trail was removed."));
-                    return Ok(());
-                }
-                let expected = recorded.entry.hash(&chain.hash);
-                if expected != recorded.hash {
-                    chain.fault = Some(format!("Entry {next} of the audit trail was changed."));
-                    return Ok(());
-                }
-                (chain.n, chain.hash) = (next, expected);
-            }
-        }
-        if chain.n == end && chain.hash != hash {
-            chain.fault =
-                Some(format!("Entry {end} of the audit trail is not the one that was written last."));
-        }
-        Ok(())
     }
 }
 

@@ -220,6 +220,7 @@ pub struct Actions {
     pub(crate) integrity: key_integrity::Integrity,
     /// What was last announced of the key service's health, once that is known.
     announced_key_health: Arc<tokio::sync::Mutex<Option<serde_json::Value>>>,
+    verified: audit::chain::Verified,
     watch: watch::Watch,
 }
 
@@ -243,6 +244,7 @@ impl Actions {
             trail: audit::Trail::default(),
             integrity: key_integrity::Integrity::default(),
             announced_key_health: Arc::default(),
+            verified: audit::chain::Verified::default(),
             watch: watch::Watch::default(),
         }
     }

@@ -24,7 +24,7 @@ pub(super) enum Audit {
     },
     /// Prints the public keys of this instance's checkpoints and countersignatures: give them to whoever verifies.
     Keys,
-    /// Prints the newest checkpoints of other instances that this one keeps, for their --witness.
+    /// Prints the checkpoints of other instances that this one keeps, for their --witness.
     Witnessed,
     /// Verifies an export offline and names the first bad entry.
     #[command(after_help = "\

@@ -1,12 +1,21 @@
 //! Signed checkpoints of our audit trail, and what we and our peers keep of each other's.
 
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Set};
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _, Set, Statement,
+};
 
 use super::tx::Tx;
 use super::{Store, StoreError, entity, unique};
 use crate::domain::id::ConnectionId;
-use entity::{audit_checkpoint as checkpoint, audit_witness as witness};
+use entity::{audit_checkpoint as checkpoint, audit_kept as hourly, audit_witness as witness};
+
+/// Milliseconds in an hour.
+const HOUR: i64 = 3_600_000;
+/// What is thinned out of the checkpoints of a peer that are kept: of what is older than so many hours, all but the
+/// first of each period of so many hours. With the newest day by the hour, that is some sixty of a year.
+const THINNED: [(i64, i64); 2] = [(24, 24), (24 * 30, 24 * 30)];
 
 /// What we and the peer of a connection keep of each other's trails.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,9 +83,46 @@ impl Store {
             witness::Entity::find().order_by_asc(witness::Column::ConnectionId).all(&self.read).await?;
         Ok(rows.into_iter().map(|row| (ConnectionId(row.connection_id), from_row(row))).collect())
     }
+
+    /// The first checkpoints of hours that are kept of the peers' trails, each peer's in their order.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn witnessed_before(&self) -> Result<Vec<(ConnectionId, String)>, StoreError> {
+        let rows = hourly::Entity::find()
+            .order_by_asc(hourly::Column::ConnectionId)
+            .order_by_asc(hourly::Column::Hour);
+        let rows = rows.all(&self.read).await?;
+        Ok(rows.into_iter().map(|row| (ConnectionId(row.connection_id), row.note)).collect())
+    }
 }
 
 impl Tx {
+    /// Keeps a checkpoint of a peer's trail beside the newest one, if it is the first of its hour.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn keep_hourly(&mut self, peer: ConnectionId, note: &str) -> Result<(), StoreError> {
+        let hour = self.now_ms() / HOUR;
+        let row =
+            hourly::ActiveModel { connection_id: Set(peer.0), hour: Set(hour), note: Set(note.to_owned()) };
+        let first =
+            OnConflict::columns([hourly::Column::ConnectionId, hourly::Column::Hour]).do_nothing().to_owned();
+        let kept = hourly::Entity::insert(row).on_conflict(first).exec_without_returning(&self.txn).await?;
+        if kept == 0 {
+            return Ok(());
+        }
+        for (age, period) in THINNED {
+            let sql = "delete from audit_kept where connection_id = $1 and hour < $2 and exists (select 1 \
+                from audit_kept earlier where earlier.connection_id = $1 and earlier.hour < audit_kept.hour \
+                and earlier.hour / $3 = audit_kept.hour / $3)";
+            let values = [peer.0.into(), (hour - age).into(), period.into()];
+            let backend = self.txn.get_database_backend();
+            self.txn.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
+        }
+        Ok(())
+    }
+
     /// Adds a checkpoint.
     ///
     /// # Errors

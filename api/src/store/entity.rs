@@ -119,6 +119,11 @@ tables! {
         disputed: Option<String>,
         at: i64,
     }
+    audit_kept = "audit_kept" {
+        #[sea_orm(primary_key, auto_increment = false)] connection_id: Uuid,
+        #[sea_orm(primary_key, auto_increment = false)] hour: i64,
+        note: String,
+    }
     idempotency = "idempotency" {
         #[sea_orm(primary_key, auto_increment = false)] principal: String,
         #[sea_orm(primary_key, auto_increment = false)] idempotency_key: String,

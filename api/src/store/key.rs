@@ -2,7 +2,8 @@
 //!
 //! Every change of a row is an entry of the audit trail, written with it, with the row's count of changes. A row is
 //! given out only while the trail says the same of it: an old row that was put back, with a seal that was good once, is
-//! [`StoreError::Tampered`].
+//! [`StoreError::Tampered`]. What counts is the entry with the highest count, not the last one: an entry that somebody
+//! appends for an old row changes nothing, and one that was taken out or changed shows against the checkpoints.
 
 use keyservice::integrity::LastEntry;
 use keyservice::{Algorithm, KeyState, Purpose, SealedKey};
@@ -24,9 +25,10 @@ const KIND: &str = "KEY";
 /// What is done to a row.
 const ADD: &str = "key.add";
 const CHANGE: &str = "key.change";
-/// What the audit trail says last about a row of `key_version`.
+/// The entry of the audit trail that says most about a row of `key_version`.
 const LAST: &str = "(select audit.details from audit where audit.object_kind = 'KEY' and audit.object_id \
-    = key_version.module || '@' || key_version.version order by audit.n desc limit 1)";
+    = key_version.module || '@' || key_version.version \
+    order by cast(audit.details ->> 'count' as bigint) desc, audit.n limit 1)";
 
 /// A row, with what the audit trail says last about it.
 #[derive(FromQueryResult)]
@@ -195,6 +197,20 @@ impl Store {
         untouched(&self.read, rows().filter(Column::Module.is_in(modules.iter().copied()))).await
     }
 
+    /// Active keys of connections, as they are, by the names of their modules: those behind this name.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn link_keys_behind(&self, module: &str, limit: u64) -> Result<Vec<SealedKey>, StoreError> {
+        let rows = Entity::find()
+            .filter(Column::Module.like("links/%"))
+            .filter(Column::State.eq(KeyState::Active.as_str()))
+            .filter(Column::Module.gt(module))
+            .order_by_asc(Column::Module)
+            .limit(limit);
+        rows.all(&self.read).await?.into_iter().map(from_row).collect()
+    }
+
     /// Everything that there is about keys, to be compared.
     ///
     /// # Errors
@@ -210,8 +226,9 @@ impl Store {
             }
         }
         // By the operations, which are indexed: the trail is long, and little of it is about keys.
-        let sql = "select details from audit where n in (select max(n) from audit \
-            where operation in ($1, $2) and object_kind = $3 group by object_id)";
+        let sql = "select details from (select details, row_number() over (partition by object_id \
+            order by cast(details ->> 'count' as bigint) desc, n) as place from audit \
+            where operation in ($1, $2) and object_kind = $3) said where place = 1";
         let values = [ADD.into(), CHANGE.into(), KIND.into()];
         let statement = Statement::from_sql_and_values(self.backend(), sql, values);
         for row in self.read.query_all_raw(statement).await? {

@@ -9,7 +9,7 @@ use keyservice::{AccessPolicy, Right, Rights, SealedModule};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait, EntityTrait as _, FromQueryResult, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _, Set,
+    QuerySelect as _, Set, Statement,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -21,9 +21,14 @@ use entity::key_module::{ActiveModel, Column, Entity, Model};
 
 /// What an audit entry about a row of a module is about.
 const KIND: &str = "KEY_MODULE_ROW";
-/// What the audit trail says last about a row of `key_module`.
+/// What is done to a row first.
+const ADD: &str = "key_module.add";
+/// The entry of the audit trail that says most about a row of `key_module`, as with keys.
 const LAST: &str = "(select audit.details from audit where audit.object_kind = 'KEY_MODULE_ROW' \
-    and audit.object_id = key_module.name order by audit.n desc limit 1)";
+    and audit.object_id = key_module.name \
+    order by cast(audit.details ->> 'count' as bigint) desc, audit.n limit 1)";
+/// The names of the modules that the audit trail knows of.
+const KNOWN: &str = "select distinct object_id from audit where operation = $1 and object_kind = $2";
 
 /// A row, with what the audit trail says last about it.
 #[derive(FromQueryResult)]
@@ -131,6 +136,16 @@ async fn all<T: FromIterator<Result<SealedModule, StoreError>>>(
 ) -> Result<T, StoreError> {
     let rows = Entity::find().expr_as(Expr::cust(LAST), "last").order_by_asc(Column::Name);
     let rows = rows.into_model::<Witnessed>().all(conn).await?;
+    // A module is never deleted: whoever took one out meant its policies to be forgotten.
+    let values = [ADD.into(), KIND.into()];
+    let known = Statement::from_sql_and_values(conn.get_database_backend(), KNOWN, values);
+    let mut missing = Vec::new();
+    for name in conn.query_all_raw(known).await? {
+        let name: String = name.try_get("", "object_id")?;
+        if !rows.iter().any(|one| one.row.name == name) {
+            missing.push(Err(StoreError::Tampered { what: format!("key module {name}") }));
+        }
+    }
     Ok(rows
         .into_iter()
         .map(|Witnessed { row, last }| {
@@ -143,6 +158,7 @@ async fn all<T: FromIterator<Result<SealedModule, StoreError>>>(
                 Err(StoreError::Tampered { what })
             }
         })
+        .chain(missing)
         .collect())
 }
 
@@ -212,7 +228,7 @@ impl Tx {
             .exec_without_returning(&self.txn)
             .await
             .map_err(|error| unique(error, "key module"))?;
-        self.audit("key_module.add", KIND, &module.name, "OK", said(module));
+        self.audit(ADD, KIND, &module.name, "OK", said(module));
         Ok(())
     }
 

@@ -57,7 +57,7 @@ fields! {
     Envelope { v, header, salt, ciphertext }
     Component { component, module, critical, status, code, message, remedy, measured_at, took_micros }
     HealthReport { status, components, measured_at }
-    AuditMeasure { entries, fault, unsigned }
+    AuditMeasure { entries, verified, fault, unsigned }
     LastEntry { key, module, state, state_seq }
     FaultyRow { key, fault }
     Rotation { made, retired }

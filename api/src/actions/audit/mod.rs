@@ -1,5 +1,6 @@
 //! The audit trail: signed checkpoints, what peers keep of each other's, and exports.
 
+pub(super) mod chain;
 pub mod export;
 mod log;
 
@@ -75,23 +76,22 @@ impl Actions {
         Ok(())
     }
 
-    /// Signs how far the trail goes, if it went further, and schedules the next time.
+    /// Signs how far the trail goes, if it goes on from where it was signed last, and schedules the next time.
     ///
     /// # Errors
     /// When the key service or the database does not answer.
     pub async fn checkpoint(&self, call: &Call) -> Done<()> {
-        let (tail, newest) = (self.store.audit_tail().await?, self.store.newest_checkpoint().await?);
-        let further = tail.n > newest.map_or(0, |kept| kept.n);
-        let note = if further {
-            let size = u64::try_from(tail.n).map_err(|_| Failure::Bug("audit number"))?;
-            let checkpoint = Checkpoint { origin: self.audit_origin(), size, root: tail.hash };
-            let key = self.audit_key().await?;
-            Some(self.keys.audit().sign_checkpoint(&key, &checkpoint, self.world.now()).await?.to_string())
-        } else {
-            None
+        let newest = self.store.newest_checkpoint().await?;
+        let made = match self.next_checkpoint(newest.as_ref()).await? {
+            Some(checkpoint) => {
+                let n = i64::try_from(checkpoint.size).map_err(|_| Failure::Bug("audit number"))?;
+                let key = self.audit_key().await?;
+                let note = self.keys.audit().sign_checkpoint(&key, &checkpoint, self.world.now()).await?;
+                Some(Kept { n, note: note.to_string() })
+            }
+            None => None,
         };
         let mut tx = self.begin("checkpoint", call).await?;
-        let made = note.map(|note| Kept { n: tail.n, note });
         if let Some(made) = &made {
             match tx.add_checkpoint(made.n, made.note.clone()).await {
                 // Another node was faster; the schedule goes on all the same.
@@ -197,6 +197,7 @@ impl Actions {
             let mut note = note;
             note.push(signature);
             (kept.theirs, kept.note) = (size, Some(note.to_string()));
+            tx.keep_hourly(connection.id, &note.to_string()).await?;
             tx.save_witnessed(connection.id, kept).await?;
             tx.commit().await?;
         }
@@ -248,13 +249,20 @@ impl Actions {
         Ok(keys)
     }
 
-    /// The checkpoints of other instances' trails that this one keeps, as notes.
+    /// The checkpoints of other instances' trails that this one keeps, as notes: the first of an hour, of a day, or of
+    /// thirty days, the longer ago the fewer, and each instance's newest.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn kept_checkpoints(&self) -> Done<Vec<Note>> {
-        let kept = self.store.witnessed().await?;
-        Ok(kept.into_iter().filter_map(|(_, kept)| kept.note?.parse().ok()).collect())
+        let mut notes: Vec<String> =
+            self.store.witnessed_before().await?.into_iter().map(|(_, note)| note).collect();
+        for newest in self.store.witnessed().await?.into_iter().filter_map(|(_, kept)| kept.note) {
+            if !notes.contains(&newest) {
+                notes.push(newest);
+            }
+        }
+        Ok(notes.iter().filter_map(|note| note.parse().ok()).collect())
     }
 
     /// Our checkpoints behind this number, each with the countersignatures of peers.

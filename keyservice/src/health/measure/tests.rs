@@ -161,7 +161,7 @@ fn part(report: &HealthReport, kind: ComponentKind) -> (HealthStatus, &'static s
 fn a_broken_or_unsigned_audit_trail_is_reported() {
     let of =
         |audit: Option<AuditMeasure>| part(&report(&[], &[], audit.as_ref(), NOW), ComponentKind::AuditChain);
-    let whole = AuditMeasure { entries: 9, fault: None, unsigned: false };
+    let whole = AuditMeasure { entries: 9, verified: 9, fault: None, unsigned: false };
     assert_eq!(of(None), (HealthStatus::Disabled, "NOT_MEASURED"));
     assert_eq!(of(Some(whole.clone())), (HealthStatus::Operational, "OK"));
     let unsigned = AuditMeasure { unsigned: true, ..whole.clone() };

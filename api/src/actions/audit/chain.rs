@@ -1,0 +1,220 @@
+//! The audit trail against itself and against its checkpoints: what a writer of the database did to it is found, named,
+//! and not signed.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::TimeDelta;
+use keyservice::AuditMeasure;
+use keyservice::audit::GENESIS;
+use keyservice::checkpoint::{Checkpoint, EVERY_SECONDS, Note};
+
+use super::{Actions, Done};
+use crate::domain::Timestamp;
+use crate::store::Kept;
+
+/// How often the whole trail is verified from its beginning.
+const EVERY: TimeDelta = TimeDelta::hours(1);
+/// How many entries are read at once.
+const ENTRIES: u64 = 1_000;
+/// How many pieces of them one measurement verifies: the next goes on from there.
+const PIECES_A_TURN: usize = 5;
+/// How many pieces of them are verified before one checkpoint: the next goes on from there.
+const PIECES_A_CHECKPOINT: usize = 100;
+/// After how long entries under no checkpoint are reported.
+const UNSIGNED: TimeDelta = TimeDelta::seconds(10 * EVERY_SECONDS);
+/// How long it may be between two measurements for the time between them to count.
+const WATCHED: TimeDelta = TimeDelta::minutes(2);
+
+/// What was verified of the trail, over measurements.
+#[derive(Clone, Default)]
+pub(crate) struct Verified(Arc<Mutex<Progress>>);
+
+#[derive(Clone, Default)]
+struct Progress {
+    chain: Chain,
+    /// When verifying it from the beginning began.
+    begun_at: Option<Timestamp>,
+    /// Whether it reached the end since then.
+    whole: bool,
+    signing: Signing,
+}
+
+impl Verified {
+    fn get(&self) -> Progress {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, progress: Progress) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = progress;
+    }
+
+    /// Begins again at the next measurement, if the last round is over: asking often keeps nobody from the end.
+    pub(crate) fn forget(&self) {
+        let mut progress = self.get();
+        if progress.whole {
+            progress.begun_at = None;
+        }
+        self.set(progress);
+    }
+}
+
+/// How far the chain was verified.
+#[derive(Clone)]
+struct Chain {
+    n: i64,
+    hash: [u8; 32],
+    /// The first thing that is not as it should be.
+    fault: Option<String>,
+}
+
+impl Default for Chain {
+    fn default() -> Self {
+        Self { n: 0, hash: GENESIS, fault: None }
+    }
+}
+
+/// Since when entries wait for a checkpoint, as far as it was watched.
+#[derive(Clone, Copy, Default)]
+struct Signing {
+    signed: i64,
+    /// The furthest checkpoint that this process saw.
+    furthest: i64,
+    waiting_since: Option<Timestamp>,
+    looked_at: Option<Timestamp>,
+}
+
+impl Signing {
+    /// Whether they wait for too long.
+    fn look(&mut self, signed: i64, entries: i64, now: Timestamp) -> bool {
+        // Nobody looked for a while, such as when the host was asleep: then nobody signed, either.
+        let watched = self.looked_at.is_some_and(|at| (at..=at + WATCHED).contains(&now));
+        let goes_on = watched && signed < entries && signed == self.signed;
+        self.waiting_since = match self.waiting_since {
+            _ if signed >= entries => None,
+            Some(since) if goes_on => Some(since),
+            _ => Some(now),
+        };
+        (self.signed, self.looked_at) = (signed, Some(now));
+        self.waiting_since.is_some_and(|since| now - since >= UNSIGNED)
+    }
+}
+
+impl Actions {
+    /// Measures the audit trail: its chain, in turns; its newest checkpoint; and whether it is signed.
+    pub(crate) async fn audit_measure(&self) -> Done<AuditMeasure> {
+        let now = self.world.now();
+        let mut progress = self.verified.get();
+        let tail = self.store.audit_tail().await?;
+        // Seen from the beginning again every hour; what was bad is looked at again at once.
+        let due = progress.begun_at.is_none_or(|at| now - at >= EVERY || now < at);
+        let over = progress.whole || progress.begun_at.is_none();
+        if progress.chain.fault.is_some() || (due && over) {
+            progress = Progress { begun_at: Some(now), signing: progress.signing, ..Progress::default() };
+        }
+        let newest = self.store.newest_checkpoint().await?;
+        let signed = newest.as_ref().map_or(0, |kept| kept.n);
+        let furthest = progress.signing.furthest.max(signed);
+        progress.signing.furthest = furthest;
+        self.verify_chain(&mut progress.chain, tail.n, PIECES_A_TURN).await?;
+        if progress.chain.n == tail.n && progress.chain.hash != tail.hash {
+            let fault = format!("Entry {} of the audit trail is not the one that was written last.", tail.n);
+            progress.chain.fault.get_or_insert(fault);
+        }
+        progress.whole |= progress.chain.n >= tail.n;
+        if progress.chain.fault.is_none() {
+            progress.chain.fault = match newest {
+                _ if signed < furthest => {
+                    Some(format!("Checkpoint {furthest} of the audit trail was removed."))
+                }
+                Some(newest) => self.contradiction(&newest).await?,
+                None => None,
+            };
+        }
+        let measure = AuditMeasure {
+            entries: tail.n.unsigned_abs(),
+            verified: if progress.whole { tail.n } else { progress.chain.n }.unsigned_abs(),
+            fault: progress.chain.fault.clone(),
+            unsigned: progress.signing.look(signed, tail.n, now),
+        };
+        self.verified.set(progress);
+        Ok(measure)
+    }
+
+    /// In what a checkpoint of ours differs from the trail, if it does: a trail that was rewritten, each hash computed
+    /// anew, agrees with itself.
+    async fn contradiction(&self, kept: &Kept) -> Done<Option<String>> {
+        let Some(root) = self.signed_root(kept).await? else {
+            return Ok(Some(format!(
+                "Checkpoint {} of the audit trail is not signed by this instance.",
+                kept.n
+            )));
+        };
+        let entry = self.store.audit_behind(kept.n - 1, 1).await?.into_iter().next();
+        let same = entry.is_some_and(|entry| entry.entry.n == kept.n.unsigned_abs() && entry.hash == root);
+        let fault = format!("Entry {} of the audit trail is not the one that was signed.", kept.n);
+        Ok((!same).then_some(fault))
+    }
+
+    /// What a checkpoint of ours says that the trail up to it is; none when this instance did not sign it.
+    async fn signed_root(&self, kept: &Kept) -> Done<Option<[u8; 32]>> {
+        let (Ok(note), keys) = (kept.note.parse::<Note>(), self.audit_keys().await?) else { return Ok(None) };
+        let Ok(checkpoint) = Checkpoint::parse(note.text()) else { return Ok(None) };
+        let ours = checkpoint.origin == self.audit_origin()
+            && checkpoint.size == kept.n.unsigned_abs()
+            && note.verified_by(&keys).next().is_some();
+        Ok(ours.then_some(checkpoint.root))
+    }
+
+    /// The next checkpoint of the trail, if it went further than its newest one and goes on from there. What does not is
+    /// not signed: the signature would be what covers it up.
+    pub(super) async fn next_checkpoint(&self, newest: Option<&Kept>) -> Done<Option<Checkpoint>> {
+        let tail = self.store.audit_tail().await?;
+        let mut chain = Chain::default();
+        if let Some(newest) = newest {
+            match self.signed_root(newest).await? {
+                Some(hash) => (chain.n, chain.hash) = (newest.n, hash),
+                None => chain.fault = Some(format!("checkpoint {} is not signed by this instance", newest.n)),
+            }
+        }
+        let begin = chain.n;
+        self.verify_chain(&mut chain, tail.n, PIECES_A_CHECKPOINT).await?;
+        if let Some(fault) = chain.fault {
+            tracing::error!(
+                fault,
+                "the audit trail is not signed: it does not go on from its last checkpoint"
+            );
+            return Ok(None);
+        }
+        let size = chain.n.unsigned_abs();
+        Ok((chain.n > begin).then(|| Checkpoint { origin: self.audit_origin(), size, root: chain.hash }))
+    }
+
+    async fn verify_chain(&self, chain: &mut Chain, end: i64, pieces: usize) -> Done<()> {
+        for _ in 0..pieces {
+            if chain.n >= end || chain.fault.is_some() {
+                break;
+            }
+            let entries = self.store.audit_behind(chain.n, ENTRIES).await?;
+            let next = chain.n + 1;
+            if entries.is_empty() {
+                chain.fault =
+                    Some(format!("Entry {next} of the audit trail, and what follows, was removed."));
+                return Ok(());
+            }
+            for recorded in entries {
+                let next = chain.n + 1;
+                if recorded.entry.n != next.unsigned_abs() {
+                    chain.fault = Some(format!("Entry {next} of the audit trail was removed."));
+                    return Ok(());
+                }
+                let expected = recorded.entry.hash(&chain.hash);
+                if expected != recorded.hash {
+                    chain.fault = Some(format!("Entry {next} of the audit trail was changed."));
+                    return Ok(());
+                }
+                (chain.n, chain.hash) = (next, expected);
+            }
+        }
+        Ok(())
+    }
+}
