@@ -154,7 +154,7 @@ export default function health({ update, query, viewer }) {
     title: () => 'Health dashboard',
     ready: refresh(),
     refresh,
-    subjects: ['ISSUE', 'SCAN', 'CONNECTION'],
+    subjects: ['ISSUE', 'SCAN', 'CONNECTION', 'KEY_HEALTH'],
     changed: refresh,
     view: () => html`${head('Health dashboard', { lead: 'What is wrong now, and what to do about it. It changes as you look.', actions: viewer.company ? nothing : html`<a class="button secondary" href="/errors">Error log</a><a class="button secondary" href="/checks">Checks and schedules</a>` })}
       ${subject ? nothing : score.part('The score', (data) => html`${cards(data)}${overview(data)}`)}

@@ -1,6 +1,7 @@
 // The key service: whether it can do its work, and part by part for those whose role it is.
 import { gql, mutate } from '../lib/api.js';
 import { REFUSAL } from '../lib/fragments.js';
+import { keyEncryption } from '../lib/key-encryption.js';
 import { keyBadge } from '../lib/key-life.js';
 import { keyTabs } from '../lib/key-tabs.js';
 import { termFields, termsOf } from '../lib/key-verbs.js';
@@ -45,9 +46,10 @@ const ABOUT = {
 export default function keys({ update, viewer, navigate }) {
   const all = resource(KEY_HEALTH, {}, update);
   const modules = resource(MODULES, {}, update);
+  const wrapping = keyEncryption(update);
   const add = command(update);
   const manages = viewer.roles.includes('KEY_MANAGER');
-  const refresh = () => Promise.all([all.refresh(), modules.refresh()]);
+  const refresh = () => Promise.all([all.refresh(), modules.refresh(), wrapping.refresh()]);
   const clock = setInterval(() => document.hidden || refresh(), 15_000);
   let draft = null;
   let problem = null;
@@ -106,7 +108,8 @@ export default function keys({ update, viewer, navigate }) {
     title: () => 'Keys',
     ready: refresh(),
     refresh,
-    subjects: [],
+    subjects: ['KEY_HEALTH'],
+    changed: refresh,
     leave: () => clearInterval(clock),
     view: () => html`${head('Keys', { lead: 'Keys never leave the key service. Here is whether it can do its work.' })}${keyTabs('/keys')}
       ${all.view(({ keyHealth }) => html`
@@ -120,6 +123,7 @@ export default function keys({ update, viewer, navigate }) {
                 ${cell('Status', badge(one.status, one.statusLabel))}${cell('What was seen', one.message)}${cell('What to do', one.remedy ?? nothing)}</tr>`)}</tbody></table></div>
               ${manages ? html`<p class="small">The root key is rotated with a second person’s agreement: <a href="/keys/approvals?operation=ROTATE_ROOT">ask for it</a>.</p>` : nothing}`)
           : notice('calm', 'The components are for key roles.', html`<p>Status and reason are for everybody here, so that nobody is blind to why a validation failed. To see each part, ask a key administrator for one of the key roles; being administrator grants none.</p>`)}
+        ${wrapping.view()}
         ${moduleList()}`)}`,
   };
 }

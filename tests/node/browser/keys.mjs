@@ -243,4 +243,18 @@ await run({
     await until('destroyed', async () => await life(manager, 1).innerText() === 'Destroyed');
     await manager.look('key-destroyed');
   },
+
+  async 'the key encryption key is rotated while everything goes on, and the old one goes'() {
+    await manager.goto('/keys');
+    await manager.sees('Version 1 is in use.');
+    await manager.press('Rotate the key encryption key');
+    await manager.look('key-encryption-ask');
+    await manager.page.getByRole('dialog').getByRole('button', { name: 'Rotate' }).click();
+    await manager.sees('The rotation has begun.');
+    await manager.sees('Version 2 is in use.', 60_000);
+    await manager.look('key-encryption-rotating');
+    await host('@later 180');
+    await manager.sees(/wrapped again, and the old one is gone/, 60_000);
+    await manager.look('key-encryption-rotated');
+  },
 });
