@@ -44,8 +44,8 @@ export function keyEncryption(update) {
     if (!now) return html`<p class="small">It was not rotated yet.</p>`;
     const under = `${now.done} of ${count(now.total, 'key')}`;
     return html`${now.finishedAt ? html`<p>Rotated ${on(now.finishedAt)}: ${under} wrapped again, and the old one is gone.</p>`
-      : html`<div class="progress"><progress max=${now.total || 1} value=${now.total ? now.done : 1} aria-label="Keys wrapped again"></progress><span class="small">${under} wrapped again, begun ${on(now.startedAt)}</span></div>
-        ${now.oldKeyUntil ? html`<p class="small">The old one is removed ${on(now.oldKeyUntil)}, if nothing is left under it.</p>` : nothing}`}
+      : html`<div class="progress"><progress max=${now.total || 1} value=${now.total ? now.done : 1} aria-label="Keys wrapped again"></progress><span class="small">${now.done} of ${now.total}</span></div>
+        <p class="small">${under} wrapped again, begun ${on(now.startedAt)}.${now.oldKeyUntil ? html` The old one is removed ${on(now.oldKeyUntil)}, if nothing is left under it.` : nothing}</p>`}
       ${now.error ? notice('bad', 'The rotation does not go on.', html`<p>${now.error}${now.errorSince ? html` Since ${on(now.errorSince)}.` : nothing} It is tried again every 30 seconds by itself; nothing is lost meanwhile. If it stays so, ask this instance’s operator.</p>`) : nothing}`;
   }
 

@@ -90,7 +90,7 @@ export default function keys({ update, viewer, navigate }) {
   function current({ name, state, versions }) {
     const key = versions.find((one) => one.state === 'ACTIVE') ?? versions[0];
     if (!key) return html`<span class="small">${name === 'links' ? 'one for each connection' : state === 'DRAFT' ? 'none: a draft' : 'none yet'}</span>`;
-    return html`Version ${key.version} ${keyBadge(key)}<br><span class="small">${key.activatedAt ? html`in use since ${when(key.activatedAt)}` : 'never in use'}</span>`;
+    return html`Version ${key.version} ${keyBadge(key)}<br><span class="small">${key.state === 'ACTIVE' ? html`in use since ${when(key.activatedAt)}` : key.reason ?? 'not in use'}</span>`;
   }
 
   const moduleList = () => (modules.error?.kind === 'FORBIDDEN'
