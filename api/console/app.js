@@ -93,10 +93,23 @@ function update() {
 
 function draw() {
   if (!page) return;
-  const title = page.title();
-  put(page.view(), title);
+  const [title, body] = drawing();
+  put(body, title);
   document.title = `${title} – ${context.instance?.name ?? 'Linkspan'} – Linkspan`;
 }
+
+/** A page's title and content; a mistake in its program is told as one, and is over with the next drawing without it. */
+function drawing() {
+  try {
+    return [page.title(), page.view()];
+  } catch (error) {
+    console.error(error);
+    return ['Mistake', mistake()];
+  }
+}
+
+const mistake = () => cannotShow('Its program made a mistake.', 'What runs goes on. Load the console again; if it stays so, tell the instance’s operator which page it is. The browser’s own console says where the mistake is.');
+const cannotShow = (title, todo) => html`${head('This page cannot be shown')}${notice('bad', title, html`<p>${todo}</p><p><button type="button" @click=${() => location.reload()}>Load the console again</button></p>`, true)}`;
 
 let drawn = false;
 /** Whether what is drawn has no heading yet; then the frame says where one is, to those who hear it. */
@@ -136,8 +149,9 @@ async function open(to) {
   }
   const slow = setTimeout(() => mine === visit && !page && drawn && put(loading(), 'Loading'), 150);
   let late = null;
+  let module = null;
   try {
-    const module = await found.load();
+    module = await found.load();
     if (mine !== visit) return;
     const shown = module.default({ ...context, params: found.params, query: new URLSearchParams(location.search), update: () => mine === visit && update() });
     coming = shown;
@@ -153,12 +167,14 @@ async function open(to) {
   } catch (error) {
     if (mine !== visit) return;
     console.warn(error);
-    show(html`${head('This page cannot be shown')}${notice('bad', 'Its program could not be loaded.', html`<p>Either this instance cannot be reached, or it was updated since you opened the console.</p><p><button type="button" @click=${() => location.reload()}>Load the console again</button></p>`, true)}`, 'Not loaded');
+    if (module) show(mistake(), 'Mistake');
+    else show(cannotShow('Its program could not be loaded.', 'Either this instance cannot be reached, or it was updated since you opened the console.'), 'Not loaded');
   } finally {
     clearTimeout(slow);
   }
   if (!to || mine !== visit) return;
   arrive(to);
+  if (!late) return;
   await late;
   // What was to be found was not loaded before: whoever still waits at the heading is taken there.
   if (mine !== visit || ![document.body, main, main.querySelector('h1')].includes(document.activeElement)) return;

@@ -49,6 +49,16 @@ await run({
     await panel(grace, 'Outbound status').getByText('The last day').waitFor();
   },
 
+  async 'a mistake in the program of a page is told as one, and mends itself'() {
+    grace.expects(/TypeError/);
+    const end = await grace.meddle('query Connection(', (route) => route.fulfill({ json: { data: { connection: { outbound: {}, inbound: {} }, suites: [] } } }));
+    await grace.goto(connection);
+    await grace.sees('Its program made a mistake.');
+    await grace.look('mistake');
+    await end();
+    await grace.heading('provider');
+  },
+
   async 'a search that fails shows no rows of the search before it'() {
     const rows = grace.page.locator('table.rows tbody tr');
     await grace.goto('/connections');
