@@ -56,6 +56,7 @@ const fn unmet(code: CheckCode) -> &'static str {
         C::VersionsKnown => "The other side does not say which versions it knows of.",
         C::KeyAccessPolicy => "A service that onboarding needs may not use a key module that it needs.",
         C::KeyServiceHealth
+        | C::Process
         | C::RootKey
         | C::KeyEncryptionKey
         | C::IntegrityKey

@@ -244,9 +244,9 @@ impl Vault {
     /// Tells when the process ends and comes back; none for a service without one.
     #[must_use]
     pub fn watch_process(&self) -> Option<ProcessWatch> {
-        match &self.0 {
+        match &self.place {
             Place::Here(..) => None,
-            Place::There(remote) => Some(ProcessWatch::over(remote.state.clone())),
+            Place::There(remote) => Some(ProcessWatch::over(remote.state.subscribe())),
         }
     }
 
