@@ -314,6 +314,11 @@ async fn on_the_host_too_two_people_are_two_and_the_server_goes_on_under_another
     assert!(listed.out.contains(&id), "{listed:?}");
     host.key("manager", &["withdraw", &id]).ended(0);
 
+    let rotated = host.key("manager", &["rotate-key-encryption-key"]).ended(0);
+    assert!(rotated.out.starts_with("Key encryption key 2: "), "{rotated:?}");
+    let status = host.key("manager", &["rotate-key-encryption-key", "--status", "--json"]).ended(0).json();
+    assert_eq!(status["version"], 2, "{status:#}");
+
     let request = ["request", "rotate-root", "--reason", "A year is over", "--json"];
     let id = host.key("manager", &request).ended(0).json()["id"].as_str().unwrap().to_owned();
     host.run_with(&["key", "approve", &id, "--password-stdin", "--as", &email("second")], PASSWORD).ended(0);

@@ -34,17 +34,37 @@ pub(crate) fn secret_from(bytes: &[u8], what: &'static str) -> Result<Secret, Er
     Ok(Secret::init_with_mut(|secret: &mut [u8; 32]| secret.copy_from_slice(bytes)))
 }
 
+/// A key of HMAC-SHA256 with its two blocks computed: for what is authenticated with every use of a key. ring does not
+/// wipe it, so it is kept only where it lives as long as the secret that it comes from.
+pub(crate) struct MacKey(hmac::Key);
+
+impl MacKey {
+    pub(crate) fn new(key: &Secret) -> Self {
+        Self(hmac::Key::new(HMAC_SHA256, key.expose_secret()))
+    }
+
+    /// HMAC-SHA256 over the encoding of the parts, of which the first is a label.
+    pub(crate) fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let tag = hmac::sign(&self.0, &pae(parts));
+        let mut out = [0; 32];
+        out.copy_from_slice(tag.as_ref());
+        out
+    }
+
+    /// Whether `tag` is the [`Self::mac`] of the parts; in constant time.
+    pub(crate) fn matches(&self, parts: &[&[u8]], tag: &[u8]) -> bool {
+        hmac::verify(&self.0, &pae(parts), tag).is_ok()
+    }
+}
+
 /// HMAC-SHA256 over the encoding of the parts, of which the first is a label.
 pub(crate) fn mac(key: &Secret, parts: &[&[u8]]) -> [u8; 32] {
-    let tag = hmac::sign(&hmac::Key::new(HMAC_SHA256, key.expose_secret()), &pae(parts));
-    let mut out = [0; 32];
-    out.copy_from_slice(tag.as_ref());
-    out
+    MacKey::new(key).mac(parts)
 }
 
 /// Whether `tag` is the [`mac`] of the parts; in constant time.
 pub(crate) fn mac_matches(key: &Secret, parts: &[&[u8]], tag: &[u8]) -> bool {
-    hmac::verify(&hmac::Key::new(HMAC_SHA256, key.expose_secret()), &pae(parts), tag).is_ok()
+    MacKey::new(key).matches(parts, tag)
 }
 
 /// HKDF-Extract (RFC 5869, 2.2), which is an HMAC; ring's own keeps the result to itself, and we must store it.

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::codec::{Reader, Writer};
 use crate::crypto::{
-    SALT_LEN, Secret, expand, mac, mac_matches, open_once, random_secret, seal_once, secret_from,
+    MacKey, SALT_LEN, Secret, expand, mac, mac_matches, open_once, random_secret, seal_once, secret_from,
 };
 use crate::error::Error;
 use crate::pae::pae;
@@ -16,6 +16,8 @@ use crate::root::RootKey;
 
 const FORMAT: u8 = 1;
 const HIERARCHY: &str = "key hierarchy";
+/// The seals that are checked with every use of a key: their keys are derived once, see [`Keyring::of`].
+const SEALS: [&str; 2] = ["row seal", "module seal"];
 
 /// The keys below the root key, sealed: to be stored, and given back at the next start. Opaque.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,9 +33,22 @@ pub(crate) struct Keyring {
     /// By version; the highest one wraps, the others only unwrap.
     key_encryption: BTreeMap<u32, Secret>,
     integrity: Secret,
+    /// In the order of [`SEALS`].
+    seals: [MacKey; SEALS.len()],
 }
 
 impl Keyring {
+    fn of(
+        instance: [u8; 16],
+        created_at: Millis,
+        key_encryption: BTreeMap<u32, Secret>,
+        integrity: Secret,
+    ) -> Result<Self, Error> {
+        let [row, module] = SEALS.map(|label| derive(&integrity, label));
+        let seals = [MacKey::new(&row?), MacKey::new(&module?)];
+        Ok(Self { instance, created_at, key_encryption, integrity, seals })
+    }
+
     /// A new hierarchy of an instance.
     pub(crate) fn create(
         root: &RootKey,
@@ -42,12 +57,8 @@ impl Keyring {
         now: Millis,
     ) -> Result<(Self, SealedHierarchy), Error> {
         let instance_root = random_secret(entropy)?;
-        let keyring = Self {
-            instance,
-            created_at: now,
-            key_encryption: BTreeMap::from([(1, random_secret(entropy)?)]),
-            integrity: random_secret(entropy)?,
-        };
+        let first = BTreeMap::from([(1, random_secret(entropy)?)]);
+        let keyring = Self::of(instance, now, first, random_secret(entropy)?)?;
         let sealed = keyring.seal_hierarchy(root, &instance_root, entropy)?;
         Ok((keyring, sealed))
     }
@@ -85,7 +96,7 @@ impl Keyring {
         let seal: [u8; 32] = reader.array()?;
         reader.finish()?;
 
-        let keyring = Self { instance, created_at, key_encryption, integrity };
+        let keyring = Self::of(instance, created_at, key_encryption, integrity)?;
         // Each level is authentic by its wrap; this also fixes how many there are.
         let covered = &sealed.bytes[..sealed.bytes.len() - seal.len()];
         let authentic = mac_matches(
@@ -172,21 +183,29 @@ impl Keyring {
 
     /// A key derived from the integrity key for one use.
     pub(crate) fn derived(&self, label: &str) -> Result<Secret, Error> {
-        expand(&self.integrity, &[b"ks1 integrity", label.as_bytes()])
+        derive(&self.integrity, label)
+    }
+
+    /// What is done with the key for that label.
+    fn keyed<T>(&self, label: &str, done: impl FnOnce(&MacKey) -> T) -> Result<T, Error> {
+        match SEALS.iter().zip(&self.seals).find(|(known, _)| **known == label) {
+            Some((_, key)) => Ok(done(key)),
+            None => Ok(done(&MacKey::new(&self.derived(label)?))),
+        }
     }
 
     /// A MAC over labelled parts, under the key derived for that label.
     pub(crate) fn mac(&self, label: &str, parts: &[&[u8]]) -> Result<[u8; 32], Error> {
         let mut all: Vec<&[u8]> = vec![b"ks1 mac", label.as_bytes(), &self.instance];
         all.extend_from_slice(parts);
-        Ok(mac(&self.derived(label)?, &all))
+        self.keyed(label, |key| key.mac(&all))
     }
 
     /// Whether `tag` is the [`Self::mac`] of the parts; in constant time.
     pub(crate) fn mac_matches(&self, label: &str, parts: &[&[u8]], tag: &[u8]) -> Result<bool, Error> {
         let mut all: Vec<&[u8]> = vec![b"ks1 mac", label.as_bytes(), &self.instance];
         all.extend_from_slice(parts);
-        Ok(mac_matches(&self.derived(label)?, &all, tag))
+        self.keyed(label, |key| key.matches(&all, tag))
     }
 
     /// The sealed form, under a root key.
@@ -215,6 +234,10 @@ impl Keyring {
         bytes.extend_from_slice(&seal);
         Ok(SealedHierarchy { bytes })
     }
+}
+
+fn derive(integrity: &Secret, label: &str) -> Result<Secret, Error> {
+    expand(integrity, &[b"ks1 integrity", label.as_bytes()])
 }
 
 fn level_context(instance: &[u8; 16], name: &str, version: u32) -> Vec<u8> {

@@ -107,7 +107,9 @@ impl Actions {
         while let Some(sight) = process.next().await {
             match sight {
                 Sight::Away(why) => {
-                    self.remember_hierarchy().await;
+                    if let Err(error) = self.keys.vault.reopen_with_record().await {
+                        tracing::warn!(%error, "the key hierarchy could not be read");
+                    }
                     self.announce_key_health(&away(why, self.world.now())).await;
                 }
                 Sight::There => match self.measure_keys().await {
@@ -116,18 +118,6 @@ impl Actions {
                     Err(error) => tracing::warn!(%error, "the key service could not be measured"),
                 },
             }
-        }
-    }
-
-    /// The process is started again with the hierarchy that is stored: another node, or the command line, may have
-    /// rotated the root key since this one began.
-    async fn remember_hierarchy(&self) {
-        match self.store.instance().await {
-            Ok(Some(instance)) => {
-                self.keys.vault.remember(keyservice::SealedHierarchy { bytes: instance.hierarchy });
-            }
-            Ok(None) => {}
-            Err(error) => tracing::warn!(%error, "the key hierarchy could not be read"),
         }
     }
 

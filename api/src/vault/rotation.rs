@@ -83,6 +83,18 @@ impl Vault {
         Ok(stored)
     }
 
+    /// Has the process opened with the hierarchy that is on record when it is started again: while it does not answer, it
+    /// cannot catch up, and the root key of the hierarchy that it knew may be gone.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn reopen_with_record(&self) -> Result<(), VaultError> {
+        if let Some(record) = &self.record {
+            self.remember(record.hierarchy().await?);
+        }
+        Ok(())
+    }
+
     async fn take(&self, hierarchy: &SealedHierarchy) -> Result<(), VaultError> {
         let root = self.root();
         // Under another root key when another node rotated that: it is in the place of the old one by then.

@@ -10,6 +10,7 @@ const VERSION: &str =
 const MODULE: &str = "name purpose algorithm builtIn state stateLabel exportable rotationPeriod keyLifetime";
 const APPROVAL: &str = "id operation operationLabel module object reason state stateLabel askedBy { name } \
     answeredBy { name } answer usableFrom expiresAt";
+const ENCRYPTION: &str = "version rotation { state stateLabel total done startedAt finishedAt error }";
 const REFUSAL: &str =
     "refusal { code message field reason traceId remedy { kind mutation setting value text } }";
 
@@ -130,6 +131,12 @@ impl Verb {
                 approval("refuseKeyApproval", json!({ "approvalId": id, "reason": reason }))
             }
             Self::Withdraw { approval: id } => approval("withdrawKeyApproval", json!({ "approvalId": id })),
+            Self::RotateKeyEncryptionKey { status: true } => {
+                query("keyEncryptionKey", format!("{{ keyEncryptionKey {{ {ENCRYPTION} }} }}"), json!({}))
+            }
+            Self::RotateKeyEncryptionKey { status: false } => {
+                mutation("rotateKeyEncryptionKey", ("keyEncryptionKey", ENCRYPTION), json!({}))
+            }
             Self::RotateRoot { approval: id } => approval("rotateRootKey", json!({ "approvalId": id })),
         }
     }

@@ -202,6 +202,13 @@ enum Verb {
         /// The request.
         approval: String,
     },
+    /// Puts another key encryption key in use; the server wraps every key under it again. Shows how far that is with
+    /// --status.
+    RotateKeyEncryptionKey {
+        /// Only say how far the last rotation is.
+        #[arg(long)]
+        status: bool,
+    },
     /// Puts another root key in the place of the one in use, as a second person agreed. Keep a copy of the new one.
     RotateRoot {
         /// The approval, of ROTATE_ROOT.

@@ -159,6 +159,17 @@ fn approvals<'a>(approvals: impl Iterator<Item = &'a Value>) {
     table(&headings, approvals.map(row).collect(), "There are no requests.");
 }
 
+fn encryption(key: &Value) {
+    let (version, rotation) = (text(&key["version"]), &key["rotation"]);
+    if rotation.is_null() {
+        return out(&format!("Key encryption key {version}; it was never rotated."));
+    }
+    let (done, total, state) =
+        (text(&rotation["done"]), text(&rotation["total"]), text(&rotation["stateLabel"]));
+    let error = rotation["error"].as_str().map(|error| format!(" {error}")).unwrap_or_default();
+    out(&format!("Key encryption key {version}: {state}, {done} of {total} are under it.{error}"));
+}
+
 /// A refusal on the standard error output, with what to do about it.
 pub(super) fn refusal(refusal: &Value) {
     let remedy = &refusal["remedy"];
@@ -198,6 +209,7 @@ impl Verb {
             Self::Policies { .. } => policies(given),
             Self::Explain { .. } => decision(given),
             Self::Approvals { .. } => approvals(items(&given["edges"]).map(|edge| &edge["node"])),
+            Self::RotateKeyEncryptionKey { .. } => encryption(given),
             Self::Request { .. }
             | Self::Approve { .. }
             | Self::Refuse { .. }
