@@ -27,7 +27,10 @@ await run({
     assert.equal(await activity(ada, 'Register a consumer').getByRole('button').count(), 0, 'what is locked offers no control');
     await ada.look('setup-provider');
     const other = await Person.at(PROVIDER, 'beside', { storageState: await ada.context.storageState() });
+    const live = other.page.waitForResponse((response) => response.headers()['content-type']?.startsWith('text/event-stream'));
     await other.goto('/setup/provider');
+    await live;
+    await other.page.waitForTimeout(500);
     await stands(other, 'Create the provider record', 'In progress');
     await complete(ada, 'Create the provider record');
     await stands(ada, 'Create the provider record', 'Completed');

@@ -43,7 +43,10 @@ await run({
     await errors.goto('/errors');
     await errors.sees('Reference');
     await errors.look('errors');
-    await errors.goto(`/errors?subject=${new URL(grace.page.url()).pathname.split('/')[2]}`);
+    const id = new URL(grace.page.url()).pathname.split('/')[2];
+    const asked = errors.page.waitForRequest((request) => request.postDataJSON()?.variables?.subjectId === id);
+    await errors.goto(`/errors?subject=${id}`);
+    await asked;
     await errors.sees('Only what concerns');
     await errors.page.getByRole('table').getByRole('link', { name: 'provider', exact: true }).first().waitFor();
     await errors.look('errors-of-one');
