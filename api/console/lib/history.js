@@ -58,7 +58,7 @@ function bar(bucket, at) {
 
 /** The colours that are there, with their words. */
 const legend = (buckets) => html`<ul class="legend small">${[...PARTS, UNKNOWN].filter(([name]) => buckets.some((bucket) => bucket[name] > 0)).map(([, kind, word]) => html`<li>
-  <svg class="swatch" viewBox="0 0 10 10" aria-hidden="true" focusable="false"><rect class="bar-${kind}" width="10" height="10"></rect></svg>${word}</li>`)}</ul>`;
+  <svg class="legend-mark" viewBox="0 0 10 10" aria-hidden="true" focusable="false"><rect class="bar-${kind}" width="10" height="10"></rect></svg>${word}</li>`)}</ul>`;
 
 /** How long it was what in a part of the time, but for up. */
 const troubles = (bucket) => PARTS.slice(0, -1).filter(([name]) => bucket[name] >= 1_000).map(([name, , word]) => `${word.toLowerCase()} ${duration(Math.round(bucket[name] / 1_000))}`);
