@@ -1,5 +1,7 @@
 //! Verifying a connection asks the real path, both ways, and says of each step what it found.
 
+use std::sync::atomic::Ordering;
+
 use linkspan::domain::requester::Role;
 use serde_json::{Value, json};
 
@@ -134,5 +136,31 @@ async fn an_activity_is_completed_by_a_person_and_against_its_verification_only_
         let nobody =
             pair.provider.client().raw("{ guidedSetup(side: PROVIDER) { completed } }", json!({})).await;
         assert_eq!(nobody["errors"][0]["extensions"]["code"], "UNAUTHENTICATED");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_does_not_work_here_is_a_result_too() {
+    for database in Database::available() {
+        let mut pair = Pair::prepare(database).await;
+        pair.consumer.fragile().await;
+        pair.run().await;
+        let stage = Stage::open_over(pair).await;
+        let (consumer, connection) = stage.onboard().await;
+        stage.pair.consumer.outage().keys_stopped.store(true, Ordering::SeqCst);
+        let found = verified(&stage.pair, &consumer, &connection).await;
+        assert_eq!(found["state"], "FAILED", "{found:#}");
+        assert_eq!(steps(&found)[0], ("SEND", "FAILED", "KEY_SERVICE_UNHEALTHY"));
+
+        // Work that is given up for a reason that is only in the log ends it, too.
+        stage.pair.consumer.outage().keys_stopped.store(false, Ordering::SeqCst);
+        stage
+            .pair
+            .consumer
+            .tamper("update key_version set module = 'x' || module where purpose = 'LINK_TRAFFIC'")
+            .await;
+        let found = verified(&stage.pair, &consumer, &connection).await;
+        assert_eq!(found["state"], "FAILED", "{found:#}");
+        assert_eq!(stage.pair.consumer.rows("job where state = 'DEAD'").await, 0);
     }
 }

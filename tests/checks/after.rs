@@ -261,6 +261,14 @@ async fn what_a_schedule_finds_is_an_issue_once_and_is_resolved_once_it_is_mende
         assert_eq!(pair.consumer.rows("issue where state = 'OPEN'").await, 1);
         assert!(pair.consumer.rows("issue where seen_count > 1").await == 1, "it is counted");
         assert_eq!(pair.consumer.rows("scan").await, scans + 1, "only what is new is a scan");
+        // What it sees is shown as it is now, though it is the same matter.
+        pair.consumer
+            .tamper("update job set last_error = 'given up for another reason' where state = 'DEAD'")
+            .await;
+        pair.advance(60).await;
+        let now = "issue where state = 'OPEN' and evidence like '%another reason%'";
+        assert_eq!(pair.consumer.rows(now).await, 1);
+        assert_eq!(pair.consumer.rows("scan").await, scans + 1);
         pair.consumer.tamper("delete from job where state = 'DEAD'").await;
         pair.advance(60).await;
         assert_eq!(pair.consumer.rows("issue where state = 'OPEN'").await, 0, "a later look resolves it");

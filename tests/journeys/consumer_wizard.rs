@@ -1,5 +1,6 @@
 //! The consumer's administrator follows the wizard, from the link in the letter to settings that are saved.
 
+use linkspan::domain::requester::Role;
 use serde_json::{Value, json};
 
 use super::{PROGRESS, connection, follow_messages, offers, statuses, verify};
@@ -105,5 +106,24 @@ async fn a_consumer_follows_the_wizard_from_the_link_to_saved_settings() {
         // Next: look whether all is well.
         let verified = verify(&stage.pair, &consumer, &id).await;
         assert_eq!(verified["state"], "PASSED", "{verified:#}");
+
+        // What to do next: execute a suite of checks.
+        let input = json!({ "subjectId": id, "suites": ["POST_ONBOARDING"] });
+        let viewer = stage.pair.consumer.person("viewer", &[Role::Viewer]).await;
+        let refused = viewer.try_mutate("runScan", input.clone(), "scan { id }").await;
+        assert_eq!(refused["refusal"]["code"], "NOT_AN_ADMINISTRATOR", "{refused:#}");
+        let scan = consumer.mutate("runScan", input, "scan { id }").await["scan"]["id"].clone();
+        let progress =
+            "subscription($id: ID!) { scanProgress(id: $id) { state scan { results { check answer } } } }";
+        let mut events = consumer.subscribe(progress, json!({ "id": scan })).await;
+        let ended = loop {
+            let event = events.expect().await;
+            if event["state"] == "PASSED" || event["state"] == "FAILED" {
+                break event;
+            }
+        };
+        assert_eq!(ended["state"], "PASSED", "{ended:#}");
+        let results = ended["scan"]["results"].as_array().unwrap();
+        assert!(results.len() == 8 && results.iter().all(|it| it["answer"] == "PASS"), "{ended:#}");
     }
 }

@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+use linkspan::domain::effect::Work;
+use linkspan::domain::id::{ConnectionId, TraceId};
+use linkspan::domain::requester::Requester;
+use linkspan::store::{Cause, NewJob, Store};
+use linkspan::world::World;
 use serde_json::{Value, json};
 
 use super::outages;
@@ -63,6 +68,45 @@ async fn five_thousand_connections_that_fall_at_once_are_all_written() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn work_that_recurs_goes_on_though_a_run_of_it_fails_for_good() {
+    for database in Database::available() {
+        let mut pair = Pair::prepare(database).await;
+        pair.provider.start(None).await;
+        pair.provider.kill().await;
+        let store = Store::open(&pair.provider.config.database, World::real()).await.unwrap();
+        let now = World::real().now();
+        let id = ConnectionId(uuid::Uuid::nil());
+        let recurring = [
+            Work::ConnectionHealth(id),
+            Work::KeyServiceHealth,
+            Work::IssueDigest,
+            Work::Sweep,
+            Work::Checkpoint,
+        ];
+        pair.provider.tamper("delete from job").await;
+        for work in recurring {
+            assert!(work.recurs());
+            for _ in 0..2 {
+                let cause = Cause { requester: Requester::System, trace: TraceId(1), now, once: None };
+                let mut tx = store.begin("test", &cause).await.unwrap();
+                tx.enqueue(NewJob { work: work.clone(), run_at: now, sealed: None }).await.unwrap();
+                tx.commit().await.unwrap();
+                // The next run is written while this one is under way, which then fails.
+                let job = store.claim_job(now).await.unwrap().unwrap();
+                let mut tx = store.begin("test", &cause).await.unwrap();
+                tx.enqueue(NewJob { work: work.clone(), run_at: now, sealed: None }).await.unwrap();
+                tx.commit().await.unwrap();
+                store.fail_job(&job, "broken", None).await.unwrap();
+                let waits = format!("job where kind = '{}' and state = 'PENDING'", work.kind());
+                assert_eq!(pair.provider.rows(&waits).await, 1, "{database:?}: {}", work.kind());
+            }
+            pair.provider.tamper("delete from job").await;
+        }
+        store.close().await.unwrap();
+    }
+}
+
 /// When the direction from the peer was proven last, by the clock of the instances.
 async fn proven_ms(client: &Client, id: &str) -> i64 {
     let query = "query($id: ID!) { connection(id: $id) { inbound { lastProofAt } } }";
@@ -83,7 +127,22 @@ async fn probes_go_on_while_the_database_hangs() {
         }
         let now = linkspan::world::Clock::now_ms(watched.pair.clock.as_ref());
         let proven = proven_ms(&watched.provider, &watched.at_provider).await;
+        // Whoever only answers from memory says so, once it has waited for long enough.
+        let mut there = Value::Null;
+        for _ in 0..60 {
+            watched.pair.clock.advance(5_000);
+            let_pass(Duration::from_millis(200)).await;
+            there = watched.look(Side::Provider).await["outbound"].clone();
+            if there["cause"]["reason"] == "DATABASE" && there["status"] == "DOWN" {
+                break;
+            }
+        }
         held.let_go().await;
+        assert_eq!(
+            (&there["status"], &there["cause"]["code"], &there["cause"]["reason"]),
+            (&json!("DOWN"), &json!("PEER_UNAVAILABLE"), &json!("DATABASE")),
+            "{database:?}"
+        );
         assert!(now - proven <= 6_000, "{database:?}: no probe came for {} ms", now - proven);
     }
 }
@@ -136,7 +195,7 @@ async fn slow_answers_show_within_one_probe() {
 }
 
 /// When each connection is probed next by a node, in milliseconds.
-async fn next_probes(node: &Instance, crowd: &[linkspan::domain::id::ConnectionId]) -> Vec<i64> {
+async fn next_probes(node: &Instance, crowd: &[ConnectionId]) -> Vec<i64> {
     let actions = node.app().actions();
     crowd.iter().filter_map(|id| actions.next_probe_at(*id)).map(|at| at.timestamp_millis()).collect()
 }

@@ -36,7 +36,7 @@ mod settings;
 mod verification;
 mod watch;
 mod withdrawal;
-mod work;
+pub(crate) mod work;
 
 pub mod audit;
 pub mod authorization;

@@ -1,16 +1,20 @@
 //! Probes: both directions of a connection that stands, watched. What is known is in [`super::watch`].
 
+use std::collections::HashSet;
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::envelope::{SealedRequest, undecipherable};
 use super::pause::paused_here;
+use super::settings::{is_agreed, sync_soon};
 use super::watch::{Channel, LEASE, READ_EVERY, SAVED_EVERY, Unsaved};
 use super::{Actions, Call, Done, Failure};
 use crate::domain::Timestamp;
 use crate::domain::connection::{Connection, State};
-use crate::domain::direction::{Cause, DirectionStatus, Evidence, Way};
+use crate::domain::direction::{Cause, DirectionStatus, Evidence, Transition, Way};
 use crate::domain::effect::Work;
 use crate::domain::explain::remedy_for;
 use crate::domain::failure::Operation;
@@ -20,6 +24,8 @@ use crate::domain::scan::Subject;
 use crate::peer::wire::{self, Heartbeat};
 use crate::store::{ChangeKind, Failed, NewJob};
 
+/// How long the database may take for one step of the watch before it counts as away.
+const DATABASE_LIMIT: Duration = Duration::from_secs(5);
 /// The kind of message that probes.
 pub(super) const PROBE: &str = "probe";
 
@@ -27,7 +33,18 @@ impl Actions {
     /// Keeps the watch in step with the database: who probes, what is watched, what became of it. Answers whether the
     /// database did its part; if it did not, probing goes on from memory.
     pub(crate) async fn keep_watch(&self, call: &Call) -> bool {
-        let kept = self.keep_in_step(call, self.world.now()).await;
+        let step = self.keep_in_step(call, self.world.now());
+        tokio::pin!(step);
+        let kept = match tokio::time::timeout(DATABASE_LIMIT, &mut step).await {
+            Ok(kept) => kept,
+            // It hangs. To cut it off would lose what it is about to write.
+            Err(_) => {
+                if !std::mem::replace(&mut self.watch.lock().unwritten, true) {
+                    tracing::error!("the watch goes on without the database, which hangs");
+                }
+                step.await
+            }
+        };
         let before = std::mem::replace(&mut self.watch.lock().unwritten, kept.is_err());
         match kept {
             Ok(()) => {
@@ -163,6 +180,17 @@ impl Actions {
         tx.save_evidence(&unsaved.directions).await?;
         tx.add_traffic(&unsaved.traffic).await?;
         tx.record_transitions(&unsaved.told).await?;
+        // Whoever was away has not heard of what changed meanwhile, and what was to tell it may have been given up.
+        let back = |(id, way, told): &(ConnectionId, Way, Transition)| {
+            (*way == Way::Outbound && told.status == Some(DirectionStatus::Up)).then_some(*id)
+        };
+        let back: Vec<_> = unsaved.told.iter().filter_map(back).collect();
+        let settings = tx.settings_of(&back).await?;
+        let differ: HashSet<_> =
+            settings.into_iter().filter(|(_, record)| !is_agreed(record)).map(|(id, _)| id).collect();
+        for (connection, _) in unsaved.changed.iter().filter(|(one, _)| differ.contains(&one.id)) {
+            sync_soon(&mut tx, connection).await?;
+        }
         for (connection, cause) in &unsaved.changed {
             tx.connection_changed(connection, ChangeKind::Updated, connection.revision);
             if let Some(cause) = cause {

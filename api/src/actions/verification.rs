@@ -7,7 +7,7 @@ use super::{Actions, Call, Done};
 use crate::domain::connection::{Connection, ConnectionVerb};
 use crate::domain::effect::Work;
 use crate::domain::id::ConnectionId;
-use crate::domain::refusal::Refusal;
+use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::scan::Comparison;
 use crate::domain::verification::{Found, Verification, VerificationState, VerificationStepName};
 use crate::store::{ChangeKind, NewJob, Reader};
@@ -85,6 +85,22 @@ impl Actions {
         }
         tx.commit().await?;
         Ok(())
+    }
+
+    /// Ends a verification that this instance could not go on with: what was not answered failed.
+    pub(crate) async fn break_verification(&self, call: &Call, id: ConnectionId) -> Done<()> {
+        let mut tx = self.begin("verification.break", call).await?;
+        let Some(mut verification) = tx.verification(id).await? else { return Ok(()) };
+        let message = "This instance could not go on with the verification; its log says why. Verify the connection again.";
+        while let Some(step) = verification.begin_next() {
+            let failure = Some(Refusal::new(RefusalCode::DeadlineExceeded, message));
+            verification.answered(step, Found { failure, ..Found::default() }, tx.now());
+        }
+        tx.save_verification(&verification).await?;
+        let connection = self.connection(&tx, id).await?;
+        tx.connection_changed(&connection, ChangeKind::Updated, connection.revision);
+        tx.audit("connection.verified", "CONNECTION", id, verification.state().as_str(), json!({}));
+        Ok(tx.commit().await?)
     }
 
     /// How many sealed requests of the peer arrived, as far as they are remembered.

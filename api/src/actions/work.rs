@@ -12,7 +12,7 @@ use crate::domain::id::{ConnectionId, TraceId};
 use crate::store::{Job, NewJob, Reader};
 
 /// How often a failing job is tried before it is left for a person to see.
-const TRIES: i64 = 12;
+pub(crate) const TRIES: i64 = 12;
 
 impl Actions {
     /// The next piece of work that is due.
@@ -29,7 +29,8 @@ impl Actions {
     pub(crate) async fn fail_job(&self, job: &Job, error: &str, again: bool) -> Done<()> {
         let exponent = u32::try_from(job.tries.clamp(1, 9) - 1).unwrap_or(0);
         let pause = TimeDelta::seconds((1_i64 << exponent).min(300));
-        let run_at = (again && job.tries < TRIES).then(|| self.world.now() + pause);
+        let again = job.work.recurs() || (again && job.tries < TRIES);
+        let run_at = again.then(|| self.world.now() + pause);
         Ok(self.store.fail_job(job, error, run_at).await?)
     }
 

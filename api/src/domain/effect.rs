@@ -112,6 +112,19 @@ impl Work {
         }
     }
 
+    /// Whether it goes on for as long as the instance, or what it is about, stands: it is never given up.
+    #[must_use]
+    pub const fn recurs(&self) -> bool {
+        matches!(
+            self,
+            Self::ConnectionHealth(_)
+                | Self::KeyServiceHealth
+                | Self::IssueDigest
+                | Self::Sweep
+                | Self::Checkpoint
+        )
+    }
+
     /// What the work is about, where it is about one thing.
     #[must_use]
     pub fn subject(&self) -> Option<uuid::Uuid> {

@@ -451,7 +451,13 @@ pub fn remedy_for(code: RefusalCode, reason: Option<&str>, connection: Connectio
             human("The connection does not stand on the other side: compare with its people.")
         }
         (C::RateLimited, _) => human("Wait: it is tried again by itself."),
-        _ => call("runPreOnboardingChecks", connection),
+        (C::VersionUnsupported, _) => human("Bring the older of the two instances up to date."),
+        (C::Conflict, Some("DIGEST")) => call("syncConnectionSettings", connection),
+        (code, _) => Remedy::Human(format!(
+            "Look at what it says, and at {} in the documentation. If that is not enough, both sides' operators find it \
+             in their logs under the trace id.",
+            code.as_str()
+        )),
     }
 }
 
@@ -516,6 +522,21 @@ mod tests {
         assert_eq!(holds(Dependency::PeerAddress), Some(true));
         assert_eq!(holds(Dependency::PeerCertificate), Some(false));
         assert_eq!(holds(Dependency::PeerHttp), None);
+    }
+
+    #[test]
+    fn a_call_that_is_advised_about_a_connection_that_stands_is_one_that_may_be_made_then() {
+        let connection = ConnectionId(uuid::Uuid::nil());
+        let reasons = [None, Some("DIGEST"), Some("DNS"), Some("OURS"), Some("SUSPENDED"), Some("SCOPE")];
+        for (code, reason) in RefusalCode::ALL.iter().flat_map(|code| reasons.map(|reason| (*code, reason))) {
+            match remedy_for(code, reason, connection) {
+                Remedy::Call { mutation, .. } => {
+                    assert_eq!(mutation, "syncConnectionSettings", "{code} {reason:?}")
+                }
+                Remedy::Human(text) => assert!(text.ends_with('.'), "{text}"),
+                Remedy::Config { .. } => {}
+            }
+        }
     }
 
     #[test]

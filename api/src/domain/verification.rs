@@ -78,7 +78,7 @@ impl Found {
                 ours.keys == theirs.keys,
                 [ours.keys.join(", "), theirs.keys.join(", ")],
                 RefusalCode::KeyConfirmationFailed,
-                "The two sides hold different keys. Register again: they make fresh ones.",
+                "The two sides hold different keys: one of them lost or replaced its own, for example with a backup.",
             ),
             S::Settings => (
                 ours.settings == theirs.settings,

@@ -164,6 +164,27 @@ impl Tx {
         Ok(())
     }
 
+    /// An open issue was seen again, with this evidence.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn seen_as(
+        &mut self,
+        subject: Subject,
+        code: CheckCode,
+        evidence: &str,
+    ) -> Result<(), StoreError> {
+        Entity::update_many()
+            .col_expr(Column::Evidence, Expr::value(evidence))
+            .filter(Column::CheckCode.eq(code.as_str()))
+            .filter(Column::SubjectId.eq(subject.id()))
+            .filter(Column::State.eq(IssueState::Open.as_str()))
+            .filter(Column::Evidence.ne(evidence))
+            .exec(&self.txn)
+            .await?;
+        Ok(())
+    }
+
     /// A check passed: its open issue about this subject, if any, is resolved; answers it.
     ///
     /// # Errors

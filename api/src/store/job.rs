@@ -192,7 +192,8 @@ impl Store {
         Ok(())
     }
 
-    /// The job did not succeed: again at `run_at`, or never (`None`), which leaves it to be seen as dead.
+    /// The job did not succeed: again at `run_at`, or never (`None`), which leaves it to be seen as dead. If it was asked
+    /// for again meanwhile, it runs again as it was asked for.
     ///
     /// # Errors
     /// When the database refuses.
@@ -206,7 +207,8 @@ impl Store {
         let (state, run_at) = run_at.map_or(("DEAD", 0), |at| ("PENDING", ms(at)));
         self.release(
             job,
-            "update job set lease_until = null, last_error = $3, state = $4,
+            "update job set lease_until = null, last_error = $3,
+                    state = case when woken then 'PENDING' else $4 end,
                     run_at = case when woken then run_at else $5 end
              where id = $1 and fence = $2",
             vec![error.into(), state.into(), run_at.into()],

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
+use crate::actions::work::TRIES;
 use crate::actions::{Actions, Call, Failure};
 use crate::domain::Timestamp;
 use crate::domain::check::{Remedy, Suite};
@@ -36,8 +37,10 @@ const AT_ONCE: usize = 16;
 const NAP: Duration = Duration::from_secs(1);
 /// The least time between two looks.
 const BREATH: Duration = Duration::from_millis(5);
-/// How long one piece of work may take, whatever it waits for; shorter than its lease.
+/// How long one piece of work may take, whatever it waits for; with [`END_LIMIT`] shorter than its lease.
 const JOB_LIMIT: Duration = Duration::from_secs(55);
+/// How long it may take to end what waits for work that is given up.
+const END_LIMIT: Duration = Duration::from_secs(3);
 
 /// Takes work and carries it out.
 #[derive(Clone)]
@@ -80,6 +83,9 @@ enum Trouble {
     /// A letter did not go out.
     #[error("{0}")]
     Mail(#[from] crate::mail::MailError),
+    /// It was cut off.
+    #[error("the work took longer than it may")]
+    Late,
 }
 
 impl From<Refusal> for Trouble {
@@ -96,7 +102,7 @@ impl Trouble {
             Self::Ours(Failure::Keys(error)) => {
                 Some(Refusal::new(RefusalCode::KeyServiceUnhealthy, error.to_string()).reason("OURS"))
             }
-            Self::Ours(Failure::Store(_) | Failure::Bug(_)) => None,
+            Self::Ours(Failure::Store(_) | Failure::Bug(_)) | Self::Late => None,
             Self::Peer(error) => Some(error.refusal()),
             Self::Mail(error) => {
                 let refusal = Refusal::new(RefusalCode::MailFailed, error.to_string()).reason(error.reason());
@@ -111,7 +117,7 @@ impl Trouble {
             Self::Ours(Failure::Refused(refusal)) => {
                 refusal.code == RefusalCode::Conflict || is_keys_away(refusal)
             }
-            Self::Ours(Failure::Store(_) | Failure::Keys(_)) => true,
+            Self::Ours(Failure::Store(_) | Failure::Keys(_)) | Self::Late => true,
             Self::Ours(Failure::Bug(_)) => false,
             Self::Peer(error) => error.is_passing(),
             Self::Mail(error) => error.retry() == Retry::Later,
@@ -124,6 +130,12 @@ fn is_keys_away(refusal: &Refusal) -> bool {
     let passing = [Failure::KEYS_AWAY, Failure::TRAIL_AWAY];
     refusal.code == RefusalCode::KeyServiceUnhealthy
         && refusal.reason.as_deref().is_some_and(|reason| passing.contains(&reason))
+}
+
+/// Whether the work is not begun again.
+fn gives_up(job: &Job, trouble: &Trouble) -> bool {
+    let tries = if matches!(job.work, Work::Scan(_)) { scan::TRIES } else { TRIES };
+    !trouble.is_passing() || job.tries >= tries
 }
 
 impl Worker {
@@ -209,11 +221,15 @@ impl Worker {
         async {
             let outcome = match tokio::time::timeout(JOB_LIMIT, self.work(&job)).await {
                 Ok(outcome) => outcome,
-                Err(_) => Err(Trouble::Ours(Failure::Bug("the work took longer than it may"))),
+                Err(_) => Err(Trouble::Late),
             };
             if let Err(trouble) = &outcome {
                 self.log(&job, trouble).await;
             }
+            let outcome = match outcome {
+                Err(trouble) if gives_up(&job, &trouble) => self.end(&job, trouble).await,
+                outcome => outcome,
+            };
             let settled = match &outcome {
                 Ok(()) => self.actions.settle_job(&job).await,
                 Err(trouble) => {
@@ -229,6 +245,23 @@ impl Worker {
         }
         .instrument(span)
         .await;
+    }
+
+    /// Ends what waits for work that is given up: it must not wait for ever.
+    async fn end(&self, job: &Job, trouble: Trouble) -> Result<(), Trouble> {
+        let call = Call::system(job.trace);
+        let why = "this instance could not carry it out; its log says why";
+        let ended = async {
+            match job.work {
+                Work::Scan(id) => Some(self.actions.break_scan(&call, id, why).await),
+                Work::Verify(id) => Some(self.actions.break_verification(&call, id).await),
+                _ => None,
+            }
+        };
+        let Ok(ended) = tokio::time::timeout(END_LIMIT, ended).await else { return Err(Trouble::Late) };
+        let Some(ended) = ended else { return Err(trouble) };
+        tracing::error!(%trouble, tries = job.tries, "work was given up, and what waited for it is ended");
+        Ok(ended?)
     }
 
     /// What people look after gets an entry in its error log. Phases, probes, settings and claims write their own.
@@ -253,7 +286,7 @@ impl Worker {
     async fn work(&self, job: &Job) -> Result<(), Trouble> {
         let call = Call::system(job.trace);
         match job.work {
-            Work::Scan(id) => self.scan(&call, id, job.tries).await,
+            Work::Scan(id) => self.scan(&call, id).await,
             Work::Letter => self.letter(job).await,
             Work::ProveClaim(id) => self.prove_claim(&call, id).await,
             Work::Phase(id) => self.phase(&call, id).await,

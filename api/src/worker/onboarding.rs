@@ -241,7 +241,7 @@ impl Worker {
         let failure = match &done {
             Err(Trouble::Ours(Failure::Refused(refusal))) => (**refusal).clone(),
             Err(Trouble::Peer(error)) => error.refusal(),
-            Err(Trouble::Ours(_) | Trouble::Mail(_)) | Ok(()) => return done,
+            Err(Trouble::Ours(_) | Trouble::Mail(_) | Trouble::Late) | Ok(()) => return done,
         };
         self.actions.sync_failed(call, id, failure).await?;
         done

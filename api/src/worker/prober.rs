@@ -1,7 +1,9 @@
 //! Keeps the watch going and probes: no row, no lease and no transaction for a probe.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -72,7 +74,12 @@ impl Worker {
         self.busy.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let _done = Done(self.busy.clone());
         let trace = self.actions.fresh_trace();
-        let outcome = self.ask(id, trace).await;
+        // Whatever becomes of it is an outcome, or the connection would not be probed any more.
+        let outcome = AssertUnwindSafe(self.ask(id, trace)).catch_unwind().await;
+        let outcome = outcome.unwrap_or_else(|_| {
+            tracing::error!(connection = %id, trace_id = %trace, "a probe broke off");
+            Err(Box::new(self.ours(&Failure::Bug("The probe broke off in this instance."), trace)))
+        });
         if let Err(cause) = &outcome {
             tracing::debug!(connection = %id, trace_id = %trace, code = %cause.code, reason = cause.reason, "a probe was missed");
         }

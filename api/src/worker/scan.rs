@@ -16,26 +16,14 @@ use crate::domain::scan::Subject;
 /// How long a whole scan may take; shorter than the worker's limit for a piece of work.
 const SCAN_LIMIT: Duration = Duration::from_secs(40);
 /// How often a scan is begun before what it did not answer counts as broken.
-const TRIES: i64 = 4;
+pub(super) const TRIES: i64 = 4;
 /// The most answers that are recorded together.
 const TOGETHER: usize = 64;
 /// How long a check waits for a remedy that is under way: so often, and each time so long.
 const MENDING: (usize, Duration) = (50, Duration::from_millis(100));
 
 impl Worker {
-    pub(super) async fn scan(&self, call: &Call, id: ScanId, tries: i64) -> Result<(), Trouble> {
-        match self.try_scan(call, id).await {
-            // What waits for the scan must not wait for ever.
-            Err(trouble) if !trouble.is_passing() || tries >= TRIES => {
-                tracing::error!(%trouble, "a scan could not be carried out");
-                let why = "the scan could not be carried out; this instance's log says why";
-                Ok(self.actions.break_scan(call, id, why).await?)
-            }
-            outcome => outcome,
-        }
-    }
-
-    async fn try_scan(&self, call: &Call, id: ScanId) -> Result<(), Trouble> {
+    pub(super) async fn scan(&self, call: &Call, id: ScanId) -> Result<(), Trouble> {
         self.await_mending(call, id).await?;
         let Some(plan) = self.actions.begin_scan(call, id).await? else { return Ok(()) };
         let examination = Examination::new(self, call, &plan);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{Trouble, Worker};
-use crate::actions::{Call, Failure};
+use crate::actions::Call;
 use crate::domain::id::ConnectionId;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::verification::{Found, VerificationStepName};
@@ -21,9 +21,8 @@ impl Worker {
         while let Some(step) = self.actions.verification_step(call, id).await? {
             let found = match self.verification_step(call, id, step).await {
                 Ok(found) => found,
-                Err(Trouble::Peer(error)) => failed(error.refusal()),
-                Err(Trouble::Ours(Failure::Refused(refusal))) => failed(*refusal),
-                Err(trouble) => return Err(trouble),
+                // Also what does not work here is a result; only what nobody can read of is tried again.
+                Err(trouble) => failed(trouble.refusal().ok_or(trouble)?),
             };
             self.actions.verification_answered(call, id, step, found).await?;
         }

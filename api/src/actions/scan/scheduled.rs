@@ -175,7 +175,10 @@ impl Actions {
         let is_new = |(code, answer): &&(CheckCode, Answer)| match answer {
             Answer::Pass => known(*code).is_some(),
             Answer::Skipped(_) => false,
-            Answer::Finding(finding) => known(*code).is_none_or(|issue| issue.message != finding.message),
+            Answer::Finding(finding) => known(*code).is_none_or(|issue| {
+                (&issue.message, &issue.remedy, issue.blocking)
+                    != (&finding.message, &finding.remedy, finding.blocking)
+            }),
             Answer::Error(why) => known(*code).is_none_or(|issue| issue.evidence != *why),
         };
         if answers.iter().filter(is_new).count() == 0 {
@@ -183,6 +186,11 @@ impl Actions {
                 answers.iter().map(|(code, _)| *code).filter(|c| known(*c).is_some()).collect();
             if !again.is_empty() {
                 tx.count_issues(scan.subject, &again).await?;
+                for (code, answer) in answers {
+                    if let Answer::Finding(finding) = answer {
+                        tx.seen_as(scan.subject, *code, &finding.evidence).await?;
+                    }
+                }
                 tx.commit().await?;
             }
             return Ok(());

@@ -151,7 +151,7 @@ checks! {
     ];
     #[doc = "Do both sides hold the same keys of the connection?"]
     KeysAgree = "KEYS_AGREE", "Keys agree": Both, Critical, Blocks, 15 s, [
-        "Register again: the two sides make fresh keys.",
+        "Find out which side lost or replaced its keys, and have it restore the backup that holds them.",
         "If nobody restored a backup, find out who changed the keys.",
     ];
     #[doc = "Do both sides hold the same settings?"]
@@ -186,7 +186,7 @@ checks! {
     ];
     #[doc = "Are the keys of the connection younger than 90 days?"]
     KeyAge = "KEY_AGE", "Key age": Both, Moderate, Warns, 2 s, [
-        "Rotate the connection's keys.",
+        "The keys go on working. This version cannot exchange them anew while the connection stands.",
     ];
     #[doc = "Is the other instance's certificate good for 30 days more?"]
     CertificateAge = "CERTIFICATE_AGE", "Certificate age": Both, High, Blocks, 15 s, [

@@ -96,7 +96,7 @@ fn judge_contact(code: CheckCode, local: &LocalFacts) -> Answer {
             let answer = contact(
                 |c| c.email_valid,
                 "The contact's mail address is not one that letters can be sent to.",
-                &|_| Remedy::human("Correct the contact's mail address."),
+                &|_| Remedy::human("Make a contact with a valid address, and name it in the registration."),
             );
             // Only in production must the letter arrive; elsewhere the link can be shared by hand.
             if local.environment == Environment::Production { answer } else { answer.warning() }

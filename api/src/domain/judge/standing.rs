@@ -13,6 +13,10 @@ pub const CREDENTIAL_NOTICE: TimeDelta = TimeDelta::days(14);
 /// A connection's key is to be rotated when it is older than this.
 pub const KEY_LASTS: TimeDelta = TimeDelta::days(90);
 
+/// What to do where the two sides do not hold the same keys.
+const RESTORE: &str = "This version cannot exchange keys anew for a connection that stands. Find out which side lost or \
+                       replaced its keys, and have it restore the backup that holds them.";
+
 /// Judges what our own database says of a connection that stands.
 #[must_use]
 pub fn judge_standing(code: CheckCode, facts: &StandingFacts, now: Timestamp) -> Answer {
@@ -31,18 +35,15 @@ pub fn judge_standing(code: CheckCode, facts: &StandingFacts, now: Timestamp) ->
         C::DirectionsUp => directions(facts),
         C::ViewsAgree => views(facts),
         C::KeyAge => match facts.key_made_at {
-            None => Answer::found(
-                code,
-                "The connection has no active key.",
-                "none",
-                Remedy::human("Register again: the two sides make fresh keys."),
-            ),
+            None => Answer::found(code, "The connection has no active key.", "none", Remedy::human(RESTORE)),
             Some(made) if now - made <= KEY_LASTS => Answer::Pass,
             Some(made) => Answer::found(
                 code,
                 "The connection's key is old.",
                 &format!("made {}, {} days ago", made.to_rfc3339(), (now - made).num_days()),
-                Remedy::human("Rotate the connection's keys."),
+                Remedy::human(
+                    "The keys go on working. This version cannot exchange them anew while the connection stands: plan it with the other side for the next version.",
+                ),
             ),
         },
         C::QueueMoving if facts.stuck.is_empty() => Answer::Pass,
@@ -141,10 +142,10 @@ fn views(facts: &StandingFacts) -> Answer {
 /// Judges whether both sides hold the same.
 #[must_use]
 pub fn judge_agreement(code: CheckCode, facts: &StandingFacts, theirs: &Measured<Comparison>) -> Answer {
-    let again = Remedy::human("Register again: the two sides make fresh keys.");
+    let again = Remedy::human(RESTORE);
     let connection = || ("connectionId", facts.connection.to_string());
     let ours = &facts.ours;
-    measured(theirs, code, "Register again: the two sides make fresh keys.", |theirs| {
+    measured(theirs, code, RESTORE, |theirs| {
         let (agree, message, we, they, remedy) = match code {
             CheckCode::KeysAgree => (
                 ours.keys == theirs.keys,
