@@ -211,7 +211,8 @@ impl Instance {
             interruption: None,
             launcher: self.launcher.clone(),
         };
-        App::open(&self.config, world).await.err().expect("it started").to_string()
+        let Err(refused) = App::open(&self.config, world).await else { panic!("it started") };
+        refused.to_string()
     }
 
     /// Kills it where it stands: nothing is finished, nothing is said.

@@ -531,7 +531,7 @@ mod tests {
         for (code, reason) in RefusalCode::ALL.iter().flat_map(|code| reasons.map(|reason| (*code, reason))) {
             match remedy_for(code, reason, connection) {
                 Remedy::Call { mutation, .. } => {
-                    assert_eq!(mutation, "syncConnectionSettings", "{code} {reason:?}")
+                    assert_eq!(mutation, "syncConnectionSettings", "{code} {reason:?}");
                 }
                 Remedy::Human(text) => assert!(text.ends_with('.'), "{text}"),
                 Remedy::Config { .. } => {}

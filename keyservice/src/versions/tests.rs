@@ -161,7 +161,7 @@ fn a_version_that_was_made_before_takes_over_and_the_one_before_still_opens() {
     let service = service(1);
     let module = room(&service);
     let first = service.rotate(&module, &[], [1; 16], NOW).unwrap().made;
-    let ready = service.next_version(&module, std::slice::from_ref(&first), [2; 16], NOW + 1).unwrap();
+    let ready = service.next_version(&module, from_ref(&first), [2; 16], NOW + 1).unwrap();
     assert_eq!(ready.state, KeyState::PreActive);
     let versions = [first, ready];
     let Rotation { made, retired } = service.activate(&module, &versions, 2, NOW + 2).unwrap();
