@@ -80,7 +80,13 @@ async fn what_matters_most_needs_the_password_within_five_minutes() {
             )
             .await;
         assert_eq!(renamed["contact"]["name"], "Name", "a program goes on: {renamed:#}");
+        let contact = json!({ "userId": stage.ready.contact, "role": "CONSUMER_CONTACT" });
+        for verb in ["revokeRole", "grantRole"] {
+            let done = program.try_mutate(verb, contact.clone(), "contact { id }").await;
+            assert!(done["refusal"].is_null(), "a contact's role goes with registrations: {done:#}");
+        }
         for (name, input) in [
+            ("grantRole", json!({ "userId": stage.ready.contact, "role": "ADMIN" })),
             ("createAccessToken", json!({ "name": "more", "days": 1 })),
             ("stepUp", json!({ "password": PASSWORD })),
         ] {
