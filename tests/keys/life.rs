@@ -396,7 +396,7 @@ async fn a_key_is_made_ahead_and_put_into_use_later_by_a_manager() {
         assert_eq!(found["keys"], expected);
         let twice = change(&manager, "activateKey", 2, None).await;
         assert_eq!(twice["refusal"]["code"], "WRONG_STATE", "{twice:#}");
-        for (own, reason) in [("identity", "BUILT_IN"), ("links", "EXCHANGE")] {
+        for (own, reason) in [("identity", "BUILT_IN"), ("data", "BUILT_IN"), ("links", "EXCHANGE")] {
             let refused = manager.try_mutate("generateKey", json!({ "module": own }), MODULE).await;
             assert_eq!(refused["refusal"]["reason"], reason, "{own}: {refused:#}");
         }

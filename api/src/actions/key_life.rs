@@ -358,6 +358,10 @@ impl Actions {
             KeyModuleVerb::Rotate | KeyModuleVerb::Generate if draft => {
                 wrong("A draft has no keys: publish it first.", "DRAFT")
             }
+            // A version of it is of use only from the moment on at which everything is sealed under it.
+            KeyModuleVerb::Generate if module.built_in() == Some(BuiltIn::Data) => {
+                wrong("The key of this module is not made ahead: rotate it.", "BUILT_IN")
+            }
             KeyModuleVerb::Rotate | KeyModuleVerb::Generate | KeyModuleVerb::Schedule => rotates(module),
             KeyModuleVerb::Specify | KeyModuleVerb::Publish => Ok(()),
         }?;
