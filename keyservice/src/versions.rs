@@ -14,6 +14,10 @@ use crate::right::Right;
 use crate::service::KeyService;
 use crate::usage::{is_reason, require_unexpired};
 
+/// How much longer than its module says a key may be renewed for, in milliseconds: whoever renews it counts from a clock
+/// of their own.
+const CLOCKS: Millis = 5 * 60 * 1000;
+
 /// What is done to one version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyChange {
@@ -26,7 +30,7 @@ pub enum KeyChange {
     },
     /// Puts it back into use, where no other is.
     Resume,
-    /// Gives it another expiry: later than now, and no longer from now than keys of its module live; none where it shall
+    /// Gives it another expiry: later than now, and no longer from now than keys of its module live, but for five minutes; none where it shall
     /// never expire, which the module must allow.
     Renew {
         /// When it stops sealing and signing.
@@ -190,7 +194,7 @@ impl KeyService {
                     return Err(Error::Malformed { what: "expiry" });
                 }
                 if let Some(lifetime) = module.specification.key_lifetime
-                    && expires_at.is_none_or(|at| at > now.saturating_add(lifetime))
+                    && expires_at.is_none_or(|at| at > now.saturating_add(lifetime).saturating_add(CLOCKS))
                 {
                     let why = "a key lives no longer from its renewal than its module says";
                     return Err(Error::SpecificationRefused { what: "expiry", why });

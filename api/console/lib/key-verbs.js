@@ -76,6 +76,13 @@ const EXPORTS = [['', 'never'], ['yes', 'when a second person agrees']];
 
 const LEADS_ON = new Set(['publishKeyModule', 'rotateKeyModule']);
 
+/** When a key may expire at the latest, by its module's lifetime in seconds; null for never. */
+const expiries = (lifetime) => {
+  if (lifetime === null) return EXPIRIES;
+  const within = EXPIRIES.filter(([days]) => days && Number(days) * DAY_S <= lifetime);
+  return within.length ? within : [[String(lifetime / DAY_S), 'as late as its module allows']];
+};
+
 /** A span of the choices, or the one that holds, in days. */
 const among = (choices, seconds) => (seconds === null || choices.some(([value]) => value === String(seconds)) ? choices : [...choices, [String(seconds), `${Math.round(seconds / DAY_S)} days, as now`]]);
 
@@ -125,9 +132,10 @@ export function moduleVerbs(module, run) {
 }
 
 /**
- * The controls of a version, and why the others are not there. `approvals` are the requests that concern its module.
+ * The controls of a version, and why the others are not there. `approvals` are the requests that concern its module, and
+ * `lifetime` is how long a key of the module lives at most, in seconds; null for ever.
  */
-export function keyVerbs(key, { approvals, run }) {
+export function keyVerbs(key, { approvals, run, lifetime = null }) {
   const link = key.module.startsWith('links/');
   const named = link ? `epoch ${key.version} of this connection` : `version ${key.version} of ${key.module}`;
   const send = (name, input, words) => run(() => mutate(KEY_VERBS[name], { module: key.module, version: key.version, ...input }), words);
@@ -141,7 +149,8 @@ export function keyVerbs(key, { approvals, run }) {
       if (said) await send(name, { reason: said.reason.trim() }, done);
     } else if (name === 'resumeKey') await send(name, {}, 'Resumed.');
     else if (name === 'renewKey') {
-      const wish = await askFor({ title: 'When does this key expire?', body: 'Counted from now. After that it no longer seals or signs; it still opens and verifies.', confirm: 'Renew', fields: [{ name: 'days', label: 'Expires', choices: EXPIRIES, value: '365' }] });
+      const choices = expiries(lifetime);
+      const wish = await askFor({ title: 'When does this key expire?', body: 'Counted from now. After that it no longer seals or signs; it still opens and verifies.', confirm: 'Renew', fields: [{ name: 'days', label: 'Expires', choices, value: choices.some(([days]) => days === '365') ? '365' : choices.at(-1)[0] }] });
       if (wish) await send(name, wish.days ? { expiresAt: new Date(Date.now() + Number(wish.days) * DAY_S * 1000).toISOString() } : {}, 'Renewed.');
     } else if (usable) {
       const sure = await ask({ title: `Destroy ${named}?`, body: html`<p>Its material is erased for good. What it made can never be read again.</p>`, confirm: 'Destroy', danger: true, typed: 'destroy' });

@@ -55,7 +55,7 @@ export default function keyModule({ params, update, viewer }) {
   }
 
   const versions = (now) => section('versions', 'Versions', now.versions.length
-    ? keyLives(now.versions, (key) => keyVerbs(key, { approvals: approvals.items(), run }))
+    ? keyLives(now.versions, (key) => keyVerbs(key, { approvals: approvals.items(), run, lifetime: now.keyLifetime }))
     : now.name === 'links'
       ? html`<p>Each connection has its own key here, made by the exchange of its two instances. <a href="/connections">Choose a connection</a> to see its keys.</p>`
       : html`<p>${now.state === 'DRAFT' ? 'A draft has no keys. Publish it, then make the first one.' : 'No key was made yet.'}</p>`);

@@ -82,7 +82,10 @@ impl<'a> Ask<'a> {
         input: I,
         verb: impl FnOnce(Call, I) -> F + Send,
     ) -> Result<(Option<T>, Option<Refusal>)> {
-        let done = async {
+        // On the heap, both: in the type of the schema each mutation's future is as large as the largest of all, at every
+        // level between the document and the verb, and a thread's stack has to hold them.
+        let verb = |call, input| Box::pin(verb(call, input));
+        let done = Box::pin(async {
             let Some(key) = input.idempotency_key().map(str::to_owned) else {
                 return verb(self.call.clone(), input).await;
             };
@@ -90,7 +93,7 @@ impl<'a> Ask<'a> {
             let text = serde_json::to_string(&input.to_value()).map_err(|_| Failure::Bug("input as JSON"))?;
             let asked = Asked { key: &key, operation: self.field, input: text.into() };
             self.actions.once(self.call, Some(asked), |call| verb(call, input)).await
-        };
+        });
         self.settle(done.await)
     }
 
