@@ -1,8 +1,11 @@
 //! The journey up to a point, with everybody who has a part in it.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::browser::{Consent, authorize};
+use super::faults::Wire;
 use super::pair::{PASSWORD, Ready};
 use super::{Client, Database, Pair};
 
@@ -29,6 +32,15 @@ impl Stage {
         pair.consumer.config.outbound.connect_timeout_ms = 500;
         pair.run().await;
         Self::open_over(pair).await
+    }
+
+    /// As [`Stage::open`], with a wire that the messages to the provider pass through.
+    pub(crate) async fn open_wired(database: Database) -> (Self, Arc<Wire>) {
+        let mut pair = Pair::prepare(database).await;
+        let wire = Wire::breaking(&pair.clock, None);
+        pair.provider.wire = Some(wire.clone());
+        pair.run().await;
+        (Self::open_over(pair).await, wire)
     }
 
     /// The same over instances that run already.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use linkspan::domain::requester::Role;
 use serde_json::{Value, json};
 
-use crate::harness::faults::{Commit, Commits, Wire, perhaps, rest};
+use crate::harness::faults::{Commit, Commits, perhaps, rest};
 use crate::harness::pair::PASSWORD;
 use crate::harness::{Client, Database, Instance, Pair, Stage};
 
@@ -261,11 +261,7 @@ async fn another_node_goes_on_under_the_new_key_encryption_key_without_being_tol
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_handshake_under_way_outlives_a_rotation_on_both_sides() {
     for database in Database::available() {
-        let mut pair = Pair::prepare(database).await;
-        let wire = Wire::breaking(&pair.clock, None);
-        pair.provider.wire = Some(wire.clone());
-        pair.run().await;
-        let stage = Stage::open_over(pair).await;
+        let (stage, wire) = Stage::open_wired(database).await;
         let (consumer, connection) = stage.validated().await;
         stage.start(&consumer, &connection).await;
         // The third message does not get through: each side holds its half, wrapped.

@@ -3,7 +3,6 @@
 use linkspan::domain::requester::Role;
 use serde_json::{Value, json};
 
-use crate::harness::faults::Wire;
 use crate::harness::pair::PASSWORD;
 use crate::harness::{Client, Database, Pair, Stage};
 
@@ -339,11 +338,7 @@ async fn a_module_that_was_tampered_with_keeps_no_other_from_rotating() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_attempt_that_is_undone_leaves_its_keys_revoked_with_the_reason() {
     for database in Database::available() {
-        let mut pair = Pair::prepare(database).await;
-        let wire = Wire::breaking(&pair.clock, None);
-        pair.provider.wire = Some(wire.clone());
-        pair.run().await;
-        let stage = Stage::open_over(pair).await;
+        let (stage, wire) = Stage::open_wired(database).await;
         let (consumer, connection) = stage.validated().await;
         stage.start(&consumer, &connection).await;
         // Both have their keys, and nothing goes through them.

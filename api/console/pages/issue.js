@@ -4,7 +4,7 @@ import { issueList } from '../lib/checks.js';
 import { ISSUE } from '../lib/fragments.js';
 import { resource } from '../lib/resource.js';
 import { badge, facts, head, notice, on, section, when } from '../lib/ui.js';
-import { html, nothing } from '../lib/view.js';
+import { html } from '../lib/view.js';
 import { about } from './scan.js';
 
 const ONE = gql`query IssuePage($id: ID!) {

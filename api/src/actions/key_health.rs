@@ -33,11 +33,12 @@ impl Actions {
     /// # Errors
     /// As [`Actions::key_health`].
     pub async fn recheck_key_health(&self, call: &Call) -> Done<KeyHealth> {
-        require_own_person(call)?;
+        let person = require_own_person(call)?;
         self.integrity.forget();
         self.verified.forget();
-        self.announce_key_health(&self.measure_keys().await?).await;
-        self.key_health(call).await
+        let health = self.measure_keys().await?;
+        self.announce_key_health(&health).await;
+        Ok(seen_by(person, health))
     }
 
     async fn key_records(&self) -> Done<(Vec<SealedModule>, Vec<SealedKey>)> {
@@ -85,11 +86,7 @@ impl Actions {
     /// `NOT_AN_ADMINISTRATOR` for other organisations' people.
     pub async fn key_health(&self, call: &Call) -> Done<KeyHealth> {
         let person = require_own_person(call)?;
-        let mut health = self.measure_keys().await?;
-        if !sees_components(person) {
-            health.components.clear();
-        }
-        Ok(health)
+        Ok(seen_by(person, self.measure_keys().await?))
     }
 
     /// The log of changes of the health, for the same people as the health.
@@ -207,6 +204,14 @@ fn require_own_person(call: &Call) -> Result<&Person, Refusal> {
         let message = "The health of the key service is for this organisation's own people.";
         Refusal::new(RefusalCode::NotAnAdministrator, message)
     })
+}
+
+/// What one of our own people may see of it: components are for those who look after keys.
+fn seen_by(person: &Person, mut health: KeyHealth) -> KeyHealth {
+    if !sees_components(person) {
+        health.components.clear();
+    }
+    health
 }
 
 /// The report while the process does not answer: nothing else can be measured.
