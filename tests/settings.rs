@@ -4,6 +4,7 @@
 use linkspan::domain::requester::Role;
 use serde_json::{Value, json};
 
+use crate::harness::let_pass;
 use crate::harness::pair::PASSWORD;
 use crate::harness::{Client, Database, Pair, Stage};
 
@@ -329,5 +330,47 @@ async fn a_consumer_that_was_away_hears_of_it_when_it_is_back() {
         let here = settings(&consumer, &connection).await;
         let both = named(&[("Inspect", false), ("Repair", false)]);
         assert_eq!(active(&here, "taskDefinitions"), both, "after an outage: {here:#}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_that_was_away_for_longer_than_anybody_tries_to_tell_it_hears_of_it_too() {
+    for database in Database::available() {
+        let mut pair = Pair::prepare(database).await;
+        pair.provider.config.outbound.total_timeout_ms = 1_000;
+        pair.run().await;
+        let mut stage = Stage::open_over(pair).await;
+        let (_, connection) = stage.onboard().await;
+        stage.pair.consumer.kill().await;
+        publish(&stage, draft("TASK_DEFINITION", "Inspect")).await;
+        let given_up = "job where kind = 'SYNC_SETTINGS' and state = 'DEAD'";
+        for _ in 0..60 {
+            if stage.pair.provider.rows(given_up).await == 1 {
+                break;
+            }
+            stage.pair.clock.advance(300_000);
+            let_pass(std::time::Duration::from_millis(200)).await;
+            // A try that time runs away from is another's after a minute, and counts for nothing.
+            for _ in 0..500 {
+                if stage.pair.provider.busy() == 0 {
+                    break;
+                }
+                let_pass(std::time::Duration::from_millis(20)).await;
+            }
+        }
+        assert_eq!(stage.pair.provider.rows(given_up).await, 1);
+
+        stage.pair.consumer.start(None).await;
+        let consumer = stage.pair.consumer_admin().await;
+        let mut here = Value::Null;
+        for _ in 0..40 {
+            stage.pair.clock.advance(1_000);
+            let_pass(std::time::Duration::from_millis(200)).await;
+            here = settings(&consumer, &connection).await;
+            if active(&here, "taskDefinitions") == named(&[("Inspect", false)]) {
+                break;
+            }
+        }
+        assert_eq!(active(&here, "taskDefinitions"), named(&[("Inspect", false)]), "{here:#}");
     }
 }

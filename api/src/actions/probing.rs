@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::envelope::{SealedRequest, undecipherable};
 use super::pause::paused_here;
-use super::settings::{is_agreed, sync_soon};
+use super::settings::sync_where_not_agreed;
 use super::watch::{Channel, LEASE, READ_EVERY, SAVED_EVERY, Unsaved};
 use super::{Actions, Call, Done, Failure};
 use crate::domain::Timestamp;
@@ -181,16 +181,14 @@ impl Actions {
         tx.add_traffic(&unsaved.traffic).await?;
         tx.record_transitions(&unsaved.told).await?;
         // Whoever was away has not heard of what changed meanwhile, and what was to tell it may have been given up.
-        let back = |(id, way, told): &(ConnectionId, Way, Transition)| {
-            (*way == Way::Outbound && told.status == Some(DirectionStatus::Up)).then_some(*id)
+        let is_back = |(id, way, told): &(ConnectionId, Way, Transition)| {
+            let works = matches!(told.status, Some(DirectionStatus::Up | DirectionStatus::Slow));
+            (*way == Way::Outbound && works).then_some(*id)
         };
-        let back: Vec<_> = unsaved.told.iter().filter_map(back).collect();
-        let settings = tx.settings_of(&back).await?;
-        let differ: HashSet<_> =
-            settings.into_iter().filter(|(_, record)| !is_agreed(record)).map(|(id, _)| id).collect();
-        for (connection, _) in unsaved.changed.iter().filter(|(one, _)| differ.contains(&one.id)) {
-            sync_soon(&mut tx, connection).await?;
-        }
+        let back: HashSet<_> = unsaved.told.iter().filter_map(is_back).collect();
+        let changed = unsaved.changed.iter().map(|(connection, _)| connection.as_ref());
+        let back: Vec<_> = changed.filter(|connection| back.contains(&connection.id)).collect();
+        sync_where_not_agreed(&mut tx, &back).await?;
         for (connection, cause) in &unsaved.changed {
             tx.connection_changed(connection, ChangeKind::Updated, connection.revision);
             if let Some(cause) = cause {

@@ -1,5 +1,7 @@
 //! The settings of connections, and what their peers may do here.
 
+use std::collections::HashMap;
+
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, Set};
 use uuid::Uuid;
 
@@ -85,12 +87,12 @@ impl Tx {
     pub async fn settings_of(
         &self,
         ids: &[ConnectionId],
-    ) -> Result<Vec<(ConnectionId, SettingsRecord)>, StoreError> {
-        let mut found = Vec::with_capacity(ids.len());
+    ) -> Result<HashMap<ConnectionId, SettingsRecord>, StoreError> {
+        let mut found = HashMap::with_capacity(ids.len());
         for ids in ids.chunks(IDS) {
             let these = settings::Column::ConnectionId.is_in(ids.iter().map(|id| id.0));
             for row in settings::Entity::find().filter(these).all(&self.txn).await? {
-                found.push((ConnectionId(row.connection_id), from_row(row)?));
+                found.insert(ConnectionId(row.connection_id), from_row(row)?);
             }
         }
         Ok(found)
