@@ -28,9 +28,6 @@ use crate::vault::{Opening, Vault, VaultError};
 use crate::worker::Worker;
 use crate::world::World;
 
-/// The least that answers of connected instances may be long, whatever the limit for strangers is.
-const PEER_BODY: usize = 1024 * 1024;
-
 /// Why an instance does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -67,6 +64,9 @@ pub enum StartError {
     /// An action failed.
     #[error(transparent)]
     Action(#[from] Failure),
+    /// What carries out the work broke off.
+    #[error("the worker broke off, and the instance stops: the log says where")]
+    Worker,
 }
 
 /// A whole instance, ready to serve.
@@ -123,9 +123,7 @@ impl App {
         };
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let actions = Actions::new(store, keys, world, profile, cores);
-        let mut outbound = config.outbound.clone();
-        outbound.body_limit = outbound.body_limit.max(PEER_BODY);
-        let worker = Worker::new(actions.clone(), Outbound::new(outbound)?, mailer);
+        let worker = Worker::new(actions.clone(), Outbound::new(config.outbound.clone())?, mailer);
         actions.schedule_sweep(&Call::system(actions.fresh_trace())).await?;
         actions.schedule_checks(&Call::system(actions.fresh_trace())).await?;
         actions.schedule_checkpoints(&Call::system(actions.fresh_trace())).await?;
@@ -184,18 +182,27 @@ impl App {
     /// Serves and works until told to stop.
     ///
     /// # Errors
-    /// When the schema does not hold.
+    /// When the schema does not hold, or the worker broke off.
     pub async fn serve(&self, server: Server, shutdown: watch::Receiver<bool>) -> Result<(), StartError> {
         let router = self.router(shutdown.clone())?;
         let worker = self.worker();
         let stop = shutdown.clone();
         let actions = self.actions.clone();
         let listening = tokio::spawn(async move { actions.listen().await });
-        let working = tokio::spawn(async move { worker.run(stop).await });
-        server.serve(router, shutdown).await;
-        let _ = working.await;
+        let mut working = tokio::spawn(async move { worker.run(stop).await });
+        let mut serving = std::pin::pin!(server.serve(router, shutdown));
+        let worked = tokio::select! {
+            () = &mut serving => working.await,
+            // Doors behind which nobody works would be a lie.
+            worked = &mut working => {
+                if worked.is_ok() {
+                    serving.await;
+                }
+                worked
+            }
+        };
         listening.abort();
-        Ok(())
+        worked.map_err(|_| StartError::Worker)
     }
 }
 

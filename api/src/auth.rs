@@ -5,6 +5,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::actions::session::SESSION_LIFETIME;
 use crate::actions::{Actions, Call, Failure};
+use crate::domain::causes::causes;
 use crate::domain::id::TraceId;
 use crate::domain::origin::Scheme;
 use crate::domain::requester::Requester;
@@ -72,7 +73,7 @@ impl Auth {
             Some(person) => match self.actions.still_signed_in(person).await {
                 Ok(valid) => valid,
                 Err(error) => {
-                    tracing::error!(%error, trace = %call.trace, "whether a caller is still valid is not known");
+                    tracing::error!(error = causes(&error), trace = %call.trace, "whether a caller is still valid is not known");
                     false
                 }
             },

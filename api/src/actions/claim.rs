@@ -216,7 +216,7 @@ impl Actions {
 
     /// What to ask the origin of a claim; none when the claim was settled meanwhile.
     pub(crate) async fn proof_plan(&self, call: &Call, id: ClaimId) -> Done<Option<ProofPlan>> {
-        let tx = self.begin("claim.read", call).await?;
+        let tx = self.begin_reading("claim.read", call).await?;
         let Some(claim) = tx.claim(id).await?.filter(|claim| claim.state == ClaimState::Proving) else {
             return Ok(None);
         };
@@ -347,7 +347,7 @@ impl Actions {
     /// # Errors
     /// `NOT_FOUND` when there is no such connection.
     pub async fn make_claim(&self, call: &Call, id: ConnectionId, rehearsal: bool) -> Done<wire::Claim> {
-        let tx = self.begin("claim.make", call).await?;
+        let tx = self.begin_reading("claim.make", call).await?;
         let connection = tx.connection(id).await?.ok_or_else(|| Refusal::not_found("connection"))?;
         let sealed = tx.link_secret(id).await?.ok_or(Failure::Bug("link secret"))?;
         let secret = self.keys.onboarding().open("link secret", &id.bytes(), &sealed, tx.now()).await?;
@@ -377,7 +377,7 @@ impl Actions {
     /// # Errors
     /// `NO_MATCHING_REGISTRATION`.
     pub async fn prove(&self, call: &Call, question: &wire::Prove) -> Done<wire::Proof> {
-        let tx = self.begin("claim.answer", call).await?;
+        let tx = self.begin_reading("claim.answer", call).await?;
         let connection = tx.connection_by_link(LinkId(question.r)).await?;
         let open = connection.filter(|connection| {
             matches!(

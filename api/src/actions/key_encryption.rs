@@ -18,6 +18,7 @@ use super::key_rights::require_right;
 use super::once::{Answer, Kept};
 use super::{Actions, Call, Done, Failure};
 use crate::domain::Timestamp;
+use crate::domain::causes::causes;
 use crate::domain::effect::Work;
 use crate::domain::id::{AttemptId, UserId};
 use crate::domain::key_encryption::{KeyEncryptionKey, KeyEncryptionVerb, KeyRotation, RotationStage};
@@ -299,7 +300,7 @@ impl Actions {
 
     /// Writes down what keeps a rotation from going on, and has it tried again.
     async fn rotation_stuck(&self, call: &Call, failure: &Failure) -> Done<()> {
-        tracing::warn!(%failure, "the rotation of the key encryption key does not go on");
+        tracing::warn!(failure = causes(&failure), "the rotation of the key encryption key does not go on");
         let mut tx = self.begin("key.encryption.stuck", call).await?;
         let Some(mut rotation) = tx.key_rotation().await?.filter(KeyRotation::is_under_way) else {
             return Ok(());

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::{Actions, Call, Done, Failure};
 use crate::domain::Timestamp;
+use crate::domain::causes::causes;
 use crate::domain::check::Suite;
 use crate::domain::key_health::{KeyHealth, KeyHealthComponent, KeyHealthStatus, sees_components};
 use crate::domain::refusal::{Refusal, RefusalCode};
@@ -105,14 +106,16 @@ impl Actions {
             match sight {
                 Sight::Away(why) => {
                     if let Err(error) = self.keys.vault.reopen_with_record().await {
-                        tracing::warn!(%error, "the key hierarchy could not be read");
+                        tracing::warn!(error = causes(&error), "the key hierarchy could not be read");
                     }
                     self.announce_key_health(&away(why, self.world.now())).await;
                 }
                 Sight::There => match self.measure_keys().await {
                     Ok(health) => self.announce_key_health(&health).await,
                     // The measurement that comes by itself announces it.
-                    Err(error) => tracing::warn!(%error, "the key service could not be measured"),
+                    Err(error) => {
+                        tracing::warn!(error = causes(&error), "the key service could not be measured")
+                    }
                 },
             }
         }
@@ -123,7 +126,7 @@ impl Actions {
     pub(crate) async fn announce_key_health(&self, health: &KeyHealth) {
         if let Err(error) = self.try_announce_key_health(health).await {
             // The next measurement announces it.
-            tracing::warn!(%error, "the key service's health could not be announced");
+            tracing::warn!(error = causes(&error), "the key service's health could not be announced");
         }
     }
 

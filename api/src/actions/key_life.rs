@@ -18,6 +18,7 @@ use super::keys::Kept as Answered;
 use super::once::{Answer, Kept};
 use super::{Actions, Call, Done, Failure, Keys};
 use crate::domain::Timestamp;
+use crate::domain::causes::causes;
 use crate::domain::id::{ChannelId, KeyApprovalId};
 use crate::domain::key_module::{KeyModule, KeyModuleVerb, KeyVerb, KeyVersion, ModuleTerms};
 use crate::domain::refusal::{Refusal, RefusalCode};
@@ -238,7 +239,12 @@ impl Actions {
         });
         tx.audit("key.rotate", "KEY_MODULE", Uuid::from_bytes(module.id), "OK", details);
         tx.commit().await?;
-        Ok(shown(module, &self.store.keys_of(&[&module.name]).await?))
+        let mut after = vec![made];
+        after.extend(keys.into_iter().map(|key| match &retired {
+            Some(retired) if retired.version == key.version => retired.clone(),
+            _ => key,
+        }));
+        Ok(shown(module, &after))
     }
 
     /// Rotates what is due by its module's schedule. A module with which it does not work keeps none of the others from
@@ -257,7 +263,11 @@ impl Actions {
                 // Another node was first.
                 Err(Failure::Refused(refusal)) if refusal.code == RefusalCode::Conflict => {}
                 Err(error) => {
-                    tracing::error!(%error, module = module.name, "a key is due for rotation and does not rotate");
+                    tracing::error!(
+                        error = causes(&error),
+                        module = module.name,
+                        "a key is due for rotation and does not rotate"
+                    );
                     all = all.and(Err(error));
                 }
                 Ok(_) => {}

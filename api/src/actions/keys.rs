@@ -22,6 +22,7 @@ pub(super) use window::LINK;
 pub(super) use window::unrecorded;
 
 use crate::domain::Timestamp;
+use crate::domain::causes::causes;
 use crate::store::Store;
 use crate::vault::{HierarchyRecord, ProcessWatch, Recorded, Vault, VaultError, process_away};
 use crate::world::World;
@@ -95,7 +96,7 @@ impl HierarchyRecord for Store {
     fn hierarchy(&self) -> Recorded<'_> {
         Box::pin(async move {
             let bytes = self.hierarchy().await.map_err(|error| {
-                tracing::warn!(%error, "the key hierarchy cannot be read");
+                tracing::warn!(error = causes(&error), "the key hierarchy cannot be read");
                 VaultError::Unavailable("The key hierarchy cannot be read")
             })?;
             Ok(SealedHierarchy { bytes })
@@ -145,7 +146,7 @@ impl Keys {
     /// Reads the rows of the instance's own keys again. A row that somebody changed leaves the good one in its place.
     pub(super) async fn reload(&self) -> Kept<()> {
         let rows = self.store.sound_keys_of(&[Self::IDENTITY, Self::DATA]).await.map_err(|error| {
-            tracing::warn!(%error, "the instance's own keys cannot be read");
+            tracing::warn!(error = causes(&error), "the instance's own keys cannot be read");
             VaultError::Unavailable("The rows of this instance's own keys cannot be read")
         })?;
         let (data, identity): (Vec<_>, Vec<_>) = rows.into_iter().partition(|key| key.module == Self::DATA);

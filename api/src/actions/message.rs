@@ -53,7 +53,7 @@ impl Actions {
     ) -> Done<Value> {
         let channel = request.connection.channel.ok_or(Failure::Bug("no channel yet"))?;
         let keys = {
-            let tx = self.begin("message.answer", call).await?;
+            let tx = self.begin_reading("message.answer", call).await?;
             tx.keys(&Self::channel_module(channel)).await?
         };
         let plaintext = self.open_with(&keys, request, answer).await?;

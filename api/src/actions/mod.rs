@@ -274,13 +274,22 @@ impl Actions {
     /// As [`Actions::begin`], for what an instance does before it serves: it uses no keys, and nothing is on record for
     /// them yet.
     pub(crate) async fn begin_keyless(&self, label: &'static str, call: &Call) -> Done<Tx> {
-        let cause = Cause {
+        Ok(self.store.begin(label, &self.cause(call)).await?)
+    }
+
+    /// Begins a transaction that only reads: a question waits for no writer, and keeps none waiting.
+    pub(crate) async fn begin_reading(&self, label: &'static str, call: &Call) -> Done<Tx> {
+        let _ = self.keys.ready().await;
+        Ok(self.store.begin_reading(label, &self.cause(call)).await?)
+    }
+
+    fn cause(&self, call: &Call) -> Cause {
+        Cause {
             requester: call.requester.clone(),
             trace: call.trace,
             now: self.world.now(),
             once: call.once.clone(),
-        };
-        Ok(self.store.begin(label, &cause).await?)
+        }
     }
 }
 

@@ -120,7 +120,7 @@ impl std::fmt::Debug for TokenAnswer {
 impl Actions {
     /// What to do next for an attempt; none when it ended, failed, or waits.
     pub(crate) async fn phase_plan(&self, call: &Call, id: AttemptId) -> Done<Option<PhasePlan>> {
-        let tx = self.begin("phase.read", call).await?;
+        let tx = self.begin_reading("phase.read", call).await?;
         let Some((attempt, work, ..)) = tx.attempt(id).await? else { return Ok(None) };
         let Some(phase) = attempt.current().filter(|phase| phase.state == PhaseState::Running) else {
             return Ok(None);

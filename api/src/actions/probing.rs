@@ -9,10 +9,11 @@ use uuid::Uuid;
 
 use super::envelope::{SealedRequest, undecipherable};
 use super::pause::paused_here;
-use super::settings::sync_where_not_agreed;
+use super::settings::sync_soon;
 use super::watch::{Channel, LEASE, READ_EVERY, SAVED_EVERY, Unsaved};
 use super::{Actions, Call, Done, Failure};
 use crate::domain::Timestamp;
+use crate::domain::causes::causes;
 use crate::domain::connection::{Connection, State};
 use crate::domain::direction::{Cause, DirectionStatus, Evidence, Transition, Way};
 use crate::domain::effect::Work;
@@ -55,7 +56,7 @@ impl Actions {
             }
             Err(failure) => {
                 if !before {
-                    tracing::error!(%failure, "the watch goes on without the database");
+                    tracing::error!(failure = causes(&failure), "the watch goes on without the database");
                 }
                 false
             }
@@ -180,15 +181,22 @@ impl Actions {
         tx.save_evidence(&unsaved.directions).await?;
         tx.add_traffic(&unsaved.traffic).await?;
         tx.record_transitions(&unsaved.told).await?;
-        // Whoever was away has not heard of what changed meanwhile, and what was to tell it may have been given up.
+        // Whoever was away may not have heard of what changed meanwhile: the work of telling it may have been given up. Not
+        // compared with what it last agreed on, which costs more here than to ask it: a catalogue is large, and many
+        // come back at once.
         let is_back = |(id, way, told): &(ConnectionId, Way, Transition)| {
-            let works = matches!(told.status, Some(DirectionStatus::Up | DirectionStatus::Slow));
+            let works = told.status.and_then(DirectionStatus::works) == Some(true);
             (*way == Way::Outbound && works).then_some(*id)
         };
         let back: HashSet<_> = unsaved.told.iter().filter_map(is_back).collect();
-        let changed = unsaved.changed.iter().map(|(connection, _)| connection.as_ref());
-        let back: Vec<_> = changed.filter(|connection| back.contains(&connection.id)).collect();
-        sync_where_not_agreed(&mut tx, &back).await?;
+        for (connection, _) in unsaved.changed.iter().filter(|(one, _)| back.contains(&one.id)) {
+            sync_soon(&mut tx, connection).await?;
+        }
+        for (id, way, told) in &unsaved.told {
+            let (status, code) =
+                (told.status.map(DirectionStatus::as_str), told.code.map(RefusalCode::as_str));
+            tracing::info!(connection = %id, direction = way.as_str(), status, code, reason = told.reason, "status");
+        }
         for (connection, cause) in &unsaved.changed {
             tx.connection_changed(connection, ChangeKind::Updated, connection.revision);
             if let Some(cause) = cause {
@@ -409,7 +417,7 @@ impl Actions {
         id: ConnectionId,
         since: Timestamp,
     ) -> Done<bool> {
-        let tx = self.begin("direction.read", call).await?;
+        let tx = self.begin_reading("direction.read", call).await?;
         let evidence = tx.evidence(id, Way::Inbound).await?;
         Ok(evidence.last_proof_at.is_some_and(|proof| proof >= since))
     }

@@ -14,6 +14,7 @@ use super::limits::Limit;
 use super::token::{digest_of_given, same};
 use super::{Actions, Call, Done, Failure};
 use crate::domain::Timestamp;
+use crate::domain::causes::causes;
 use crate::domain::id::SessionId;
 use crate::domain::person::EmailAddress;
 use crate::domain::refusal::{Refusal, RefusalCode};
@@ -116,9 +117,8 @@ impl Actions {
         let number = u64::from_be_bytes(self.world.bytes()?) % 100_000_000;
         let code = format!("{number:08}");
         let mut tx = self.begin("session.code", call).await?;
-        let Some(account) = tx.account_by_email(&key).await?.filter(|account| account.active) else {
-            return Ok(());
-        };
+        let found = tx.account_by_email(&key).await?.filter(|account| account.active);
+        let Some(account) = found else { return self.no_code_sent(tx, &key).await };
         let digest = self.code_digest(&account, browser, &code).await?;
         let until = tx.now() + TimeDelta::minutes(CODE_MINUTES.into());
         tx.create_code(account.id, digest, CODE_TRIES, until).await?;
@@ -194,7 +194,10 @@ impl Actions {
             return Ok(None);
         };
         if now - session.seen_at >= TOUCH {
-            self.store.touch_session(session.id, now).await?;
+            // To note it is no reason to send somebody away who looks at what is wrong with the database.
+            if let Err(error) = self.store.touch_session(session.id, now).await {
+                tracing::warn!(error = causes(&error), "the use of a session could not be noted");
+            }
         }
         let means = Means::Session { id: session.id, fresh_at: session.fresh_at };
         Ok(self.store.account(session.account).await?.and_then(|account| person(account, means)))
@@ -291,6 +294,15 @@ impl Actions {
         tx.audit("session.start", "SESSION", id, "OK", details);
         tx.commit().await?;
         Ok((cookie, account))
+    }
+
+    /// Nobody here has this address. What is done takes as long as a letter does, or the time would say so.
+    async fn no_code_sent(&self, mut tx: Tx, key: &str) -> Done<()> {
+        let mac = self.keys.mac(MacPurpose::AuditField, &[b"email", key.as_bytes()]).await?;
+        drop(self.keys.letters().seal("no letter", b"", &[0; 512], tx.now()).await?);
+        tx.audit("session.code", "ADDRESS", "", "NOT_FOUND", json!({}));
+        tx.audit_sensitive("email", mac);
+        Ok(tx.commit().await?)
     }
 
     /// Commits what was counted, and says the same in every case.

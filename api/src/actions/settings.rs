@@ -353,27 +353,6 @@ pub(super) async fn sync_soon(tx: &mut Tx, connection: &Connection) -> Done<()> 
     Ok(())
 }
 
-/// Writes the work of agreeing with those of these peers that hold something else than we do, as far as is known here.
-pub(super) async fn sync_where_not_agreed(tx: &mut Tx, connections: &[&Connection]) -> Done<()> {
-    let ids: Vec<_> = connections.iter().map(|connection| connection.id).collect();
-    let mut held = tx.settings_of(&ids).await?;
-    let offer = match connections.iter().any(|connection| connection.part == Part::Provider) {
-        true => Some(tx.offer().await?),
-        false => None,
-    };
-    for connection in connections {
-        let mut record = held.remove(&connection.id).unwrap_or_default();
-        if let (Part::Provider, Some(offer)) = (connection.part, &offer) {
-            // What we publish is the same for all, and is not kept with each connection.
-            record.settings.offer.clone_from(offer);
-        }
-        if !is_agreed(&record) {
-            sync_soon(tx, connection).await?;
-        }
-    }
-    Ok(())
-}
-
 fn apply(settings: &mut Settings, change: SettingsChange) -> Result<(), Refusal> {
     let Settings { offer, choice } = settings;
     let auto = &mut choice.auto_activate_record_producers;

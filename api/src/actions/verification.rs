@@ -111,7 +111,7 @@ impl Actions {
 
     /// What we hold of a connection, to compare it with what the peer holds.
     pub(crate) async fn comparison(&self, call: &Call, id: ConnectionId) -> Done<Comparison> {
-        let tx = self.begin("connection.held", call).await?;
+        let tx = self.begin_reading("connection.held", call).await?;
         let connection = self.connection(&tx, id).await?;
         self.held(&tx, &connection).await
     }

@@ -137,6 +137,22 @@ impl One {
 }
 
 impl Watched {
+    /// How many directions have each status, if this node watches.
+    pub(super) fn tally(&self) -> Vec<(Way, DirectionStatus, usize)> {
+        let mut tally = Vec::new();
+        for way in Way::ALL {
+            for status in DirectionStatus::ALL {
+                let shown = |one: &&One| {
+                    let evidence = if *way == Way::Outbound { &one.outbound } else { &one.inbound };
+                    evidence.shown.is_some_and(|(shown, _)| shown == *status)
+                };
+                let count = if self.since.is_some() { self.known.values().filter(shown).count() } else { 0 };
+                tally.push((*way, *status, count));
+            }
+        }
+        tally
+    }
+
     /// This node probes from now on.
     pub(super) fn begin(&mut self, now: Timestamp) {
         self.since = Some(now);
@@ -396,7 +412,7 @@ impl Watched {
             Ok((said, round_trip_ms)) => {
                 one.outbound.proven(now, Some(round_trip_ms), measure);
                 // Half of the round trip had passed when the peer looked at its clock.
-                let theirs = said.at - (now.timestamp_millis() - round_trip_ms / 2);
+                let theirs = said.at.saturating_sub(now.timestamp_millis() - round_trip_ms / 2);
                 one.outbound.clock_skew_ms = (said.at != 0).then_some(theirs);
                 one.told(&said, now);
                 one.took_its_word(&said, measure, now);

@@ -6,7 +6,9 @@ use chrono::TimeDelta;
 
 use super::{Actions, Call, Done};
 use crate::domain::Timestamp;
+use crate::domain::causes::causes;
 use crate::domain::connection::Part;
+use crate::domain::direction::{DirectionStatus, Way};
 use crate::domain::effect::Work;
 use crate::domain::id::{ConnectionId, TraceId};
 use crate::store::{Job, NewJob, Reader};
@@ -71,9 +73,20 @@ impl Actions {
         self.store.listen().await;
     }
 
-    /// Whether the database answers.
-    pub async fn ping(&self) -> Done<()> {
-        Ok(self.store.ping().await?)
+    /// Whether the database answers, and takes what is written: a full disk is still read.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn is_ready(&self) -> Done<bool> {
+        self.store.ping().await?;
+        let watch = self.watch.lock();
+        Ok(!watch.unread && !watch.unwritten)
+    }
+
+    /// How many directions of the connections that this node watches have each status, by what was last announced.
+    #[must_use]
+    pub fn directions(&self) -> Vec<(Way, DirectionStatus, usize)> {
+        self.watch.lock().tally()
     }
 
     /// Schedules the sweep, once per database.
@@ -109,7 +122,7 @@ impl Actions {
     pub(crate) async fn drop_exchange(&self, exchange: keyservice::ExchangeId) {
         // It would be forgotten by itself: a key service that cannot be told is no trouble of the caller's.
         if let Err(error) = self.keys.onboarding().abandon(exchange).await {
-            tracing::warn!(%error, "an exchange could not be abandoned");
+            tracing::warn!(error = causes(&error), "an exchange could not be abandoned");
         }
     }
 

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::actions::{Actions, Call};
 use crate::auth::{self, Auth};
+use crate::domain::causes::causes;
 use crate::domain::id::TraceId;
 use crate::domain::requester::{Means, Requester};
 use crate::graphql;
@@ -28,7 +29,7 @@ impl Door {
         let call = self.auth.call(headers).await.map_err(|error| match error {
             auth::AuthError::Credentials => AuthError::Rejected,
             auth::AuthError::Failure(error) => {
-                tracing::error!(%error, "who asks is not known");
+                tracing::error!(error = causes(&error), "who asks is not known");
                 AuthError::Unavailable
             }
         })?;

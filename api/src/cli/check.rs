@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::out;
 use crate::app::App;
 use crate::config::{Config, Sources};
+use crate::domain::causes::causes;
 use crate::domain::registration::Environment;
 use crate::http::server::Certificate;
 use crate::mail::{MailError, Mailer};
@@ -170,19 +171,6 @@ async fn database(config: &Config, world: &World) -> (bool, Answer) {
     let initialised =
         answer.verdict == Verdict::Good && store.instance().await.is_ok_and(|found| found.is_some());
     (initialised, answer)
-}
-
-/// An error with everything that led to it.
-fn causes(error: &dyn std::error::Error) -> String {
-    let (mut text, mut cause) = (error.to_string(), error.source());
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 fn root_key(config: &Config, initialised: bool) -> Answer {

@@ -20,6 +20,7 @@ pub use print::{failed, out};
 pub use serve::{bind, stop_signal};
 
 use crate::config::{self, Config, LogConfig};
+use crate::domain::causes::causes;
 use crate::domain::requester::Role;
 use crate::world::World;
 use crate::{app, demo, graphql, vault};
@@ -157,10 +158,10 @@ const WORKER_STACK: usize = 4 * 1024 * 1024;
 pub struct Failed(pub String);
 
 impl Failed {
-    /// With these words.
+    /// With the error's words and those of everything that led to it.
     #[must_use]
-    pub fn because(reason: impl std::fmt::Display) -> Self {
-        Self(reason.to_string())
+    pub fn because(error: impl std::error::Error) -> Self {
+        Self(causes(&error))
     }
 }
 

@@ -328,8 +328,8 @@ impl<'a> Journey<'a> {
         let said = page.says();
         let form = page.form("allow").ok_or_else(|| Failed(format!("nothing to approve: {said}")))?;
         if fingerprint.split_whitespace().any(|group| !page.html.contains(group)) {
-            return Err(Failed::because(
-                "the provider's page shows another fingerprint than the consumer: not allowed",
+            return Err(Failed(
+                "the provider's page shows another fingerprint than the consumer: not allowed".to_owned(),
             ));
         }
         let page = at_consumer.submit(&page, &form, &[("decision", "allow")]).await?;

@@ -45,7 +45,7 @@ async fn demonstrate(options: &DemoOptions, world: &World, progress: &Progress) 
     if known.is_some_and(|known| known != (provider_port, consumer_port)) {
         let reason =
             "the two instances of this directory know each other by other ports: leave the ports out";
-        return Err(Failed::because(reason));
+        return Err(Failed(reason.to_owned()));
     }
     (memory.provider_port, memory.consumer_port) = (Some(provider_port), Some(consumer_port));
     memory.save()?;
@@ -60,7 +60,7 @@ async fn demonstrate(options: &DemoOptions, world: &World, progress: &Progress) 
     let journey = Journey::new(&provider, &consumer, &mut memory, progress, world)?;
     let done = tokio::select! {
         done = journey.run() => done,
-        () = &mut stop => Err(Failed::because("stopped before the end")),
+        () = &mut stop => Err(Failed("stopped before the end".to_owned())),
     };
     if let Ok(arrival) = &done {
         progress.finish();
@@ -68,8 +68,8 @@ async fn demonstrate(options: &DemoOptions, world: &World, progress: &Progress) 
         if !options.exit {
             tokio::select! {
                 () = stop => {}
-                () = provider.ended() => return Err(Failed::because("the provider has stopped")),
-                () = consumer.ended() => return Err(Failed::because("the consumer has stopped")),
+                () = provider.ended() => return Err(Failed("the provider has stopped".to_owned())),
+                () = consumer.ended() => return Err(Failed("the consumer has stopped".to_owned())),
             }
         }
     }

@@ -8,6 +8,7 @@ mod words;
 
 pub mod attempt;
 pub mod audit;
+pub mod causes;
 pub mod check;
 pub mod connection;
 pub mod direction;

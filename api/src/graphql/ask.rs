@@ -104,7 +104,12 @@ impl<'a> Ask<'a> {
     pub(super) fn settle<T>(&self, done: Done<T>) -> Result<(Option<T>, Option<Refusal>)> {
         match done {
             Ok(noun) => Ok((Some(noun), None)),
-            Err(Failure::Refused(refusal)) => Ok((None, Some(Refusal::new(self, *refusal)))),
+            Err(Failure::Refused(refusal)) => {
+                let (operation, code, reason) =
+                    (self.field, refusal.code.as_str(), refusal.reason.as_deref());
+                tracing::info!(operation, code, reason, trace_id = %self.call.trace, "refused");
+                Ok((None, Some(Refusal::new(self, *refusal))))
+            }
             Err(failure) => Err(error::internal(&failure)),
         }
     }

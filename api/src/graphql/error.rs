@@ -3,6 +3,7 @@
 use async_graphql::{Error, ErrorExtensions as _};
 
 use crate::actions::Failure;
+use crate::domain::causes::causes;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::store::StoreError;
 
@@ -42,13 +43,7 @@ pub(super) fn cursor_expired(oldest: String) -> Error {
 
 /// We are at fault. The message is for the log: the transport replaces it.
 pub(super) fn internal(error: &dyn std::error::Error) -> Error {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    coded("INTERNAL", text)
+    coded("INTERNAL", causes(error))
 }
 
 /// What goes wrong with memory is our fault.

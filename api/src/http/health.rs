@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use crate::actions::Actions;
+use crate::domain::causes::causes;
 
 /// `/livez`, `/readyz`, `/metrics`.
 pub fn router(actions: Actions) -> Router {
@@ -18,13 +19,15 @@ pub fn router(actions: Actions) -> Router {
 }
 
 async fn ready(State(actions): State<Actions>) -> Response {
-    match actions.ping().await {
-        Ok(()) => "ready\n".into_response(),
+    let why = match actions.is_ready().await {
+        Ok(true) => return "ready\n".into_response(),
+        Ok(false) => "the database does not take what is written\n",
         Err(error) => {
-            tracing::warn!(%error, "not ready");
-            (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response()
+            tracing::warn!(error = causes(&error), "not ready");
+            "the database does not answer\n"
         }
-    }
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
 }
 
 /// The Prometheus text format, version 0.0.4.
@@ -32,13 +35,19 @@ async fn metrics(State(actions): State<Actions>) -> Response {
     let Ok((waiting, dead)) = actions.job_counts().await else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
-    let body = format!(
+    let mut body = format!(
         "# HELP linkspan_jobs_waiting Pieces of work that wait or run.\n\
          # TYPE linkspan_jobs_waiting gauge\n\
          linkspan_jobs_waiting {waiting}\n\
          # HELP linkspan_jobs_dead Pieces of work that were given up.\n\
          # TYPE linkspan_jobs_dead gauge\n\
-         linkspan_jobs_dead {dead}\n"
+         linkspan_jobs_dead {dead}\n\
+         # HELP linkspan_directions Directions of the connections that this node watches, by status.\n\
+         # TYPE linkspan_directions gauge\n"
     );
+    for (way, status, count) in actions.directions() {
+        let (way, status) = (way.as_str().to_lowercase(), status.as_str().to_lowercase());
+        body += &format!("linkspan_directions{{direction=\"{way}\",status=\"{status}\"}} {count}\n");
+    }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], body).into_response()
 }

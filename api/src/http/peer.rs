@@ -10,6 +10,7 @@ use axum::{Json, Router};
 use serde::de::DeserializeOwned;
 
 use crate::actions::{Actions, Call, Failure};
+use crate::domain::causes::causes;
 use crate::domain::id::TraceId;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::requester::Requester;
@@ -145,7 +146,7 @@ fn answer(call: &Call, outcome: Result<impl axum::response::IntoResponse, Failur
         Ok(body) => ([(header::CACHE_CONTROL, "no-store")], body).into_response(),
         Err(Failure::Refused(refusal)) => refused(call, &refusal),
         Err(failure) => {
-            tracing::error!(%failure, trace_id = %call.trace, "a peer's request failed here");
+            tracing::error!(failure = causes(&failure), trace_id = %call.trace, "a peer's request failed here");
             // What does not work here is for the peer's people to know, who would look for it at their own side; not
             // how it does not work.
             let (code, reason, message) = match failure {

@@ -26,7 +26,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn instance(&self) -> Result<Option<InstanceRecord>, StoreError> {
-        Ok(Entity::find_by_id(1).one(&self.write).await?.map(|row| InstanceRecord {
+        Ok(Entity::find_by_id(1).one(&self.read).await?.map(|row| InstanceRecord {
             id: InstanceId(row.instance_id),
             install: row.install_id,
             hierarchy: row.hierarchy,

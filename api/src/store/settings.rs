@@ -1,7 +1,5 @@
 //! The settings of connections, and what their peers may do here.
 
-use std::collections::HashMap;
-
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, Set};
 use uuid::Uuid;
 
@@ -13,9 +11,6 @@ use crate::domain::id::ConnectionId;
 use crate::domain::refusal::Refusal;
 use crate::domain::settings::Settings;
 use entity::{service_account, settings};
-
-/// The most ids that one statement carries, to stay under the databases' limits on parameters.
-const IDS: usize = 500;
 
 /// A connection's settings as they are stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,24 +73,6 @@ impl Tx {
     pub async fn settings(&self, id: ConnectionId) -> Result<SettingsRecord, StoreError> {
         let row = settings::Entity::find_by_id(id.0).one(&self.txn).await?;
         Ok(row.map(from_row).transpose()?.unwrap_or_default())
-    }
-
-    /// The settings of these connections.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn settings_of(
-        &self,
-        ids: &[ConnectionId],
-    ) -> Result<HashMap<ConnectionId, SettingsRecord>, StoreError> {
-        let mut found = HashMap::with_capacity(ids.len());
-        for ids in ids.chunks(IDS) {
-            let these = settings::Column::ConnectionId.is_in(ids.iter().map(|id| id.0));
-            for row in settings::Entity::find().filter(these).all(&self.txn).await? {
-                found.insert(ConnectionId(row.connection_id), from_row(row)?);
-            }
-        }
-        Ok(found)
     }
 
     /// Saves a connection's settings, if nobody changed them since they were read.

@@ -1,11 +1,11 @@
-//! A writing transaction: the fact, its changes, its work and its audit entries, or nothing.
+//! A transaction: the fact, its changes, its work and its audit entries, or nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, EntityTrait as _, Set, SqliteTransactionMode, Statement,
-    TransactionOptions, TransactionTrait as _,
+    AccessMode, ConnectionTrait, DatabaseTransaction, EntityTrait as _, Set, SqliteTransactionMode,
+    Statement, TransactionOptions, TransactionTrait as _,
 };
 
 use super::change::{ChangeKind, SubjectKind};
@@ -47,6 +47,13 @@ pub(super) struct PendingAudit {
     pub(super) sensitive: Vec<(&'static str, [u8; 32])>,
 }
 
+impl PendingAudit {
+    /// What the log says of it: the operation, the object, the result.
+    fn said(&self) -> (&'static str, String, String) {
+        (self.operation, format!("{} {}", self.object_kind, self.object_id), self.result.clone())
+    }
+}
+
 /// A writing transaction. Dropped without [`Tx::commit`], nothing of it happened.
 pub struct Tx {
     pub(super) txn: DatabaseTransaction,
@@ -77,8 +84,24 @@ impl Store {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..Default::default()
         };
-        let txn = self.write.begin_with_options(options).await?;
-        let mut tx = Tx {
+        let mut tx = self.tx(self.write.begin_with_options(options).await?, label, cause);
+        if let Some(once) = &cause.once {
+            tx.take_key(once).await?;
+        }
+        Ok(tx)
+    }
+
+    /// Begins a transaction that only reads, and waits for no writer.
+    ///
+    /// # Errors
+    /// When the database gives no connection within its time-out.
+    pub async fn begin_reading(&self, label: &'static str, cause: &Cause) -> Result<Tx, StoreError> {
+        let options = TransactionOptions { access_mode: Some(AccessMode::ReadOnly), ..Default::default() };
+        Ok(self.tx(self.read.begin_with_options(options).await?, label, cause))
+    }
+
+    fn tx(&self, txn: DatabaseTransaction, label: &'static str, cause: &Cause) -> Tx {
+        Tx {
             txn,
             cause: cause.clone(),
             changes: Vec::new(),
@@ -87,11 +110,7 @@ impl Store {
             changed_modules: false,
             store: self.clone(),
             label,
-        };
-        if let Some(once) = &cause.once {
-            tx.take_key(once).await?;
         }
-        Ok(tx)
     }
 }
 
@@ -141,6 +160,7 @@ impl Tx {
             once.keep(self);
             return Ok(());
         }
+        let entries: Vec<_> = self.audits.iter().map(PendingAudit::said).collect();
         let seq = self.flush().await?;
         let dies = |committed| {
             self.store.world.interruption.as_ref().is_some_and(|point| point.dies(self.label, committed))
@@ -149,6 +169,15 @@ impl Tx {
             return Err(StoreError::Interrupted);
         }
         self.txn.commit().await?;
+        for (operation, object, result) in entries {
+            let (by, trace) = (self.cause.requester.actor(), self.cause.trace);
+            // What goes on all the time is for whoever looks for it.
+            if matches!(operation, "key.window" | "key.use" | "audit.witness") {
+                tracing::debug!(operation, object, result, by, trace_id = %trace, "recorded");
+            } else {
+                tracing::info!(operation, object, result, by, trace_id = %trace, "recorded");
+            }
+        }
         if dies(true) {
             return Err(StoreError::Interrupted);
         }

@@ -8,10 +8,12 @@ mod prober;
 mod scan;
 mod verification;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
@@ -19,6 +21,7 @@ use tracing::Instrument as _;
 use crate::actions::work::TRIES;
 use crate::actions::{Actions, Call, Failure};
 use crate::domain::Timestamp;
+use crate::domain::causes::causes;
 use crate::domain::check::{Remedy, Suite};
 use crate::domain::effect::Work;
 use crate::domain::failure::Operation;
@@ -219,8 +222,10 @@ impl Worker {
         let _done = Done(self.busy.clone());
         let span = tracing::info_span!("work", kind = job.work.kind(), job = %job.id, trace_id = %job.trace);
         async {
-            let outcome = match tokio::time::timeout(JOB_LIMIT, self.work(&job)).await {
-                Ok(outcome) => outcome,
+            let work = AssertUnwindSafe(self.work(&job)).catch_unwind();
+            let outcome = match tokio::time::timeout(JOB_LIMIT, work).await {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(_)) => Err(Trouble::Ours(Failure::Bug("The work broke off in this instance."))),
                 Err(_) => Err(Trouble::Late),
             };
             if let Err(trouble) = &outcome {
@@ -234,13 +239,18 @@ impl Worker {
                 Ok(()) => self.actions.settle_job(&job).await,
                 Err(trouble) => {
                     let again = trouble.is_passing();
-                    tracing::warn!(%trouble, tries = job.tries, again, "work did not succeed");
+                    tracing::warn!(
+                        trouble = causes(&trouble),
+                        tries = job.tries,
+                        again,
+                        "work did not succeed"
+                    );
                     self.actions.fail_job(&job, &trouble.to_string(), again).await
                 }
             };
             if let Err(error) = settled {
                 // The lease runs out, and the work is done again.
-                tracing::error!(%error, "work could not be settled");
+                tracing::error!(error = causes(&error), "work could not be settled");
             }
         }
         .instrument(span)
@@ -260,7 +270,11 @@ impl Worker {
         };
         let Ok(ended) = tokio::time::timeout(END_LIMIT, ended).await else { return Err(Trouble::Late) };
         let Some(ended) = ended else { return Err(trouble) };
-        tracing::error!(%trouble, tries = job.tries, "work was given up, and what waited for it is ended");
+        tracing::error!(
+            trouble = causes(&trouble),
+            tries = job.tries,
+            "work was given up, and what waited for it is ended"
+        );
         Ok(ended?)
     }
 
@@ -279,7 +293,7 @@ impl Worker {
             && let Err(failure) =
                 self.actions.log_failure(&Call::system(job.trace), subject, operation, &refusal).await
         {
-            tracing::warn!(%failure, "the error log could not be written");
+            tracing::warn!(failure = causes(&failure), "the error log could not be written");
         }
     }
 
@@ -307,7 +321,10 @@ impl Worker {
             Work::Sweep => {
                 if let Err(error) = self.actions.rotate_due_keys(&call).await {
                     // The health of the key service names what is overdue; the next sweep tries again.
-                    tracing::error!(%error, "keys could not be rotated as their schedules say");
+                    tracing::error!(
+                        error = causes(&error),
+                        "keys could not be rotated as their schedules say"
+                    );
                 }
                 self.actions.schedule_rotation(&call).await?;
                 Ok(self.actions.sweep(&call).await?)

@@ -8,6 +8,7 @@ use crate::actions::onboarding::{LOOK_AGAIN, Learned, PhasePlan, PushAnswer, Tok
 use crate::actions::pause::PAUSE;
 use crate::actions::{Call, Failure};
 use crate::domain::attempt::{Outcome, PhaseName};
+use crate::domain::causes::causes;
 use crate::domain::connection::{Connection, Part};
 use crate::domain::id::{AttemptId, ConnectionId};
 use crate::domain::refusal::{Refusal, RefusalCode};
@@ -43,7 +44,7 @@ impl Worker {
                 (Outcome::Failed(*refusal), Learned::Nothing)
             }
             Err(Trouble::Peer(error)) => {
-                tracing::info!(%error, phase = %plan.phase, "a phase did not go on");
+                tracing::info!(error = causes(&error), phase = %plan.phase, "a phase did not go on");
                 (
                     if error.is_passing() {
                         Outcome::Again(error.refusal())

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::actions::Failure;
 use crate::domain::Timestamp;
+use crate::domain::causes::causes;
 
 /// The first wait; each further one is twice as long.
 const FIRST: Duration = Duration::from_millis(100);
@@ -22,7 +23,10 @@ impl Patience {
     /// step.
     pub(super) fn failed(&mut self, failure: &Failure, now: Timestamp, chance: u16) -> Duration {
         if self.since.is_none() {
-            tracing::error!(%failure, "the database does not answer: no work is taken until it does");
+            tracing::error!(
+                failure = causes(&failure),
+                "the database does not answer: no work is taken until it does"
+            );
             self.since = Some(now);
         }
         let wait = (FIRST * 2_u32.saturating_pow(self.failed.min(4))).min(MOST);

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use super::{Done, Worker};
 use crate::actions::probing::keys_are_away;
 use crate::actions::{Call, Failure};
+use crate::domain::causes::causes;
 use crate::domain::direction::Cause;
 use crate::domain::id::{ConnectionId, TraceId};
 use crate::domain::refusal::{Refusal, RefusalCode};
@@ -34,7 +35,10 @@ impl Worker {
         tokio::join!(self.keep_in_step(shutdown.clone()), self.send_probes(shutdown));
         let call = Call::system(self.actions.fresh_trace());
         if let Err(failure) = self.actions.leave_watch(&call).await {
-            tracing::warn!(%failure, "what was seen of the connections lately could not be written");
+            tracing::warn!(
+                failure = causes(&failure),
+                "what was seen of the connections lately could not be written"
+            );
         }
     }
 

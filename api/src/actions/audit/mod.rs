@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::{Actions, Call, Done, Failure, Keys};
 use crate::domain::Timestamp;
+use crate::domain::causes::causes;
 use crate::domain::connection::Connection;
 use crate::domain::effect::Work;
 use crate::domain::id::{ConnectionId, InstanceId};
@@ -157,7 +158,7 @@ impl Actions {
         let Some(text) = said.checkpoint else { return };
         match self.witness(call, connection, text).await {
             Ok(countersigned) => merge(answer, &Witnessing { checkpoint: None, countersigned }),
-            Err(failure) => tracing::warn!(%failure, "a peer's checkpoint was not kept"),
+            Err(failure) => tracing::warn!(failure = causes(&failure), "a peer's checkpoint was not kept"),
         }
     }
 
@@ -209,7 +210,7 @@ impl Actions {
         let said: Witnessing = serde_json::from_value(answer.clone()).unwrap_or_default();
         let Some(countersigned) = said.countersigned else { return };
         if let Err(failure) = self.countersigned(connection, countersigned).await {
-            tracing::warn!(%failure, "a countersignature was not kept");
+            tracing::warn!(failure = causes(&failure), "a countersignature was not kept");
         }
     }
 
@@ -223,12 +224,16 @@ impl Actions {
         let Ok(signature) = countersigned.signature.parse::<NoteSignature>() else { return Ok(()) };
         note.push(signature);
         let mut kept = tx.witnessed(connection.id).await?;
-        if note.verified_by(&[key]).next().is_some() && size > kept.ours {
+        if note.verified_by(&[key]).next().is_none() || size < kept.ours {
+            return Ok(());
+        }
+        if size > kept.ours {
             (kept.ours, kept.signature) = (size, Some(countersigned.signature));
             tx.save_witnessed(connection.id, kept).await?;
             tx.commit().await?;
-            self.trail.lock().countersigned.insert(connection.id, size);
         }
+        // Known from before a start, too, or each probe would ask for it again.
+        self.trail.lock().countersigned.insert(connection.id, size);
         Ok(())
     }
 

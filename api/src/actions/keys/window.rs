@@ -23,6 +23,7 @@ use super::{Kept, Keys, needed};
 use crate::actions::key_policy::kept_decision;
 use crate::actions::key_rights::denied;
 use crate::domain::Timestamp;
+use crate::domain::causes::causes;
 use crate::domain::requester::Requester;
 use crate::store::{Cause, DecisionRecord, Store, StoreError};
 use crate::vault::VaultError;
@@ -136,7 +137,7 @@ impl Window {
         if let Err(error) = &done
             && state.failed.is_none()
         {
-            tracing::error!(%error, "the next use of keys cannot be prepared");
+            tracing::error!(error = causes(&error), "the next use of keys cannot be prepared");
         }
         state.failed = done.clone().err();
         done
@@ -161,7 +162,9 @@ impl Window {
             Ok(_) => {
                 let _ = keys.reload().await;
             }
-            Err(error) => tracing::warn!(%error, "the key hierarchy on record is not in use here"),
+            Err(error) => {
+                tracing::warn!(error = causes(&error), "the key hierarchy on record is not in use here")
+            }
         }
         let mut modules = HashMap::new();
         for module in self.store.modules().await.map_err(unrecorded)? {
@@ -261,7 +264,7 @@ impl Window {
 
 /// No entry, no use.
 pub(in crate::actions) fn unrecorded(error: StoreError) -> VaultError {
-    tracing::warn!(%error, "the audit trail took no entry about the use of keys");
+    tracing::warn!(error = causes(&error), "the audit trail took no entry about the use of keys");
     VaultError::Unrecorded
 }
 

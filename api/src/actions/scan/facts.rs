@@ -3,6 +3,7 @@
 use crate::actions::message::SCOPES;
 use crate::actions::scan::{ScanPlan, stands};
 use crate::actions::{Actions, Call, Done};
+use crate::domain::causes::causes;
 use crate::domain::check::CheckCode;
 use crate::domain::connection::{Connection, Part};
 use crate::domain::direction::{DirectionStatus, Way};
@@ -190,7 +191,7 @@ impl Actions {
             }
             // That a key does not work at all is another check's finding.
             Err(error) => {
-                tracing::warn!(%error, "the access policies could not be read");
+                tracing::warn!(error = causes(&error), "the access policies could not be read");
                 Err(Unmeasured::Blocked { by: CheckCode::KeyServiceHealth })
             }
         }
