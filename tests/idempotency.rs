@@ -66,6 +66,12 @@ async fn what_a_provider_asks_under_one_key_is_done_once() {
         let id = json!({ "id": token["accessToken"]["id"] });
         once(provider, admin, "revokeAccessToken", id, "revokedId").await;
 
+        let manager = provider.person("manager", &[Role::KeyManager]).await;
+        let fields = "keyModule { versions { version state } }";
+        let rotated = once(provider, &manager, "rotateKeyModule", json!({ "module": "data" }), fields).await;
+        let versions = json!([{ "version": 2, "state": "ACTIVE" }, { "version": 1, "state": "DEACTIVATED" }]);
+        assert_eq!(rotated["keyModule"]["versions"], versions, "what the answer says was done");
+
         let id = json!({ "registrationId": registration });
         let fields = "link registration { revision }";
         let link = once(provider, admin, "reissueRegistrationLink", id.clone(), fields).await;

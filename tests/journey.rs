@@ -26,6 +26,12 @@ async fn onboard(database: Database) {
     assert_eq!(closed["connection"]["state"], "ONBOARDED");
     assert_eq!(closed["connection"]["outbound"]["status"], "UP");
     assert_eq!(closed["connection"]["inbound"]["status"], "UP");
+
+    let metrics = pair.consumer.client().get("/metrics").await.body;
+    for direction in ["outbound", "inbound"] {
+        let up = format!("linkspan_directions{{direction=\"{direction}\",status=\"up\"}} 1\n");
+        assert!(metrics.contains(&up), "{metrics}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

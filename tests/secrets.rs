@@ -282,6 +282,10 @@ async fn nowhere(database: Database, log: &Log) {
         (pair.provider_admin().await, pair.consumer_admin().await, pair.provider.client());
     let clients = [&admin, &consumer, &contact];
     let found = journey(&pair, &clients).await;
+    let refused = "mutation { createCompany(input: { name: \"\" }) { refusal { traceId } } }";
+    let refused = admin.query(refused, json!({})).await;
+    let trace = refused["createCompany"]["refusal"]["traceId"].as_str().unwrap();
+    assert!(log.peek().contains(trace), "a refusal leads to the log");
 
     let haystack = Haystack::of([&pair.provider, &pair.consumer], &clients, log).await;
     assert!(haystack.log.lines().count() > 20 && haystack.cells.len() > 200, "there is something to search");
