@@ -6,10 +6,13 @@ mod outages;
 mod robust;
 mod stage;
 
+use chrono::{DateTime, TimeDelta};
+use linkspan::domain::Timestamp;
 use linkspan::domain::outage::{FarSide, OUTAGES, Outage as Documented, RECOVERED_WITHIN, Seen, Shown};
 use linkspan::domain::requester::Role;
 use serde_json::{Value, json};
 
+use crate::harness::pair::{CONTACT, PASSWORD};
 use crate::harness::{Database, Pair};
 use outages::{ALL, Outage};
 use stage::{Side, Watched};
@@ -254,14 +257,87 @@ async fn the_first_cause_is_named_on_a_shared_database_too() {
     }
 }
 
+/// Since when it fails, what changed just before, and what happens next by itself.
+async fn explains_what_came_before_and_what_comes_next(watched: &Watched, began: Timestamp) {
+    let query =
+        "query($id: ID!) { explain(connectionId: $id) { fault { dependency since } nextAction { what at }
+        changedBefore { at kind subject state node { id } } } }";
+    let answer = watched.consumer.query(query, json!({ "id": watched.at_consumer })).await;
+    let explained = &answer["explain"];
+    let at = |value: &Value| DateTime::parse_from_rfc3339(value.as_str().unwrap()).unwrap().to_utc();
+    assert_eq!(explained["fault"]["dependency"], "PEER_ADDRESS", "{explained:#}");
+    let since = at(&explained["fault"]["since"]);
+    let interval = TimeDelta::seconds(6);
+    assert!(since <= began && since > began - interval, "since {since}, and it began {began}");
+    let now = watched.now();
+    assert_eq!(explained["nextAction"]["what"], "The peer is probed again.");
+    let next = at(&explained["nextAction"]["at"]);
+    assert!(next > now && next <= now + interval, "next at {next}, and it is {now}");
+
+    let changes = explained["changedBefore"].as_array().unwrap();
+    assert!(changes.iter().all(|change| at(&change["at"]) <= since), "{changes:#?}");
+    assert!(changes.windows(2).all(|pair| at(&pair[0]["at"]) >= at(&pair[1]["at"])), "{changes:#?}");
+    let states = changes.iter().filter(|change| change["node"]["id"] == watched.at_consumer);
+    let states: Vec<_> = states.filter_map(|change| change["state"].as_str()).collect();
+    let resumed = states.iter().position(|state| *state == "ONBOARDED");
+    let suspended = states.iter().position(|state| *state == "SUSPENDED");
+    assert!(resumed.is_some() && resumed < suspended, "{changes:#?}");
+}
+
+/// A bundle names no person, and every long word in it that no person could read is one that both sides know anyway.
+fn assert_nothing_secret(watched: &Watched, bundle: &str) {
+    for word in ["@", "Named Contact", "A Person", "lsp_", "BEGIN", "wrapped", "secret", "scopes"] {
+        assert!(!bundle.contains(word), "{word}: {bundle}");
+    }
+    let link = watched.pair.link_in_letter();
+    let secret = link.split("&t=").nth(1).unwrap();
+    assert!(secret.len() == 64 && !bundle.contains(secret), "{bundle}");
+    let parsed: Value = serde_json::from_str(bundle).unwrap();
+    let known = [&parsed["instance"]["fingerprint"], &parsed["peer"]["fingerprint"]];
+    let known = known.map(|fingerprint| fingerprint.as_str().unwrap());
+    let opaque = |word: &&str| word.len() > 36 && !word.contains("://");
+    let words = bundle.split([' ', '"', '\n', ',']).filter(opaque);
+    let unknown: Vec<_> = words.filter(|word| !known.contains(word)).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+}
+
+/// The named contact belongs to the other organisation, and reads what this one reads; a third one's reads nothing.
+async fn read_by_the_other_organisation_alone(watched: &Watched) {
+    let query =
+        "query($id: ID!) { connection(id: $id) { supportBundle } explain(connectionId: $id) { healthy } }";
+    let read = async |email: &str| {
+        let client = watched.pair.provider.client();
+        client.sign_in(email, PASSWORD).await;
+        client.query(query, json!({ "id": watched.at_provider })).await
+    };
+    let theirs = read(CONTACT).await;
+    let bundle = theirs["connection"]["supportBundle"].as_str().unwrap_or_else(|| panic!("{theirs:#}"));
+    assert_eq!(theirs["explain"]["healthy"], true, "{theirs:#}");
+    assert_nothing_secret(watched, bundle);
+    let admin = watched.pair.provider_admin().await;
+    let third = admin.mutate("createCompany", json!({ "name": "Third Ltd" }), "company { id }").await;
+    let third = third["company"]["id"].as_str().unwrap();
+    watched.pair.make_contact(&admin, third, "contact@third.example.com").await;
+    let nothing = read("contact@third.example.com").await;
+    assert_eq!(nothing, json!({ "connection": null, "explain": null }));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_day_with_an_outage_has_its_up_time_its_log_and_a_bundle_without_secrets() {
     for database in Database::available() {
         let mut watched = Watched::onboarded(database).await;
         watched.calm().await;
+        // Somebody changes something, just before it fails.
+        for verb in ["suspendConnection", "resumeConnection"] {
+            let input = json!({ "connectionId": watched.at_consumer });
+            watched.consumer.mutate(verb, input, "connection { state }").await;
+        }
+        watched.until(Side::Consumer, 20, is_up).await.expect("it goes on");
         let outage = outages::named("LINE_CLOSED");
+        let began = watched.now();
         outage.begin(&mut watched).await;
         watched.intervals(12).await;
+        explains_what_came_before_and_what_comes_next(&watched, began).await;
         let attention = "{ needing: connections(filter: { needsAttention: true }) { edges { node { id } } }
             others: connections(filter: { needsAttention: false }) { edges { node { id } } }
             healthOverview { upBothWays } }";
@@ -303,7 +379,8 @@ async fn a_day_with_an_outage_has_its_up_time_its_log_and_a_bundle_without_secre
         assert_eq!(parsed["format"], "linkspan support bundle 1");
         assert_eq!(parsed["connection"]["state"], "ONBOARDED");
         assert!(parsed["failures"].as_array().unwrap().iter().any(|f| f["reason"] == "TCP"), "{parsed:#}");
-        assert!(!bundle.contains('@'), "a person's address: {bundle}");
+        assert_nothing_secret(&watched, bundle);
+        read_by_the_other_organisation_alone(&watched).await;
         assert!(connection["traffic"]["lastSentAt"].is_string(), "{connection:#}");
 
         let query = "{ healthOverview { score parts { name value } states { state count }

@@ -23,7 +23,7 @@ const HEALTH: &str = "{ keyHealth { status reason components { name status code 
 const DEADLINE: Duration = Duration::from_millis(1_000);
 
 /// Sends a signal as `kill` does.
-fn signal(name: &str, pid: u32) {
+pub(crate) fn signal(name: &str, pid: u32) {
     assert!(Command::new("kill").args([name, &pid.to_string()]).status().unwrap().success());
 }
 

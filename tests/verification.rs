@@ -74,6 +74,12 @@ async fn what_differs_between_the_two_sides_is_found_by_its_step_and_shown_from_
         consumer.mutate("syncConnectionSettings", json!({ "connectionId": connection }), "__typename").await;
         stage.pair.settle().await;
         assert_eq!(verified(&stage.pair, &consumer, &connection).await["state"], "PASSED");
+
+        // What was asked for is not taken here: that something came is not that.
+        let keep_out = "update service_account set scopes = replace(scopes, 'ping', 'nothing')";
+        stage.pair.consumer.tamper(keep_out).await;
+        let found = verified(&stage.pair, &consumer, &connection).await;
+        assert_eq!(steps(&found)[1], ("RECEIVE", "FAILED", "PEER_UNREACHABLE"), "{found:#}");
     }
 }
 

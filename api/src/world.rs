@@ -68,13 +68,14 @@ pub trait Interruption: Send + Sync {
     /// Answers whether the instance dies here.
     fn dies(&self, label: &'static str, committed: bool) -> bool;
 
-    /// Called before a check is asked. Answers whether it hangs; it may panic, as a check may.
-    fn hangs(&self, check: &'static str) -> bool {
-        let _ = check;
+    /// Called before a check is asked, with its code, and before a probe, as `PROBE`. Answers whether it hangs; it may
+    /// panic, as a check may.
+    fn hangs(&self, name: &'static str) -> bool {
+        let _ = name;
         false
     }
 
-    /// Whether a part of the key service, or the leave to use it, is to look broken.
+    /// Whether a part of the key service is to look broken: one that nothing outside this program can break.
     fn breaks(&self, part: &'static str) -> bool {
         let _ = part;
         false

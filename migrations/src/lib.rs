@@ -56,6 +56,7 @@ steps! {
     m0035_key_encryption_rotation,
     m0041_approval_seal,
     m0043_audit_kept,
+    m0048_message_id,
     m0052_more_indexes,
 }
 

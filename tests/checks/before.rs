@@ -1,16 +1,20 @@
 //! Before onboarding: a registration on the provider, a connection on the consumer.
 
+use std::path::PathBuf;
+
 use linkspan::domain::check::CheckCode;
 use linkspan::domain::requester::Role;
 use linkspan::mail::TransportKind;
+use linkspan::world::Clock as _;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::rogue::{Claim, identity};
-use super::{Fixture, assert_found, assert_mended, checks_of, latest};
+use super::{Fixture, assert_found, assert_mended, checks_of, found, latest};
 use crate::harness::faults::Wire;
 use crate::harness::pair::{PASSWORD, Ready};
-use crate::harness::saboteur::{Saboteur, Well};
+use crate::harness::proxy::Line;
+use crate::harness::saboteur::Well;
 use crate::harness::{Client, Database, Pair, START_MS};
 
 /// A provider whose registration is sound, and waits for its checks to be run again.
@@ -21,21 +25,25 @@ struct Scene {
     registration: String,
     wire: std::sync::Arc<Wire>,
     well: std::sync::Arc<Well>,
-    saboteur: std::sync::Arc<Saboteur>,
+    manager: Client,
+    /// The access policy that keeps a service from what it needs.
+    denying: Value,
     database: Database,
 }
 
 impl Scene {
     async fn set(database: Database) -> Self {
-        let mut pair = Pair::prepare(database).await;
+        Self::set_over(Pair::prepare(database).await, database).await
+    }
+
+    /// The same over instances that do not run yet.
+    async fn set_over(mut pair: Pair, database: Database) -> Self {
         pair.provider.config.outbound.connect_timeout_ms = 400;
         let (wire, well) = (Wire::breaking(&pair.clock, None), Well::new());
-        let saboteur = Saboteur::new();
         pair.consumer.wire = Some(wire.clone());
         pair.provider.draw_from(well.clone());
         pair.run().await;
-        pair.provider.kill().await;
-        pair.provider.start(Some(saboteur.clone())).await;
+        let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
         // By token, because the instance may not know its own origin later, and a session is of one origin.
         let input = json!({ "name": "test", "days": 30 });
         let token = pair.provider_admin().await.mutate("createAccessToken", input, "secret").await;
@@ -46,7 +54,7 @@ impl Scene {
         let registration = pair.register(&provider, &ready).await;
         let on = json!({ "userId": ready.contact, "active": true });
         provider.mutate("updateContact", on, "contact { active }").await;
-        Self { pair, provider, ready, registration, wire, well, saboteur, database }
+        Self { pair, provider, ready, registration, wire, well, manager, denying: Value::Null, database }
     }
 
     async fn revalidate(&self) -> Value {
@@ -61,7 +69,27 @@ impl Scene {
     /// Starts the provider anew, with its configuration changed.
     async fn restart(&mut self) {
         self.pair.provider.kill().await;
-        self.pair.provider.start(Some(self.saboteur.clone())).await;
+        self.pair.provider.start(None).await;
+    }
+
+    /// Starts the consumer anew, with this certificate and key.
+    async fn serve_with(&mut self, (certificate, key): (PathBuf, PathBuf)) {
+        let consumer = &mut self.pair.consumer;
+        consumer.kill().await;
+        consumer.config.server.tls_certificate_file = Some(certificate);
+        consumer.config.server.tls_key_file = Some(key);
+        consumer.start(None).await;
+    }
+
+    /// Keeps whoever speaks with the peer from the keys of connections.
+    async fn deny(&mut self) {
+        let terms = json!({
+            "effect": "STRICT_REJECT", "principal": { "kind": "SERVICE", "service": "PEER" },
+            "operations": ["SEAL"], "note": "By mistake.",
+        });
+        let input = json!({ "module": "links", "terms": terms });
+        let made = self.manager.mutate("createAccessPolicy", input, "accessPolicy { id }").await;
+        self.denying = made["accessPolicy"]["id"].clone();
     }
 
     fn answer_identity(&self, claim: &Claim<'_>) {
@@ -112,7 +140,7 @@ impl Scene {
             C::DuplicateConnection => self.connected("null").await,
             C::StaleAttempts => self.connected("(select id from registration)").await,
             C::KeyServiceHealth => self.well.dry(true),
-            C::KeyAccessPolicy => self.saboteur.break_part("KEY_ACCESS_POLICY"),
+            C::KeyAccessPolicy => self.deny().await,
             C::PeerUrlSafe => {
                 self.pair.provider.config.outbound.allow_networks.clear();
                 self.restart().await;
@@ -121,14 +149,14 @@ impl Scene {
                 let sql = "update registration set origin = 'https://nowhere.invalid'";
                 self.pair.provider.tamper(sql).await;
             }
-            C::PeerTls => self.pair.consumer.kill().await,
+            C::PeerTls => self.serve_with(self.pair.issue("other.localhost")).await,
             C::PeerIsLinkspan => self.wire.answer("/.well-known/linkspan", 200, "{}".to_owned()),
             C::PeerVersion => self.answer_identity(&Claim { versions: vec![99], ..claim }),
             C::PeerIsNotUs => {
                 let instance = self.instance().await;
                 self.answer_identity(&Claim { instance, ..claim });
             }
-            C::ClockSkew => self.answer_identity(&Claim { signed_at: START_MS + 600_000, ..claim }),
+            C::ClockSkew => self.answer_identity(&Claim { signed_at: START_MS + 607_000, ..claim }),
             _ => panic!("{code} is not asked of a registration"),
         }
     }
@@ -156,14 +184,12 @@ impl Scene {
                 self.pair.provider.config.mail.transport = TransportKind::File;
                 self.restart().await;
             }
-            C::DuplicateRegistration => {
-                provider
-                    .tamper("update registration set state = 'CANCELLED', ended_at = 0 where number = 2")
-                    .await;
-            }
             C::DuplicateConnection => provider.tamper("delete from connection").await,
             C::KeyServiceHealth => self.well.dry(false),
-            C::KeyAccessPolicy => self.saboteur.mend(),
+            C::KeyAccessPolicy => {
+                let input = json!({ "accessPolicyId": self.denying });
+                self.manager.mutate("deleteAccessPolicy", input, "deletedId").await;
+            }
             C::PeerUrlSafe => {
                 self.pair.provider.config.outbound.allow_networks =
                     self.pair.consumer.config.outbound.allow_networks.clone();
@@ -173,7 +199,7 @@ impl Scene {
                 let sql = format!("update registration set origin = '{}'", self.pair.consumer.origin);
                 provider.tamper(&sql).await;
             }
-            C::PeerTls => self.pair.consumer.start(None).await,
+            C::PeerTls => self.serve_with(self.pair.issue("consumer.localhost")).await,
             C::PeerIsLinkspan | C::PeerVersion | C::PeerIsNotUs | C::ClockSkew => self.wire.mend(),
             _ => {}
         }
@@ -246,6 +272,54 @@ async fn what_is_in_the_way_of_a_registration_is_found_by_the_one_check_that_ask
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_wrong_with_the_other_instance_is_found_by_the_one_check_that_asks_for_it() {
     registration_is_found_out(|n| n >= 13).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_is_found_wanting_for_what_is_wrong_with_it_and_none_is_blamed_where_nobody_answers() {
+    let mut pair = Pair::prepare(Database::Sqlite).await;
+    pair.consumer.fragile().await;
+    // Certificates are judged by the machine's clock as well.
+    pair.set_to_now();
+    let mut scene = Scene::set_over(pair, Database::Sqlite).await;
+    let until = scene.pair.clock.now_ms() / 1_000 + 10 * 86_400;
+    let here = "consumer.localhost";
+    for (message, evidence) in [
+        ("Nobody answers", "Nothing takes a connection"),
+        ("Nobody answers", "was silent then"),
+        ("No trusted", "for another name"),
+        ("No trusted", "has expired"),
+        ("No trusted", "is not valid yet"),
+        ("No trusted", "an authority that is not trusted here"),
+        ("expires soon", "expires 20"),
+    ] {
+        let (is_end, pair) = (message.contains("soon"), &scene.pair);
+        let files = match evidence {
+            "for another name" => pair.issue("other.localhost"),
+            "has expired" => pair.issue_for(here, Some((2019, 2020)), false),
+            "is not valid yet" => pair.issue_for(here, Some((2090, 2091)), false),
+            "an authority that is not trusted here" => pair.issue_for(here, None, true),
+            _ => pair.issue_until(here, until),
+        };
+        let line = &scene.pair.consumer.outage().line;
+        line.set(if evidence == "Nothing takes a connection" { Line::Closed } else { Line::Open });
+        match evidence {
+            "was silent then" => scene.pair.consumer.kill().await,
+            _ => scene.serve_with(files).await,
+        }
+        // An instance is looked at six times a minute.
+        scene.pair.clock.advance(20_000);
+        let scan = scene.revalidate().await;
+        assert_eq!(found(&scan), ["PEER_TLS"], "{scan:#}");
+        let results = scan["results"].as_array().unwrap();
+        let finding = results.iter().find(|result| result["check"] == "PEER_TLS").unwrap();
+        assert!(finding["message"].as_str().unwrap().contains(message), "{finding:#}");
+        assert!(finding["evidence"].as_str().unwrap().contains(evidence), "{finding:#}");
+        assert_eq!(finding["blocking"], !is_end, "{finding:#}");
+        let blamed = finding["remedy"]["text"].as_str().unwrap().contains("certificate");
+        assert_eq!(blamed, !message.contains("Nobody"), "{finding:#}");
+    }
+    let now = scene.pair.registration(&scene.provider, &scene.registration).await;
+    assert_eq!(now["state"], "OPEN", "one that ends soon is a warning: {now:#}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,23 +1,52 @@
 //! Checks whose own code throws or hangs: an error within its limit, which blocks where it should.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use linkspan::domain::check::CheckCode;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::latest;
 use crate::harness::saboteur::Saboteur;
-use crate::harness::{Database, Pair};
+use crate::harness::{Client, Database, Pair, let_pass};
+
+/// Two instances whose checks can be broken.
+struct Scene {
+    pair: Pair,
+    saboteur: Arc<Saboteur>,
+    provider: Client,
+    consumer: Client,
+}
+
+impl Scene {
+    async fn set(database: Database) -> Self {
+        let mut pair = Pair::prepare(database).await;
+        let saboteur = Saboteur::new();
+        pair.run().await;
+        for instance in [&mut pair.provider, &mut pair.consumer] {
+            instance.kill().await;
+            instance.start(Some(saboteur.clone())).await;
+        }
+        let (provider, consumer) = (pair.provider_admin().await, pair.consumer_admin().await);
+        Self { pair, saboteur, provider, consumer }
+    }
+}
+
+/// The checks of this scan, each of which broke off and blocks.
+fn all_broken(scan: &Value) -> BTreeSet<String> {
+    let broke = |result: &Value| {
+        assert_eq!((&result["answer"], &result["blocking"]), (&json!("ERROR"), &json!(true)), "{result:#}");
+        result["check"].as_str().unwrap().to_owned()
+    };
+    scan["results"].as_array().unwrap().iter().map(broke).collect()
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_check_that_throws_or_hangs_is_an_error_within_its_limit_and_nothing_passes() {
     for database in Database::available() {
-        let mut pair = Pair::prepare(database).await;
-        let saboteur = Saboteur::new();
-        pair.run().await;
-        pair.provider.kill().await;
-        pair.provider.start(Some(saboteur.clone())).await;
-        let provider = pair.provider_admin().await;
+        let Scene { pair, saboteur, provider, .. } = Scene::set(database).await;
         let ready = pair.make_ready(&provider).await;
         saboteur.throw("CONTACT_ROLE");
         saboteur.hang("MAIL_SERVICE");
@@ -44,4 +73,98 @@ async fn a_check_that_throws_or_hangs_is_an_error_within_its_limit_and_nothing_p
         let open = pair.registration(&provider, &registration).await;
         assert_eq!(open["state"], "OPEN", "{open:#}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whichever_check_throws_it_is_an_error_that_blocks() {
+    let Scene { pair, saboteur, provider, consumer } = Scene::set(Database::Sqlite).await;
+    let mut broken = BTreeSet::new();
+    let ready = pair.make_ready(&provider).await;
+    saboteur.throw_all();
+    let registration = pair.register(&provider, &ready).await;
+    broken.append(&mut all_broken(&latest(&provider, Some(&registration)).await));
+    saboteur.mend();
+    pair.clock.advance(10);
+    let input = json!({ "registrationId": registration });
+    provider.mutate("revalidateRegistration", input, "registration { state }").await;
+    pair.settle().await;
+
+    let connection = pair.open_link(&consumer, &pair.link_in_letter()).await;
+    saboteur.throw_all();
+    let failed = pair.get_started(&consumer, &connection).await;
+    assert_eq!(failed["state"], "VALIDATION_FAILED", "{failed:#}");
+    broken.append(&mut all_broken(&latest(&consumer, Some(&connection)).await));
+    assert_the_explanation_passes_over_what_is_waived(&consumer, &connection).await;
+    saboteur.mend();
+    pair.clock.advance(10);
+    let input = json!({ "connectionId": connection });
+    consumer.mutate("runPreOnboardingChecks", input, "connection { state }").await;
+    pair.settle().await;
+    assert_eq!(pair.onboard(&consumer, &connection).await["state"], "ONBOARDED");
+
+    saboteur.throw_all();
+    for (subject, suites) in
+        [(Some(&connection), json!(["POST_ONBOARDING", "CONNECTION_HEALTH"])), (None, json!(["KEY_SERVICE"]))]
+    {
+        pair.clock.advance(10);
+        let input = json!({ "subjectId": subject, "suites": suites });
+        consumer.mutate("runScan", input, "scan { id }").await;
+        pair.settle().await;
+        broken.append(&mut all_broken(&latest(&consumer, subject.map(String::as_str)).await));
+    }
+    let all: BTreeSet<_> = CheckCode::ALL.iter().map(|code| code.as_str().to_owned()).collect();
+    assert_eq!(broken, all);
+}
+
+/// Of several things that block, the first that nobody waived is the reason why it does not go on.
+async fn assert_the_explanation_passes_over_what_is_waived(client: &Client, connection: &str) {
+    let query = "query($id: ID!) { explain(connectionId: $id) { fault { evidence } }
+        issues(filter: { subjectId: $id, state: OPEN }, orderBy: NEWEST) { edges { node { id message } } } }";
+    let before = client.query(query, json!({ "id": connection })).await;
+    let first = before["explain"]["fault"]["evidence"].clone();
+    let edges = before["issues"]["edges"].as_array().unwrap();
+    let named = edges.iter().find(|edge| edge["node"]["message"] == first).unwrap();
+    let input = json!({
+        "issueId": named["node"]["id"], "reason": "It is known.", "until": "2026-01-06T09:00:00Z",
+    });
+    client.mutate("waiveIssue", input, "issue { id }").await;
+    let after = client.query(query, json!({ "id": connection })).await;
+    let second = &after["explain"]["fault"]["evidence"];
+    assert!(second.is_string() && *second != first, "{after:#}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_that_hangs_is_an_error_after_as_long_as_its_limit_says_and_so_is_one_that_runs_by_itself() {
+    let Scene { pair, saboteur, provider, consumer } = Scene::set(Database::Sqlite).await;
+    let ready = pair.make_ready(&provider).await;
+    pair.register(&provider, &ready).await;
+    let connection = pair.open_link(&consumer, &pair.link_in_letter()).await;
+    // One of each limit, and those that ask the other instance among them.
+    let hanging = ["RUNNING_USER_IS_ADMIN", "KEY_SERVICE_HEALTH", "PEER_TLS", "CALL_BACK"];
+    hanging.iter().for_each(|code| saboteur.hang(code));
+    saboteur.hang("ENTROPY");
+    let input = json!({ "connectionId": connection });
+    consumer.mutate("runPreOnboardingChecks", input, "connection { state }").await;
+    // The suite of the key service runs by itself meanwhile.
+    pair.clock.advance(16_000);
+    let ended = async || {
+        let scan = latest(&consumer, Some(&connection)).await;
+        matches!(scan["state"].as_str(), Some("PASSED" | "FAILED")).then_some(scan)
+    };
+    let scan = loop {
+        if let Some(scan) = ended().await {
+            break scan;
+        }
+        let_pass(Duration::from_millis(250)).await;
+    };
+    let results = scan["results"].as_array().unwrap();
+    for code in hanging {
+        let result = results.iter().find(|result| result["check"] == code).unwrap();
+        let limit = CheckCode::parse(code).unwrap().spec().time_limit.num_seconds();
+        assert_eq!((&result["answer"], &result["blocking"]), (&json!("ERROR"), &json!(true)), "{result:#}");
+        assert_eq!(result["message"], format!("no answer within {limit} s"), "{result:#}");
+    }
+    let by_itself =
+        "issue where check_code = 'ENTROPY' and state = 'OPEN' and evidence = 'no answer within 5 s'";
+    assert_eq!(pair.provider.rows(by_itself).await, 1);
 }

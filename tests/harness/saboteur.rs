@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use keyservice::{Entropy, SystemEntropy};
+use linkspan::domain::check::CheckCode;
 use linkspan::world::Interruption;
 
 /// What is broken just now.
@@ -32,7 +33,12 @@ impl Saboteur {
         self.0.lock().unwrap().throwing.insert(check.to_owned());
     }
 
-    /// The part of the key service does not work.
+    /// Every check breaks off.
+    pub(crate) fn throw_all(&self) {
+        CheckCode::ALL.iter().for_each(|code| self.throw(code.as_str()));
+    }
+
+    /// The part of the key service does not work: for those that nothing outside the program can break.
     pub(crate) fn break_part(&self, part: &str) {
         self.0.lock().unwrap().parts.insert(part.to_owned());
     }

@@ -70,7 +70,15 @@ async fn a_consumer_follows_the_wizard_from_the_link_to_saved_settings() {
         let preview = "query($link: String!) { registrationPreview(link: $link) { providerOrigin } }";
         let preview = consumer.query(preview, json!({ "link": stage.link })).await;
         assert_eq!(preview["registrationPreview"]["providerOrigin"], stage.pair.provider.origin);
+        // It takes an administrator: who only operates here reads, and neither opens the link nor starts.
+        let operator = stage.pair.consumer.person("operator", &[Role::Operator]).await;
+        let refused = async |verb: &str, input: Value| {
+            let payload = operator.try_mutate(verb, input, "connection { id }").await;
+            assert_eq!(payload["refusal"]["code"], "NOT_AN_ADMINISTRATOR", "{verb}: {payload:#}");
+        };
+        refused("openRegistrationLink", json!({ "link": stage.link })).await;
         let id = stage.pair.open_link(&consumer, &stage.link).await;
+        refused("startOnboarding", json!({ "connectionId": id })).await;
         assert_eq!(connection(&consumer, &id).await["stateLabel"], "Pending");
 
         // 2. Select the provider company, and *Get Started*.

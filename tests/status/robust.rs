@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::outages;
 use super::stage::{Side, Watched};
 use crate::harness::log::Log;
+use crate::harness::saboteur::Saboteur;
 use crate::harness::{Client, Database, Instance, Pair, let_pass};
 
 /// Copies of the one connection of a consumer, each to another origin, which the consumer has no keys for.
@@ -182,6 +183,24 @@ async fn a_dead_peer_is_noticed_in_time_also_after_the_clock_was_set_back() {
     outage.begin(&mut watched).await;
     let noticed = watched.until(Side::Consumer, 60, |look| look["outbound"]["status"] == "DOWN").await;
     assert!(noticed.is_some_and(|seconds| seconds <= 15), "noticed after {noticed:?} s");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_probe_that_breaks_off_is_a_miss_of_ours_and_the_next_one_is_sent() {
+    let mut watched = Watched::onboarded(Database::Sqlite).await;
+    let saboteur = Saboteur::new();
+    watched.pair.consumer.kill().await;
+    watched.pair.consumer.start(Some(saboteur.clone())).await;
+    watched.calm().await;
+    saboteur.throw("PROBE");
+    let down = |look: &Value| look["outbound"]["status"] == "DOWN" && look["outbound"]["misses"] == 3;
+    let noticed = watched.until(Side::Consumer, 20, down).await;
+    let look = watched.look(Side::Consumer).await;
+    assert!(noticed.is_some(), "{look:#}");
+    assert_eq!(look["outbound"]["cause"]["reason"], "OURS", "{look:#}");
+    saboteur.mend();
+    let recovered = watched.until(Side::Consumer, 20, |look| look["outbound"]["status"] == "UP").await;
+    assert!(recovered.is_some_and(|seconds| seconds <= 5), "recovered after {recovered:?} s");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use linkspan::domain::Timestamp;
+use linkspan::world::Clock as _;
 use serde_json::{Value, json};
 
 use crate::harness::{Client, Database, Instance, Pair, let_pass};
@@ -50,6 +52,11 @@ impl Watched {
         let registration = pair.registration(&provider, &registration).await;
         let at_provider = registration["connection"]["id"].as_str().unwrap().to_owned();
         Self { pair, provider, consumer, at_provider, at_consumer, stranger: None, database }
+    }
+
+    /// The time, by the clock of the instances.
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp::from_timestamp_millis(self.pair.clock.now_ms()).unwrap()
     }
 
     pub(super) async fn look(&self, side: Side) -> Value {

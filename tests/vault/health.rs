@@ -4,7 +4,7 @@ use linkspan::domain::requester::Role;
 use linkspan::vault::Form;
 use serde_json::{Value, json};
 
-use super::{DEADLINE, HEALTH, signal};
+use super::{DEADLINE, signal};
 use crate::harness::events::Events;
 use crate::harness::pair::{CONTACT, PASSWORD};
 use crate::harness::saboteur::Saboteur;
@@ -112,27 +112,4 @@ async fn a_part_that_ails_is_announced_once_by_the_measurement_that_finds_it() {
         let mut again = listen(&auditor, Some(&last)).await;
         assert_eq!(told(&again.expect().await), ("UPDATED", "OPERATIONAL"), "what changed meanwhile is told");
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_suite_of_the_key_service_finds_a_process_that_does_not_answer() {
-    let pair = start(Database::Sqlite).await;
-    let admin = pair.provider_admin().await;
-    let run = async || {
-        let fields = "scan { id }";
-        let scan = admin.mutate("runScan", json!({ "suites": ["KEY_SERVICE"] }), fields).await;
-        pair.settle().await;
-        let query = "query($id: ID!) { scan(id: $id) { results { check answer message } } }";
-        let scan = admin.query(query, json!({ "id": scan["scan"]["id"] })).await["scan"].clone();
-        let results = scan["results"].as_array().unwrap().clone();
-        results.into_iter().find(|result| result["check"] == "PROCESS").unwrap()
-    };
-    assert_eq!(run().await["answer"], "PASS");
-    let pid = process(&pair);
-    signal("-STOP", pid);
-    let found = run().await;
-    assert_eq!(found["answer"], "FINDING", "{found:#}");
-    let health = admin.query(HEALTH, json!({})).await["keyHealth"].clone();
-    assert_eq!(health["reason"], found["message"], "the same as the health says: {health:#}");
-    signal("-CONT", pid);
 }

@@ -8,7 +8,7 @@ use super::{Actions, Call, Done, Failure};
 use crate::domain::Timestamp;
 use crate::domain::check::{Remedy, Suite};
 use crate::domain::connection::State as Standing;
-use crate::domain::id::{CompanyId, ConnectionId, IssueId, UserId};
+use crate::domain::id::{CompanyId, ConnectionId, IssueId, RegistrationId, UserId};
 use crate::domain::issue::{Exception, Issue, IssueMail, IssueVerb};
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::registration::{RegistrationState, State as Registering};
@@ -119,6 +119,10 @@ impl Actions {
                 let unknown = || Refusal::invalid("variables", "There is no such role.");
                 let role = Role::parse(with.text("role")?).ok_or_else(unknown)?;
                 self.grant_role(call, UserId(with.id("userId")?), role).await.map(|_| ())
+            }
+            "cancelRegistration" => {
+                let id = RegistrationId(with.id("registrationId")?);
+                self.cancel_registration(call, id).await.map(|_| ())
             }
             "discardStaleAttempts" => self.discard_stale_attempts(call, subject).await,
             "chooseProviderCompany" => {

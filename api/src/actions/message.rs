@@ -25,6 +25,9 @@ const SERVICE_ACCOUNT_LASTS: TimeDelta = TimeDelta::days(90);
 pub(super) const SCOPES: &[&str] =
     &["activate", "call.back", "compare", "complete", "echo", "ping", "probe", "settings.sync"];
 
+/// In a ping: the id of the message that asked for it.
+pub(crate) const ANSWERS: &str = "answers";
+
 impl Actions {
     /// Seals a request to the peer of a connection.
     pub(crate) async fn seal_request(
@@ -86,7 +89,7 @@ impl Actions {
             return Ok(known.answer);
         }
         let body: Value = serde_json::from_slice(&plaintext).map_err(|_| undecipherable())?;
-        let answer = match self.handle(&mut tx, call, &connection, &envelope.kind, body).await {
+        let answer = match self.handle(&mut tx, call, &connection, envelope, body).await {
             Ok(answer) => answer,
             // What the peer may know of a refusal crosses sealed, as itself.
             Err(Failure::Refused(refusal)) => {
@@ -112,14 +115,27 @@ impl Actions {
         Ok(bytes)
     }
 
+    /// Over which connection this message of a peer came; none once it is forgotten.
+    pub(crate) async fn asked_over(&self, call: &Call, question: MessageId) -> Done<Option<ConnectionId>> {
+        let tx = self.begin("message.read", call).await?;
+        Ok(tx.connection_of_message(question).await?)
+    }
+
+    /// Whether a message came that names this one of ours as what asked for it.
+    pub(crate) async fn is_answered(&self, call: &Call, id: ConnectionId, question: MessageId) -> Done<bool> {
+        let tx = self.begin("message.read", call).await?;
+        Ok(tx.answered_message(id, question).await?.is_some())
+    }
+
     async fn handle(
         &self,
         tx: &mut Tx,
         call: &Call,
         connection: &Connection,
-        kind: &str,
+        envelope: &wire::Envelope,
         body: Value,
     ) -> Done<Value> {
+        let kind = envelope.kind.as_str();
         match &connection.state {
             State::Onboarding { .. } | State::Onboarded { .. } => {}
             State::Suspended { .. } => {
@@ -154,10 +170,16 @@ impl Actions {
                 Ok(json!({}))
             }
             "call.back" => {
-                tx.enqueue(NewJob { work: Work::Ping(connection.id), run_at: now, sealed: None }).await?;
+                let work = Work::Ping(MessageId(envelope.msg_id));
+                tx.enqueue(NewJob { work, run_at: now, sealed: None }).await?;
                 Ok(json!({}))
             }
             "ping" => {
+                let question =
+                    body.get(ANSWERS).and_then(Value::as_str).and_then(|id| Uuid::try_parse(id).ok());
+                if let Some(question) = question {
+                    tx.question_answered(connection.id, MessageId(question), now + MESSAGE_LASTS).await?;
+                }
                 self.prove_direction(tx, connection, Way::Inbound, None).await?;
                 if let State::Onboarding { attempt } = connection.state
                     && connection.part == Part::Consumer

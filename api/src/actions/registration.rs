@@ -53,7 +53,7 @@ impl Actions {
         let company = tx.company(new.company).await?;
         company.ok_or_else(|| Refusal::invalid("companyId", "There is no such company."))?;
         self.require_contact(&tx, new.contact, new.company).await?;
-        if tx.rival_registrations(new.company, new.environment, &origin, None).await? > 0 {
+        if !tx.rival_registrations(new.company, new.environment, &origin, None).await?.is_empty() {
             return Err(duplicate().into());
         }
         let registration = Registration {
@@ -108,9 +108,9 @@ impl Actions {
             tx.grant_role(contact, Role::ConsumerContact).await?;
         }
         let target = origin.clone().unwrap_or_else(|| registration.origin.clone());
-        if tx.rival_registrations(registration.company, registration.environment, &target, Some(id)).await?
-            > 0
-        {
+        let rivals =
+            tx.rival_registrations(registration.company, registration.environment, &target, Some(id)).await?;
+        if !rivals.is_empty() {
             return Err(duplicate().into());
         }
         let before = registration.clone();

@@ -103,12 +103,6 @@ impl Actions {
         Ok(tx.commit().await?)
     }
 
-    /// How many sealed requests of the peer arrived, as far as they are remembered.
-    pub(crate) async fn messages_received(&self, call: &Call, id: ConnectionId) -> Done<u64> {
-        let tx = self.begin("messages.count", call).await?;
-        Ok(tx.messages_received(id).await?)
-    }
-
     /// What we hold of a connection, to compare it with what the peer holds.
     pub(crate) async fn comparison(&self, call: &Call, id: ConnectionId) -> Done<Comparison> {
         let tx = self.begin_reading("connection.held", call).await?;

@@ -1,6 +1,6 @@
 //! What must happen because a fact became true: written in its transaction, carried out by the worker.
 
-use super::id::{AttemptId, ClaimId, ConnectionId, RegistrationId, ScanId};
+use super::id::{AttemptId, ClaimId, ConnectionId, MessageId, RegistrationId, ScanId};
 
 /// The outcome of a verb: what the thing becomes, and what must happen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,8 +47,8 @@ pub enum Work {
     ProveClaim(ClaimId),
     /// Carry an attempt's current phase on.
     Phase(AttemptId),
-    /// Send a sealed ping over the connection, so that the other side sees its inbound direction.
-    Ping(ConnectionId),
+    /// Answer this message of the peer, which asks for one, with a sealed ping that names it.
+    Ping(MessageId),
     /// Tell the provider that an attempt on this connection was abandoned; the sealed body is what to say.
     Abandon(ConnectionId),
     /// Tell the consumer that its attempt was called off; the sealed body is where and what to say.
@@ -132,7 +132,8 @@ impl Work {
             Self::Scan(id) => Some(id.0),
             Self::ProveClaim(id) => Some(id.0),
             Self::Phase(id) | Self::ExpireAttempt(id) => Some(id.0),
-            Self::Ping(id) | Self::Abandon(id) | Self::SyncSettings(id) | Self::Verify(id) => Some(id.0),
+            Self::Ping(id) => Some(id.0),
+            Self::Abandon(id) | Self::SyncSettings(id) | Self::Verify(id) => Some(id.0),
             Self::RenewCredentials(id) | Self::RefreshPeer(id) | Self::ConnectionHealth(id) => Some(id.0),
             Self::TellPause(id) => Some(id.0),
             Self::ExpireRegistration(id) | Self::Withdraw(id) => Some(id.0),
@@ -154,7 +155,7 @@ impl Work {
             ("LETTER", None) => Self::Letter,
             ("PROVE_CLAIM", Some(id)) => Self::ProveClaim(ClaimId(id)),
             ("PHASE", Some(id)) => Self::Phase(AttemptId(id)),
-            ("PING", Some(id)) => Self::Ping(ConnectionId(id)),
+            ("PING", Some(id)) => Self::Ping(MessageId(id)),
             ("ABANDON", Some(id)) => Self::Abandon(ConnectionId(id)),
             ("WITHDRAW", Some(id)) => Self::Withdraw(RegistrationId(id)),
             ("TELL_PAUSE", Some(id)) => Self::TellPause(ConnectionId(id)),

@@ -1,12 +1,19 @@
 //! Why a connection is as it is: the dependencies of its status in the order in which each needs the one before, and the
 //! first that fails.
 
+mod cause;
+#[cfg(test)]
+mod tests;
+
+pub use cause::{dependency_of, remedy_for};
+
 use super::Timestamp;
 use super::check::Remedy;
 use super::connection::ConnectionState;
 use super::direction::{Cause, DirectionStatus, Evidence};
 use super::id::ConnectionId;
 use super::refusal::{Refusal, RefusalCode};
+use cause::{call, told_by_peer};
 
 words! {
     /// What the status of a connection depends on, in the order in which each needs the one before.
@@ -346,206 +353,5 @@ impl Situation {
             | ConnectionState::Offboarding
             | ConnectionState::Offboarded => None,
         }
-    }
-}
-
-/// Why the peer says that it does not reach us.
-fn told_by_peer(code: RefusalCode, reason: Option<&str>) -> String {
-    use RefusalCode as C;
-    let words = match (code, reason) {
-        (C::PeerUnreachable, Some("DNS")) => "this instance's name does not resolve there",
-        (C::PeerUnreachable, Some("TCP")) => "nothing takes its connections at this instance's address",
-        (C::PeerUnreachable, Some("TLS")) => "it makes no trusted, encrypted connection to this instance",
-        (C::PeerUnreachable, Some("HTTP")) => "it gets no answer from this instance that it can use",
-        (C::PeerUnreachable, Some("REFUSED")) => "it may not call this instance's address",
-        (C::KeyServiceUnhealthy, Some("OURS")) => "its own key service does not work",
-        (C::PolicyDenied, Some("OURS")) => "its own access policies keep it from using its keys",
-        (C::KeyServiceUnhealthy, _) => "this instance's key service does not work",
-        (C::PolicyDenied, _) => "this instance does not allow its messages",
-        (C::PeerUnavailable, Some("DATABASE")) => "this instance's database does not work",
-        (C::ClockSkew, _) => "the two clocks do not agree",
-        (C::PeerIdentityMismatch, _) => "another instance answers at this instance's address",
-        (C::KeyConfirmationFailed, _) => "the two sides do not hold the same keys",
-        (C::WrongState, Some("SUSPENDED")) => "the connection is paused here",
-        (code, _) => return format!("The peer says of it: {}.", code.label().to_lowercase()),
-    };
-    format!("The peer says that {words}.")
-}
-
-/// The dependency that a missed probe says does not hold.
-#[must_use]
-pub fn dependency_of(code: RefusalCode, reason: Option<&str>) -> Dependency {
-    use RefusalCode as C;
-    match (code, reason) {
-        (C::PeerUnreachable, Some("DNS")) => Dependency::PeerName,
-        (C::PeerUnreachable, Some("TLS")) => Dependency::PeerCertificate,
-        (C::PeerUnreachable, Some("HTTP")) => Dependency::PeerHttp,
-        (C::PeerUnreachable, _) => Dependency::PeerAddress,
-        (C::KeyServiceUnhealthy | C::PolicyDenied, Some("OURS")) => Dependency::OurKeyService,
-        (C::KeyServiceUnhealthy, _) => Dependency::PeerKeyService,
-        (C::PeerUnavailable, Some("DATABASE")) => Dependency::PeerDatabase,
-        (C::ClockSkew, _) => Dependency::ClocksAgree,
-        (C::PeerIdentityMismatch, _) => Dependency::PeerIdentity,
-        (C::KeyConfirmationFailed, _) => Dependency::KeysAgree,
-        (C::PolicyDenied, _) => Dependency::PeerAllows,
-        (C::WrongState, _) => Dependency::PeerStands,
-        _ => Dependency::PeerHttp,
-    }
-}
-
-/// What to do about a failure between two instances.
-#[must_use]
-pub fn remedy_for(code: RefusalCode, reason: Option<&str>, connection: ConnectionId) -> Remedy {
-    use RefusalCode as C;
-    let human = |text: &str| Remedy::Human(text.to_owned());
-    match (code, reason) {
-        (C::PeerUnreachable, Some("DNS")) => {
-            human("Check the peer's name in your DNS. If the other side moved, it has to be registered anew.")
-        }
-        (C::PeerUnreachable, Some("TLS")) => human(
-            "The other side's operator renews the certificate of its base URL, for that name, from an authority that \
-             this instance trusts.",
-        ),
-        (C::PeerUnreachable, Some("REFUSED")) => Remedy::Config {
-            setting: "outbound.allow_networks".to_owned(),
-            value: "[\"10.20.0.0/16\"]".to_owned(),
-        },
-        (C::PeerUnreachable, Some("HTTP")) => human(
-            "The other side's operator looks at the instance, and at any proxy before it: it takes connections, but \
-             does not answer as it should.",
-        ),
-        (C::PeerUnreachable, _) => human(
-            "Ask the other side's operator whether the instance runs, and your network's whether its address and port \
-             can be reached from here.",
-        ),
-        (C::KeyServiceUnhealthy, Some("OURS")) => {
-            human("Look at this instance's key health: the component that does not work has its own remedy.")
-        }
-        (C::KeyServiceUnhealthy, _) => human("The other side's key manager looks at its key health."),
-        (C::PeerUnavailable, Some("DATABASE")) => human("The other side's operator looks at its database."),
-        (C::PeerUnavailable, _) => human("The other side's operator looks at its log, under the trace id."),
-        (C::ClockSkew, _) => human("Synchronise the clocks of both instances (NTP)."),
-        (C::PeerIdentityMismatch, _) => human(
-            "Do not trust it: another instance answers at the peer's address. If the other side moved or restored it on \
-             purpose, register it anew.",
-        ),
-        (C::KeyConfirmationFailed, _) => human(
-            "One side lost or replaced the connection's keys, for example by restoring a backup. Exchange keys again by \
-             registering anew.",
-        ),
-        (C::PolicyDenied, Some("OURS")) => human(
-            "Ask a key manager of this instance to look at the access policies of its key modules: they deny what this \
-             connection needs.",
-        ),
-        (C::PolicyDenied, Some("SCOPE")) => {
-            human("The other side's key manager looks at the service account's rights.")
-        }
-        (C::PolicyDenied, _) => human(
-            "The other side's key manager looks at its access policies: the reason is the id of the decision, which \
-             explainDecision explains there.",
-        ),
-        (C::WrongState, Some("SUSPENDED")) => {
-            human("The other side paused the connection: ask it to resume.")
-        }
-        (C::WrongState, _) => {
-            human("The connection does not stand on the other side: compare with its people.")
-        }
-        (C::RateLimited, _) => human("Wait: it is tried again by itself."),
-        (C::VersionUnsupported, _) => human("Bring the older of the two instances up to date."),
-        (C::Conflict, Some("DIGEST")) => call("syncConnectionSettings", connection),
-        (code, _) => Remedy::Human(format!(
-            "Look at what it says, and at {} in the documentation. If that is not enough, both sides' operators find it \
-             in their logs under the trace id.",
-            code.as_str()
-        )),
-    }
-}
-
-fn call(mutation: &str, connection: ConnectionId) -> Remedy {
-    let variables = vec![("connectionId".to_owned(), connection.to_string())];
-    Remedy::Call { mutation: mutation.to_owned(), variables }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_timestamp(1_767_603_600 + seconds, 0).unwrap_or_default()
-    }
-
-    fn standing() -> Situation {
-        let look =
-            Look { status: Some(DirectionStatus::Up), own: Some(DirectionStatus::Up), ..Look::default() };
-        Situation {
-            connection: ConnectionId(uuid::Uuid::nil()),
-            state: ConnectionState::Onboarded,
-            changed_at: at(0),
-            outbound: look.clone(),
-            inbound: look,
-            phase: None,
-            issue: None,
-            next_probe_at: Some(at(5)),
-            now: at(1),
-        }
-    }
-
-    fn missed(code: RefusalCode, reason: &str) -> Situation {
-        let mut situation = standing();
-        situation.outbound.own = Some(DirectionStatus::Down);
-        situation.outbound.status = Some(DirectionStatus::Down);
-        situation.outbound.evidence.failure = Some(Cause {
-            code,
-            reason: Some(reason.to_owned()),
-            detail: None,
-            at: at(0),
-            trace: None,
-            peer_trace: None,
-        });
-        situation
-    }
-
-    #[test]
-    fn a_connection_that_works_has_a_whole_chain_and_says_what_comes_next() {
-        let explained = standing().explain();
-        assert_eq!(explained.fault, None);
-        assert!(explained.chain.iter().all(|link| link.holds == Some(true)));
-        assert_eq!(explained.next.and_then(|next| next.at), Some(at(5)));
-    }
-
-    #[test]
-    fn what_comes_before_the_fault_holds_and_what_comes_behind_is_not_known() {
-        let explained = missed(RefusalCode::PeerUnreachable, "TLS").explain();
-        let holds = |wanted: Dependency| {
-            explained.chain.iter().find(|l| l.dependency == wanted).and_then(|l| l.holds)
-        };
-        assert_eq!(holds(Dependency::PeerAddress), Some(true));
-        assert_eq!(holds(Dependency::PeerCertificate), Some(false));
-        assert_eq!(holds(Dependency::PeerHttp), None);
-    }
-
-    #[test]
-    fn a_call_that_is_advised_about_a_connection_that_stands_is_one_that_may_be_made_then() {
-        let connection = ConnectionId(uuid::Uuid::nil());
-        let reasons = [None, Some("DIGEST"), Some("DNS"), Some("OURS"), Some("SUSPENDED"), Some("SCOPE")];
-        for (code, reason) in RefusalCode::ALL.iter().flat_map(|code| reasons.map(|reason| (*code, reason))) {
-            match remedy_for(code, reason, connection) {
-                Remedy::Call { mutation, .. } => {
-                    assert_eq!(mutation, "syncConnectionSettings", "{code} {reason:?}");
-                }
-                Remedy::Human(text) => assert!(text.ends_with('.'), "{text}"),
-                Remedy::Config { .. } => {}
-            }
-        }
-    }
-
-    #[test]
-    fn our_key_service_and_the_peers_are_told_apart() {
-        let cause = |reason| {
-            missed(RefusalCode::KeyServiceUnhealthy, reason).explain().fault.map(|fault| fault.dependency)
-        };
-        assert_eq!(cause("OURS"), Some(Dependency::OurKeyService));
-        assert_eq!(cause("PEER"), Some(Dependency::PeerKeyService));
-        assert_eq!(cause("PROCESS"), Some(Dependency::PeerKeyService));
     }
 }

@@ -164,6 +164,12 @@ impl Issue {
         }
     }
 
+    /// Whether it keeps its subject from going on now: it blocks, and nobody waived it.
+    #[must_use]
+    pub fn holds_up(&self, now: Timestamp) -> bool {
+        self.blocking && !self.waiver.as_ref().is_some_and(|waiver| waiver.holds(now))
+    }
+
     /// Whether people are told of it at once: it stops something, or something that matters does not work.
     #[must_use]
     pub const fn matters(&self) -> bool {

@@ -4,6 +4,8 @@ mod keys;
 mod local;
 mod peer;
 mod standing;
+#[cfg(test)]
+mod tests;
 
 pub use keys::{judge_key_access, judge_key_part, judge_key_service};
 pub use local::judge_local;
@@ -17,6 +19,12 @@ use super::check::{Answer, CheckCode, Remedy};
 use super::explain::sentence;
 use super::scan::{Measured, Unmeasured};
 
+/// What is wrong where nobody answers: no certificate is at fault, nor anything else that was to be seen there.
+const UNANSWERED: &str = "Nobody answers at the other instance's address.";
+/// What to do then.
+const LOOK_THERE: &str = "Ask the other side's operator whether the instance runs, and your network's whether its \
+                          address and port can be reached from here.";
+
 /// Judges what was measured; where nothing was, says why.
 fn measured<T>(
     measure: &Measured<T>,
@@ -28,6 +36,9 @@ fn measured<T>(
         Ok(value) => judge(value),
         Err(Unmeasured::Failed { reason }) => {
             Answer::found(code, unmet(code), &sentence(reason), Remedy::human(remedy))
+        }
+        Err(Unmeasured::Unanswered { reason }) => {
+            Answer::found(code, UNANSWERED, &sentence(reason), Remedy::human(LOOK_THERE))
         }
         Err(Unmeasured::Blocked { by }) => Answer::Skipped(format!("“{}” comes first", by.label())),
         Err(Unmeasured::Broken { why }) => Answer::Error(why.clone()),

@@ -79,24 +79,44 @@ const fn shown(outbound: Seen, inbound: Seen, within_seconds: i64) -> Shown {
     Shown { outbound, inbound, within_seconds }
 }
 
+/// Reached by nobody, and told so by the peer, whom it reaches.
+const REACHES_ONLY: Shown = shown(UP, SILENT, 15);
 /// Cut off in one direction: the other direction tells the peer of it.
-const CUT_ONE_WAY: FarSide = FarSide::Shows(shown(UP, SILENT, 15));
+const CUT_ONE_WAY: FarSide = FarSide::Shows(REACHES_ONLY);
+/// Reaches nobody, and is reached.
+const CUT_OFF: Shown = shown(because(RefusalCode::PeerUnreachable, "TCP", SILENT), UP, 15);
+/// The same, on the other side.
+const IS_CUT_OFF: FarSide = FarSide::Shows(CUT_OFF);
 
 /// Every outage that is documented and tested.
 pub const OUTAGES: &[Outage] = &[
     Outage {
         name: "LINE_CLOSED",
         happens: "Nothing takes a connection at the other side's address, which itself goes on sending.",
-        near: shown(because(RefusalCode::PeerUnreachable, "TCP", SILENT), UP, 15),
+        near: CUT_OFF,
         first: Dependency::PeerAddress,
         far: CUT_ONE_WAY,
     },
     Outage {
         name: "LINE_HELD",
         happens: "Connections to the other side stand, and nothing goes through them any more (half-open).",
-        near: shown(because(RefusalCode::PeerUnreachable, "TCP", SILENT), UP, 15),
+        near: CUT_OFF,
         first: Dependency::PeerAddress,
         far: CUT_ONE_WAY,
+    },
+    Outage {
+        name: "LINE_BACK_CLOSED",
+        happens: "Nothing takes the other side's connections at this side's address; the way there is open.",
+        near: REACHES_ONLY,
+        first: Dependency::PeerReachesUs,
+        far: IS_CUT_OFF,
+    },
+    Outage {
+        name: "LINE_BACK_HELD",
+        happens: "The other side's connections to this side stand, and nothing goes through them any more (half-open).",
+        near: REACHES_ONLY,
+        first: Dependency::PeerReachesUs,
+        far: IS_CUT_OFF,
     },
     Outage {
         name: "BOTH_LINES_HELD",

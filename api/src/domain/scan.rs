@@ -143,6 +143,8 @@ pub type Measured<T> = Result<T, Unmeasured>;
 pub enum Unmeasured {
     /// The thing measured does not work: that is an answer.
     Failed { reason: String },
+    /// Nobody answers where it was to be measured: an answer, too, but it says nothing of the thing.
+    Unanswered { reason: String },
     /// Something that comes first does not work.
     Blocked { by: CheckCode },
     /// The measuring itself broke.
@@ -160,7 +162,9 @@ pub struct ContactFacts {
     pub has_role: bool,
     /// Whether it belongs to the registration's company.
     pub in_company: bool,
-    /// Whether its mail address follows our rules.
+    /// Its mail address.
+    pub email: String,
+    /// Whether that follows our rules.
     pub email_valid: bool,
 }
 
@@ -177,12 +181,14 @@ pub struct LocalFacts {
     pub environment: Environment,
     /// Whether letters can be sent.
     pub mail_on: bool,
-    /// Other unfinished registrations for the company and environment or the URL.
-    pub other_registrations: u64,
-    /// Other connections to the same origin that stand or are being made.
-    pub other_connections: u64,
-    /// Attempts, claims or pending exchanges that no live registration or connection owns.
-    pub stale_attempts: u64,
+    /// Other unfinished registrations for the company and environment or the URL: each with its number.
+    pub other_registrations: Vec<(RegistrationId, String)>,
+    /// Other connections to the same origin that stand or are being made, each in words.
+    pub other_connections: Vec<String>,
+    /// Attempts, claims or pending exchanges that no live registration or connection owns, each in words.
+    pub stale_attempts: Vec<String>,
+    /// Who asked, if it was a person.
+    pub run_by: Option<UserId>,
     /// Whether whoever asked is an administrator.
     pub run_by_admin: bool,
     /// Whether the provider company was chosen.

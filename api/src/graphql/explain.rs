@@ -95,7 +95,7 @@ async fn situation(ask: &Ask<'_>, connection: &Connection) -> Result<Situation> 
         let since = phase.started_at.unwrap_or(attempt.started_at);
         Some((phase.failure.clone()?, since, phase.next_try_at))
     });
-    let issue = issues.into_iter().find(|issue| issue.blocking);
+    let issue = issues.into_iter().find(|issue| issue.holds_up(ask.actions.now()));
     Ok(Situation {
         connection: connection.id,
         state: connection.state.name(),

@@ -4,7 +4,7 @@ use crate::domain::Timestamp;
 use crate::domain::check::CheckCode;
 use crate::domain::origin::{Origin, Scheme};
 use crate::domain::scan::{Measured, Unmeasured};
-use crate::outbound::{Outbound, OutboundError, Stage, Verdict};
+use crate::outbound::{Outbound, OutboundError, Stage, Step, Verdict};
 
 /// Measures through the guarded client.
 #[derive(Clone)]
@@ -42,7 +42,14 @@ impl Probe {
         if origin.scheme() == Scheme::Http {
             return Ok(None);
         }
-        let facts = self.outbound.inspect_tls(origin).await.map_err(|error| failed(&error))?;
+        let facts = self.outbound.inspect_tls(origin).await.map_err(|error| {
+            // Also where something takes the connection and is silent, as a host whose instance does not run may.
+            let nobody = matches!(error.stage, Stage::Tcp | Stage::Timeout { at: Step::Tcp | Step::Tls });
+            match failed(&error) {
+                Unmeasured::Failed { reason } if nobody => Unmeasured::Unanswered { reason },
+                failed => failed,
+            }
+        })?;
         let expiry = Timestamp::from_timestamp(facts.not_after, 0);
         expiry
             .map(Some)

@@ -1,7 +1,7 @@
 //! Attempts: runs of onboarding, with what they have worked out.
 
 use sea_orm::sea_query::{Expr, ExprTrait as _};
-use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, Set};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Set};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
@@ -183,18 +183,21 @@ impl Tx {
         );
     }
 
-    /// How many attempts exist whose connection is not being onboarded.
+    /// The numbers of a connection's attempts that were not brought to an end.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn stale_attempts(&self, connection: Option<ConnectionId>) -> Result<u64, StoreError> {
-        let Some(connection) = connection else { return Ok(0) };
+    pub async fn stale_attempts(&self, connection: ConnectionId) -> Result<Vec<i64>, StoreError> {
         Ok(attempt::Entity::find()
+            .select_only()
+            .column(attempt::Column::Number)
             .filter(attempt::Column::ConnectionId.eq(connection.0))
             .filter(
                 attempt::Column::State.is_in([AttemptState::Running.as_str(), AttemptState::Failed.as_str()]),
             )
-            .count(&self.txn)
+            .order_by_asc(attempt::Column::Number)
+            .into_tuple()
+            .all(&self.txn)
             .await?)
     }
 }

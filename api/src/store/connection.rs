@@ -1,7 +1,7 @@
 //! Connections, their attempts, directions, settings and service accounts.
 
 use sea_orm::sea_query::{Expr, ExprTrait as _};
-use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, Set};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, Set};
 use serde_json::json;
 
 use super::change::{ChangeKind, SubjectKind};
@@ -163,16 +163,16 @@ impl Tx {
         connection::Entity::find().filter(filter).filter(ours).one(&self.txn).await?.map(from_row).transpose()
     }
 
-    /// How many other connections to this origin stand or are being made.
+    /// The other connections to this origin that stand or are being made.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// As [`Tx::connection`].
     pub async fn rival_connections(
         &self,
         origin: &Origin,
         part: Part,
         except: Option<ConnectionId>,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Vec<Connection>, StoreError> {
         let mut query = connection::Entity::find()
             .filter(connection::Column::Origin.eq(origin.to_string()))
             .filter(connection::Column::Part.eq(part.as_str()))
@@ -180,7 +180,7 @@ impl Tx {
         if let Some(id) = except {
             query = query.filter(connection::Column::Id.ne(id.0));
         }
-        Ok(query.count(&self.txn).await?)
+        query.all(&self.txn).await?.into_iter().map(from_row).collect()
     }
 
     /// The connections that attempts on a registration began and did not bring to an end.

@@ -1,7 +1,7 @@
 //! The handshake under way on the provider, and sealed messages that had their effect.
 
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{EntityTrait as _, Set};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, Set};
 use uuid::Uuid;
 
 use super::registration::bytes;
@@ -109,6 +109,35 @@ impl Tx {
     ) -> Result<Option<StoredMessage>, StoreError> {
         let found = message::Entity::find_by_id((connection.0, message.0)).one(&self.txn).await?;
         Ok(found.map(|row| StoredMessage { answer: row.answer }))
+    }
+
+    /// Over which connection this message of a peer came, as far as it is remembered.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn connection_of_message(
+        &self,
+        message: MessageId,
+    ) -> Result<Option<ConnectionId>, StoreError> {
+        let found = message::Entity::find().filter(message::Column::MessageId.eq(message.0));
+        Ok(found.one(&self.txn).await?.map(|row| ConnectionId(row.connection_id)))
+    }
+
+    /// Remembers that a message came that was asked for by this one of ours: under its id, which no message of the
+    /// peer has.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn question_answered(
+        &mut self,
+        connection: ConnectionId,
+        question: MessageId,
+        until: Timestamp,
+    ) -> Result<(), StoreError> {
+        if self.answered_message(connection, question).await?.is_some() {
+            return Ok(());
+        }
+        self.keep_message(connection, question.0, &[], until).await
     }
 
     /// Keeps the answer to a message with its effect.

@@ -295,7 +295,7 @@ impl Tx {
         registration::Entity::find().filter(filter).one(&self.txn).await?.map(from_row).transpose()
     }
 
-    /// How many other registrations that are not final exist for the company and environment, or the origin.
+    /// The other registrations that are not final for the company and environment, or the origin, the oldest first.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -305,7 +305,7 @@ impl Tx {
         environment: Environment,
         origin: &Origin,
         except: Option<RegistrationId>,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Vec<Registration>, StoreError> {
         use registration::Column;
         let rival = Condition::any().add(Column::Origin.eq(origin.to_string())).add(
             Condition::all()
@@ -318,7 +318,7 @@ impl Tx {
         if let Some(id) = except {
             query = query.filter(Column::Id.ne(id.0));
         }
-        Ok(query.count(&self.txn).await?)
+        query.order_by_asc(Column::Id).all(&self.txn).await?.into_iter().map(from_row).collect()
     }
 
     /// Adds a registration.

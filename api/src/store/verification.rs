@@ -1,7 +1,7 @@
 //! The latest verification of each connection.
 
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, Set};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, Set};
 use serde_json::{Value, json};
 
 use super::tx::Tx;
@@ -93,16 +93,6 @@ impl Tx {
             .to_owned();
         Entity::insert(row).on_conflict(again).exec_without_returning(&self.txn).await?;
         Ok(())
-    }
-
-    /// How many of the peer's sealed requests are remembered: one more whenever another one arrives.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn messages_received(&self, id: ConnectionId) -> Result<u64, StoreError> {
-        use entity::message;
-        let received = message::Entity::find().filter(message::Column::ConnectionId.eq(id.0));
-        Ok(received.count(&self.txn).await?)
     }
 }
 

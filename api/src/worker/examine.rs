@@ -26,8 +26,6 @@ use crate::peer::{PeerError, wire};
 
 /// How often a rehearsed claim is asked about before the provider's proof counts as overdue.
 const REHEARSAL_LOOKS: usize = 100;
-/// How often we look whether the other side called back, and how long between two looks.
-const CALL_BACK_LOOKS: (usize, Duration) = (100, Duration::from_millis(100));
 
 /// The asking of one scan's checks.
 pub(super) struct Examination<'a> {
@@ -70,7 +68,7 @@ impl<'a> Examination<'a> {
 
     async fn ask(&self, code: CheckCode) -> Answer {
         use CheckCode as C;
-        if self.worker.actions.hangs(code) {
+        if self.worker.actions.hangs(code.as_str()) {
             std::future::pending::<()>().await;
         }
         let now = self.worker.actions.now();
@@ -174,7 +172,7 @@ impl<'a> Examination<'a> {
     /// The age of the certificate, once a connection stands: that nobody answers is another check's finding.
     async fn certificate_age(&self, now: Timestamp) -> Answer {
         match self.certificate().await {
-            Err(Unmeasured::Failed { .. } | Unmeasured::Blocked { .. }) => {
+            Err(Unmeasured::Failed { .. } | Unmeasured::Unanswered { .. } | Unmeasured::Blocked { .. }) => {
                 let by = Err(Unmeasured::Blocked { by: CheckCode::DirectionsUp });
                 judge_certificate(CheckCode::CertificateAge, &by, now)
             }
@@ -189,7 +187,7 @@ impl<'a> Examination<'a> {
     async fn measure_identity(&self) -> Measured<IdentityFacts> {
         let target = self.target()?;
         match self.certificate().await {
-            Err(Unmeasured::Failed { .. }) => {
+            Err(Unmeasured::Failed { .. } | Unmeasured::Unanswered { .. }) => {
                 return Err(Unmeasured::Blocked { by: CheckCode::PeerTls });
             }
             Err(why) => return Err(why.clone()),
@@ -288,9 +286,15 @@ impl<'a> Examination<'a> {
         }
     }
 
-    /// Says something over the sealed channel. That nobody answers is the finding of `first`; that keys differ is
-    /// that of [`CheckCode::KeysAgree`].
+    /// Says something over the sealed channel.
     async fn say(&self, code: CheckCode, kind: &str, body: &Value) -> Measured<Value> {
+        let said = self.worker.say(self.call, self.connection()?, kind, body).await;
+        self.heard(code, said.map(|(answer, _)| answer))
+    }
+
+    /// What became of something that was said. That nobody answers is the finding of `first`; that keys differ is that
+    /// of [`CheckCode::KeysAgree`].
+    fn heard<T>(&self, code: CheckCode, said: Result<T, Trouble>) -> Measured<T> {
         let first = if self.asks(CheckCode::EchoOutbound) {
             CheckCode::EchoOutbound
         } else {
@@ -300,8 +304,8 @@ impl<'a> Examination<'a> {
             if code == by { failed(reason) } else { Unmeasured::Blocked { by } }
         };
         let keys = if self.asks(CheckCode::KeysAgree) { CheckCode::KeysAgree } else { first };
-        match self.worker.say(self.call, self.connection()?, kind, body).await {
-            Ok((answer, _)) => Ok(answer),
+        match said {
+            Ok(heard) => Ok(heard),
             Err(Trouble::Peer(error @ (PeerError::Unreachable(_) | PeerError::Nonsense(_)))) => {
                 Err(unanswered(first, error.refusal().message))
             }
@@ -337,15 +341,9 @@ impl<'a> Examination<'a> {
     }
 
     async fn echo_inbound(&self) -> Measured<()> {
-        let (worker, since) = (self.worker, self.worker.actions.now());
-        self.say(CheckCode::EchoInbound, "call.back", &json!({})).await?;
-        let (times, pause) = CALL_BACK_LOOKS;
-        for _ in 0..times {
-            match worker.actions.inbound_proven_since(self.call, self.connection()?, since).await {
-                Ok(true) => return Ok(()),
-                Ok(false) => tokio::time::sleep(pause).await,
-                Err(why) => return Err(Unmeasured::Broken { why: why.to_string() }),
-            }
+        let asked = self.worker.call_back(self.call, self.connection()?).await;
+        if self.heard(CheckCode::EchoInbound, asked)? {
+            return Ok(());
         }
         Err(failed("the other side was asked to call back, and nothing came within 10 s".to_owned()))
     }

@@ -304,7 +304,7 @@ impl Worker {
             Work::Letter => self.letter(job).await,
             Work::ProveClaim(id) => self.prove_claim(&call, id).await,
             Work::Phase(id) => self.phase(&call, id).await,
-            Work::Ping(id) => self.ping(&call, id).await,
+            Work::Ping(question) => self.ping(&call, question).await,
             Work::Abandon(id) => self.abandon(&call, id, job).await,
             Work::Withdraw(_) => self.withdraw(&call, job).await,
             Work::TellPause(id) => self.tell_pause(&call, id).await,

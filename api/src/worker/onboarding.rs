@@ -1,16 +1,20 @@
 //! The phases of onboarding on the consumer, and the sealed messages of both sides.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use super::{Trouble, Worker, is_keys_away};
+use crate::actions::envelope::SealedRequest;
+use crate::actions::message::ANSWERS;
 use crate::actions::onboarding::{LOOK_AGAIN, Learned, PhasePlan, PushAnswer, TokenAnswer, denied, too_late};
 use crate::actions::pause::PAUSE;
 use crate::actions::{Call, Failure};
 use crate::domain::attempt::{Outcome, PhaseName};
 use crate::domain::causes::causes;
 use crate::domain::connection::{Connection, Part};
-use crate::domain::id::{AttemptId, ConnectionId};
+use crate::domain::id::{AttemptId, ConnectionId, MessageId};
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::peer::{PeerError, wire};
 use crate::store::Job;
@@ -19,6 +23,8 @@ use crate::store::Job;
 const SYNC_ROUNDS: usize = 3;
 /// Length of the echo test's payload in bytes.
 const ECHO_LENGTH: usize = 1_024;
+/// How often we look whether the peer's message arrived that we asked for, and how long between two looks: 10 s in all.
+const CALL_BACK_LOOKS: (usize, Duration) = (200, Duration::from_millis(50));
 
 /// What became of a step: recorded by the action already, or to be recorded.
 enum Stepped {
@@ -105,7 +111,7 @@ impl Worker {
                 Ok(tried(Outcome::Done, Learned::Nothing))
             }
             PhaseName::EchoTest => {
-                self.echo(call, connection.id, "echo").await?;
+                self.echo(call, connection.id).await?;
                 self.await_ping(call, plan).await
             }
             PhaseName::Complete => {
@@ -204,15 +210,50 @@ impl Worker {
         Ok(tried(Outcome::Waiting { until }, Learned::Nothing))
     }
 
-    /// Pings the peer, with a payload that must come back as it went.
-    pub(super) async fn ping(&self, call: &Call, id: ConnectionId) -> Result<(), Trouble> {
-        let took = self.echo(call, id, "ping").await?;
-        Ok(self.actions.outbound_proven(call, id, took).await?)
+    /// Answers a message of the peer that asks for one. Whoever asked asks again if nothing comes.
+    pub(super) async fn ping(&self, call: &Call, question: MessageId) -> Result<(), Trouble> {
+        let Some(id) = self.actions.asked_over(call, question).await? else { return Ok(()) };
+        let more = json!({ ANSWERS: question.to_string() });
+        match self.echo_with(call, id, "ping", more).await {
+            Ok(took) => Ok(self.actions.outbound_proven(call, id, took).await?),
+            Err(Trouble::Peer(error)) => {
+                tracing::info!(connection = %id, %error, "a message that was asked for did not arrive");
+                Ok(())
+            }
+            Err(trouble) => Err(trouble),
+        }
     }
 
-    pub(super) async fn echo(&self, call: &Call, id: ConnectionId, kind: &str) -> Result<i64, Trouble> {
+    /// Asks the peer for a message, and waits until the one arrives that names this question.
+    pub(super) async fn call_back(&self, call: &Call, id: ConnectionId) -> Result<bool, Trouble> {
+        let request = self.actions.seal_request(call, id, "call.back", &json!({})).await?;
+        let question = MessageId(request.envelope.msg_id);
+        self.send(call, &request).await?;
+        let (times, pause) = CALL_BACK_LOOKS;
+        for _ in 0..times {
+            if self.actions.is_answered(call, id, question).await? {
+                return Ok(true);
+            }
+            tokio::time::sleep(pause).await;
+        }
+        Ok(false)
+    }
+
+    /// Sends a payload that must come back as it went. Answers how long that took, in milliseconds.
+    pub(super) async fn echo(&self, call: &Call, id: ConnectionId) -> Result<i64, Trouble> {
+        self.echo_with(call, id, "echo", json!({})).await
+    }
+
+    async fn echo_with(
+        &self,
+        call: &Call,
+        id: ConnectionId,
+        kind: &str,
+        mut body: Value,
+    ) -> Result<i64, Trouble> {
         let payload = self.actions.random_text::<ECHO_LENGTH>()?;
-        let (answer, took) = self.say(call, id, kind, &json!({ "echo": payload })).await?;
+        body["echo"] = json!(payload);
+        let (answer, took) = self.say(call, id, kind, &body).await?;
         if answer.get("echo").and_then(Value::as_str) == Some(payload.as_str()) {
             return Ok(took);
         }
@@ -288,9 +329,13 @@ impl Worker {
         body: &Value,
     ) -> Result<(Value, i64), Trouble> {
         let request = self.actions.seal_request(call, id, kind, body).await?;
-        let origin = request.connection.peer.origin.clone();
-        let answer = self.peer.message(&origin, &request.envelope, call.trace).await?;
-        let value = self.actions.open_answer(call, &request, &answer.body).await?;
+        self.send(call, &request).await
+    }
+
+    async fn send(&self, call: &Call, request: &SealedRequest) -> Result<(Value, i64), Trouble> {
+        let origin = &request.connection.peer.origin;
+        let answer = self.peer.message(origin, &request.envelope, call.trace).await?;
+        let value = self.actions.open_answer(call, request, &answer.body).await?;
         if let Some(refused) = value.get("refused") {
             let refused = serde_json::from_value(refused.clone());
             return Err(refused

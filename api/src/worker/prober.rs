@@ -91,6 +91,9 @@ impl Worker {
     }
 
     async fn ask(&self, id: ConnectionId, trace: TraceId) -> Result<(wire::Heartbeat, i64), Box<Cause>> {
+        if self.actions.hangs("PROBE") {
+            std::future::pending::<()>().await;
+        }
         let request = match self.actions.probe_request(id).await {
             Ok(Some(request)) => request,
             Ok(None) => {

@@ -1,7 +1,5 @@
 //! Verifying a connection: real messages both ways over the sealed path, step by step.
 
-use std::time::Duration;
-
 use serde_json::json;
 
 use super::{Trouble, Worker};
@@ -9,11 +7,6 @@ use crate::actions::Call;
 use crate::domain::id::ConnectionId;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::verification::{Found, VerificationStepName};
-
-/// How often we look whether the peer's message arrived.
-const LOOK: Duration = Duration::from_millis(50);
-/// How often in all: 10 seconds.
-const LOOKS: usize = 200;
 
 impl Worker {
     /// Asks the steps of a verification that are not answered yet.
@@ -37,7 +30,7 @@ impl Worker {
     ) -> Result<Found, Trouble> {
         match step {
             VerificationStepName::Send => {
-                let took = self.echo(call, id, "echo").await?;
+                let took = self.echo(call, id).await?;
                 Ok(Found { round_trip_ms: Some(took), ..Found::default() })
             }
             VerificationStepName::Receive => self.receive(call, id).await,
@@ -50,15 +43,9 @@ impl Worker {
         }
     }
 
-    /// Asks the peer for a message, and waits until one arrives that was not there before.
     async fn receive(&self, call: &Call, id: ConnectionId) -> Result<Found, Trouble> {
-        let before = self.actions.messages_received(call, id).await?;
-        self.say(call, id, "call.back", &json!({})).await?;
-        for _ in 0..LOOKS {
-            if self.actions.messages_received(call, id).await? > before {
-                return Ok(Found::default());
-            }
-            tokio::time::sleep(LOOK).await;
+        if self.call_back(call, id).await? {
+            return Ok(Found::default());
         }
         let message = "The other instance answers, but no message of its own arrives here. It must reach this \
                        instance at its base URL.";

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::actions::limits::Limit;
 use crate::actions::scan::ScanPlan;
+use crate::actions::scan::facts::{in_words, numbered};
 use crate::actions::{Actions, Call, Done};
 use crate::domain::check::{Answer, CheckCode, Suite};
 use crate::domain::connection::Part;
@@ -73,12 +74,17 @@ impl Actions {
         };
         let rivals = match about.company {
             Some(company) => tx.rival_registrations(company, about.environment, &origin, None).await?,
-            None => 0,
+            None => Vec::new(),
         };
         let local = LocalFacts {
             environment: about.environment,
-            other_registrations: rivals,
-            other_connections: tx.rival_connections(&origin, Part::Provider, None).await?,
+            other_registrations: numbered(&rivals),
+            other_connections: tx
+                .rival_connections(&origin, Part::Provider, None)
+                .await?
+                .iter()
+                .map(in_words)
+                .collect(),
             contact,
             ..self.own_facts(&tx, &scan).await?
         };

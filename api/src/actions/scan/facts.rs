@@ -8,7 +8,7 @@ use crate::domain::check::CheckCode;
 use crate::domain::connection::{Connection, Part};
 use crate::domain::direction::{DirectionStatus, Way};
 use crate::domain::effect::Work;
-use crate::domain::id::{CompanyId, ScanId, UserId};
+use crate::domain::id::{CompanyId, RegistrationId, ScanId, UserId};
 use crate::domain::key_health::KeyHealth;
 use crate::domain::person::EmailAddress;
 use crate::domain::registration::{Environment, Registration};
@@ -18,6 +18,17 @@ use crate::domain::scan::{
     Unmeasured,
 };
 use crate::store::Tx;
+
+/// Registrations as people name them.
+pub(super) fn numbered(registrations: &[Registration]) -> Vec<(RegistrationId, String)> {
+    registrations.iter().map(|one| (one.id, one.label())).collect()
+}
+
+/// A connection as people find it in a list.
+pub(super) fn in_words(connection: &Connection) -> String {
+    let (origin, since) = (&connection.peer.origin, connection.created_at.format("%Y-%m-%d"));
+    format!("{origin}: {}, begun {since}", connection.state.name().label())
+}
 
 impl Actions {
     /// What a scan needs to know before it asks anybody else; none when its subject is gone.
@@ -50,19 +61,18 @@ impl Actions {
         registration: &Registration,
     ) -> Done<LocalFacts> {
         let (company, origin) = (registration.company, &registration.origin);
-        let rivals =
+        let others =
             tx.rival_registrations(company, registration.environment, origin, Some(registration.id)).await?;
         // What an attempt on this very registration left is no other connection.
         let left = tx.unfinished_connections(registration.id).await?;
+        let rivals = tx.rival_connections(origin, Part::Provider, None).await?;
+        let rivals = rivals.iter().filter(|rival| left.iter().all(|left| left.id != rival.id));
         Ok(LocalFacts {
             contact: self.contact_facts(tx, registration.contact, company).await?,
             environment: registration.environment,
-            other_registrations: rivals,
-            other_connections: tx
-                .rival_connections(origin, Part::Provider, None)
-                .await?
-                .saturating_sub(left.len() as u64),
-            stale_attempts: left.len() as u64,
+            other_registrations: numbered(&others),
+            other_connections: rivals.map(in_words).collect(),
+            stale_attempts: left.iter().map(in_words).collect(),
             ..self.own_facts(tx, scan).await?
         })
     }
@@ -77,8 +87,13 @@ impl Actions {
             None => scan.requested_by_admin,
         };
         Ok(LocalFacts {
-            other_connections: tx.rival_connections(origin, connection.part, Some(connection.id)).await?,
-            stale_attempts: tx.stale_attempts(Some(connection.id)).await?,
+            other_connections: tx
+                .rival_connections(origin, connection.part, Some(connection.id))
+                .await?
+                .iter()
+                .map(in_words)
+                .collect(),
+            stale_attempts: self.stale_attempts(tx, connection).await?,
             run_by_admin,
             company_chosen: connection.company.is_some(),
             ..self.own_facts(tx, scan).await?
@@ -93,9 +108,10 @@ impl Actions {
             contact: None,
             environment: self.profile.environment,
             mail_on: self.profile.mail_on,
-            other_registrations: 0,
-            other_connections: 0,
-            stale_attempts: 0,
+            other_registrations: Vec::new(),
+            other_connections: Vec::new(),
+            stale_attempts: Vec::new(),
+            run_by: scan.requested_by,
             run_by_admin: scan.requested_by_admin,
             company_chosen: true,
             subject: scan.subject,
@@ -114,7 +130,14 @@ impl Actions {
             has_role: account.roles.contains(&Role::ConsumerContact),
             in_company: account.company == Some(company),
             email_valid: EmailAddress::parse(&account.email).is_ok(),
+            email: account.email,
         }))
+    }
+
+    /// The attempts of a connection that were not brought to an end, each in words.
+    async fn stale_attempts(&self, tx: &Tx, connection: &Connection) -> Done<Vec<String>> {
+        let numbers = tx.stale_attempts(connection.id).await?;
+        Ok(numbers.into_iter().map(|number| format!("unfinished attempt {number}")).collect())
     }
 
     async fn standing_facts(&self, tx: &Tx, connection: &Connection) -> Done<StandingFacts> {
@@ -123,10 +146,7 @@ impl Actions {
         if tx.link_secret(id).await?.is_some() {
             leftovers.push("the link's secret".to_owned());
         }
-        match tx.stale_attempts(Some(id)).await? {
-            0 => {}
-            attempts => leftovers.push(format!("{attempts} unfinished attempts")),
-        }
+        leftovers.extend(self.stale_attempts(tx, connection).await?);
         let account = tx.service_account(id).await?.map(|account| AccountFacts {
             scopes: account.scopes,
             expires_at: account.expires_at,
@@ -177,10 +197,6 @@ impl Actions {
 
     /// Whether the access policies allow the parts of this program what they need of the key modules.
     pub(crate) async fn key_access(&self) -> Measured<()> {
-        let code = CheckCode::KeyAccessPolicy;
-        if self.world.interruption.as_ref().is_some_and(|interruption| interruption.breaks(code.as_str())) {
-            return Err(Unmeasured::Failed { reason: "module data: a test forbids it".to_owned() });
-        }
         match self.keys.lacking().await {
             Ok(None) => Ok(()),
             Ok(Some((module, right, service))) => {
@@ -197,9 +213,9 @@ impl Actions {
         }
     }
 
-    /// Whether a test breaks this check: it hangs, or panics right here.
-    pub(crate) fn hangs(&self, code: CheckCode) -> bool {
-        self.world.interruption.as_ref().is_some_and(|interruption| interruption.hangs(code.as_str()))
+    /// Whether a test breaks this check, or whatever else has this name: it hangs, or panics right here.
+    pub(crate) fn hangs(&self, name: &'static str) -> bool {
+        self.world.interruption.as_ref().is_some_and(|interruption| interruption.hangs(name))
     }
 
     /// Whether work about a scan's subject is under way that mends something: a check would look too early.

@@ -71,7 +71,7 @@ checks! {
     ];
     #[doc = "Is this the only unfinished registration for its company and URL?"]
     DuplicateRegistration = "DUPLICATE_REGISTRATION", "Duplicate registration": Provider, High, Blocks, 2 s, [
-        "Finish the other registration, or cancel it.",
+        "Finish the other registration, or cancel it: the evidence has its number.",
     ];
     #[doc = "Is there no connection to that instance yet?"]
     DuplicateConnection = "DUPLICATE_CONNECTION", "Duplicate connection": Both, High, Blocks, 2 s, [

@@ -2,6 +2,7 @@
 
 use super::measured;
 use crate::domain::check::{Answer, CheckCode, Remedy};
+use crate::domain::explain::sentence;
 use crate::domain::key_health::{KeyHealth, KeyHealthComponent, KeyHealthStatus};
 use crate::domain::scan::Measured;
 
@@ -40,7 +41,10 @@ pub fn judge_key_part(code: CheckCode, health: &Measured<KeyHealth>) -> Answer {
         let Some(worst) = worst else {
             return Answer::Skipped("the key service has no such part".to_owned());
         };
-        let found = || Answer::found(code, &worst.message, &evidence(worst), Remedy::human(remedy(worst)));
+        let found = || {
+            let remedy = Remedy::Human(sentence(worst.remedy.unwrap_or(LOOK)));
+            Answer::found(code, &sentence(&worst.message), &evidence(worst), remedy)
+        };
         match worst.status {
             KeyHealthStatus::Disabled => Answer::Skipped(worst.message.clone()),
             KeyHealthStatus::Operational => Answer::Pass,
@@ -55,10 +59,6 @@ fn evidence(part: &KeyHealthComponent) -> String {
         Some(module) => format!("{} ({module})", part.code),
         None => part.code.to_owned(),
     }
-}
-
-fn remedy(part: &KeyHealthComponent) -> &str {
-    part.remedy.unwrap_or(LOOK)
 }
 
 /// Judges whether the services may use the modules: `Failed` names the module, and the decision where there is one.

@@ -2,6 +2,7 @@
 
 use crate::domain::check::{Answer, CheckCode, Remedy};
 use crate::domain::registration::Environment;
+use crate::domain::requester::Role;
 use crate::domain::scan::{ContactFacts, LocalFacts};
 
 /// Judges a check of our own side before onboarding.
@@ -15,7 +16,7 @@ pub fn judge_local(code: CheckCode, local: &LocalFacts) -> Answer {
         C::ProviderRecord => when(
             local.provider_record,
             "This instance has no provider record, so nobody knows what they would connect to.",
-            "none".to_owned(),
+            "no record is saved".to_owned(),
             Remedy::call("saveProviderRecord", &[("name", "your-service".to_owned())]),
         ),
         C::BaseUrlSet => when(
@@ -36,34 +37,44 @@ pub fn judge_local(code: CheckCode, local: &LocalFacts) -> Answer {
             "mail.transport is off".to_owned(),
             Remedy::Config { setting: "mail.transport".to_owned(), value: "smtp".to_owned() },
         ),
-        C::DuplicateRegistration => when(
-            local.other_registrations == 0,
-            "Another unfinished registration exists for this company and environment, or for this URL.",
-            format!("{} other", local.other_registrations),
-            Remedy::human("Finish or cancel the other registration."),
-        ),
+        C::DuplicateRegistration => match local.other_registrations.first() {
+            None => Answer::Pass,
+            Some((other, _)) => {
+                let numbers: Vec<_> =
+                    local.other_registrations.iter().map(|(_, number)| number.as_str()).collect();
+                Answer::found(
+                    code,
+                    "Another unfinished registration exists for this company and environment, or for this URL.",
+                    &numbers.join(", "),
+                    Remedy::call("cancelRegistration", &[("registrationId", other.to_string())]),
+                )
+            }
+        },
         C::DuplicateConnection => when(
-            local.other_connections == 0,
+            local.other_connections.is_empty(),
             "A connection to this instance exists already.",
-            format!("{} other", local.other_connections),
+            local.other_connections.join(", "),
             Remedy::human("Use the existing connection, or off-board it first."),
         ),
         C::StaleAttempts => when(
-            local.stale_attempts == 0,
+            local.stale_attempts.is_empty(),
             "Something is left of an earlier attempt.",
-            format!("{} left", local.stale_attempts),
+            local.stale_attempts.join(", "),
             Remedy::call("discardStaleAttempts", &[("subjectId", local.subject.id().to_string())]),
         ),
         C::RunningUserIsAdmin => when(
             local.run_by_admin,
             "Whoever runs the checks is not an administrator of this instance.",
-            "role missing".to_owned(),
+            local.run_by.map_or_else(
+                || "nobody asked".to_owned(),
+                |user| format!("user {user} does not hold the role {}", Role::Admin.as_str()),
+            ),
             Remedy::human("Sign in as an administrator, or ask one to connect."),
         ),
         C::ProviderCompanyChosen => when(
             local.company_chosen,
             "The provider company was not chosen.",
-            "none".to_owned(),
+            "no company is chosen".to_owned(),
             Remedy::call("chooseProviderCompany", &[("connectionId", local.subject.id().to_string())]),
         ),
         _ => Answer::Error("not a check of our own side before onboarding".to_owned()),
@@ -77,7 +88,7 @@ fn judge_contact(code: CheckCode, local: &LocalFacts) -> Answer {
                    remedy: &dyn Fn(&ContactFacts) -> Remedy| match &local.contact {
         None => Answer::Error("the registration's contact could not be read".to_owned()),
         Some(contact) if test(contact) => Answer::Pass,
-        Some(contact) => Answer::found(code, message, &format!("user {}", contact.user), remedy(contact)),
+        Some(contact) => Answer::found(code, message, &contact.email, remedy(contact)),
     };
     match code {
         C::ContactActive => contact(|c| c.active, "The contact's account is switched off.", &|c| {

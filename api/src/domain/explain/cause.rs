@@ -1,0 +1,124 @@
+//! What a failure between two instances says: which dependency does not hold, and what to do about it.
+
+use super::Dependency;
+use crate::domain::check::Remedy;
+use crate::domain::id::ConnectionId;
+use crate::domain::refusal::RefusalCode;
+
+/// Why the peer says that it does not reach us.
+pub(super) fn told_by_peer(code: RefusalCode, reason: Option<&str>) -> String {
+    use RefusalCode as C;
+    let words = match (code, reason) {
+        (C::PeerUnreachable, Some("DNS")) => "this instance's name does not resolve there",
+        (C::PeerUnreachable, Some("TCP")) => "nothing takes its connections at this instance's address",
+        (C::PeerUnreachable, Some("TLS")) => "it makes no trusted, encrypted connection to this instance",
+        (C::PeerUnreachable, Some("HTTP")) => "it gets no answer from this instance that it can use",
+        (C::PeerUnreachable, Some("REFUSED")) => "it may not call this instance's address",
+        (C::KeyServiceUnhealthy, Some("OURS")) => "its own key service does not work",
+        (C::PolicyDenied, Some("OURS")) => "its own access policies keep it from using its keys",
+        (C::KeyServiceUnhealthy, _) => "this instance's key service does not work",
+        (C::PolicyDenied, _) => "this instance does not allow its messages",
+        (C::PeerUnavailable, Some("DATABASE")) => "this instance's database does not work",
+        (C::ClockSkew, _) => "the two clocks do not agree",
+        (C::PeerIdentityMismatch, _) => "another instance answers at this instance's address",
+        (C::KeyConfirmationFailed, _) => "the two sides do not hold the same keys",
+        (C::WrongState, Some("SUSPENDED")) => "the connection is paused here",
+        (code, _) => return format!("The peer says of it: {}.", code.label().to_lowercase()),
+    };
+    format!("The peer says that {words}.")
+}
+
+/// The dependency that a missed probe says does not hold.
+#[must_use]
+pub fn dependency_of(code: RefusalCode, reason: Option<&str>) -> Dependency {
+    use RefusalCode as C;
+    match (code, reason) {
+        (C::PeerUnreachable, Some("DNS")) => Dependency::PeerName,
+        (C::PeerUnreachable, Some("TLS")) => Dependency::PeerCertificate,
+        (C::PeerUnreachable, Some("HTTP")) => Dependency::PeerHttp,
+        (C::PeerUnreachable, _) => Dependency::PeerAddress,
+        (C::KeyServiceUnhealthy | C::PolicyDenied, Some("OURS")) => Dependency::OurKeyService,
+        (C::KeyServiceUnhealthy, _) => Dependency::PeerKeyService,
+        (C::PeerUnavailable, Some("DATABASE")) => Dependency::PeerDatabase,
+        (C::ClockSkew, _) => Dependency::ClocksAgree,
+        (C::PeerIdentityMismatch, _) => Dependency::PeerIdentity,
+        (C::KeyConfirmationFailed, _) => Dependency::KeysAgree,
+        (C::PolicyDenied, _) => Dependency::PeerAllows,
+        (C::WrongState, _) => Dependency::PeerStands,
+        _ => Dependency::PeerHttp,
+    }
+}
+
+/// What to do about a failure between two instances.
+#[must_use]
+pub fn remedy_for(code: RefusalCode, reason: Option<&str>, connection: ConnectionId) -> Remedy {
+    use RefusalCode as C;
+    let human = |text: &str| Remedy::Human(text.to_owned());
+    match (code, reason) {
+        (C::PeerUnreachable, Some("DNS")) => {
+            human("Check the peer's name in your DNS. If the other side moved, it has to be registered anew.")
+        }
+        (C::PeerUnreachable, Some("TLS")) => human(
+            "The other side's operator renews the certificate of its base URL, for that name, from an authority that \
+             this instance trusts.",
+        ),
+        (C::PeerUnreachable, Some("REFUSED")) => Remedy::Config {
+            setting: "outbound.allow_networks".to_owned(),
+            value: "[\"10.20.0.0/16\"]".to_owned(),
+        },
+        (C::PeerUnreachable, Some("HTTP")) => human(
+            "The other side's operator looks at the instance, and at any proxy before it: it takes connections, but \
+             does not answer as it should.",
+        ),
+        (C::PeerUnreachable, _) => human(
+            "Ask the other side's operator whether the instance runs, and your network's whether its address and port \
+             can be reached from here.",
+        ),
+        (C::KeyServiceUnhealthy, Some("OURS")) => {
+            human("Look at this instance's key health: the component that does not work has its own remedy.")
+        }
+        (C::KeyServiceUnhealthy, _) => human("The other side's key manager looks at its key health."),
+        (C::PeerUnavailable, Some("DATABASE")) => human("The other side's operator looks at its database."),
+        (C::PeerUnavailable, _) => human("The other side's operator looks at its log, under the trace id."),
+        (C::ClockSkew, _) => human("Synchronise the clocks of both instances (NTP)."),
+        (C::PeerIdentityMismatch, _) => human(
+            "Do not trust it: another instance answers at the peer's address. If the other side moved or restored it on \
+             purpose, register it anew.",
+        ),
+        (C::KeyConfirmationFailed, _) => human(
+            "One side lost or replaced the connection's keys, for example by restoring an older backup: have it restore \
+             the one that holds them. This version cannot exchange keys anew for a connection that stands.",
+        ),
+        (C::PolicyDenied, Some("OURS")) => human(
+            "Ask a key manager of this instance to look at the access policies of its key modules: they deny what this \
+             connection needs.",
+        ),
+        (C::PolicyDenied, Some("SCOPE")) => {
+            human("The other side's key manager looks at the service account's rights.")
+        }
+        (C::PolicyDenied, _) => human(
+            "The other side's key manager looks at its access policies: the reason is the id of the decision, which \
+             explainDecision explains there.",
+        ),
+        (C::WrongState, Some("SUSPENDED")) => {
+            human("The other side paused the connection: ask it to resume.")
+        }
+        (C::WrongState, _) => {
+            human("The connection does not stand on the other side: compare with its people.")
+        }
+        (C::RateLimited, _) => human("Wait: it is tried again by itself."),
+        (C::VersionUnsupported, _) => human("Bring the older of the two instances up to date."),
+        (C::Conflict, Some("DIGEST")) => call("syncConnectionSettings", connection),
+        (code, _) => Remedy::Human(format!(
+            "Look at what it says, and at {} in the documentation. If that is not enough, both sides' operators find it \
+             in their logs under the trace id.",
+            code.as_str()
+        )),
+    }
+}
+
+/// A call about a connection.
+pub(super) fn call(mutation: &str, connection: ConnectionId) -> Remedy {
+    let variables = vec![("connectionId".to_owned(), connection.to_string())];
+    Remedy::Call { mutation: mutation.to_owned(), variables }
+}
