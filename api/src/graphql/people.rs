@@ -207,6 +207,7 @@ impl AccessToken {
 #[derive(Default)]
 pub(super) struct PeopleQuery;
 
+#[allow(clippy::too_many_arguments, reason = "a list has four arguments of its own (Relay)")]
 #[Object]
 impl PeopleQuery {
     /// The other organisations, the newest first.
