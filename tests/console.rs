@@ -149,7 +149,7 @@ enum Scene {
     Invited,
     /// Both instances are connected.
     Onboarded,
-    /// The consumer has ten thousand connections and twenty issues.
+    /// The consumer has ten thousand connections and twenty issues, the provider ten thousand registrations.
     Crowded,
     /// Nothing is registered, and the provider's mail is off.
     WithoutMail,
@@ -162,6 +162,13 @@ const CROWD: &str = "with recursive n(i) as (select 1 union all select i + 1 fro
         peer_version, state, scan_id, then_start, attempt_id, validated_at, onboarded_at, suspended_at, ended_at,
         attempts, link_secret, null, message_seq, created_at, updated_at, revision, suspend_reason
     from (select * from connection limit 1), n";
+
+/// Copies of the one registration, each of another instance.
+const CROWD_OF_REGISTRATIONS: &str = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 10000)
+    insert into registration select randomblob(16), number + i, company_id, contact_id,
+        'https://partner-' || i || '.example.org', environment, state, null, banner, null, null, null, null, null, null, connection_id,
+        ended_at, reason, last_attempt, created_by, created_at, updated_at, revision
+    from (select * from registration limit 1), n";
 
 /// An issue of each of twenty of them.
 const BURDEN: &str = r#"insert into issue (id, check_code, subject_kind, subject_id, scan_id, state, blocking, message,
@@ -207,6 +214,7 @@ async fn browser(script: &str, scene: Scene) {
     if scene == Scene::Crowded {
         stage.pair.consumer.tamper(CROWD).await;
         stage.pair.consumer.tamper(BURDEN).await;
+        stage.pair.provider.tamper(CROWD_OF_REGISTRATIONS).await;
     }
     let _running = stage.pair.let_time_run();
     let shots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("console");

@@ -3,6 +3,7 @@
 use linkspan::domain::requester::Role;
 use serde_json::{Value, json};
 
+use crate::harness::browser::{Form, form};
 use crate::harness::pair::PASSWORD;
 use crate::harness::{Client, Database, Pair, Stage};
 
@@ -10,7 +11,67 @@ const ADMIN: &str = "admin@provider.example.com";
 const SIX_MINUTES: i64 = 6 * 60 * 1_000;
 
 async fn step_up(client: &Client, password: &str) -> Value {
-    client.try_mutate("stepUp", json!({ "password": password }), "freshUntil").await
+    confirm(client, json!({ "password": password })).await
+}
+
+async fn confirm(client: &Client, proof: Value) -> Value {
+    client.try_mutate("stepUp", proof, "freshUntil").await
+}
+
+/// How often a code may be tried.
+const TRIES: usize = 5;
+/// How many letters with a code may be asked for at once.
+const LETTERS: usize = 4;
+
+/// Asks for a letter with a code to confirm oneself with; the code of the latest.
+async fn code_by_mail(stage: &Stage, client: &Client) -> String {
+    client.mutate("requestStepUpCode", json!({}), "done").await;
+    stage.pair.settle().await;
+    let letters = stage.pair.provider.letters();
+    let letter = letters.iter().rev().find(|letter| letter.contains("confirm that it is you")).unwrap();
+    let code = letter.lines().map(str::trim).find(|line| line.len() == 8 && line.parse::<u32>().is_ok());
+    code.unwrap_or_else(|| panic!("no code in {letter}")).to_owned()
+}
+
+/// Whoever has no password at hand confirms themselves by letter: in the session that asked for it, once, within ten
+/// minutes, and with five tries.
+async fn a_code_by_mail_confirms_as_well(stage: &Stage, admin: &Client) {
+    let elsewhere = stage.pair.provider.client();
+    elsewhere.sign_in(ADMIN, PASSWORD).await;
+    let refused = async |client: &Client, code: &str| {
+        let answer = confirm(client, json!({ "code": code })).await;
+        assert_eq!(answer["refusal"]["code"], "CREDENTIALS_INVALID", "{answer:#}");
+        assert_eq!(answer["refusal"]["field"], "code", "{answer:#}");
+    };
+    let code = code_by_mail(stage, admin).await;
+    refused(&elsewhere, &code).await;
+    let visitor = stage.pair.provider.client();
+    let page = visitor.get("/sign-in").await;
+    let form = Form { action: "/sign-in/code/verify".to_owned(), ..form(&page, &["email"]) };
+    let page = visitor.submit(&page, form, &[("email", ADMIN), ("code", &code)]).await;
+    assert_ne!(page.status, 303, "it begins no session: {}", page.body);
+    let done = confirm(admin, json!({ "code": code })).await;
+    assert!(done["freshUntil"].is_string(), "{done:#}");
+    refused(admin, &code).await;
+    stage.pair.clock.advance(SIX_MINUTES);
+    let code = code_by_mail(stage, admin).await;
+    stage.pair.clock.advance(2 * SIX_MINUTES);
+    refused(admin, &code).await;
+    let code = code_by_mail(stage, admin).await;
+    for _ in 0..TRIES {
+        refused(admin, "00000000").await;
+    }
+    refused(admin, &code).await;
+    for proof in [json!({}), json!({ "password": PASSWORD, "code": code })] {
+        assert_eq!(confirm(admin, proof).await["refusal"]["code"], "INVALID_INPUT");
+    }
+    stage.pair.clock.advance(SIX_MINUTES);
+    for _ in 0..LETTERS {
+        admin.mutate("requestStepUpCode", json!({}), "done").await;
+    }
+    let more = admin.try_mutate("requestStepUpCode", json!({}), "done").await;
+    assert_eq!(more["refusal"]["code"], "RATE_LIMITED", "{more:#}");
+    stage.pair.clock.advance(SIX_MINUTES);
 }
 
 async fn sessions(client: &Client) -> Vec<Value> {
@@ -47,7 +108,7 @@ fn dangerous(stage: &Stage) -> Vec<(&'static str, Value, &'static str)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_matters_most_needs_the_password_within_five_minutes() {
+async fn what_matters_most_needs_the_password_or_a_code_by_mail_within_five_minutes() {
     for database in Database::available() {
         let stage = Stage::open(database).await;
         let (provider, admin) = (&stage.pair.provider, &stage.provider);
@@ -70,6 +131,7 @@ async fn what_matters_most_needs_the_password_within_five_minutes() {
         assert_eq!(provider.rows("audit where actor like 'user:%'").await, before, "nothing was done");
         let wrong = step_up(admin, "not the password at all").await;
         assert_eq!(wrong["refusal"]["code"], "CREDENTIALS_INVALID", "{wrong:#}");
+        a_code_by_mail_confirms_as_well(&stage, admin).await;
         let right = step_up(admin, PASSWORD).await;
         assert!(right["freshUntil"].is_string(), "{right:#}");
         let renamed = program
@@ -89,6 +151,7 @@ async fn what_matters_most_needs_the_password_within_five_minutes() {
             ("grantRole", json!({ "userId": stage.ready.contact, "role": "ADMIN" })),
             ("createAccessToken", json!({ "name": "more", "days": 1 })),
             ("stepUp", json!({ "password": PASSWORD })),
+            ("requestStepUpCode", json!({})),
         ] {
             let refused = program.try_mutate(name, input, "__typename").await;
             assert_eq!(refused["refusal"]["code"], "CREDENTIALS_INVALID", "{name}: {refused:#}");

@@ -125,6 +125,15 @@ async fn registrations_come_in_the_order_asked_for_and_are_found_by_number_url_a
         }
         assert!(REGISTRATIONS.found(&admin, "reg-000009").await.is_empty());
         assert!(REGISTRATIONS.found(&admin, "reg_0").await.is_empty(), "an underscore is only itself");
+        let contacts = async |search: &str| {
+            let query = "query($search: String) { contacts(search: $search) { edges { node { email } } } }";
+            let found = admin.query(query, json!({ "search": search })).await;
+            let edges = found["contacts"]["edges"].as_array().unwrap();
+            edges.iter().map(|edge| edge["node"]["email"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(contacts("CONTACT-1@").await, ["contact-1@consumer.example.com"]);
+        assert_eq!(contacts("named").await.len(), 3, "by a part of their name, too");
+        assert!(contacts("contact_1").await.is_empty());
     }
 }
 

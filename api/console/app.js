@@ -295,7 +295,7 @@ async function sessionEnded() {
 async function boot() {
   links();
   onSignedOut(sessionEnded);
-  onStepUp(async () => (await import('./lib/step-up.js')).confirmIdentity());
+  onStepUp(async () => (await import('./lib/step-up.js')).confirmIdentity(context.instance));
   try {
     await refreshViewer();
   } catch (error) {

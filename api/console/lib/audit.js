@@ -1,8 +1,9 @@
 // An entry of the audit trail, wherever it is shown: who did what to what, when, and how it went.
 import { gql } from './api.js';
 import { cell } from './list.js';
+import { resource } from './resource.js';
 import { badge, on } from './ui.js';
-import { html, nothing } from './view.js';
+import { html, nothing, repeat } from './view.js';
 import { inWords, role } from './words.js';
 
 export const ENTRY = gql`fragment EntryParts on AuditEntry { number at actorKind actorName roles operation objectKind objectId result traceId details }`;
@@ -21,3 +22,18 @@ export const cells = (one) => html`<th scope="row" class="narrow-cell">${one.num
   ${cell('Who', html`${one.actorName ?? ACTORS[one.actorKind]}${one.roles.length ? html`<br><span class="small">${one.roles.map((name) => role(name.toUpperCase())).join(', ')}</span>` : nothing}`)}
   ${cell('What', html`<code class="operation">${one.operation}</code><br><span class="small">${PLACES[one.objectKind] ? html`<a href="${PLACES[one.objectKind]}${one.objectId}">${inWords(one.objectKind)}</a>` : inWords(one.objectKind || 'nothing')}</span>${details(one.details)}`)}
   ${cell('Result', html`${badge('', one.result === 'OK' ? 'Done' : inWords(one.result), one.result === 'OK' ? 'good' : 'bad')}<br><span class="small">Reference <code>${one.traceId ?? '–'}</code></span>`)}`;
+
+const LATEST = gql`query LatestEntries($filter: AuditLogFilter!) {
+  auditLog(first: 10, filter: $filter) { pageInfo { hasNextPage } edges { node { ...EntryParts } } }
+}
+${ENTRY}`;
+
+/** The latest entries of `filter`; `what()` says what they are of, and `all` leads to every one. */
+export function latestEntries({ filter, what, all, update }) {
+  const log = resource(LATEST, { filter }, update);
+  const table = ({ auditLog: { edges, pageInfo } }) => html`<div class="table-wrap"><table class="rows"><caption class="unseen">What was done to ${what()}, the newest first</caption>
+      <thead><tr>${COLUMNS.map((column) => html`<th scope="col">${column}</th>`)}</tr></thead>
+      <tbody>${repeat(edges, ({ node }) => node.number, ({ node }) => html`<tr>${cells(node)}</tr>`)}</tbody></table></div>
+    <p><a href=${all}>${pageInfo.hasNextPage ? `Everything that was done to ${what()}` : 'See it in the audit log'}</a></p>`;
+  return { refresh: log.refresh, view: () => log.view((data) => (data.auditLog.edges.length ? table(data) : html`<p>Nothing yet.</p>`)) };
+}

@@ -8,7 +8,7 @@ import { announce } from './say.js';
 import { badge, button, mark, outcome, spinner, when } from './ui.js';
 import { command } from './resource.js';
 import { html, nothing, repeat } from './view.js';
-import { count, tone } from './words.js';
+import { count, severityTone, tone } from './words.js';
 
 const VALIDATE = gql`mutation ValidateIssue($input: ValidateIssueInput!) {
   validateIssue(input: $input) { scan { id state } refusal { ...RefusalParts } }
@@ -90,10 +90,10 @@ export function issueList(update, refresh, viewer = null) {
     return html`${all}<ul class="issues">${repeat(issues, (issue) => issue.id, (issue) => {
       const own = commandOf(issue.id);
       const looking = own.validate.busy || own.asked !== null;
-      return html`<li class="issue ${issue.blocking ? 'bad' : 'warn'}">
+      return html`<li class="issue ${severityTone(issue)}">
         <div class="issue-head">
           <h3>${issue.checkLabel}</h3>
-          ${badge(issue.severity, issue.severityLabel, issue.blocking ? 'bad' : 'warn')}
+          ${badge(issue.severity, issue.severityLabel, severityTone(issue))}
           ${issue.blocking ? nothing : html`<span class="small">does not block</span>`}
         </div>
         <p>${issue.message}</p>

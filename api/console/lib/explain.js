@@ -18,15 +18,22 @@ export const EXPLAIN = gql`query Explain($id: ID!) {
 
 const BUNDLE = gql`query SupportBundle($id: ID!) { connection(id: $id) { supportBundle } }`;
 
-const HOLDS = { true: ['good', 'holds'], false: ['bad', 'fails'] };
+/** How the whole is said: what holds, what somebody paused on purpose, and what fails. */
+const SAID = {
+  healthy: { kind: 'good', title: 'Why it works', badge: 'All holds', link: 'holds' },
+  paused: { kind: 'warn', title: 'Why nothing is exchanged', badge: 'Suspended', link: 'is paused' },
+  broken: { kind: 'bad', title: 'Why it does not work', badge: 'Something fails', link: 'fails' },
+};
 
-const link = (one) => html`<li class=${HOLDS[one.holds][0]}>${mark(HOLDS[one.holds][0])}<span class="check-name">${one.label}</span><span class="check-answer">${HOLDS[one.holds][1]}</span></li>`;
-
-/** Each link up to the first that fails; what comes behind it cannot be known. */
-function links(chain) {
+/** Each link up to the first that does not hold; what comes behind it cannot be known. */
+function links(chain, said) {
   const known = chain.filter((one) => one.holds !== null);
   const behind = chain.length - known.length;
-  return html`<ol class="checks chain">${known.map(link)}</ol>${behind ? html`<p class="small">${count(behind, 'more', 'more')} cannot be known behind what fails.</p>` : nothing}`;
+  const link = (one) => {
+    const { kind, link: words } = one.holds ? SAID.healthy : said;
+    return html`<li class=${kind}>${mark(kind)}<span class="check-name">${one.label}</span><span class="check-answer">${words}</span></li>`;
+  };
+  return html`<ol class="checks chain">${known.map(link)}</ol>${behind ? html`<p class="small">${count(behind, 'more', 'more')} cannot be known behind it.</p>` : nothing}`;
 }
 
 /** Saves the bundle as a file, for whoever helps. */
@@ -41,19 +48,20 @@ export async function saveBundle(id, name) {
   return {};
 }
 
-/** The panel of a connection's page. */
-export function explanation(found, { id, name, command }) {
+/** The panel of a connection's page; `paused`: one of the two sides suspended it. */
+export function explanation(found, { id, name, paused, command }) {
   if (!found) return nothing;
   const { fault, nextAction: next } = found;
-  return section('why', found.healthy ? 'Why it works' : 'Why it does not work', html`
-    ${found.healthy ? html`<p>${found.summary}</p>` : notice('bad', found.summary, html`
+  const said = SAID[found.healthy ? 'healthy' : paused ? 'paused' : 'broken'];
+  return section('why', said.title, html`
+    ${found.healthy ? html`<p>${found.summary}</p>` : notice(said.kind, found.summary, html`
       ${fault.since ? html`<p>Since ${on(fault.since)}.</p>` : nothing}
       <p><strong>What to do:</strong> ${remedyWords(fault.remedy) || 'Wait for what happens next by itself.'}</p>
       ${fault.code ? html`<p class="fine">Code <code>${fault.code}${fault.reason ? ` ${fault.reason}` : ''}</code></p>` : nothing}`)}
     ${next ? html`<p>Next, by itself: ${next.what.replace(/\.+$/, '')}${next.at ? html`, ${when(next.at)}` : nothing}.</p>` : nothing}
-    <details class="more" ?open=${!found.healthy}><summary>What it depends on, one after the other</summary>${links(found.chain)}</details>
+    <details class="more" ?open=${!found.healthy}><summary>What it depends on, one after the other</summary>${links(found.chain, said)}</details>
     ${found.changedBefore.length ? html`<details class="more"><summary>What changed ${found.healthy ? 'lately' : 'just before'}</summary><ul class="log">${found.changedBefore.map((one) => html`<li>${inWords(one.subject ?? 'something')} ${one.kind === 'CREATED' ? 'was created' : one.kind === 'DELETED' ? 'was deleted' : 'changed'}${one.state ? html` ${badge(one.state, inWords(one.state))}` : nothing} <span class="small">${on(one.at)}</span></li>`)}</ul></details>` : nothing}
     ${outcome(command)}
     <div class="buttons">${button('Save a support bundle', () => command.run(() => saveBundle(id, name)), { kind: 'secondary', busy: command.busy })}<span class="small">For the people who mend it, on both sides: no secrets, no people, nothing of other connections.</span></div>`,
-  { aside: badge('', found.healthy ? 'All holds' : 'Something fails', found.healthy ? 'good' : 'bad') });
+  { aside: badge('', said.badge, said.kind) });
 }

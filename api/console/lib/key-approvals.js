@@ -2,13 +2,14 @@
 import { may as mayWith } from './actions.js';
 import { gql, mutate } from './api.js';
 import { REFUSAL } from './fragments.js';
+import { paging } from './list.js';
 import { command, resource } from './resource.js';
-import { ask, askFor, toast } from './say.js';
+import { announce, ask, askFor, toast } from './say.js';
 import { badge, button, empty, notice, on, outcome, when } from './ui.js';
 import { html, nothing, repeat } from './view.js';
 
-const APPROVALS = gql`query KeyApprovals($state: KeyApprovalState, $module: String) {
-  keyApprovals(first: 50, state: $state, module: $module) { pageInfo { hasNextPage } edges { node {
+const APPROVALS = gql`query KeyApprovals($state: KeyApprovalState, $module: String, $first: Int, $after: String, $last: Int, $before: String) {
+  keyApprovals(first: $first, after: $after, last: $last, before: $before, state: $state, module: $module) { pageInfo { hasNextPage hasPreviousPage startCursor endCursor } edges { node {
     id operation operationLabel module object reason state stateLabel askedAt answeredAt answer usableFrom expiresAt endedAt viewerCanUse
     askedBy { id name } answeredBy { name } actions { name allowed needsStepUp reason }
   } } }
@@ -27,7 +28,12 @@ const WITHDRAW = gql`mutation WithdrawKeyApproval($input: WithdrawKeyApprovalInp
 }
 ${REFUSAL}`;
 
+const SIZE = 50;
+
 const TONES = { PENDING: 'calm', APPROVED: 'good', REFUSED: 'bad', EXPIRED: 'warn' };
+
+/** What is done on the page of its module. */
+const DONE_THERE = { DESTROY: 'Go to the key to destroy it', EXPORT: 'Go to the key to export it', IMPORT: 'Go to the module to import it' };
 
 const ROTATE_ROOT = gql`mutation RotateRootKey($input: RotateRootKeyInput!) {
   rotateRootKey(input: $input) { keyApproval { id state } refusal { ...RefusalParts } }
@@ -39,8 +45,23 @@ export const READERS = ['KEY_MANAGER', 'KEY_OPERATOR', 'KEY_AUDITOR', 'KEY_INTEG
 
 /** The requests of `narrowed()`, which is a state, a module, or both. */
 export function keyApprovals({ narrowed, none, update }) {
-  const all = resource(APPROVALS, narrowed, update);
+  const place = paging(SIZE, { refresh: () => all.refresh(), heading: 'approvals', label: 'Pages of the approvals' });
+  const asked = () => ({ ...place.window(), ...narrowed() });
+  const all = resource(APPROVALS, asked, changed);
+  /** The state of each request as it was seen last, and what was asked for then. */
+  let seen = { question: null, states: new Map() };
   const act = command(update);
+
+  /** Says what others asked for and answered while somebody looks. */
+  function changed() {
+    const question = JSON.stringify(asked());
+    if (all.data) {
+      const other = items().filter((one) => seen.question === question && seen.states.get(one.id) !== one.state);
+      for (const one of other) announce(`${one.operationLabel}: ${one.stateLabel}.`);
+      seen = { question, states: new Map(items().map((one) => [one.id, one.state])) };
+    }
+    update();
+  }
 
   async function answer(operation, input, words) {
     if (await act.run(() => mutate(operation, input))) toast(words);
@@ -67,7 +88,7 @@ export function keyApprovals({ narrowed, none, update }) {
   /** What was approved is done where it is: the root key here, a key with the others of its module. */
   const use = (one) => (!one.viewerCanUse ? nothing
     : one.operation === 'ROTATE_ROOT' ? button('Rotate the root key', () => rotateRoot(one), { busy: act.busy })
-      : one.operation === 'DESTROY' && one.module !== 'links' && !narrowed().module ? html`<a class="button" href="/keys/modules/${one.module}">Go to the key to destroy it</a>` : nothing);
+      : DONE_THERE[one.operation] && one.module !== 'links' && !narrowed().module ? html`<a class="button" href="/keys/modules/${one.module}">${DONE_THERE[one.operation]}</a>` : nothing);
 
   function row(one) {
     const may = (name) => mayWith(one, name);
@@ -82,13 +103,20 @@ export function keyApprovals({ narrowed, none, update }) {
   }
 
   const list = (data) => (data.keyApprovals.edges.length
-    ? html`<ul class="issues">${repeat(data.keyApprovals.edges, ({ node }) => node.id, ({ node }) => row(node))}</ul>${data.keyApprovals.pageInfo.hasNextPage ? html`<p class="small">The latest 50 are shown.</p>` : nothing}`
+    ? html`<ul class="issues">${repeat(data.keyApprovals.edges, ({ node }) => node.id, ({ node }) => row(node))}</ul>${place.view(data.keyApprovals.pageInfo)}`
     : none());
 
+  /** What was loaded, the newest first. */
+  const items = () => all.data?.keyApprovals.edges.map(({ node }) => node) ?? [];
+
   return {
+    items,
     refresh: all.refresh,
-    /** What was loaded, the newest first. */
-    items: () => all.data?.keyApprovals.edges.map(({ node }) => node) ?? [],
+    /** Loads from the start what is narrowed down otherwise now. */
+    narrow() {
+      place.start();
+      return all.refresh();
+    },
     view: () => html`${outcome(act)}${all.view(list)}`,
   };
 }

@@ -2,6 +2,7 @@
 import { offered, withheld } from './actions.js';
 import { gql, mutate } from './api.js';
 import { REFUSAL } from './fragments.js';
+import { askToImport, exportKey, importAsked, importKey } from './key-transfer.js';
 import { ask, askFor } from './say.js';
 import { button, on } from './ui.js';
 import { html, nothing } from './view.js';
@@ -19,6 +20,10 @@ const MODULE_VERBS = {
     rotateKeyModule(input: $input) { keyModule { name } refusal { ...RefusalParts } }
   }
   ${REFUSAL}`,
+  generateKey: gql`mutation GenerateKey($input: GenerateKeyInput!) {
+    generateKey(input: $input) { keyModule { name } refusal { ...RefusalParts } }
+  }
+  ${REFUSAL}`,
   scheduleKeyModule: gql`mutation ScheduleKeyModule($input: ScheduleKeyModuleInput!) {
     scheduleKeyModule(input: $input) { keyModule { name } refusal { ...RefusalParts } }
   }
@@ -26,6 +31,10 @@ const MODULE_VERBS = {
 };
 
 const KEY_VERBS = {
+  activateKey: gql`mutation ActivateKey($input: ActivateKeyInput!) {
+    activateKey(input: $input) { key { version state } refusal { ...RefusalParts } }
+  }
+  ${REFUSAL}`,
   suspendKey: gql`mutation SuspendKey($input: SuspendKeyInput!) {
     suspendKey(input: $input) { key { version state } refusal { ...RefusalParts } }
   }
@@ -100,10 +109,19 @@ export const termsOf = ({ rotationPeriod, keyLifetime, exportable }) => ({
   ...(keyLifetime ? { keyLifetime: Number(keyLifetime) } : {}),
 });
 
-/** The controls of a module. `run(action, words)` carries one out and says the words. */
-export function moduleVerbs(module, run) {
+/**
+ * The controls of a module. `run(action, words)` carries one out and says the words, if any; `approvals` are the requests
+ * that concern the module.
+ */
+export function moduleVerbs(module, { approvals, run }) {
   const send = (name, input, words) => run(() => mutate(MODULE_VERBS[name], { module: module.name, ...input }), words);
+  const asked = importAsked(module, approvals);
   const press = {
+    importKey: () => (asked ? importKey(module, asked, run) : askToImport(module, run)),
+    async generateKey() {
+      const sure = await ask({ title: `Make a key of ${module.name} for later?`, body: html`<p>It is not in use until somebody puts it into use.</p>`, confirm: 'Make it', cancel: 'Not now' });
+      if (sure) await send('generateKey', {}, 'Made: a new version, not yet in use.');
+    },
     async specifyKeyModule() {
       const wish = await askFor({ title: `What holds for the keys of ${module.name}?`, body: 'Fixed once the module is published; only when its keys rotate by themselves can be changed then.', confirm: 'Save', fields: termFields(module) });
       if (wish) await send('specifyKeyModule', termsOf(wish), 'The draft was changed.');
@@ -125,10 +143,14 @@ export function moduleVerbs(module, run) {
       if (wish) await send('scheduleKeyModule', wish.rotationPeriod ? { rotationPeriod: Number(wish.rotationPeriod) } : {}, 'The schedule was saved.');
     },
   };
-  // What leads on comes first.
-  return module.actions.filter((action) => offered(action) && press[action.name])
+  const label = ({ name, label: known }) => {
+    if (name === 'rotateKeyModule' && !module.versions.length) return 'Make the first key';
+    return name === 'importKey' ? (asked ? 'Import a key' : 'Ask to import a key') : known;
+  };
+  // What leads on comes first; an import that was asked for waits until it is agreed to.
+  return module.actions.filter((action) => offered(action) && press[action.name] && !(action.name === 'importKey' && asked && !asked.viewerCanUse))
     .sort((one, other) => LEADS_ON.has(other.name) - LEADS_ON.has(one.name))
-    .map((action, at) => button(action.name === 'rotateKeyModule' && !module.versions.length ? 'Make the first key' : action.label, press[action.name], { kind: at ? 'secondary' : '' }));
+    .map((action, at) => button(label(action), press[action.name], { kind: at ? 'secondary' : '' }));
 }
 
 /**
@@ -148,6 +170,11 @@ export function keyVerbs(key, { approvals, run, lifetime = null }) {
       const said = await askFor({ title, body: body + (link ? PEER_HEARS : ''), confirm, fields: [WHY] });
       if (said) await send(name, { reason: said.reason.trim() }, done);
     } else if (name === 'resumeKey') await send(name, {}, 'Resumed.');
+    else if (name === 'exportKey') await exportKey(key, { approvals, run });
+    else if (name === 'activateKey') {
+      const sure = await ask({ title: `Put ${named} into use?`, body: html`<p>Whichever is in use now makes nothing more, but still opens and verifies what it made.</p>`, confirm: 'Put it into use', cancel: 'Not now' });
+      if (sure) await send(name, {}, 'It is in use.');
+    }
     else if (name === 'renewKey') {
       const choices = expiries(lifetime);
       const wish = await askFor({ title: 'When does this key expire?', body: 'Counted from now. After that it no longer seals or signs; it still opens and verifies.', confirm: 'Renew', fields: [{ name: 'days', label: 'Expires', choices, value: choices.some(([days]) => days === '365') ? '365' : choices.at(-1)[0] }] });
@@ -162,7 +189,7 @@ export function keyVerbs(key, { approvals, run, lifetime = null }) {
   }
 
   const waits = asked && !usable;
-  const shown = key.actions.filter((action) => offered(action) && KEY_VERBS[action.name] && !(waits && action.name === 'destroyKey'));
+  const shown = key.actions.filter((action) => offered(action) && (KEY_VERBS[action.name] || action.name === 'exportKey') && !(waits && action.name === 'destroyKey'));
   const label = (action) => (action.name === 'destroyKey' && !usable ? 'Ask to destroy' : action.label);
   return html`${shown.length ? html`<div class="buttons">${shown.map((action) => button(html`${label(action)}<span class="unseen"> ${named}</span>`, () => press(action.name), { kind: 'small-button secondary' }))}</div>` : nothing}
     ${waits ? html`<p class="small">${asked.askedBy.name ?? 'Somebody'} asked to destroy it: ${asked.state === 'PENDING' ? html`<a href="/keys/approvals?state=PENDING">waits for a second person</a>` : html`approved, possible from ${on(asked.usableFrom)} by whoever asked`}.</p>` : nothing}

@@ -5,6 +5,8 @@ import { html, nothing, repeat } from './view.js';
 
 const SIZE = 50;
 const TYPING_MS = 200;
+/** Where the filters would fill the screen: there they are behind one disclosure, open when one is set. */
+const NARROW = matchMedia('(max-width: 40rem)');
 
 /**
  * `operation` takes `first, after, last, before, filter` (and `search` where it is an argument of its own);
@@ -51,15 +53,25 @@ export function list({ operation, of, filters = [], orders = [], search, row, co
     update();
   }
 
+  /** Whether the filters are seen on a narrow screen: from the start where one is set. */
+  let unfolded = [...filters.map(({ name }) => name), 'order'].some((name) => values[name]);
   const narrowed = () => Object.entries(values).some(([name, value]) => value && name !== 'order');
 
   const bar = () => (!search && !filters.length && !orders.length ? nothing : html`<form class="filters" role="search" @submit=${(event) => { event.preventDefault(); change('search', values.search); }}>
     ${search ? html`<div class="field"><label for="list-search">${search.label}</label><input id="list-search" type="search" autocomplete="off" spellcheck="false" .value=${values.search} placeholder=${search.placeholder ?? ''} @input=${(event) => change('search', event.target.value, TYPING_MS)}></div>` : nothing}
-    ${filters.map((one) => html`<div class="field"><label for="filter-${one.name}">${one.label}</label><select id="filter-${one.name}" @change=${(event) => change(one.name, event.target.value)}>
+    ${NARROW.matches && (filters.length || orders.length) ? html`<details class="more filters-fold" ?open=${unfolded} @toggle=${(event) => { unfolded = event.target.open; }}><summary>${orders.length ? 'Filter and order' : 'Filter'}</summary><div class="filters">${choices()}</div></details>` : choices()}
+  </form>`);
+
+  const choices = () => html`${filters.map((one) => html`<div class="field"><label for="filter-${one.name}">${one.label}</label><select id="filter-${one.name}" @change=${(event) => change(one.name, event.target.value)}>
       ${optionsOf([['', 'All'], ...one.choices], values[one.name])}</select></div>`)}
     ${orders.length ? html`<div class="field"><label for="list-order">Order</label><select id="list-order" @change=${(event) => change('order', event.target.value)}>
-      ${optionsOf(orders, values.order || orders[0][0])}</select></div>` : nothing}
-  </form>`);
+      ${optionsOf(orders, values.order || orders[0][0])}</select></div>` : nothing}`;
+
+  NARROW.addEventListener('change', update);
+  function leave() {
+    clearTimeout(timer);
+    NARROW.removeEventListener('change', update);
+  }
 
   function view() {
     if (items.data && !items.error && !of(items.data).edges.length && !narrowed() && !place.after && !place.before) return none;
@@ -76,7 +88,7 @@ export function list({ operation, of, filters = [], orders = [], search, row, co
       <p class="unseen" role="status">${narrowed() ? `${rows.length}${pageInfo.hasNextPage ? ' or more' : ''} found` : ''}</p>`;
   }
 
-  return { view, refresh: items.refresh, data: () => items.data, error: () => items.error, leave: () => clearTimeout(timer) };
+  return { view, refresh: items.refresh, data: () => items.data, error: () => items.error, leave };
 }
 
 /** Leads through the pages of a list: `go` is given the place to go to, `{ after }`, `{ before }` or none for the start. */
@@ -87,6 +99,27 @@ export function pages(info, place, go, label = 'Pages of the list') {
     ${button('Next', () => go({ after: info.endCursor }), { kind: 'secondary', disabled: !info.hasNextPage })}
     ${place.after || place.before ? button('To the start', () => go({}), { kind: 'text' }) : nothing}
   </nav>`;
+}
+
+/**
+ * The place in a list of `size` at a time that is not in the address. Who turns a page begins at its heading, by id.
+ */
+export function paging(size, { refresh, heading, label }) {
+  const place = { after: null, before: null };
+  const start = () => Object.assign(place, { after: null, before: null });
+
+  async function turn(to) {
+    Object.assign(start(), to);
+    await refresh();
+    requestAnimationFrame(() => document.getElementById(heading)?.focus());
+  }
+
+  return {
+    start,
+    /** What to ask for. */
+    window: () => (place.before ? { last: size, before: place.before } : { first: size, after: place.after }),
+    view: (info) => pages(info, place, turn, label),
+  };
 }
 
 /** A cell; its label is shown where a table becomes cards. */

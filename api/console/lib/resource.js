@@ -46,11 +46,12 @@ export function resource(operation, variables, update) {
 
   /**
    * As `view`, for what a page can be read without: nothing while it loads, and nothing to whom it is not for.
-   * `what` names it, should it not be there.
+   * `what` names it, should it not be there. That somebody is signed out, the page says once.
    */
   function part(what, draw) {
-    if (self.data) return self.error ? html`${stale(self.error, refresh, what)}${draw(self.data)}` : draw(self.data);
-    return !self.error || self.error.kind === 'FORBIDDEN' ? nothing : missing(self.error, refresh, what);
+    const error = self.error?.kind === 'UNAUTHENTICATED' ? null : self.error;
+    if (self.data) return error ? html`${stale(error, refresh, what)}${draw(self.data)}` : draw(self.data);
+    return !error || error.kind === 'FORBIDDEN' ? nothing : missing(error, refresh, what);
   }
 
   return self;
@@ -86,3 +87,14 @@ export function command(update) {
 
   return self;
 }
+
+const POLL_MS = 5_000;
+
+/** Loads again and again what the stream of changes does not tell of, while somebody looks; the answer ends it. */
+export function poll(refresh, ms = POLL_MS) {
+  const clock = setInterval(() => document.hidden || refresh(), ms);
+  return () => clearInterval(clock);
+}
+
+/** Whether a change is of another connection than this: with many there is always one that changes. */
+export const ofAnother = ({ subject, subjectId }, id) => (subject === 'CONNECTION' || subject === 'ONBOARDING') && subjectId !== id;

@@ -4,6 +4,8 @@ import { html, nothing, render } from './view.js';
 import { button, input, mark, select, submit } from './ui.js';
 
 const STAYS_MS = 8_000;
+/** How many messages there are at once; a narrow screen has room for two of them. */
+const MOST = 4;
 /** How long a sentence stays in the live region: long enough to be read out after those before it. */
 const SAID_MS = 15_000;
 let toasts = [];
@@ -21,7 +23,8 @@ export function announce(text) {
 /** Shows a message and says it; a good one goes after a while, another stays until it is closed. */
 export function toast(text, kind = 'good') {
   const item = { text, kind };
-  toasts = [...toasts, item].slice(-4);
+  // The newest first, and the same words once.
+  toasts = [item, ...toasts.filter((other) => other.text !== text)].slice(0, MOST);
   draw();
   announce(text);
   if (kind === 'good') setTimeout(() => expire(item), STAYS_MS);

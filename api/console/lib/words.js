@@ -13,6 +13,9 @@ export function tone(state) {
   return CALM.has(state) ? 'calm' : 'quiet';
 }
 
+/** The colour of an issue: what is critical or high is red, whether it stops anything or not. */
+export const severityTone = ({ severity, blocking }) => (blocking || severity === 'CRITICAL' || severity === 'HIGH' ? 'bad' : 'warn');
+
 const full = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'long', year: 'numeric', hour: '2-digit', minute: '2-digit', timeZoneName: 'short' });
 const day = new Intl.DateTimeFormat('en-GB', { dateStyle: 'long' });
 const precise = new Intl.DateTimeFormat('en-GB', { dateStyle: 'full', timeStyle: 'long' });

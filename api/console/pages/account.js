@@ -6,7 +6,7 @@ import { command, resource } from '../lib/resource.js';
 import { toast } from '../lib/say.js';
 import { badge, button, empty, facts, head, outcome, section, select } from '../lib/ui.js';
 import { html, nothing, repeat } from '../lib/view.js';
-import { role } from '../lib/words.js';
+import { role, severityTone } from '../lib/words.js';
 import { about } from './scan.js';
 
 const ACCOUNT = gql`query Account {
@@ -62,7 +62,7 @@ export default function account({ update, viewer, instance }) {
 
   const line = (one, controls) => {
     const [name, path] = about(one.subject);
-    return html`<li>${badge(one.severity, one.severityLabel, one.blocking ? 'bad' : 'warn')} <a href="/issues/${one.id}">${one.checkLabel}</a> <span>${one.message}</span> <a class="small" href=${path}>${name}</a> ${controls}</li>`;
+    return html`<li>${badge(one.severity, one.severityLabel, severityTone(one))} <a href="/issues/${one.id}">${one.checkLabel}</a> <span>${one.message}</span> <a class="small" href=${path}>${name}</a> ${controls}</li>`;
   };
   const nodes = (list) => list.edges.map(({ node }) => node);
 

@@ -3,7 +3,7 @@ import { gql } from '../lib/api.js';
 import { COLUMNS, ENTRY, cells } from '../lib/audit.js';
 import { keyTabs } from '../lib/key-tabs.js';
 import { list } from '../lib/list.js';
-import { resource } from '../lib/resource.js';
+import { poll, resource } from '../lib/resource.js';
 import { badge, empty, head, notice, section } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 
@@ -56,12 +56,16 @@ export default function audit({ update, query }) {
     ? notice('calm', 'The audit log is for administrators and key auditors.', html`<p>${rows.error().message} Administrators read what concerns the application, key auditors what concerns keys.</p>`)
     : html`<div class="panel">${rows.view()}</div>${verified()}`);
 
+  const stop = poll(rows.refresh);
   return {
     title: () => 'Audit log',
     ready: Promise.all([rows.refresh(), chain.refresh()]),
     refresh: rows.refresh,
     subjects: [],
-    leave: rows.leave,
+    leave() {
+      stop();
+      rows.leave();
+    },
     view: () => html`${head('Audit log', { lead: 'Who did what to what, when, and how it went.' })}${keyTabs('/audit')}${view()}`,
   };
 }

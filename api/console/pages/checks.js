@@ -2,7 +2,7 @@
 import { gql, mutate } from '../lib/api.js';
 import { edit, meanwhile } from '../lib/editing.js';
 import { REFUSAL } from '../lib/fragments.js';
-import { command, resource } from '../lib/resource.js';
+import { command, poll, resource } from '../lib/resource.js';
 import { toast } from '../lib/say.js';
 import { badge, button, head, input, outcome, section, submit, tick, when } from '../lib/ui.js';
 import { html, nothing, repeat } from '../lib/view.js';
@@ -89,6 +89,7 @@ export default function checks({ update, viewer, navigate }) {
     ready: all.refresh(),
     refresh: all.refresh,
     subjects: [],
+    leave: poll(all.refresh),
     view: () => html`${head('Checks', { crumbs: [['Health dashboard', '/health']], lead: 'What is asked, and when it is asked without anybody asking for it.' })}
       ${all.view((data) => html`
         ${section('schedules', 'Schedules', html`<p class="small">What a scheduled run finds becomes an issue; what it no longer finds is resolved.</p>

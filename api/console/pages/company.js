@@ -1,6 +1,7 @@
 // One other organisation: its people, and what was registered for it.
 import { gql, mutate } from '../lib/api.js';
 import { REFUSAL } from '../lib/fragments.js';
+import { paging } from '../lib/list.js';
 import { setPasswordFor } from '../lib/password.js';
 import { personForm } from '../lib/person-form.js';
 import { command, resource } from '../lib/resource.js';
@@ -9,13 +10,20 @@ import { badge, button, empty, head, notice, outcome, section, when } from '../l
 import { html, nothing, repeat } from '../lib/view.js';
 import { host, role } from '../lib/words.js';
 
-const COMPANY = gql`query Company($id: ID!) {
+const COMPANY = gql`query Company($id: ID!, $first: Int, $after: String, $last: Int, $before: String) {
   node(id: $id) { ... on Company {
     id name createdAt
-    contacts(first: 100) { edges { node { id name email active roles revision } } }
-    registrations(first: 50) { edges { node { id number state stateLabel url updatedAt } } }
+    contacts(first: $first, after: $after, last: $last, before: $before) { pageInfo { hasNextPage hasPreviousPage startCursor endCursor } edges { node { id name email active roles revision } } }
   } }
 }`;
+
+const REGISTRATIONS = gql`query RegistrationsOfCompany($id: ID!, $first: Int, $after: String, $last: Int, $before: String) {
+  registrations(first: $first, after: $after, last: $last, before: $before, filter: { companyId: $id }) {
+    pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
+    edges { node { id number state stateLabel url updatedAt } }
+  }
+}`;
+const SIZE = 50;
 
 const CREATE = gql`mutation CreateContact($input: CreateContactInput!) {
   createContact(input: $input) { contact { id name } refusal { ...RefusalParts } }
@@ -28,7 +36,11 @@ ${REFUSAL}`;
 
 export default function company({ params, update, viewer }) {
   const { id } = params;
-  const all = resource(COMPANY, { id }, update);
+  const people = paging(SIZE, { refresh: () => all.refresh(), heading: 'contacts', label: 'Pages of the contacts' });
+  const all = resource(COMPANY, () => ({ id, ...people.window() }), update);
+  const place = paging(SIZE, { refresh: () => registrations.refresh(), heading: 'registrations', label: 'Pages of the registrations' });
+  const registrations = resource(REGISTRATIONS, () => ({ id, ...place.window() }), update);
+  const refresh = () => Promise.all([all.refresh(), registrations.refresh()]);
   const act = command(update);
   const form = personForm({
     title: 'Add a contact',
@@ -55,7 +67,6 @@ export default function company({ params, update, viewer }) {
       const now = data.node;
       if (!now?.id) return html`${head('No such company')}${notice('warn', 'There is no company under this address, or it is not yours to see.', html`<p><a href="/companies">See the companies</a></p>`)}`;
       const contacts = now.contacts.edges.map(({ node }) => node);
-      const registrations = now.registrations.edges.map(({ node }) => node);
       return html`
         ${head(now.name, { crumbs: [['Companies', '/companies']], actions: viewer.canOperate && contacts.length ? html`<a class="button" href="/registrations/new?company=${id}">Register a consumer</a>` : nothing })}
         ${outcome(act)}
@@ -63,9 +74,9 @@ export default function company({ params, update, viewer }) {
         ${section('contacts', 'Contacts', contacts.length ? html`<ul class="log">${repeat(contacts, (one) => one.id, (one) => html`<li>
             <strong>${one.name}</strong> <span>${one.email}</span> ${one.active ? nothing : badge('SUSPENDED', 'Switched off')} <span class="small">${one.roles.map(role).join(', ') || 'no roles'}</span>
             ${viewer.canOperate ? button(html`${one.active ? 'Switch off' : 'Switch on'}<span class="unseen"> ${one.name}</span>`, () => toggle(one), { kind: 'text' }) : nothing}
-            ${viewer.canAdminister ? setPasswordFor(one, act) : nothing}</li>`)}</ul>`
+            ${viewer.canAdminister ? setPasswordFor(one, act) : nothing}</li>`)}</ul>${people.view(now.contacts.pageInfo)}`
           : empty('Nobody is known at this company yet.', 'Add the person who will connect their instance: an administrator there. They sign in here once, to approve.'))}
-        ${section('registrations', 'Registrations', registrations.length ? html`<ul class="log">${registrations.map((one) => html`<li><a href="/registrations/${one.id}">${one.number}</a> ${host(one.url)} ${badge(one.state, one.stateLabel)} <span class="small">${when(one.updatedAt)}</span></li>`)}</ul>` : html`<p>None yet.</p>`)}
+        ${section('registrations', 'Registrations', registrations.view(({ registrations: { edges, pageInfo } }) => (edges.length ? html`<ul class="log">${edges.map(({ node: one }) => html`<li><a href="/registrations/${one.id}">${one.number}</a> ${host(one.url)} ${badge(one.state, one.stateLabel)} <span class="small">${when(one.updatedAt)}</span></li>`)}</ul>${place.view(pageInfo)}` : html`<p>None yet.</p>`)))}
         </div><div class="column-side">${viewer.canOperate ? form() : nothing}</div></div>`;
     });
   }
@@ -73,9 +84,9 @@ export default function company({ params, update, viewer }) {
   return {
     title: () => all.data?.node?.name ?? 'Company',
     view,
-    ready: all.refresh(),
-    refresh: all.refresh,
+    ready: refresh(),
+    refresh,
     subjects: ['COMPANY', 'ACCOUNT', 'REGISTRATION'],
-    changed: all.refresh,
+    changed: refresh,
   };
 }

@@ -1,6 +1,7 @@
 // One connection: both directions with their evidence, how it came about, its settings, and what can be done with it.
 import { may } from '../lib/actions.js';
 import { gql, mutate } from '../lib/api.js';
+import { latestEntries } from '../lib/audit.js';
 import { checklist, issueList, progress } from '../lib/checks.js';
 import { ERRORS_OF, errorList } from '../lib/errors.js';
 import { EXPLAIN, explanation } from '../lib/explain.js';
@@ -8,7 +9,7 @@ import { connectionKeys } from '../lib/connection-keys.js';
 import { DIRECTION, ISSUE, ONBOARDING, REFUSAL, SCAN } from '../lib/fragments.js';
 import { HISTORY, picture, transitions } from '../lib/history.js';
 import { phaseList } from '../lib/phases.js';
-import { command, resource } from '../lib/resource.js';
+import { command, ofAnother, poll, resource } from '../lib/resource.js';
 import { announce, askFor, toast } from '../lib/say.js';
 import { badge, button, directionBadge, facts, fingerprint, head, notice, on, outcome, section, when } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
@@ -75,6 +76,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
   const bundle = command(update);
   const why = resource(EXPLAIN, { id }, update);
   const log = resource(ERRORS_OF, { id }, update);
+  const done = latestEntries({ filter: { objectId: id }, what: () => 'this connection', all: `/audit?object=${id}`, update });
   const scanning = command(update);
   const keys = connectionKeys({ module: () => all.data?.connection?.keyModule, run: useKey, update, viewer });
   let said = null;
@@ -138,7 +140,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
     return section(name.toLowerCase(), `${name} status`, html`
       <p class="small">${words}. Computed from signed answers over the real path${now.statusSince ? html`; so since ${on(now.statusSince)}` : nothing}.</p>
       ${now.status === 'DISPUTED' ? notice('warn', 'The two sides do not agree.', html`<p>We see ${now.ourViewLabel}, they see ${now.peerViewLabel}. It settles with the next probes, or one side cannot hear the other.</p>`) : nothing}
-      ${now.cause ? notice(works(now) ? 'warn' : 'bad', works(now) ? 'What did not get through last' : 'Why it is not up', html`<p>${failure(now.cause)} It is tried again by itself. ${ADVICE[now.cause.code]?.(now.cause) ?? 'If it stays so, ask the operators of both instances to look at the way between them.'}</p>
+      ${now.cause ? notice(works(now) || now.status === 'SUSPENDED' ? 'warn' : 'bad', works(now) ? 'What did not get through last' : 'Why it is not up', html`<p>${failure(now.cause)} It is tried again by itself. ${ADVICE[now.cause.code]?.(now.cause) ?? 'If it stays so, ask the operators of both instances to look at the way between them.'}</p>
         <p class="fine">Code <code>${now.cause.code}${now.cause.reason ? ` ${now.cause.reason}` : ''}</code>${now.cause.traceId ? html` · Reference <code>${now.cause.traceId}</code>` : nothing}${now.cause.peerTraceId ? html` · Theirs <code>${now.cause.peerTraceId}</code>` : nothing}</p>`) : nothing}
       ${now.peerCause ? notice('warn', 'Why it does not work for them', html`<p>${now.peerCause.codeLabel}. Code <code>${now.peerCause.code}${now.peerCause.reason ? ` ${now.peerCause.reason}` : ''}</code></p>`) : nothing}
       ${past.part('The history', ({ connection: known }) => (known ? html`${picture(known.way.day.buckets, 'The last day', { hours: true })}${picture(known.way.ninety.buckets, 'The last 90 days', { hours: false })}` : nothing))}
@@ -184,7 +186,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
       ${viewer.canOperate ? html`<div class="buttons">${button('Run a scan', () => scan(null), { kind: 'secondary', busy: scanning.busy })}${latest ? html`<a href="/scans/${latest.id}">See the latest scan</a>` : nothing}</div>` : nothing}`, { aside: latest ? badge(latest.state, latest.stateLabel) : nothing });
   }
 
-  const explained = (name) => explanation(why.data.explain, { id, name, command: bundle });
+  const explained = (name) => explanation(why.data.explain, { id, name, paused: Boolean(all.data.connection.suspension), command: bundle });
 
   function unfinished(now) {
     if (!UNFINISHED.has(now.state)) return nothing;
@@ -220,7 +222,6 @@ export default function connection({ params, update, query, viewer, navigate }) 
           ${keys.view()}
           ${checks(now, data.suites)}
           ${why.data?.explain?.healthy && !UNFINISHED.has(now.state) ? explained(name) : nothing}
-          ${viewer.canAdminister ? html`<p><a href="/audit?object=${id}">What was done with this connection, by whom</a></p>` : nothing}
           ${log.part('What failed', (data) => (data.errorLog.edges.length ? section('errors', 'What failed', errorList(data, id)) : nothing))}
           ${now.onboarding ? html`<details class="panel more"><summary>How it was onboarded</summary><p class="small">Attempt ${now.onboarding.number}, ${now.onboarding.stateLabel.toLowerCase()}, begun ${on(now.onboarding.startedAt)}</p>${phaseList(now.onboarding)}</details>` : nothing}
         </div><div class="column-side">
@@ -231,14 +232,15 @@ export default function connection({ params, update, query, viewer, navigate }) 
             ['Connection established', on(now.onboardedAt)],
             now.registration && ['Registration', html`<a href="/registrations/${now.registration.id}">${now.registration.number}</a>`],
           ])}<details class="more"><summary>Fingerprint</summary>${fingerprint(now.peer.fingerprintText)}</details>`)}
-        </div></div>`;
+        </div></div>
+        ${viewer.canAdminister ? section('log', 'What was done, by whom', done.view()) : nothing}`;
     });
   }
 
   // Only once the connection is known does its key module have a name.
-  const load = () => Promise.all([all.refresh().then(keys.refresh), remember(), why.refresh(), log.refresh()]);
+  const load = () => Promise.all([all.refresh().then(keys.refresh), remember(), why.refresh(), log.refresh(), viewer.canAdminister ? done.refresh() : null]);
   // Evidence is renewed by every probe, and only a change of status is told: so ask again while somebody looks.
-  const clock = setInterval(() => document.hidden || Promise.all([all.refresh(), why.refresh()]), 5_000);
+  const stop = poll(() => Promise.all([all.refresh(), why.refresh(), keys.refresh()]));
   return {
     title: () => all.data?.connection?.peer.name ?? 'Connection',
     view,
@@ -246,10 +248,9 @@ export default function connection({ params, update, query, viewer, navigate }) 
     refresh: load,
     subjects: ['CONNECTION', 'ONBOARDING', 'SCAN', 'ISSUE', 'COMPANY'],
     changed: (event) => {
-      if (event.subject !== 'CONNECTION') return all.refresh();
-      // With many connections there is always one that changes: only this one's history is drawn here.
-      return event.subjectId === id ? load() : null;
+      if (ofAnother(event, id)) return null;
+      return event.subject === 'CONNECTION' ? load() : all.refresh();
     },
-    leave: () => clearInterval(clock),
+    leave: stop,
   };
 }

@@ -1,13 +1,14 @@
 // What this instance publishes to all its consumers: forms to send records with, and kinds of tasks.
 import { gql, mutate, request } from '../lib/api.js';
 import { REFUSAL } from '../lib/fragments.js';
+import { paging } from '../lib/list.js';
 import { command, resource } from '../lib/resource.js';
 import { ask, toast } from '../lib/say.js';
 import { button, empty, field, input, outcome, refusal, section, select, submit } from '../lib/ui.js';
 import { html, nothing, repeat } from '../lib/view.js';
 
-const DEFINITIONS = gql`query Definitions {
-  definitions(first: 100) { edges { node { id kind kindLabel name description fieldSchema version revision } } }
+const DEFINITIONS = gql`query Definitions($first: Int, $after: String, $last: Int, $before: String) {
+  definitions(first: $first, after: $after, last: $last, before: $before) { pageInfo { hasNextPage hasPreviousPage startCursor endCursor } edges { node { id kind kindLabel name description fieldSchema version revision } } }
 }`;
 
 const PREVIEW = gql`query DefinitionPreview($input: SaveDefinitionInput!) {
@@ -25,11 +26,13 @@ const WITHDRAW = gql`mutation WithdrawDefinition($input: WithdrawDefinitionInput
 }
 ${REFUSAL}`;
 
+const SIZE = 50;
 const KINDS = [['RECORD_PRODUCER', 'Record producer'], ['TASK_DEFINITION', 'Task definition']];
 const EMPTY_SCHEMA = JSON.stringify({ type: 'object', properties: { title: { type: 'string' } }, required: ['title'] }, null, 2);
 
 export function definitions(update, viewer) {
-  const all = resource(DEFINITIONS, {}, update);
+  const place = paging(SIZE, { refresh: () => all.refresh(), heading: 'definitions', label: 'Pages of the definitions' });
+  const all = resource(DEFINITIONS, place.window, update);
   const save = command(update);
   let draft = null;
   let differences = null;
@@ -106,7 +109,7 @@ export function definitions(update, viewer) {
       return section('definitions', 'Definitions', html`
         <p class="small">What consumers can send records with, and what tasks can be exchanged. Each reaches every consumer, who decides what becomes active there.</p>
         ${found.length ? html`<ul class="log">${repeat(found, (one) => one.id, (one) => html`<li><strong>${one.name}</strong> <span class="small">${one.kindLabel}, version ${one.version}. ${one.description}</span>
-          ${viewer.canOperate ? html`${button(html`Change<span class="unseen"> ${one.name}</span>`, () => edit(one), { kind: 'text' })} ${button(html`Withdraw<span class="unseen"> ${one.name}</span>`, () => withdraw(one), { kind: 'text' })}` : nothing}</li>`)}</ul>` : draft ? nothing : empty('Nothing is published yet.', 'Connections work without; publish what you want to exchange.')}
+          ${viewer.canOperate ? html`${button(html`Change<span class="unseen"> ${one.name}</span>`, () => edit(one), { kind: 'text' })} ${button(html`Withdraw<span class="unseen"> ${one.name}</span>`, () => withdraw(one), { kind: 'text' })}` : nothing}</li>`)}</ul>${place.view(data.definitions.pageInfo)}` : draft ? nothing : empty('Nothing is published yet.', 'Connections work without; publish what you want to exchange.')}
         ${draft ? form() : html`${save.refusal ? refusal(save.refusal) : nothing}${viewer.canOperate ? html`<div class="buttons">${button('Publish a definition', () => edit(null), { kind: 'secondary' })}</div>` : nothing}`}`);
     });
   }

@@ -1,4 +1,5 @@
 // The design language of the console, shown in its own terms.
+import { companyChooser } from '../lib/chooser.js';
 import { badge, button, empty, facts, fingerprint, head, input, loading, notice, refusal, section, select, tick } from '../lib/ui.js';
 import { ask, toast } from '../lib/say.js';
 import { html } from '../lib/view.js';
@@ -18,6 +19,8 @@ const RULES = [
 
 export default function design({ update }) {
   let name = '';
+  let company = '';
+  const companies = companyChooser({ id: 'example-many', update, change: (id) => { company = id; update(); } });
   return {
     title: () => 'Design language',
     subjects: [],
@@ -31,6 +34,7 @@ export default function design({ update }) {
       ${section('controls', 'Controls', html`<div class="buttons">${button('Leads on', () => toast('A message for a while.'))}${button('Beside it', () => toast('Worth a look.', 'warn'), { kind: 'secondary' })}${button('Works', () => {}, { busy: true })}${button('Ask first', () => ask({ title: 'Suspend the connection?', body: html`<p>Says what happens, and what does not.</p>`, confirm: 'Suspend' }), { kind: 'danger' })}</div>
         <div class="fields">${input({ id: 'example', label: 'A field', value: name, help: 'Help stands below, and stays.', change: (text) => { name = text; update(); } })}
         ${input({ id: 'example-bad', label: 'A field with a problem', value: 'ftp://consumer.example', error: 'It begins with https://.', change: () => {} })}
+        ${companies.view({ label: 'A choice among many', value: company, help: 'Type a part of the name, or go through the list with the arrows.' })}
         ${select({ id: 'example-choice', label: 'A choice', value: 'b', choices: [['a', 'Production'], ['b', 'Non-production']], change: () => {} })}</div>
         ${tick({ id: 'example-tick', label: 'Activate new task definitions automatically', help: 'Otherwise each waits until you activate it.', checked: true, change: () => {} })}`)}
       ${section('content', 'Content', html`${facts([['Provider', 'Northwind IT'], ['Outbound status', badge('UP', 'Up')]])}${fingerprint('83210 47715 09921 64402')}${loading()}${empty('Nothing here yet.', 'Says what would be here, and how it comes.')}`)}`,

@@ -5,7 +5,7 @@ import { issueList, progress } from '../lib/checks.js';
 import { ISSUE, ONBOARDING, SCAN } from '../lib/fragments.js';
 import { GET_STARTED, RETRY, START, cannot, chooseAndCheck, departure } from '../lib/onboarding.js';
 import { approval, failedPhase, phaseProgress } from '../lib/phases.js';
-import { command, resource } from '../lib/resource.js';
+import { command, ofAnother, resource } from '../lib/resource.js';
 import { announce, toast } from '../lib/say.js';
 import { badge, button, directionBadge, head, mark, notice, outcome, refusal, section, spinner, submit } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
@@ -22,7 +22,7 @@ const CONNECTION = gql`query ClassicForm($id: ID!) {
     onboarding { ...OnboardingParts }
     outbound { status statusLabel } inbound { status statusLabel }
   }
-  companies(first: 50) { edges { node { id name } } }
+  companies(first: 1) { edges { node { id } } }
 }
 ${SCAN} ${ISSUE} ${ONBOARDING}`;
 
@@ -57,7 +57,7 @@ export default function form({ params, update, navigate, viewer }) {
 
   async function save(event, now) {
     event.preventDefault();
-    const company = await choice.settle(now, all.data.companies.edges.map(({ node }) => node));
+    const company = await choice.settle(now, all.data.companies.edges.length > 0);
     if (!company) return;
     const saved = await act.run(() => chooseAndCheck(id, now.company, company));
     if (saved) toast('Saved. The checks run.');
@@ -111,7 +111,7 @@ export default function form({ params, update, navigate, viewer }) {
         ${outcome(act)}
         <form class="panel" novalidate @submit=${(event) => save(event, now)}>
           <div class="fields">
-            <div class="stack">${editable ? choice.view(now, data.companies.edges.map(({ node }) => node), 'Company') : readonly('Company', now.company?.name ?? '–')}</div>
+            <div class="stack">${editable ? choice.view(now, data.companies.edges.length > 0, 'Company') : readonly('Company', now.company?.name ?? '–')}</div>
             ${readonly('State', now.stateLabel)}
             ${readonly('URL', now.peer.origin)}
             ${readonly('Outbound status', now.outbound.status ? directionBadge(now.outbound) : html`<span class="unseen">Blank: nothing begun</span>`)}
@@ -136,6 +136,6 @@ export default function form({ params, update, navigate, viewer }) {
     ready: all.refresh(),
     refresh: all.refresh,
     subjects: ['CONNECTION', 'ONBOARDING', 'SCAN', 'ISSUE', 'COMPANY'],
-    changed: all.refresh,
+    changed: (event) => (ofAnother(event, id) ? null : all.refresh()),
   };
 }

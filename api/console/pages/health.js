@@ -2,7 +2,7 @@
 import { gql } from '../lib/api.js';
 import { issueList } from '../lib/checks.js';
 import { ISSUE } from '../lib/fragments.js';
-import { pages } from '../lib/list.js';
+import { paging } from '../lib/list.js';
 import { resource } from '../lib/resource.js';
 import { OVERVIEW, overview } from '../lib/score.js';
 import { badge, button, directionBadge, empty, head, optionsOf, section, when } from '../lib/ui.js';
@@ -52,9 +52,8 @@ const VIEWS = [['', 'All'], ['blocking', 'Those that stop something'], ['mine', 
 export default function health({ update, query, viewer }) {
   const subject = query.get('registration') ?? query.get('connection');
   let wanted = query.get('show') ?? '';
-  const place = { after: null, before: null };
-  const window = () => (place.before ? { last: ISSUES, before: place.before } : { first: ISSUES, after: place.after });
-  const all = resource(HEALTH, () => ({ ...window(), filter: { state: 'OPEN', ...(subject ? { subjectId: subject } : {}), ...narrowed() } }), update);
+  const place = paging(ISSUES, { refresh: () => all.refresh(), heading: 'issues', label: 'Pages of the issues' });
+  const all = resource(HEALTH, () => ({ ...place.window(), filter: { state: 'OPEN', ...(subject ? { subjectId: subject } : {}), ...narrowed() } }), update);
 
   function narrowed() {
     switch (wanted) {
@@ -68,19 +67,12 @@ export default function health({ update, query, viewer }) {
 
   function show(which) {
     wanted = which;
-    Object.assign(place, { after: null, before: null });
+    place.start();
     const next = new URLSearchParams(location.search);
     next.delete('show');
     if (which) next.set('show', which);
     history.replaceState(null, '', next.size ? `?${next}` : location.pathname);
     return all.refresh();
-  }
-
-  /** Another page of the issues, begun at its heading. */
-  async function turn(to) {
-    Object.assign(place, { after: null, before: null }, to);
-    await all.refresh();
-    requestAnimationFrame(() => document.getElementById('issues')?.focus());
   }
 
   const keys = resource(KEY_HEALTH, {}, update);
@@ -132,7 +124,7 @@ export default function health({ update, query, viewer }) {
       ${found.length
         ? groups(found).map((group) => html`<div class="stack"><h3><a href=${path(group.subject)}>${name(group.subject)}</a> <span class="small">${count(group.issues.length, 'issue')}</span></h3>${listOf(group.subject?.id ?? '')(group.issues)}</div>`)
         : wanted ? empty('None of these.', 'Nothing that is open fits what you chose to see.', button('Show all', () => show(''), { kind: 'secondary' })) : empty('No open issue.', subject ? 'Nothing stands in the way here.' : 'Whatever a check finds appears here, with what to do about it.')}
-      ${pages(data.issues.pageInfo, place, turn, 'Pages of the issues')}
+      ${place.view(data.issues.pageInfo)}
       ${subject ? html`<p><a href="/health">All issues</a></p>` : nothing}`, { aside: viewer.company ? nothing : choice });
   }
 

@@ -2,7 +2,7 @@
 import { MODULE_NAMES } from '../lib/fragments.js';
 import { forKeyRoles, keyPolicies } from '../lib/key-policies.js';
 import { keyTabs } from '../lib/key-tabs.js';
-import { resource } from '../lib/resource.js';
+import { poll, resource } from '../lib/resource.js';
 import { head, select } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 
@@ -37,6 +37,7 @@ export default function keyAccess({ update, query, viewer }) {
     ready: refresh(),
     refresh,
     subjects: [],
+    leave: poll(refresh),
     view: () => html`${head('Keys', { lead: 'Who may do what with which keys, and by which policy.' })}${keyTabs('/keys/access')}${view()}`,
   };
 }

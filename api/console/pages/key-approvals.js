@@ -3,7 +3,7 @@ import { gql, mutate } from '../lib/api.js';
 import { MODULE_NAMES, REFUSAL } from '../lib/fragments.js';
 import { READERS, forKeyRoles, keyApprovals, noRequest } from '../lib/key-approvals.js';
 import { keyTabs } from '../lib/key-tabs.js';
-import { command, resource } from '../lib/resource.js';
+import { command, poll, resource } from '../lib/resource.js';
 import { toast } from '../lib/say.js';
 import { button, empty, head, input, optionsOf, outcome, section, select, submit } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
@@ -68,13 +68,14 @@ export default function keyApprovalsPage({ update, query, viewer }) {
     <p class="small">What cannot be taken back, or lets key material in or out, needs two people: one asks, another approves.</p>
     ${asking ? form() : !able.length ? html`<p class="small">Key managers ask, and key integrators where key material comes in.</p>` : html`<div class="buttons">${button('Ask for an approval', () => { asking = true; update(); requestAnimationFrame(() => document.getElementById('operation')?.focus()); }, { kind: 'secondary' })}</div>`}
     ${all.view()}`,
-  { aside: html`<div class="field choice"><label for="approval-state">Show</label><select id="approval-state" @change=${(event) => { state = event.target.value; all.refresh(); }}>${optionsOf(STATES, state)}</select></div>` }));
+  { aside: html`<div class="field choice"><label for="approval-state">Show</label><select id="approval-state" @change=${(event) => { state = event.target.value; all.narrow(); }}>${optionsOf(STATES, state)}</select></div>` }));
 
   return {
     title: () => 'Approvals',
     ready: Promise.all([all.refresh(), reads ? modules.refresh() : null]),
     refresh: all.refresh,
     subjects: [],
+    leave: poll(all.refresh),
     view: () => html`${head('Keys', { lead: 'What needs a second person.' })}${keyTabs('/keys/approvals')}${view()}`,
   };
 }

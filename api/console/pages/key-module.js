@@ -1,15 +1,15 @@
 // One key module: its versions and their life, who may do what with them, what needs a second person, and what was done.
 import { withheld } from '../lib/actions.js';
 import { gql } from '../lib/api.js';
-import { COLUMNS, ENTRY, cells } from '../lib/audit.js';
+import { latestEntries } from '../lib/audit.js';
 import { READERS, keyApprovals } from '../lib/key-approvals.js';
 import { KEY, keyLives } from '../lib/key-life.js';
 import { keyPolicies } from '../lib/key-policies.js';
 import { keyVerbs, moduleVerbs } from '../lib/key-verbs.js';
-import { command, resource } from '../lib/resource.js';
+import { command, poll, resource } from '../lib/resource.js';
 import { announce, toast } from '../lib/say.js';
 import { badge, facts, head, notice, on, outcome, section } from '../lib/ui.js';
-import { html, nothing, repeat } from '../lib/view.js';
+import { html, nothing } from '../lib/view.js';
 import { duration, every, inWords } from '../lib/words.js';
 
 const MODULE = gql`query KeyModule($name: String!) {
@@ -21,24 +21,17 @@ const MODULE = gql`query KeyModule($name: String!) {
 }
 ${KEY}`;
 
-const AUDIT = gql`query AuditOfModule($module: String!) {
-  auditLog(first: 10, filter: { module: $module }) { pageInfo { hasNextPage } edges { node { ...EntryParts } } }
-}
-${ENTRY}`;
-
-const PAUSE_MS = 15_000;
-
 export default function keyModule({ params, update, viewer }) {
   const { name } = params;
   const all = resource(MODULE, { name }, changed);
-  const log = resource(AUDIT, { module: name }, update);
+  const log = latestEntries({ filter: { module: name }, what: () => name, all: `/audit?module=${name}`, update });
   const act = command(update);
   const policies = keyPolicies({ module: () => name, update, viewer });
   const approvals = keyApprovals({ narrowed: () => ({ module: name }), none: () => html`<p>Nobody asked for anything about this module.</p>`, update });
   const reads = viewer.roles.some((role) => READERS.includes(role));
   const audits = viewer.roles.includes('KEY_AUDITOR');
   const refresh = () => Promise.all([all.refresh(), ...(reads ? [policies.refresh(), approvals.refresh()] : []), ...(audits ? [log.refresh()] : [])]);
-  const clock = setInterval(() => document.hidden || refresh(), PAUSE_MS);
+  const stop = poll(refresh);
   let said = null;
 
   /** Says what became of the keys while somebody looks. */
@@ -49,8 +42,8 @@ export default function keyModule({ params, update, viewer }) {
     update();
   }
 
-  async function run(action, words) {
-    if (await act.run(action)) toast(words);
+  async function run(action, words = null) {
+    if (await act.run(action) && words) toast(words);
     await refresh();
   }
 
@@ -61,15 +54,12 @@ export default function keyModule({ params, update, viewer }) {
       : html`<p>${now.state === 'DRAFT' ? 'A draft has no keys. Publish it, then make the first one.' : 'No key was made yet.'}</p>`);
 
   const audit = () => section('audit', 'Audit log', audits
-    ? log.view(({ auditLog: found }) => html`<div class="table-wrap"><table class="rows"><caption class="unseen">What was done to ${name}, the newest first</caption>
-        <thead><tr>${COLUMNS.map((column) => html`<th scope="col">${column}</th>`)}</tr></thead>
-        <tbody>${repeat(found.edges, ({ node }) => node.number, ({ node }) => html`<tr>${cells(node)}</tr>`)}</tbody></table></div>
-        <p><a href="/audit?module=${name}">${found.pageInfo.hasNextPage ? 'Everything about this module' : 'The whole audit log'}</a></p>`)
+    ? log.view()
     : html`<p>What was done to these keys is for key auditors to read.</p>`);
 
   function shown({ keyModule: now }) {
     if (!now) return html`${head('No such key module', { crumbs: [['Keys', '/keys']] })}${notice('warn', 'There is no key module with this name.', html`<p>Modules are never deleted, so it may have been mistyped. <a href="/keys">See the modules</a>.</p>`)}`;
-    const verbs = moduleVerbs(now, run);
+    const verbs = moduleVerbs(now, { approvals: approvals.items(), run });
     return html`${head(now.name, { crumbs: [['Keys', '/keys']], status: badge(now.state === 'DRAFT' ? 'PENDING' : 'ACTIVE', now.stateLabel), lead: `${inWords(now.purpose)} with ${now.algorithm}.`, actions: verbs.length ? verbs : nothing })}
       ${outcome(act)}
       <div class="columns"><div class="column-main">${versions(now)}</div>
@@ -91,7 +81,7 @@ export default function keyModule({ params, update, viewer }) {
     ready: refresh(),
     refresh,
     subjects: [],
-    leave: () => clearInterval(clock),
+    leave: stop,
     view: () => (all.error?.kind === 'FORBIDDEN'
       ? html`${head(name, { crumbs: [['Keys', '/keys']] })}${notice('calm', 'Modules and versions are for key roles.', html`<p>${all.error.message} A key administrator grants them; being administrator grants none.</p>`)}`
       : all.view(shown)),

@@ -6,7 +6,7 @@ import { keyBadge } from '../lib/key-life.js';
 import { keyTabs } from '../lib/key-tabs.js';
 import { termFields, termsOf } from '../lib/key-verbs.js';
 import { cell } from '../lib/list.js';
-import { command, resource } from '../lib/resource.js';
+import { command, poll, resource } from '../lib/resource.js';
 import { toast } from '../lib/say.js';
 import { badge, button, head, input, notice, outcome, section, select, submit, when } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
@@ -50,7 +50,7 @@ export default function keys({ update, viewer, navigate }) {
   const add = command(update);
   const manages = viewer.roles.includes('KEY_MANAGER');
   const refresh = () => Promise.all([all.refresh(), modules.refresh(), wrapping.refresh()]);
-  const clock = setInterval(() => document.hidden || refresh(), 15_000);
+  const stop = poll(refresh, 15_000);
   let draft = null;
   let problem = null;
 
@@ -110,7 +110,7 @@ export default function keys({ update, viewer, navigate }) {
     refresh,
     subjects: ['KEY_HEALTH'],
     changed: refresh,
-    leave: () => clearInterval(clock),
+    leave: stop,
     view: () => html`${head('Keys', { lead: 'Keys never leave the key service. Here is whether it can do its work.' })}${keyTabs('/keys')}
       ${all.view(({ keyHealth }) => html`
         ${section('health', 'Health', html`<p>${ABOUT[keyHealth.status]}</p>

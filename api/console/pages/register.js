@@ -2,7 +2,7 @@
 import { gql, mutate } from '../lib/api.js';
 import { REFUSAL } from '../lib/fragments.js';
 import { warningList } from '../lib/checks.js';
-import { companySearch } from '../lib/company-search.js';
+import { companyChooser, contactChooser, person } from '../lib/chooser.js';
 import { command, resource } from '../lib/resource.js';
 import { announce } from '../lib/say.js';
 import { button, head, input, notice, outcome, section, select, submit } from '../lib/ui.js';
@@ -10,12 +10,11 @@ import { html, nothing } from '../lib/view.js';
 
 const CHOICES = gql`query RegistrationChoices($companyId: ID!, $named: Boolean!) {
   providerRecord { name }
-  companies(first: 50) { edges { node { id name } } }
   company: node(id: $companyId) @include(if: $named) { ... on Company { id name } }
 }`;
 
 const CONTACTS = gql`query CompanyContacts($companyId: ID!) {
-  contacts(first: 250, companyId: $companyId) { edges { node { id name email active } } }
+  contacts(first: 2, companyId: $companyId) { edges { node { id name email active } } }
 }`;
 
 const CREATE = gql`mutation CreateRegistration($input: CreateRegistrationInput!) {
@@ -51,26 +50,28 @@ function urlProblem(text, ours) {
 export default function register({ update, query, navigate, instance, viewer }) {
   const named = query.get('company') ?? '';
   const choices = resource(CHOICES, { companyId: named, named: named !== '' }, update);
-  const search = companySearch(update);
+  const companies = companyChooser({ id: 'companyId', update, change: (id) => set('companyId', id) });
   const save = command(update);
   const trial = command(update);
   let tried = null;
   const values = { companyId: named, contactId: '', url: '', environment: instance.environment };
   const problems = {};
-  // The people of the chosen company: a resource of its own for each, so that a late answer is never taken for another's.
+  // Whether the chosen company has people: a resource of its own for each, so that a late answer is never taken for another's.
   let contacts = null;
+  let people = null;
   let key = crypto.randomUUID();
 
   async function loadContacts() {
     values.contactId = '';
+    people = values.companyId ? contactChooser(values.companyId, { id: 'contactId', update, change: (id) => set('contactId', id) }) : null;
     const mine = values.companyId ? resource(CONTACTS, { companyId: values.companyId }, found) : null;
     contacts = mine;
     update();
     await mine?.refresh();
 
     function found() {
-      const people = mine === contacts && mine.data ? mine.data.contacts.edges : [];
-      if (people.length === 1) values.contactId = people[0].node.id;
+      const [only, ...others] = mine === contacts && mine.data ? mine.data.contacts.edges : [];
+      if (only && !others.length) values.contactId ||= only.node.id;
       update();
     }
   }
@@ -129,16 +130,14 @@ export default function register({ update, query, navigate, instance, viewer }) 
 
   function contactField() {
     if (!contacts) return nothing;
-    return contacts.view(({ contacts: { edges } }) => (edges.length ? select({
-      id: 'contactId', label: 'Contact', value: values.contactId, empty: 'Choose a person', required: true, error: problem('contactId'),
+    return contacts.view(({ contacts: { edges } }) => (edges.length ? people.view({
+      label: 'Contact', value: values.contactId, name: values.contactId === edges[0].node.id ? person(edges[0].node) : null, error: problem('contactId'),
       help: 'They get the link, and only they can approve. They must be an administrator of their own instance.',
-      choices: edges.map(({ node }) => [node.id, `${node.name} <${node.email}>${node.active ? '' : ' (switched off)'}`]), change: (id) => set('contactId', id),
     }) : notice('warn', 'This company has no contact here yet.', html`<p><a href="/companies/${values.companyId}">Add the person who will connect their instance</a>, then come back.</p>`)));
   }
 
-  const form = (companies, asked) => html`<form class="panel form" novalidate @submit=${store}>
-    ${search.view(companies)}
-    ${select({ id: 'companyId', label: 'Company', value: values.companyId, empty: 'Choose a company', required: true, error: problem('companyId'), choices: search.choices(companies, values.companyId, asked), change: (id) => set('companyId', id) })}
+  const form = (asked) => html`<form class="panel form" novalidate @submit=${store}>
+    ${companies.view({ label: 'Company', value: values.companyId, name: values.companyId === asked?.id ? asked.name : null, error: problem('companyId') })}
     <p class="small">Is the company missing? <a href="/companies">Add it</a> with its contact first.</p>
     ${contactField()}
     ${input({ id: 'url', label: 'URL of the consumer’s instance', type: 'url', value: values.url, maxlength: 255, required: true, error: problem('url'), placeholder: 'https://linkspan.consumer.example', change: (text) => set('url', text), blur: () => { if (values.url) { problems.url = urlProblem(values.url.trim(), instance.origin); update(); } } })}
@@ -160,7 +159,7 @@ export default function register({ update, query, navigate, instance, viewer }) 
       ${choices.view((data) => {
         if (!viewer.canOperate) return notice('warn', 'Your account may not register consumers.', html`<p>Ask an administrator of this instance for the role operator.</p>`);
         if (!data.providerRecord) return notice('warn', 'This instance has no provider record yet.', html`<p>Say first what it offers: <a href="/provider">set up the provider record</a>.</p>`);
-        return form(data.companies.edges.map(({ node }) => node), data.company);
+        return form(data.company);
       })}`,
   };
 }

@@ -4,17 +4,18 @@ import { gql, mutate } from '../lib/api.js';
 import { checklist, issueList, progress, warningList, warnings } from '../lib/checks.js';
 import { ERRORS_OF, errorList } from '../lib/errors.js';
 import { ISSUE, REFUSAL, SCAN } from '../lib/fragments.js';
+import { contactChooser, person } from '../lib/chooser.js';
 import { edit, meanwhile } from '../lib/editing.js';
 import { command, resource } from '../lib/resource.js';
 import { announce, ask, copy, toast } from '../lib/say.js';
-import { badge, button, directionBadge, facts, head, input, notice, on, outcome, section, select, submit, when } from '../lib/ui.js';
+import { badge, button, directionBadge, facts, head, input, notice, on, outcome, section, submit, when } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 import { local } from '../lib/words.js';
 
 const REGISTRATION = gql`query Registration($id: ID!) {
   registration(id: $id) {
     id number state stateLabel url environmentLabel createdAt updatedAt revision
-    company { id name contacts(first: 250) { edges { node { id name email active } } } }
+    company { id name }
     contact { id name email active }
     banner { text healthUrl }
     link { delivery deliveryLabel issuedAt expiresAt contestedAt }
@@ -51,7 +52,6 @@ ${REFUSAL}`;
 /** What of a registration is edited. */
 const fields = (now) => ({ contactId: now.contact?.id, url: now.url });
 const FIELDS = { contactId: 'Contact', url: 'URL' };
-const told = (now, name, value) => (name === 'contactId' ? now.company.contacts.edges.find(({ node }) => node.id === value)?.node.name ?? 'somebody else' : value);
 
 export default function registration({ params, update, viewer }) {
   const { id } = params;
@@ -62,11 +62,16 @@ export default function registration({ params, update, viewer }) {
   const issues = issueList(update, () => all.refresh(), viewer);
   let link = null;
   let draft = null;
+  let problem = null;
+  let contacts = null;
+  /** The people who are, were, or may become its contact, by id. */
+  const names = new Map();
   let said = null;
 
   function changed() {
     const now = all.data?.registration;
     if (now) {
+      if (now.contact) names.set(now.contact.id, now.contact);
       if (said !== null && said !== now.stateLabel) announce(now.stateLabel);
       said = now.stateLabel;
       if (now.state !== 'OPEN') link = null;
@@ -108,6 +113,12 @@ export default function registration({ params, update, viewer }) {
 
   async function store(event, now) {
     event.preventDefault();
+    problem = draft.values(now).contactId ? null : 'Choose the person who will connect their instance.';
+    update();
+    if (problem) {
+      document.getElementById('contactId').focus();
+      return;
+    }
     draft.set(now, 'url', draft.values(now).url.trim());
     const payload = await change.run(() => mutate(UPDATE, { registrationId: id, expectedRevision: draft.expected(now), ...draft.changes(now) }));
     if (payload) {
@@ -117,9 +128,23 @@ export default function registration({ params, update, viewer }) {
     await all.refresh();
   }
 
+  function begin(now) {
+    draft = edit(now, fields);
+    contacts = contactChooser(now.company.id, { id: 'contactId', update, change: (contactId, chosen) => {
+      if (chosen) names.set(contactId, chosen);
+      draft.set(all.data.registration, 'contactId', contactId);
+      problem = null;
+      update();
+    } });
+    update();
+    requestAnimationFrame(() => document.getElementById('contactId')?.focus());
+  }
+
+  const told = (name, value) => (name === 'contactId' ? names.get(value)?.name ?? 'nobody' : value);
+
   const editor = (now) => section('edit', 'Change contact or URL', html`<form class="form" novalidate @submit=${(event) => store(event, now)}>
-    ${meanwhile(draft, now, { label: (name) => FIELDS[name], words: (name, value) => told(now, name, value), done: () => { change.clear(); update(); } })}
-    ${select({ id: 'contactId', label: 'Contact', value: draft.values(now).contactId, choices: now.company.contacts.edges.map(({ node }) => [node.id, `${node.name} <${node.email}>${node.active ? '' : ' (switched off)'}`]), help: 'A new contact gets a new link; the one before is void.', error: change.refusal?.field === 'contactId' ? change.refusal.message : null, change: (value) => { draft.set(now, 'contactId', value); } })}
+    ${meanwhile(draft, now, { label: (name) => FIELDS[name], words: told, done: () => { change.clear(); update(); } })}
+    ${contacts.view({ label: 'Contact', value: draft.values(now).contactId, name: names.has(draft.values(now).contactId) ? person(names.get(draft.values(now).contactId)) : null, help: 'A new contact gets a new link; the one before is void.', error: problem ?? (change.refusal?.field === 'contactId' ? change.refusal.message : null) })}
     ${input({ id: 'url', label: 'URL of the consumer’s instance', type: 'url', value: draft.values(now).url, help: 'A new URL is checked again.', error: change.refusal?.field === 'url' ? change.refusal.message : null, change: (value) => { draft.set(now, 'url', value); } })}
     ${change.refusal?.field ? nothing : outcome(change)}
     <div class="buttons">${submit('Save', { busy: change.busy })}${button('Do not change', () => { draft = null; change.clear(); update(); }, { kind: 'secondary' })}</div></form>`);
@@ -154,8 +179,15 @@ export default function registration({ params, update, viewer }) {
     ${may(now, 'retryRegistration') ? button('Try again', () => simple(RETRY, 'The checks run again.'), { busy: act.busy }) : nothing}
     ${now.state === 'EXPIRED' && may(now, 'reissueRegistrationLink') ? button('Make a new link', () => reissue(now), { busy: act.busy }) : nothing}
     ${may(now, 'revalidateRegistration') ? button('Run the checks again', () => simple(REVALIDATE, 'The checks run.'), { kind: 'secondary', busy: act.busy }) : nothing}
-    ${may(now, 'updateRegistration') && !draft ? button('Change contact or URL', () => { draft = edit(now, fields); update(); requestAnimationFrame(() => document.getElementById('contactId')?.focus()); }, { kind: 'secondary' }) : nothing}
+    ${may(now, 'updateRegistration') && !draft ? button('Change contact or URL', () => begin(now), { kind: 'secondary' }) : nothing}
     ${may(now, 'cancelRegistration') ? button('Cancel', () => cancel(now), { kind: 'secondary', busy: act.busy }) : nothing}`;
+
+  /** Other registrations and connections are no matter here; other things do not say which one they are of. */
+  function concerns({ subject, subjectId }) {
+    const connection = all.data?.registration?.connection;
+    if (subject === 'REGISTRATION') return subjectId === id;
+    return subject !== 'CONNECTION' || !connection || subjectId === connection.id;
+  }
 
   function view() {
     return all.view((data) => {
@@ -189,7 +221,6 @@ export default function registration({ params, update, viewer }) {
     ready: Promise.all([all.refresh(), log.refresh()]),
     refresh: () => Promise.all([all.refresh(), log.refresh()]),
     subjects: ['REGISTRATION', 'SCAN', 'ISSUE', 'CONNECTION', 'ACCOUNT'],
-    // A change of another registration is no matter here; other things do not say which one they are of.
-    changed: (event) => (event.subject === 'REGISTRATION' && event.subjectId !== id ? null : Promise.all([all.refresh(), log.refresh()])),
+    changed: (event) => (concerns(event) ? Promise.all([all.refresh(), log.refresh()]) : null),
   };
 }

@@ -2,7 +2,7 @@
 import { gql, mutate } from '../lib/api.js';
 import { edit, meanwhile } from '../lib/editing.js';
 import { REFUSAL } from '../lib/fragments.js';
-import { command, resource } from '../lib/resource.js';
+import { command, ofAnother, resource } from '../lib/resource.js';
 import { toast } from '../lib/say.js';
 import { badge, button, empty, head, notice, outcome, refusal, section, tick } from '../lib/ui.js';
 import { html, nothing, repeat } from '../lib/view.js';
@@ -156,6 +156,6 @@ export default function settings({ params, update, query, navigate, viewer }) {
     ready: all.refresh(),
     refresh: all.refresh,
     subjects: ['CONNECTION'],
-    changed: (event) => (event.subjectId === id ? all.refresh() : null),
+    changed: (event) => (ofAnother(event, id) ? null : all.refresh()),
   };
 }

@@ -6,7 +6,7 @@ import { checklist, issueList, progress, warningList, warnings } from '../lib/ch
 import { DIRECTION, ISSUE, ONBOARDING, REFUSAL, SCAN } from '../lib/fragments.js';
 import { CHECK, GET_STARTED, RETRY, START, cannot, chooseAndCheck, departure } from '../lib/onboarding.js';
 import { approval, failedPhase, message, phaseList, phaseProgress } from '../lib/phases.js';
-import { command, resource } from '../lib/resource.js';
+import { command, ofAnother, resource } from '../lib/resource.js';
 import { announce, ask, toast } from '../lib/say.js';
 import { badge, button, directionBadge, facts, fingerprint, head, notice, on, outcome, section } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
@@ -25,7 +25,7 @@ const CONNECTION = gql`query Wizard($id: ID!) {
     outbound { ...DirectionParts }
     inbound { ...DirectionParts }
   }
-  companies(first: 50) { edges { node { id name } } }
+  companies(first: 1) { edges { node { id } } }
   suites { code label checks { code label asks } }
 }
 ${SCAN} ${ISSUE} ${ONBOARDING} ${DIRECTION}`;
@@ -68,7 +68,7 @@ export default function wizard({ params, update, navigate, viewer }) {
   }
 
   async function getStarted(connection) {
-    const company = await choice.settle(connection, all.data.companies.edges.map(({ node }) => node));
+    const company = await choice.settle(connection, all.data.companies.edges.length > 0);
     if (!company) return;
     const done = await act.run(() => chooseAndCheck(id, connection.company, company));
     if (done) announce('The checks run.');
@@ -112,10 +112,10 @@ export default function wizard({ params, update, navigate, viewer }) {
       <p>The letter, and the page on which the contact approves, must show the same. If one differs, stop.</p>${fingerprint(connection.peer.fingerprintText)}</details>`);
   }
 
-  const choose = (connection, companies) => section('choose', 'Select provider', html`
+  const choose = (connection, known) => section('choose', 'Select provider', html`
     <p>Say which company this provider is. It is how people here find the connection again.</p>
     ${may(connection, GET_STARTED)
-      ? html`${choice.view(connection, companies)}
+      ? html`${choice.view(connection, known)}
         <div class="buttons">${button('Get Started', () => getStarted(connection), { busy: act.busy })}</div>
         <p class="small">Nothing leaves this instance yet but the questions of the checks. It takes a few seconds.</p>`
       : cannot(connection, GET_STARTED)}`);
@@ -124,11 +124,11 @@ export default function wizard({ params, update, navigate, viewer }) {
     <p>Each question is answered by this instance, or by asking the provider’s. You can close this page and come back.</p>
     ${connection.latestScan ? html`${progress(connection.latestScan)}${checklist(connection.latestScan, suites)}` : nothing}`, { aside: badge(connection.state, connection.stateLabel) });
 
-  const failedChecks = (connection, suites, companies) => html`
+  const failedChecks = (connection, suites, known) => html`
     ${section('issues', 'What has to be mended', html`
       <p>Registration cannot start yet. Mend each issue, then validate it: when the last one is resolved, the connection becomes <em>Validated</em> by itself.</p>
       ${connection.issues.length ? issues(connection.issues, { latest: connection.latestScan }) : notice('warn', 'The scan itself did not come to an end.', html`<p>No issue stands in the way. Get started again.</p>`)}`, { aside: badge(connection.state, connection.stateLabel) })}
-    ${choose(connection, companies)}
+    ${choose(connection, known)}
     ${connection.latestScan && !connection.latestScan.only ? html`<details class="panel more"><summary>All checks of the last scan</summary>${checklist(connection.latestScan, suites)}</details>` : nothing}`;
 
   function validated(connection, suites) {
@@ -178,11 +178,11 @@ export default function wizard({ params, update, navigate, viewer }) {
 
   function body(connection, data) {
     const { suites } = data;
-    const companies = data.companies.edges.map(({ node }) => node);
+    const known = data.companies.edges.length > 0;
     switch (connection.state) {
-      case 'PENDING': return choose(connection, companies);
+      case 'PENDING': return choose(connection, known);
       case 'AWAITING_VALIDATION': return checking(connection, suites);
-      case 'VALIDATION_FAILED': return failedChecks(connection, suites, companies);
+      case 'VALIDATION_FAILED': return failedChecks(connection, suites, known);
       case 'VALIDATED': return validated(connection, suites);
       case 'ONBOARDING': return onboarding(connection);
       case 'ONBOARDED': return success(connection);
@@ -222,7 +222,7 @@ export default function wizard({ params, update, navigate, viewer }) {
     ready,
     refresh: all.refresh,
     subjects: ['CONNECTION', 'ONBOARDING', 'SCAN', 'ISSUE', 'COMPANY'],
-    changed: all.refresh,
+    changed: (event) => (ofAnother(event, id) ? null : all.refresh()),
     leave: () => clearInterval(clock),
   };
 }

@@ -38,7 +38,7 @@ pub enum LetterBody {
         /// The provider's fingerprint as screens show it.
         fingerprint: String,
     },
-    /// The one-time code to sign in with.
+    /// The one-time code to sign in with, or to confirm oneself with.
     SignInCode {
         /// The person's name.
         to_name: String,
@@ -50,8 +50,11 @@ pub enum LetterBody {
         instance_origin: String,
         /// The code.
         code: String,
-        /// How long it is good for.
+        /// How long it is good for, in minutes.
         minutes: u32,
+        /// Whether it confirms who sits at a session, instead of beginning one. Letters of older versions begin one.
+        #[serde(default)]
+        confirms: bool,
     },
     /// Tells somebody of issues: raised, open, or mended.
     Issues {

@@ -22,6 +22,7 @@ use crate::domain::requester::{Means, Person, Requester};
 use crate::domain::scan::Subject;
 use crate::password::{Candidate, PasswordError, PasswordHash, Peppered, Verification};
 use crate::store::{Account, Session, Tx};
+pub use step_up::Proof;
 
 /// A session ends when it was not used for so long.
 const IDLE: TimeDelta = TimeDelta::minutes(30);
@@ -37,6 +38,15 @@ const CODE_TRIES: i64 = 5;
 pub const FRESH: TimeDelta = TimeDelta::minutes(5);
 /// What a personal access token begins with, so that it is known for one where it was left lying.
 pub const ACCESS_TOKEN_PREFIX: &str = "lsp_";
+
+/// What a one-time code opens, and where: it works nowhere else.
+#[derive(Clone, Copy)]
+enum CodeUse<'a> {
+    /// A session, in the browser with this secret.
+    SignIn(&'a str),
+    /// What matters most, in this session.
+    StepUp(SessionId),
+}
 
 /// The value of a session's cookie, and whose it is.
 pub type SignedIn = (SecretString, Account);
@@ -114,12 +124,19 @@ impl Actions {
         }
         let key = self.admit(email, from)?;
         self.limits.take(Limit::Letter, &key, self.world.now())?;
-        let number = u64::from_be_bytes(self.world.bytes()?) % 100_000_000;
-        let code = format!("{number:08}");
         let mut tx = self.begin("session.code", call).await?;
         let found = tx.account_by_email(&key).await?.filter(|account| account.active);
         let Some(account) = found else { return self.no_code_sent(tx, &key).await };
-        let digest = self.code_digest(&account, browser, &code).await?;
+        self.send_code(&mut tx, &account, CodeUse::SignIn(browser)).await?;
+        tx.audit("session.code", "ACCOUNT", account.id, "OK", json!({}));
+        Ok(tx.commit().await?)
+    }
+
+    /// Makes a code and has the letter with it sent; the account's code before it works no more.
+    async fn send_code(&self, tx: &mut Tx, account: &Account, wanted: CodeUse<'_>) -> Done<()> {
+        let number = u64::from_be_bytes(self.world.bytes()?) % 100_000_000;
+        let code = format!("{number:08}");
+        let digest = self.code_digest(account, wanted, &code).await?;
         let until = tx.now() + TimeDelta::minutes(CODE_MINUTES.into());
         tx.create_code(account.id, digest, CODE_TRIES, until).await?;
         let body = LetterBody::SignInCode {
@@ -129,11 +146,20 @@ impl Actions {
             instance_origin: self.profile.origin.to_string(),
             code,
             minutes: CODE_MINUTES,
+            confirms: matches!(wanted, CodeUse::StepUp(_)),
         };
-        let about = Subject::Instance(self.profile.instance);
-        enqueue_letter(&mut tx, &self.keys, about, &body).await?;
-        tx.audit("session.code", "ACCOUNT", account.id, "OK", json!({}));
-        Ok(tx.commit().await?)
+        enqueue_letter(tx, &self.keys, Subject::Instance(self.profile.instance), &body).await
+    }
+
+    /// Whether this is the account's code for it; right or wrong, a try is used up, and a right one works once.
+    async fn is_code(&self, tx: &mut Tx, account: &Account, wanted: CodeUse<'_>, given: &str) -> Done<bool> {
+        let given: String = given.chars().filter(char::is_ascii_digit).take(16).collect();
+        let given = self.code_digest(account, wanted, &given).await?;
+        let right = tx.try_code(account.id).await?.is_some_and(|expected| same(&expected, &given));
+        if right {
+            tx.use_code(account.id).await?;
+        }
+        Ok(right)
     }
 
     /// Signs in with the code from the letter.
@@ -149,17 +175,13 @@ impl Actions {
         from: Option<IpAddr>,
     ) -> Done<SignedIn> {
         let key = self.admit(email, from)?;
-        let code: String = code.chars().filter(char::is_ascii_digit).take(16).collect();
         let mut tx = self.begin("session.code", call).await?;
         let Some(account) = tx.account_by_email(&key).await?.filter(|account| account.active) else {
             return self.not_signed_in(tx, &key, "code").await;
         };
-        let given = self.code_digest(&account, browser, &code).await?;
-        let expected = tx.try_code(account.id).await?;
-        if !expected.is_some_and(|expected| same(&expected, &given)) {
+        if !self.is_code(&mut tx, &account, CodeUse::SignIn(browser), code).await? {
             return self.not_signed_in(tx, &key, "code").await;
         }
-        tx.use_code(account.id).await?;
         self.start_session(tx, call, account, "code").await
     }
 
@@ -278,8 +300,12 @@ impl Actions {
         Ok(key)
     }
 
-    async fn code_digest(&self, account: &Account, browser: &str, code: &str) -> Done<[u8; 32]> {
-        let parts: [&[u8]; 4] = [b"sign-in code", &account.id.bytes(), browser.as_bytes(), code.as_bytes()];
+    async fn code_digest(&self, account: &Account, wanted: CodeUse<'_>, code: &str) -> Done<[u8; 32]> {
+        let (what, place) = match wanted {
+            CodeUse::SignIn(browser) => ("sign-in code", browser.as_bytes().to_vec()),
+            CodeUse::StepUp(session) => ("step-up code", session.bytes().to_vec()),
+        };
+        let parts: [&[u8]; 4] = [what.as_bytes(), &account.id.bytes(), &place, code.as_bytes()];
         Ok(self.keys.mac(MacPurpose::Lookup, &parts).await?)
     }
 

@@ -138,7 +138,7 @@ async fn list(actions: &Actions, call: &Call) -> Result<(), Failed> {
         let mut beyond = None;
         loop {
             let page = Page { beyond, limit: 250, backward: false };
-            let slice = reader.accounts(contacts, None, page).await.map_err(Failed::because)?;
+            let slice = reader.accounts(contacts, None, None, page).await.map_err(Failed::because)?;
             beyond = slice.items.last().map(|account| account.id.0);
             lines.extend(slice.items.iter().map(|account| {
                 let off = if account.active { "" } else { " (off)" };

@@ -9,8 +9,10 @@ use super::id::Kind;
 use super::page::items_cost;
 use super::people::AccessToken;
 use super::refusal::Refusal;
-use crate::domain::Timestamp;
+use crate::actions::Done;
+use crate::actions::session::Proof;
 use crate::domain::id::{SessionId, UserId};
+use crate::domain::{self, Timestamp};
 use crate::store::Session as SignedIn;
 
 /// A browser in which somebody is signed in.
@@ -108,12 +110,29 @@ input! {
 }
 
 input! {
-    /// What shows that it is you.
+    /// What shows that it is you: your password, or the code.
     StepUpInput {
         /// Your password.
         #[graphql(secret)]
-        password: String,
+        password: Option<String>,
+        /// The one-time code of `requestStepUpCode`, 8 digits.
+        #[graphql(secret)]
+        code: Option<String>,
     }
+}
+
+input! {
+    /// Nothing needs to be said: the code goes to you.
+    RequestStepUpCodeInput {}
+}
+
+/// What became of asking for a code.
+#[derive(SimpleObject)]
+pub(super) struct RequestStepUpCodePayload {
+    /// Whether a letter with a code is on its way.
+    done: bool,
+    /// Why it was not done; null when it was.
+    refusal: Option<Refusal>,
 }
 
 /// What became of ending a session.
@@ -175,7 +194,7 @@ impl CredentialMutation {
             let own = call.requester.person().map(|person| person.user);
             let user = match &input.user_id {
                 Some(id) => account("userId", id)?,
-                None => own.ok_or_else(|| crate::domain::refusal::Refusal::not_found("account"))?,
+                None => own.ok_or_else(|| domain::refusal::Refusal::not_found("account"))?,
             };
             ask.actions.set_password(&call, user, SecretString::from(input.password)).await.map(drop)
         });
@@ -184,7 +203,7 @@ impl CredentialMutation {
     }
 
     /// Confirms that it is you who sits at this session: for five minutes it may do what is refused with
-    /// `STEP_UP_REQUIRED`. Whoever has no password signs out, and in again with a code from a letter.
+    /// `STEP_UP_REQUIRED`. Whoever has no password asks for a code with `requestStepUpCode`.
     async fn step_up(
         &self,
         ctx: &Context<'_>,
@@ -194,9 +213,34 @@ impl CredentialMutation {
         // Not kept under its key: an answer of last week must not look like five minutes from now.
         let done = async {
             check(&input)?;
-            ask.actions.step_up(ask.call, SecretString::from(input.password)).await
+            ask.actions.step_up(ask.call, proof(input.password, input.code)?).await
         };
         let (fresh_until, refusal) = ask.settle(done.await)?;
         Ok(StepUpPayload { fresh_until, refusal })
+    }
+
+    /// Sends you a letter with a one-time code for `stepUp`. It works within ten minutes, in this session alone; the code
+    /// before it works no more. Four letters with a code can be asked for at once, and one a minute after that.
+    async fn request_step_up_code(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The key of the request, if any.")] input: RequestStepUpCodeInput,
+    ) -> Result<RequestStepUpCodePayload> {
+        let ask = Ask::new(ctx)?;
+        let done = ask.once(input, |call, _| async move { ask.actions.request_step_up_code(&call).await });
+        let (done, refusal) = done.await?;
+        Ok(RequestStepUpCodePayload { done: done.is_some(), refusal })
+    }
+}
+
+/// The one thing that shows it.
+fn proof(password: Option<String>, code: Option<String>) -> Done<Proof> {
+    match (password, code) {
+        (Some(password), None) => Ok(Proof::Password(SecretString::from(password))),
+        (None, Some(code)) => Ok(Proof::Code(SecretString::from(code))),
+        (None, None) | (Some(_), Some(_)) => {
+            let message = "Give your password, or the code that you asked for: one of the two.";
+            Err(domain::refusal::Refusal::invalid("password", message).into())
+        }
     }
 }

@@ -60,7 +60,7 @@ impl Company {
         let slice = if from_start(page) {
             top(page, ask.load.one(CompanyContacts(self.0.id, page.limit + 1)).await?)
         } else {
-            ask.reader().accounts(true, Some(self.0.id), page).await.map_err(ours)?
+            ask.reader().accounts(true, Some(self.0.id), None, page).await.map_err(ours)?
         };
         Ok(list(slice, |account| account.id.0, Contact))
     }
@@ -207,6 +207,7 @@ impl AccessToken {
 #[derive(Default)]
 pub(super) struct PeopleQuery;
 
+#[allow(clippy::too_many_arguments, reason = "a list has four arguments of its own (Relay)")]
 #[Object]
 impl PeopleQuery {
     /// The other organisations, the newest first.
@@ -233,6 +234,7 @@ impl PeopleQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Only of this company.")] company_id: Option<ID>,
+        #[graphql(desc = "Whose name or mail address holds this text, in any case.")] search: Option<String>,
         #[graphql(desc = "So many from the start, 250 at most; 50 when nothing is given.")] first: Option<
             i32,
         >,
@@ -246,7 +248,7 @@ impl PeopleQuery {
             Some(Some(id)) => Some(CompanyId(id)),
             Some(None) => return Ok(list(empty(), |account: &Account| account.id.0, Contact)),
         };
-        let slice = ask.reader().accounts(true, company, page).await.map_err(ours)?;
+        let slice = ask.reader().accounts(true, company, search.as_deref(), page).await.map_err(ours)?;
         Ok(list(slice, |account| account.id.0, Contact))
     }
 
@@ -264,7 +266,7 @@ impl PeopleQuery {
     ) -> Result<List<User>> {
         let (ask, page) = (Ask::new(ctx)?, Window { first, after, last, before }.page()?);
         ask.call.requester.administrator().map_err(|refusal| error::forbidden(refusal.message))?;
-        let slice = ask.reader().accounts(false, None, page).await.map_err(ours)?;
+        let slice = ask.reader().accounts(false, None, None, page).await.map_err(ours)?;
         Ok(list(slice, |account| account.id.0, User))
     }
 }

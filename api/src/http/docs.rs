@@ -193,7 +193,9 @@ const fn what_to_do(code: RefusalCode) -> &'static [&'static str] {
         C::InvalidInput => &["Correct the field that the refusal names."],
         C::NotFound => &["Check the address or id.", "Ask whether you may see it."],
         C::CredentialsInvalid => &["Sign in again, or ask for fresh credentials."],
-        C::StepUpRequired => &["Give your password with `stepUp`, or sign out and in again, then repeat it."],
+        C::StepUpRequired => {
+            &["Give your password with `stepUp`, or the code of `requestStepUpCode`, then repeat it."]
+        }
         C::AuthorizationDenied => &["Speak with the contact, then start over."],
         C::DeadlineExceeded => &["Start over."],
         C::MailFailed => {

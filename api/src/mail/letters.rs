@@ -64,7 +64,7 @@ impl RegistrationLink {
     }
 }
 
-/// The one-time code to sign in with, instead of a password.
+/// The one-time code to sign in with, or to confirm oneself with, instead of a password.
 #[derive(Clone)]
 pub struct SignInCode {
     /// The instance that asks for the code, by name.
@@ -73,8 +73,10 @@ pub struct SignInCode {
     pub instance_origin: Line,
     /// The code.
     pub code: SecretString,
-    /// How long it is good for.
+    /// How long it is good for, in minutes.
     pub minutes: u32,
+    /// Whether it confirms who sits at a session, instead of beginning one.
+    pub confirms: bool,
 }
 
 #[derive(Template)]
@@ -93,12 +95,16 @@ struct SignInCodeHtml<'a> {
 }
 
 impl SignInCode {
+    fn heading(&self) -> &'static str {
+        if self.confirms { "Your code to confirm that it is you" } else { "Your sign-in code" }
+    }
+
     /// Writes the letter; the code stays out of the subject, which shows on locked screens.
     ///
     /// # Errors
     /// [`MailError::Unsendable`] when a template fails.
     pub fn letter(&self, to: Recipient, now: DateTime<Utc>) -> Result<Letter, MailError> {
-        let title = format!("Your sign-in code for {}", self.instance_name);
+        let title = format!("{} for {}", self.heading(), self.instance_name);
         let text = render_text(&SignInCodeText { to: &to, it: self })?;
         let html = render(&SignInCodeHtml { title: &title, to: &to, it: self })?;
         Ok(Letter { to, written_at: now, subject: title, text, html })

@@ -48,7 +48,9 @@ fn letters() -> Vec<Letter> {
         instance_origin: "https://provider.example".into(),
         code: SecretString::from("4711 0815"),
         minutes: 10,
+        confirms: false,
     };
+    let confirmation = SignInCode { confirms: true, ..code.clone() };
     let issues = IssueNews {
         instance_name: "Northwind-IT".into(),
         about: "REG-000001 (https://consumer.example)".into(),
@@ -75,6 +77,7 @@ fn letters() -> Vec<Letter> {
     vec![
         registration_link().letter(reader(), now()).unwrap(),
         code.letter(reader(), now()).unwrap(),
+        confirmation.letter(reader(), now()).unwrap(),
         issues.letter(reader(), now()).unwrap(),
         complete.letter(reader(), now()).unwrap(),
     ]

@@ -216,7 +216,8 @@ impl Reader {
         Ok(rows.into_iter().map(|(id, name)| (UserId(id), name)).collect())
     }
 
-    /// A page of accounts: of our own people, or of one or all other companies'.
+    /// A page of accounts: of our own people, or of one or all other companies'; with `search`, of those whose name or mail
+    /// address holds it.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -224,6 +225,7 @@ impl Reader {
         &self,
         contacts: bool,
         company: Option<CompanyId>,
+        search: Option<&str>,
         page: Page,
     ) -> Result<Slice<Account>, StoreError> {
         use entity::account::{Column, Entity};
@@ -235,6 +237,10 @@ impl Reader {
         };
         if let Some(company) = company {
             query = query.filter(Column::CompanyId.eq(company.0));
+        }
+        if let Some(text) = search {
+            query =
+                query.filter(Condition::any().add(like(Column::Name, text)).add(like(Column::Email, text)));
         }
         let Some(query) = self.scoped(query, Column::CompanyId) else { return Ok(page.slice(Vec::new())) };
         let slice = self.page(query, Column::Id, page, Ok).await?;

@@ -43,15 +43,22 @@ fn compose(body: LetterBody, now: Timestamp) -> Result<Letter, Trouble> {
             fingerprint: Line::from(fingerprint.as_str()),
         }
         .letter(to(&to_name, &to_address)?, now)?,
-        LetterBody::SignInCode { to_name, to_address, instance_name, instance_origin, code, minutes } => {
-            SignInCode {
-                instance_name: Line::from(instance_name.as_str()),
-                instance_origin: Line::from(instance_origin.as_str()),
-                code: code.into(),
-                minutes,
-            }
-            .letter(to(&to_name, &to_address)?, now)?
+        LetterBody::SignInCode {
+            to_name,
+            to_address,
+            instance_name,
+            instance_origin,
+            code,
+            minutes,
+            confirms,
+        } => SignInCode {
+            instance_name: Line::from(instance_name.as_str()),
+            instance_origin: Line::from(instance_origin.as_str()),
+            code: code.into(),
+            minutes,
+            confirms,
         }
+        .letter(to(&to_name, &to_address)?, now)?,
         LetterBody::Issues {
             to_name,
             to_address,

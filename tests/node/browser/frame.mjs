@@ -171,6 +171,7 @@ await run({
   },
 
   async 'two things said at once are both said, also over a dialog'() {
+    await grace.page.clock.install();
     await grace.goto('/design');
     await grace.heading('Design language');
     for (const name of ['Leads on', 'Beside it']) await grace.press(name);
@@ -179,7 +180,8 @@ await run({
     await grace.page.evaluate(() => document.querySelectorAll('button').forEach((one) => one.textContent === 'Leads on' && one.click()));
     await until('it is heard in spite of the dialog', () => grace.page.evaluate(() => window.heard.filter((said) => said === 'A message for a while.').length === 2));
     await grace.page.keyboard.press('Escape');
-    await grace.page.waitForTimeout(9_000);
+    await grace.page.clock.fastForward(9_000);
+    await until('what only tells goes', async () => await grace.page.locator('.toast').count() < 2);
     assert.equal(await grace.page.locator('.toast').count(), 1, 'what matters stays until it is closed');
     await grace.press('Close this message');
     await grace.finds('tagName', 'H1');

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { PROVIDER, Person, mail, run, until } from './person.mjs';
 
 let ada;
-const KINDS = { 'registration-link': /^Subject: Connect your instance/m, 'sign-in-code': /^Subject: Your sign-in code/m, issues: /issues about/, 'onboarding-complete': /^Subject: Connected to/m };
+const KINDS = { 'registration-link': /^Subject: Connect your instance/m, 'sign-in-code': /^Subject: Your sign-in code/m, 'confirmation-code': /^Subject: Your code to confirm/m, issues: /issues about/, 'onboarding-complete': /^Subject: Connected to/m };
 const found = (pattern) => mail().find((letter) => pattern.test(letter.head));
 
 await run({
@@ -15,6 +15,7 @@ await run({
     await ada.heading('Enter your code');
     await ada.goto('/sign-in');
     await ada.signIn('admin@provider.example.com');
+    await ada.mutate('requestStepUpCode', {}, 'done');
     const { company } = await ada.mutate('createCompany', { name: 'A Company with a Rather Long Name, to Be Read on a Narrow Screen' }, 'company { id }');
     const { contact } = await ada.mutate('createContact', { companyId: company.id, name: 'Second Person', email: 'second@consumer.example.com' }, 'contact { id }');
     await ada.mutate('updateContact', { userId: contact.id, active: false }, 'contact { id }');

@@ -1,6 +1,6 @@
 // Ten thousand connections: the list answers at once, searched, filtered and paged through.
 import assert from 'node:assert/strict';
-import { CONSUMER, Person, host, run } from './person.mjs';
+import { CONSUMER, PROVIDER, Person, host, run } from './person.mjs';
 
 /** What a person takes for at once. */
 const QUICK_MS = 400;
@@ -91,6 +91,31 @@ await run({
     await grace.sees('Nothing fits.');
     await grace.page.getByLabel('State').selectOption('ONBOARDED');
     await rows().nth(49).waitFor();
+  },
+
+  async 'ten thousand registrations are listed, searched and paged through as quickly'() {
+    const ada = await Person.at(PROVIDER, 'provider');
+    await ada.signIn('admin@provider.example.com');
+    const found = ada.page.locator('table.rows tbody tr');
+    await quick('opening the registrations', async () => {
+      await ada.follow('Connections');
+      await ada.heading('Connections');
+      await ada.follow('Provider centre');
+      await found.nth(49).waitFor();
+    });
+    await quick('searching the registrations', async (i) => {
+      await ada.page.getByLabel('Search').fill(`partner-777${5 + i}.`);
+      await ada.page.waitForFunction(([n]) => document.querySelectorAll('table.rows tbody tr').length === 1 && document.querySelector('table.rows tbody tr').innerText.includes(n), [`777${5 + i}`]);
+    });
+    await ada.page.getByLabel('Search').fill('');
+    await found.nth(49).waitFor();
+    await quick('the next page of the registrations', async () => {
+      const before = await found.first().getByRole('rowheader').innerText();
+      await ada.press('Next');
+      await ada.page.waitForFunction((text) => document.querySelector('table.rows tbody th').innerText !== text, before);
+    });
+    await ada.look('registrations-many');
+    await ada.close();
   },
 
   async 'the map of so many stays legible, and what needs a look comes first, however old it is'() {

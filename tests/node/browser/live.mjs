@@ -15,14 +15,22 @@ await run({
     await grace.goto(`/connections/${connections.edges[0].node.id}`);
     await status(grace, 'Outbound').filter({ hasText: 'Up' }).waitFor();
     other = await Person.at(CONSUMER, 'dashboard', { storageState: await grace.context.storageState() });
-    await other.goto('/health');
-    await other.sees('1 of 1');
+    await other.page.clock.install();
     other.page.on('request', (request) => {
       if (request.method() === 'POST' && request.headers().accept?.includes('application/json')) asked += 1;
     });
-    await other.page.waitForTimeout(7_000);
-    const before = asked;
-    await other.page.waitForTimeout(7_000);
+    const live = other.page.waitForResponse((response) => response.headers()['content-type']?.startsWith('text/event-stream'));
+    await other.goto('/health');
+    await other.sees('1 of 1');
+    await live;
+    let before;
+    do {
+      before = asked;
+      await other.page.waitForTimeout(1_000);
+    } while (asked !== before);
+    // Longer than any page waits before it asks again, and not so long that the stream is taken for dead.
+    await other.page.clock.fastForward(30_000);
+    await other.page.waitForTimeout(1_000);
     assert.equal(asked, before, 'the dashboard does not ask by itself: it is told');
   },
 

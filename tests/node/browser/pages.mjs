@@ -1,7 +1,7 @@
 // Every page of two connected instances, at every size and in both schemes; all of it by keyboard; and what is shown
 // when there is no network, no session, no page, and no right to see it.
 import assert from 'node:assert/strict';
-import { CONSUMER, PASSWORD, PROVIDER, Person, codeInLetter, host, run, until } from './person.mjs';
+import { CONSUMER, PASSWORD, PROVIDER, Person, codeInLetter, host, mail, run, until } from './person.mjs';
 
 const CONTACT = 'contact@consumer.example.com';
 let ada, grace, connection;
@@ -87,6 +87,14 @@ await run({
     await grace.sees('One letter a day, about everything that is open.');
     await visit(grace, '/checks', 'checks', 'Checks');
     await grace.press('Change Connection health');
+    await grace.page.getByLabel('Seconds between two runs').fill('3000');
+    const of = '{ checkSchedules { suite revision } }';
+    const { revision: expectedRevision } = (await grace.graphql(of)).checkSchedules.find(({ suite }) => suite === 'CONNECTION_HEALTH');
+    await grace.mutate('updateCheckSchedule', { suite: 'CONNECTION_HEALTH', intervalSeconds: 5_400, enabled: true, expectedRevision }, 'checkSchedule { revision }');
+    await grace.sees('Seconds between two runs: now 5400; yours 3000');
+    await grace.press('Save');
+    await grace.page.getByRole('alert').filter({ hasText: 'CONFLICT' }).waitFor();
+    await grace.press('Keep mine');
     await grace.page.getByLabel('Seconds between two runs').fill('1');
     await grace.press('Save');
     await grace.page.locator('.problem').waitFor();
@@ -131,13 +139,23 @@ await run({
     await other.close();
   },
 
-  async 'choices of settings are saved after the difference was shown'() {
+  async 'choices of settings are saved after the difference was shown, beside what somebody else changed meanwhile'() {
     await grace.goto(`/connections/${connection}/settings`);
     await grace.page.getByLabel('order-form').click();
     await grace.sees(/order-form: becomes (in)?active/);
     await grace.look('settings-difference');
+    const read = 'query($id: ID!) { connection(id: $id) { settings { revision recordProducers { name active } } } }';
+    const settings = async () => (await grace.graphql(read, { id: connection })).connection.settings;
+    const states = (all) => Object.fromEntries(all.map(({ name, active }) => [name, active]));
+    const { revision: expectedRevision, recordProducers } = await settings();
+    const before = states(recordProducers);
+    // Meanwhile somebody else changes the other one.
+    const activeRecordProducers = Object.entries({ ...before, 'return-form': !before['return-form'] }).filter(([, active]) => active).map(([name]) => name);
+    await grace.mutate('updateSettings', { connectionId: connection, expectedRevision, activeRecordProducers }, 'settings { revision }');
+    await until('theirs is shown', async () => await grace.page.getByLabel('return-form').isChecked() === !before['return-form']);
     await grace.press('Done');
-    await grace.sees('1 active of 2');
+    await grace.sees(/[02] active of 2/);
+    assert.deepEqual(states((await settings()).recordProducers), { 'order-form': !before['order-form'], 'return-form': !before['return-form'] }, 'neither takes the other’s back');
   },
 
   async 'the playground documents the schema and runs operations, live ones too'() {
@@ -247,7 +265,10 @@ await run({
     await ada.goto('/connections');
     await grace.press('Resume');
     await until('both are up', async () => await ada.page.locator('.badge', { hasText: 'Up' }).count() === 2, 40_000);
-    await grace.follow('What was done with this connection, by whom');
+    const log = grace.page.getByRole('table', { name: /^What was done to this connection/ });
+    await log.locator('code', { hasText: 'connection.suspend' }).waitFor();
+    await grace.look('connection-log');
+    await grace.page.getByRole('link', { name: /^(See it in the audit log|Everything that was done to this connection)$/ }).click();
     await grace.heading('Audit log');
     await grace.page.locator('code', { hasText: 'connection.suspend' }).waitFor();
   },
@@ -282,7 +303,7 @@ await run({
     await grace.press('Make a token');
     const dialog = grace.page.getByRole('dialog', { name: 'Is it you?' });
     await dialog.waitFor();
-    await grace.finds('id', 'step-up-password');
+    await grace.finds('id', 'step-up');
     await grace.look('step-up');
     await dialog.getByLabel('Your password').fill('not the password');
     await dialog.getByRole('button', { name: 'Confirm' }).click();
@@ -298,6 +319,28 @@ await run({
     await grace.page.getByRole('dialog').getByRole('button', { name: 'End it' }).click();
     await grace.sees('The token works no more.');
     await until('the token is gone', async () => await grace.page.getByRole('button', { name: /^End it.*pipeline/ }).count() === 0);
+  },
+
+  async 'whoever has no password confirms with a code by mail'() {
+    await host('@later 360');
+    await ada.page.reload();
+    await ada.goto('/account');
+    await ada.page.getByLabel('What it is for').fill('by mail');
+    await ada.press('Make a token');
+    const dialog = ada.page.getByRole('dialog', { name: 'Is it you?' });
+    await dialog.getByRole('button', { name: 'Email me a code instead' }).click();
+    await dialog.getByLabel('Code from the letter').waitFor();
+    await ada.hears('A letter with a code is on its way to you.');
+    await ada.finds('id', 'step-up');
+    await ada.look('step-up-code');
+    await ada.tabs('step-up-code');
+    await dialog.getByRole('button', { name: 'Confirm' }).click();
+    await ada.sees('Enter the code from the letter.');
+    const letter = () => mail().findLast(({ head }) => /^Subject: Your code to confirm/m.test(head));
+    await dialog.getByLabel('Code from the letter').fill((await until('the letter', letter)).text.match(/^\s*(\d{8})\s*$/m)[1]);
+    await ada.page.keyboard.press('Enter');
+    await ada.sees('Shown once.');
+    await ada.press('I have it');
   },
 
   async 'whoever does not confirm is told what was not done, and nothing was'() {

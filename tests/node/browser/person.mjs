@@ -123,6 +123,13 @@ export class Person {
     return this.page.getByRole('button', { name, exact: true, ...options }).click();
   }
 
+  /** Takes from a field's list what is named so, by a part of the name. */
+  async choose(label, text, name = text) {
+    const { page } = this;
+    await page.getByRole('combobox', { name: label, exact: true }).fill(text);
+    await page.getByRole('listbox', { name: `${label}: what fits`, exact: true }).getByRole('option', { name, exact: true }).click();
+  }
+
   follow(name) {
     return this.page.getByRole('link', { name, exact: true }).first().click();
   }

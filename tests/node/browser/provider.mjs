@@ -7,7 +7,7 @@ let ada;
 const heading = (name) => ada.page.getByRole('heading', { name, exact: true });
 const field = (label) => ada.page.getByLabel(label, { exact: true });
 const register = async (url, contact) => {
-  await field('Contact').selectOption({ label: contact });
+  await ada.choose('Contact', contact.split(' ')[0], contact);
   await field('URL of the consumer’s instance').fill(url);
   await ada.press('Save');
 };
@@ -122,7 +122,7 @@ await run({
     await ada.page.locator('.badge', { hasText: 'Cancelled' }).waitFor();
     await ada.follow('Provider centre');
     await ada.page.getByRole('main').getByRole('link', { name: 'Register a consumer' }).click();
-    await field('Company').selectOption({ label: 'Second Consumer' });
+    await ada.choose('Company', 'second', 'Second Consumer');
     await overtaken('query Registration(');
     await register(CONSUMER, off);
     await heading('REG-000002').waitFor();
@@ -184,7 +184,7 @@ await run({
     const { contact: fourth } = await ada.mutate('createContact', { companyId: registration.company.id, name: 'Fourth Person', email: 'fourth@consumer.example.com' }, 'contact { id }');
     await ada.page.reload();
     await ada.press('Change contact or URL');
-    await field('Contact').selectOption(contact.id);
+    await ada.choose('Contact', 'third', 'Third Person <third@consumer.example.com>');
     const change = { registrationId: id, contactId: fourth.id, expectedRevision: registration.revision };
     await ada.mutate('updateRegistration', change, 'registration { id }');
     await ada.sees('Somebody changed this since you began.');
@@ -229,16 +229,61 @@ await run({
     for (let i = 0; i < 60; i += 1) await ada.mutate('createCompany', { name: `Company ${i}` }, 'company { id }');
     await ada.goto('/registrations/new');
     await heading('Register a consumer').waitFor();
-    const company = field('Company');
-    await company.waitFor();
-    assert.equal(await company.getByRole('option', { name: 'Consumer Ltd' }).count(), 0, 'the oldest is not among the newest');
-    await ada.page.getByLabel('Find a company').fill('consumer l');
-    await company.getByRole('option', { name: 'Consumer Ltd' }).waitFor({ state: 'attached' });
-    await company.selectOption({ label: 'Consumer Ltd' });
-    await ada.page.getByLabel('Find a company').fill('company 5');
-    await company.getByRole('option', { name: 'Company 57' }).waitFor({ state: 'attached' });
-    assert.equal(await company.locator('option:checked').innerText(), 'Consumer Ltd', 'what was chosen stays chosen');
+    const company = ada.page.getByRole('combobox', { name: 'Company', exact: true });
+    const list = ada.page.getByRole('listbox', { name: 'Company: what fits', exact: true });
+    const { keyboard } = ada.page;
+    await company.focus();
+    await keyboard.press('ArrowDown');
+    await list.getByRole('option', { name: 'Company 59', exact: true }).waitFor();
+    await ada.sees('There are more: type a part of the name.');
+    assert.equal(await list.getByRole('option', { name: 'Consumer Ltd' }).count(), 0, 'the oldest is not among the newest');
     await ada.look('register-many');
+    await keyboard.type('nobody');
+    await ada.sees('Nothing fits “nobody”.');
+    await company.fill('company 5');
+    await list.getByRole('option', { name: 'Company 5', exact: true }).waitFor();
+    await ada.hears('11 companies found.');
+    await keyboard.press('ArrowDown');
+    assert.equal(await list.getByRole('option', { selected: true }).innerText(), 'Company 59');
+    await keyboard.press('ArrowUp');
+    assert.equal(await list.getByRole('option', { selected: true }).innerText(), 'Company 5', 'round and round');
+    await ada.look('register-found');
+    const active = await company.getAttribute('aria-activedescendant');
+    assert.equal(await ada.page.locator(`[id="${active}"]`).innerText(), 'Company 5');
+    await keyboard.press('Enter');
+    await list.waitFor({ state: 'hidden' });
+    assert.equal(await company.inputValue(), 'Company 5');
+    await ada.sees('This company has no contact here yet.');
+  },
+
+  async 'what is typed in whole is chosen; what fits nothing is not, and is said to be missing'() {
+    const company = ada.page.getByRole('combobox', { name: 'Company', exact: true });
+    await company.press('Escape');
+    assert.equal(await company.inputValue(), '', 'Escape clears a field whose list is closed');
+    await company.fill('consumer ltd');
+    await company.press('Tab');
+    await until('it is taken by its name', async () => await company.inputValue() === 'Consumer Ltd');
+    await ada.page.getByRole('combobox', { name: 'Contact', exact: true }).waitFor();
+    await company.fill('consumer x');
+    await ada.sees('Nothing fits “consumer x”.');
+    await ada.press('Save');
+    await ada.sees('Choose the company.');
+    await ada.finds('id', 'companyId');
+    assert.equal(await company.inputValue(), 'consumer x', 'what was typed stays to be mended');
+  },
+
+  async 'who edits the provider record is shown what somebody else made of it meanwhile'() {
+    await ada.follow('Provider centre');
+    await ada.page.getByRole('button', { name: 'Change', exact: true }).click();
+    await field('Name of the service').fill('acme-exchange-3');
+    const { providerRecord } = await ada.graphql('{ providerRecord { revision } }');
+    await ada.mutate('saveProviderRecord', { name: 'acme-exchange-4', expectedRevision: providerRecord.revision }, 'providerRecord { name }');
+    await ada.sees('Name: now acme-exchange-4; yours acme-exchange-3');
+    await ada.press('Save');
+    await ada.page.getByRole('alert').filter({ hasText: 'CONFLICT' }).waitFor();
+    await ada.press('Take theirs');
+    assert.equal(await field('Name of the service').inputValue(), 'acme-exchange-4');
+    await ada.press('Do not save');
   },
 
   async 'the list finds by number and state'() {

@@ -1,13 +1,14 @@
 //! Showing again who one is: what matters most needs credentials that were given within the last five minutes.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
-use super::FRESH;
+use super::{CodeUse, FRESH};
 use crate::actions::limits::Limit;
-use crate::actions::{Actions, Call, Done};
+use crate::actions::{Actions, Call, Done, Failure};
 use crate::domain::Timestamp;
 use crate::domain::check::Remedy;
+use crate::domain::id::SessionId;
 use crate::domain::person::EmailAddress;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::requester::{Means, Person, Requester};
@@ -111,41 +112,89 @@ impl Actions {
         self.require_fresh(call)
     }
 
-    /// Gives the password to the caller's session again; answers until when that counts.
+    /// Sends the caller a one-time code to confirm themselves with: good for as long as one to sign in with, in the caller's
+    /// session alone. It counts as a letter with a code to them, as one to sign in does.
     ///
     /// # Errors
-    /// `CREDENTIALS_INVALID` when it is wrong, or the caller has no session or no password; `RATE_LIMITED`.
-    pub async fn step_up(&self, call: &Call, password: SecretString) -> Done<Timestamp> {
-        let invalid =
-            |message: &str| Refusal::new(RefusalCode::CredentialsInvalid, message).field("password");
-        let Some((person, session)) = call.requester.person().and_then(|person| match person.means {
-            Means::Session { id, .. } => Some((person, id)),
-            Means::AccessToken(_) | Means::Host { .. } => None,
-        }) else {
-            return Err(invalid("Only a browser session can be confirmed. Sign in with the browser.").into());
-        };
-        self.limits.take(Limit::SignIn, &person.email, self.world.now())?;
+    /// `MAIL_OFF`; `CREDENTIALS_INVALID` when the caller has no session; `RATE_LIMITED`.
+    pub async fn request_step_up_code(&self, call: &Call) -> Done<()> {
+        let (person, session) = at_a_browser(call)?;
+        if !self.profile.mail_on {
+            let message = "This instance sends no letters. Give your password.";
+            return Err(Refusal::new(RefusalCode::MailOff, message).into());
+        }
+        let key = self.admit(&person.email, None)?;
+        self.limits.take(Limit::Letter, &key, self.world.now())?;
+        let mut tx = self.begin("session.code", call).await?;
+        let account = tx.account(person.user).await?.ok_or(Failure::Bug("account"))?;
+        self.send_code(&mut tx, &account, CodeUse::StepUp(session)).await?;
+        tx.audit("session.code", "SESSION", session, "OK", json!({}));
+        Ok(tx.commit().await?)
+    }
+
+    /// Shows again who sits at the caller's session; answers until when that counts.
+    ///
+    /// # Errors
+    /// `CREDENTIALS_INVALID` when the proof is wrong, or the caller has no session or no password; `RATE_LIMITED`.
+    pub async fn step_up(&self, call: &Call, proof: Proof) -> Done<Timestamp> {
+        let (person, session) = at_a_browser(call)?;
+        self.admit(&person.email, None)?;
         let account = self.store.account(person.user).await?;
-        let right = self.is_password(password, account.as_ref()).await?;
-        let mut tx = self.begin("session.step-up", call).await?;
+        let (right, wrong, mut tx) = match proof {
+            Proof::Password(password) => {
+                let right = self.is_password(password, account.as_ref()).await?;
+                let message = "This is not your password. If you have none, ask for a code by mail.";
+                (right, (message, "password"), self.begin("session.step-up", call).await?)
+            }
+            Proof::Code(code) => {
+                let mut tx = self.begin("session.step-up", call).await?;
+                let right = match &account {
+                    Some(account) => {
+                        self.is_code(&mut tx, account, CodeUse::StepUp(session), code.expose_secret()).await?
+                    }
+                    None => false,
+                };
+                let message =
+                    "The code is wrong, used, too old, or was asked for in another browser. Ask for another.";
+                (right, (message, "code"), tx)
+            }
+        };
         let result = if right { "OK" } else { RefusalCode::CredentialsInvalid.as_str() };
         tx.audit("session.step-up", "SESSION", session, result, json!({}));
         if right {
             tx.freshen_session(session).await?;
         }
         let until = tx.now() + FRESH;
+        // A try that was wrong counts, too.
         tx.commit().await?;
-        if right {
-            return Ok(until);
-        }
-        let message =
-            "This is not your password. If you have none, sign out, and sign in with a code from a letter.";
-        Err(invalid(message).into())
+        if right { Ok(until) } else { Err(not_shown(wrong.0).field(wrong.1).into()) }
     }
 }
 
+/// What shows who sits at a session.
+pub enum Proof {
+    /// The account's password.
+    Password(SecretString),
+    /// The one-time code that this session asked for.
+    Code(SecretString),
+}
+
+/// Who calls, and by which session of a browser.
+fn at_a_browser(call: &Call) -> Result<(&Person, SessionId), Refusal> {
+    let person = call.requester.person();
+    let found = person.and_then(|person| match person.means {
+        Means::Session { id, .. } => Some((person, id)),
+        Means::AccessToken(_) | Means::Host { .. } => None,
+    });
+    found.ok_or_else(|| not_shown("Only a browser session can be confirmed. Sign in with the browser."))
+}
+
+fn not_shown(message: &str) -> Refusal {
+    Refusal::new(RefusalCode::CredentialsInvalid, message)
+}
+
 fn step_up_required() -> Refusal {
-    let message = "Confirm first that it is you: give your password again, or sign out and in. This may be done within \
+    let message = "Confirm first that it is you: give your password again, or a code from a letter. This may be done within \
                    five minutes of it.";
     let remedy = Remedy::Call { mutation: "stepUp".to_owned(), variables: Vec::new() };
     Refusal::new(RefusalCode::StepUpRequired, message).remedy(remedy)
