@@ -56,6 +56,7 @@ steps! {
     m0035_key_encryption_rotation,
     m0041_approval_seal,
     m0043_audit_kept,
+    m0049_issue_age,
 }
 
 struct Step {
