@@ -189,6 +189,8 @@ impl Actions {
         let changed = unsaved.changed.iter().map(|(connection, _)| connection.as_ref());
         let back: Vec<_> = changed.filter(|connection| back.contains(&connection.id)).collect();
         sync_where_not_agreed(&mut tx, &back).await?;
+        let changed: Vec<_> = unsaved.changed.iter().map(|(connection, _)| connection.id).collect();
+        self.look_soon(&mut tx, &changed).await?;
         for (connection, cause) in &unsaved.changed {
             tx.connection_changed(connection, ChangeKind::Updated, connection.revision);
             if let Some(cause) = cause {

@@ -21,7 +21,7 @@ use crate::store::Tx;
 impl Actions {
     /// What a scan needs to know before it asks anybody else; none when its subject is gone.
     pub(super) async fn plan(&self, tx: &Tx, scan: Scan) -> Done<Option<ScanPlan>> {
-        let none = ScanPlan { scan, local: None, standing: None, target: None, pin: None };
+        let none = ScanPlan { scan, local: None, standing: None, target: None, pin: None, spared: None };
         Ok(match none.scan.subject {
             Subject::Registration(id) => {
                 let Some(registration) = tx.registration(id).await? else { return Ok(None) };
@@ -140,9 +140,7 @@ impl Actions {
                 ours: self.own_view(connection, &evidence),
                 theirs: evidence.peer_view.as_ref().map(|view| view.status),
                 disputed: status == Some(DirectionStatus::Disputed),
-                failure: evidence
-                    .failure
-                    .map(|cause| cause.reason.unwrap_or_else(|| cause.code.as_str().to_owned())),
+                failure: evidence.failure.map(|cause| (cause.code, cause.reason)),
             });
         }
         let key_made_at = match connection.channel {
