@@ -306,6 +306,8 @@ async fn a_day_with_an_outage_has_its_up_time_its_log_and_a_bundle_without_secre
         assert!(!bundle.contains('@'), "a person's address: {bundle}");
         assert!(connection["traffic"]["lastSentAt"].is_string(), "{connection:#}");
 
+        // The next look resolves what it raised.
+        watched.intervals(25).await;
         let query = "{ healthOverview { score parts { name value } states { state count }
             statuses { way status count } lastDay { wentDown cameUp onboarded } attention { id } } }";
         let health = watched.consumer.query(query, json!({})).await["healthOverview"].clone();
