@@ -14,7 +14,7 @@ const LOG: &str =
     "query($id: ID) { errorLog(subjectId: $id) { edges { node { id operation code reason message count
     traceId peerTraceId docsUrl subjectId remedy { kind text } } } } }";
 
-/// What is logged about this, the newest kind of failure first.
+/// What is logged about this, what failed last first.
 async fn log_of(client: &Client, subject: &str) -> Vec<Value> {
     let found = client.query(LOG, json!({ "id": subject })).await;
     let edges = found["errorLog"]["edges"].as_array().unwrap().clone();
@@ -107,6 +107,25 @@ async fn a_message_that_is_refused_is_in_the_error_logs_of_both_sides_under_one_
         }
         assert!(leads_to(&ours, &theirs) && leads_to(&theirs, &ours), "{ours:#}\n{theirs:#}");
         assert!(ours["remedy"]["kind"].is_string(), "{ours:#}");
+
+        let input = json!({ "connectionId": connection });
+        consumer.mutate("verifyConnection", input.clone(), "verification { state }").await;
+        stage.pair.settle().await;
+        let steps = line(&consumer, &connection, "VERIFICATION").await;
+        assert_eq!(because(&steps), ("WRONG_STATE", "SUSPENDED"), "{steps:#}");
+        // The first of these failures happens once more, and comes first.
+        stage
+            .pair
+            .consumer
+            .tamper("update failure set last_at = last_at + 600000 where operation = 'CREDENTIALS'")
+            .await;
+        assert_eq!(log_of(&consumer, &connection).await[0]["id"], ours["id"]);
+        let page = "query($id: ID, $after: String) { errorLog(subjectId: $id, first: 1, after: $after) {
+            edges { node { id } } pageInfo { endCursor } } }";
+        let first = consumer.query(page, json!({ "id": connection })).await["errorLog"].clone();
+        let after = json!({ "id": connection, "after": first["pageInfo"]["endCursor"] });
+        let second = consumer.query(page, after).await["errorLog"].clone();
+        assert_ne!(second["edges"][0]["node"]["id"], first["edges"][0]["node"]["id"], "{second:#}");
     }
 }
 
@@ -117,8 +136,12 @@ async fn a_notice_that_does_not_arrive_is_logged_here_and_leads_to_no_log_there(
         let there = stage.providers_connection().await;
         stage.pair.consumer.kill().await;
         let input = json!({ "connectionId": there });
-        stage.provider.mutate("suspendConnection", input, "connection { state }").await;
+        for verb in ["suspendConnection", "refreshConnectionPeer"] {
+            stage.provider.mutate(verb, input.clone(), "connection { state }").await;
+        }
         stage.pair.settle().await;
+        let asked = line(&stage.provider, &there, "IDENTITY").await;
+        assert_eq!(asked["code"], "PEER_UNREACHABLE", "{asked:#}");
         let entry = line(&stage.provider, &there, "NOTICE").await;
         assert_eq!(entry["code"], "PEER_UNREACHABLE", "{entry:#}");
         assert!(entry["peerTraceId"].is_null(), "nobody heard of it: {entry:#}");

@@ -212,24 +212,90 @@ async fn administrators_and_followers_hear_of_issues_as_each_of_them_likes() {
         let assign = json!({ "issueId": issue["id"], "userId": me["id"] });
         scene.provider.mutate("assignIssue", assign, "issue { assignee { id } }").await;
         assert_eq!(scene.issues(json!({ "assigneeId": me["id"] })).await.len(), 1);
+        let former = scene.pair.provider.person("former", &[Role::Operator]).await;
+        former.mutate("followIssue", json!({ "issueId": issue["id"] }), "issue { viewerFollows }").await;
+        let who = former.query("{ viewer { id } }", json!({})).await["viewer"]["id"].clone();
+        let role = json!({ "userId": who, "role": "OPERATOR" });
+        scene.provider.mutate("revokeRole", role, "__typename").await;
         scene.provider.mutate("applyRemedy", json!({ "issueId": issue["id"] }), "scan { id }").await;
         scene.pair.settle().await;
-        let mended = news("follower@provider.example.com");
-        assert_eq!(mended.len(), 1, "whoever follows hears that it is mended");
-        assert!(mended[0].contains("mended"), "{}", mended[0]);
+        // Letters of one moment have no order.
+        let told = |of: &str| {
+            let letters = news("follower@provider.example.com");
+            (letters.len(), letters.iter().filter(|letter| letter.contains(of)).count())
+        };
+        assert_eq!(told("You were asked to look after this"), (2, 1));
+        assert_eq!(told("This is mended"), (2, 1), "whoever follows hears that it is mended");
 
+        // It returns.
+        let off = json!({ "userId": scene.ready.contact, "active": false });
+        scene.provider.mutate("updateContact", off, "contact { active }").await;
+        scene.revalidate().await;
+        assert_eq!(told("The checks found something"), (3, 1), "whoever followed it before hears of it");
+        // It is as if it had only warned until now.
+        scene.pair.provider.tamper("update issue set blocking = false where state = 'OPEN'").await;
+        scene.revalidate().await;
+        assert_eq!(told("This was a warning and blocks now"), (4, 1), "and that it got worse");
+        assert!(news("former@provider.example.com").is_empty(), "they may not see issues any more");
+
+        let before = news("admin@provider.example.com").len();
         scene.provider.mutate("setIssueMail", json!({ "mode": "DIGEST" }), "issueMail").await;
         scene.saboteur.break_part("ROOT_KEY");
         scene.provider.mutate("runScan", json!({ "suites": ["KEY_SERVICE"] }), "scan { id }").await;
         scene.pair.settle().await;
         assert_eq!(
             news("admin@provider.example.com").len(),
-            2,
+            before,
             "whoever wants one letter a day gets none at once"
         );
         scene.pair.advance(86_400).await;
         let all = news("admin@provider.example.com");
-        assert_eq!(all.len(), 3, "{all:#?}");
+        assert_eq!(all.len(), before + 1, "{all:#?}");
+        let digest = all.iter().find(|letter| letter.contains("the last day")).unwrap();
+        assert!(digest.contains("- REG-000001 ("), "each line says what it is about: {digest}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_much_is_found_at_once_one_letter_tells_of_it() {
+    for database in Database::available() {
+        let scene = Scene::set(database).await;
+        let uuid = match database {
+            Database::Sqlite => "randomblob(16)",
+            Database::Postgres => "gen_random_uuid()",
+        };
+        // As many as other scans would have raised.
+        let raised = format!(
+            "insert into issue (id, check_code, subject_kind, subject_id, scan_id, state, blocking, message, evidence,
+                remedy, seen_count, first_seen_at, last_seen_at, revision, severity_rank)
+            select {uuid}, check_code, 'CONNECTION', {uuid}, {uuid}, state, blocking, message, evidence, remedy, 1,
+                first_seen_at, last_seen_at, 1, severity_rank
+            from issue where check_code = 'CONTACT_ACTIVE' limit 1"
+        );
+        for _ in 0..24 {
+            scene.pair.provider.tamper(&raised).await;
+        }
+        let letters = || {
+            let letters = scene.pair.provider.letters();
+            let letters = letters.iter().map(|letter| unfold(letter));
+            letters.filter(|letter| letter.contains("See and resolve them here")).collect::<Vec<_>>()
+        };
+        let before = letters().len();
+        scene.saboteur.break_part("ROOT_KEY");
+        for suite in 0..2 {
+            scene.pair.clock.advance(1_000 * suite);
+            scene.provider.mutate("runScan", json!({ "suites": ["KEY_SERVICE"] }), "scan { id }").await;
+            scene.pair.settle().await;
+        }
+        assert_eq!(letters().len(), before, "{database:?}: it waits for the rest");
+        scene.pair.advance(600).await;
+        let all = letters();
+        assert_eq!(all.len(), before + 1, "{database:?}: {all:#?}");
+        let summary =
+            all.iter().find(|letter| letter.contains("Much was found within a short time")).unwrap();
+        let named = summary.matches("What to do: ").count();
+        assert_eq!(named, 40, "twenty in the text and twenty in the other part: {summary}");
+        assert!(summary.contains("more."), "{summary}");
     }
 }
 

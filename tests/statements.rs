@@ -31,7 +31,8 @@ const CONSUMER: [&str; 4] = [
     "query($n: Int!) { connections(last: $n) { edges { node { traffic { sentLastDay lastSentAt }
         outbound { status cause { code } history(days: 2) { buckets { upMs } transitions { status } } } } } } }",
     "query($n: Int!) { connections(last: $n) { edges { node { state } } } healthOverview { score parts { value }
-        states { count } statuses { count } issues { count } lastDay { wentDown } attention(first: $n) { id inbound { status } } } }",
+        states { count } statuses { count } issues { count } lastDay { wentDown }
+        attention(first: $n) { id inbound { status } } connections(first: $n) { id outbound { status } issues { check } } } }",
     "query($n: Int!) { connections(last: $n) { edges { node { state company { name } outbound { status } inbound { status }
         onboarding { state phases { name } } settings { revision recordProducers { name active } }
         verification { state steps { state } } banner { text } } } } }",

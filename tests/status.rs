@@ -383,6 +383,8 @@ async fn a_day_with_an_outage_has_its_up_time_its_log_and_a_bundle_without_secre
         read_by_the_other_organisation_alone(&watched).await;
         assert!(connection["traffic"]["lastSentAt"].is_string(), "{connection:#}");
 
+        // The next look resolves what it raised.
+        watched.intervals(25).await;
         let query = "{ healthOverview { score parts { name value } states { state count }
             statuses { way status count } lastDay { wentDown cameUp onboarded } attention { id } } }";
         let health = watched.consumer.query(query, json!({})).await["healthOverview"].clone();
@@ -403,9 +405,34 @@ async fn a_day_with_an_outage_has_its_up_time_its_log_and_a_bundle_without_secre
 async fn a_dashboard_that_listens_hears_of_an_outage() {
     let mut watched = Watched::onboarded(Database::Sqlite).await;
     watched.calm().await;
-    let live = "subscription { healthChanged { cursor kind health { score attention { id } } } }";
+    let live = "subscription { healthChanged(refreshSeconds: 5) { cursor kind health { score attention { id }
+        connections { id outbound { status roundTripMs } } } } }";
     let mut events = watched.consumer.subscribe(live, json!({})).await;
-    assert_eq!(events.expect().await["kind"], "PRESENT");
+    let first = events.expect().await;
+    assert_eq!(
+        (&first["kind"], &first["health"]["connections"][0]["id"]),
+        (&json!("PRESENT"), &json!(watched.at_consumer))
+    );
+
+    // Much that happens at once is told at once.
+    let input = json!({ "connectionId": watched.at_consumer });
+    for _ in 0..6 {
+        for verb in ["suspendConnection", "resumeConnection"] {
+            watched.consumer.mutate(verb, input.clone(), "connection { state }").await;
+        }
+    }
+    let log = "query($after: String) { changes(after: $after, subjects: [CONNECTION, ISSUE]) { events { cursor } } }";
+    let mut told = 0;
+    loop {
+        told += 1;
+        let after = json!({ "after": events.expect().await["cursor"] });
+        if watched.consumer.query(log, after).await["changes"]["events"] == json!([]) {
+            break;
+        }
+    }
+    assert!(told <= 4, "{told} events for what happened within a second");
+    watched.calm().await;
+
     let outage = outages::named("LINE_CLOSED");
     outage.begin(&mut watched).await;
     watched.seconds(15).await;
@@ -413,8 +440,57 @@ async fn a_dashboard_that_listens_hears_of_an_outage() {
         let event = events.expect().await;
         if event["health"]["attention"] != json!([]) {
             assert_eq!(event["health"]["attention"][0]["id"], watched.at_consumer);
+            assert_eq!(event["health"]["connections"][0]["outbound"]["status"], "DOWN", "{event:#}");
             assert!(event["health"]["score"].as_i64().unwrap() < 100, "{event:#}");
             break;
         }
     }
+    outage.end(&mut watched).await;
+    watched.calm().await;
+    // What is only measured is told when it is time.
+    loop {
+        watched.seconds(1).await;
+        let event = events.expect().await;
+        if event["kind"] == "PRESENT" {
+            assert!(event["health"]["connections"][0]["outbound"]["roundTripMs"].is_i64(), "{event:#}");
+            break;
+        }
+    }
+    let wrong =
+        watched.consumer.subscribe(&live.replace(": 5", ": 1"), json!({})).await.next().await.unwrap();
+    assert_eq!(wrong["errors"][0]["extensions"]["code"], "INVALID_INPUT", "{wrong:#}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_that_lasts_is_an_issue_within_two_minutes_and_a_short_one_is_none() {
+    let database = Database::available().pop().unwrap();
+    let mut watched = Watched::onboarded(database).await;
+    watched.calm().await;
+    let outage = outages::named("LINE_CLOSED");
+    let shows = |wanted: &'static str| move |look: &Value| look["outbound"]["status"] == wanted;
+    let issues = "issue where check_code = 'DIRECTIONS_UP'";
+    outage.begin(&mut watched).await;
+    assert!(watched.until(Side::Consumer, 15, shows("DOWN")).await.is_some());
+    outage.end(&mut watched).await;
+    assert!(watched.until(Side::Consumer, 30, shows("UP")).await.is_some());
+    watched.intervals(25).await;
+    assert_eq!(watched.pair.consumer.rows(issues).await, 0, "it was over within a minute");
+
+    outage.begin(&mut watched).await;
+    assert!(watched.until(Side::Consumer, 15, shows("DOWN")).await.is_some());
+    watched.intervals(25).await;
+    let open = format!("{issues} and state = 'OPEN'");
+    assert_eq!(watched.pair.consumer.rows(&open).await, 1, "it lasted for two minutes");
+    let spared = "scan_result where answer = 'SKIPPED' and message like '%Directions%comes first'
+        and check_code in ('SETTINGS_AGREE', 'CLOCK_SKEW', 'CERTIFICATE_AGE')";
+    assert_eq!(
+        watched.pair.consumer.rows(spared).await,
+        3,
+        "nobody answers: it is not asked again and again"
+    );
+
+    outage.end(&mut watched).await;
+    assert!(watched.until(Side::Consumer, 60, shows("UP")).await.is_some());
+    watched.intervals(25).await;
+    assert_eq!((watched.pair.consumer.rows(&open).await, watched.pair.consumer.rows(issues).await), (0, 1));
 }

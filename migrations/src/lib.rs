@@ -57,6 +57,7 @@ steps! {
     m0041_approval_seal,
     m0043_audit_kept,
     m0048_message_id,
+    m0049_issue_age,
     m0052_more_indexes,
 }
 

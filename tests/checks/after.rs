@@ -244,8 +244,10 @@ async fn what_a_schedule_finds_is_an_issue_once_and_is_resolved_once_it_is_mende
         let edited = consumer.mutate("updateCheckSchedule", edit, fields).await;
         assert_eq!(edited["checkSchedule"], json!({ "intervalSeconds": 60, "revision": 2 }));
         let scans = pair.consumer.rows("scan").await;
-        pair.consumer.tamper("update job set run_at = 0 where kind = 'CONNECTION_HEALTH'").await;
-        pair.advance(1).await;
+        // What waited for the hour to be over is due within the minute.
+        let soon = pair.clock.now_ms() + 60_000;
+        let moved = format!("job where kind = 'CONNECTION_HEALTH' and run_at <= {soon}");
+        assert_eq!(pair.consumer.rows(&moved).await, 1);
         pair.advance(60).await;
         assert_eq!(
             pair.consumer.rows("scan").await,
@@ -272,5 +274,41 @@ async fn what_a_schedule_finds_is_an_issue_once_and_is_resolved_once_it_is_mende
         pair.consumer.tamper("delete from job where state = 'DEAD'").await;
         pair.advance(60).await;
         assert_eq!(pair.consumer.rows("issue where state = 'OPEN'").await, 0, "a later look resolves it");
+        what_is_long_past_is_forgotten(&scene).await;
     }
+}
+
+/// Issues that were resolved 90 days ago go, and so does the history from before, but for the status in force then.
+async fn what_is_long_past_is_forgotten(scene: &Scene) {
+    let (consumer, now) = (&scene.pair.consumer, scene.pair.clock.now_ms());
+    let back = |days: i64| now - days * 86_400_000;
+    for (days, status) in [(100, "DOWN"), (95, "UP"), (10, "DOWN")] {
+        let told = format!(
+            "insert into direction_history (connection_id, way, at, status)
+             select id, 'OUTBOUND', {}, '{status}' from connection",
+            back(days)
+        );
+        consumer.tamper(&told).await;
+    }
+    let sweep = async || {
+        consumer.tamper("update job set run_at = 0 where kind = 'SWEEP'").await;
+        scene.pair.advance(1).await;
+    };
+    let known = |days: i64| format!("direction_history where at = {}", back(days));
+    sweep().await;
+    let kept = [known(100), known(95), known(10), "issue".to_owned()];
+    for (rows, wanted) in kept.iter().zip([0, 1, 1, 1]) {
+        assert_eq!(consumer.rows(rows).await, wanted, "{rows}");
+    }
+    let history = "query($id: ID!) { connection(id: $id) { outbound { history(days: 90) {
+        buckets { upMs downMs unknownMs } } } } }";
+    let found = scene.consumer.query(history, json!({ "id": scene.connection })).await;
+    let buckets = found["connection"]["outbound"]["history"]["buckets"].clone();
+    let first = &buckets[0];
+    assert!(first["upMs"].as_i64().unwrap() > 0, "it was up when the 90 days began: {first}");
+    assert_eq!((&first["downMs"], &first["unknownMs"]), (&json!(0), &json!(0)));
+    assert!(buckets[85]["downMs"].as_i64().unwrap() > 0, "{buckets:#}");
+    consumer.tamper(&format!("update issue set resolved_at = {} where state = 'RESOLVED'", back(91))).await;
+    sweep().await;
+    assert_eq!(consumer.rows("issue").await, 0);
 }

@@ -51,6 +51,9 @@ async fn a_named_contact_connects_with_the_form_and_the_guided_setup_goes_on() {
         // 8. Both statuses are *Up*.
         let form = connection(&admin, &id).await;
         assert_eq!(statuses(&form), ("Up", "Up"), "{form:#}");
+        let letters = stage.pair.consumer.letters();
+        let told = letters.iter().filter(|letter| letter.contains("Subject: Connected to")).count();
+        assert_eq!(told, 1, "whoever connected it is told: {letters:#?}");
 
         // 9. Back in the guided set-up: *Mark Complete* makes *Verify the connection* available.
         let verify_it = activity(&admin, SIDE, "VERIFY_CONNECTION").await;
@@ -73,6 +76,33 @@ async fn a_named_contact_connects_with_the_form_and_the_guided_setup_goes_on() {
             assert_eq!(step["ours"].is_string() && step["theirs"].is_string(), compared, "{step:#}");
         }
         assert_eq!(mark_complete(&admin, SIDE, "VERIFY_CONNECTION").await["state"], "COMPLETED");
+
+        // With more connections, each activity leads to the newest that lacks what it asks.
+        let uuid = match database {
+            Database::Sqlite => {
+                ["x'00000000000000000000000000000001'", "x'ff000000000000000000000000000000'"]
+            }
+            Database::Postgres => {
+                ["'00000000-0000-0000-0000-000000000001'", "'ff000000-0000-0000-0000-000000000000'"]
+            }
+        };
+        for (uuid, state) in uuid.iter().zip(["ONBOARDED", "PENDING"]) {
+            let another = format!(
+                "insert into connection (id, part, link_id, origin, fingerprint, state, attempts, message_seq, created_at,
+                    updated_at, revision)
+                select {uuid}, part, link_id, 'https://' || lower('{state}') || '.example.org', fingerprint, '{state}', 0, 0,
+                    0, 0, 1 from connection where state = 'ONBOARDED' limit 1"
+            );
+            stage.pair.consumer.tamper(&another).await;
+        }
+        let page = async |name: &str| activity(&admin, SIDE, name).await["url"].as_str().unwrap().to_owned();
+        let global =
+            |uuid: &str| data_encoding::BASE64URL_NOPAD.encode(format!("ConnectionRecord:{uuid}").as_bytes());
+        let (standing, pending) =
+            (global("00000000-0000-0000-0000-000000000001"), global("ff000000-0000-0000-0000-000000000000"));
+        assert!(page("VERIFY_CONNECTION").await.ends_with(&format!("/connections/{standing}")));
+        assert!(page("CONFIGURE_SETTINGS").await.ends_with(&format!("/connections/{id}/settings")));
+        assert!(page("CONNECT").await.ends_with(&format!("/connections/{pending}")));
     }
 }
 

@@ -13,7 +13,7 @@ use super::outages;
 use super::stage::{Side, Watched};
 use crate::harness::log::Log;
 use crate::harness::saboteur::Saboteur;
-use crate::harness::{Client, Database, Instance, Pair, let_pass};
+use crate::harness::{Client, Database, Instance, Pair, Stage, let_pass};
 
 /// Copies of the one connection of a consumer, each to another origin, which the consumer has no keys for.
 fn crowd(database: Database, count: usize) -> String {
@@ -94,7 +94,7 @@ async fn work_that_recurs_goes_on_though_a_run_of_it_fails_for_good() {
                 tx.enqueue(NewJob { work: work.clone(), run_at: now, sealed: None }).await.unwrap();
                 tx.commit().await.unwrap();
                 // The next run is written while this one is under way, which then fails.
-                let job = store.claim_job(now).await.unwrap().unwrap();
+                let job = store.claim_job(now, None).await.unwrap().unwrap();
                 let mut tx = store.begin("test", &cause).await.unwrap();
                 tx.enqueue(NewJob { work: work.clone(), run_at: now, sealed: None }).await.unwrap();
                 tx.commit().await.unwrap();
@@ -106,6 +106,53 @@ async fn work_that_recurs_goes_on_though_a_run_of_it_fails_for_good() {
         }
         store.close().await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_somebody_waits_for_is_done_though_all_that_runs_by_schedule_hangs() {
+    for database in Database::available() {
+        let (mut stage, _, _) = Stage::onboarded(database).await;
+        let consumer = &mut stage.pair.consumer;
+        let saboteur = Saboteur::new();
+        saboteur.hang("SETTINGS_AGREE");
+        consumer.kill().await;
+        consumer.tamper(&crowd(database, 24)).await;
+        consumer.tamper("delete from job").await;
+        let due = "insert into job (id, kind, subject_id, trace, state, run_at, tries, woken, fence, created_at)
+            select id, 'CONNECTION_HEALTH', id, '00000000000000000000000000000001', 'PENDING', 0, 0, false, 0, 0 from connection
+            where origin like 'https://partner-%'";
+        consumer.tamper(due).await;
+        consumer.start(Some(saboteur)).await;
+        let hanging = "job where kind = 'CONNECTION_HEALTH' and lease_until is not null and fence = 1";
+        let admin = stage.pair.consumer_admin().await;
+        while stage.pair.consumer.rows(hanging).await < 12 {
+            let_pass(Duration::from_millis(20)).await;
+        }
+        let pressed = admin.mutate("runScan", json!({ "suites": ["KEY_SERVICE"] }), "scan { id }").await;
+        let query = format!("{{ scan(id: {}) {{ state }} }}", pressed["scan"]["id"]);
+        admin.query_until(&query, |found| found["scan"]["state"] == "PASSED").await;
+        let waiting = "job where kind = 'CONNECTION_HEALTH' and fence = 0 and run_at = 0";
+        let consumer = &stage.pair.consumer;
+        assert_eq!((consumer.rows(hanging).await, consumer.rows(waiting).await), (12, 12), "{database:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_that_hangs_is_given_up_in_time() {
+    if !Database::available().contains(&Database::Postgres) {
+        return;
+    }
+    let mut pair = Pair::prepare(Database::Postgres).await;
+    pair.provider.config.database.statement_timeout_ms = 300;
+    pair.provider.start(None).await;
+    pair.provider.kill().await;
+    let store = Store::open(&pair.provider.config.database, World::real()).await.unwrap();
+    let held = pair.provider.hold_database(Database::Postgres).await;
+    let limit = Duration::from_secs(20);
+    let given_up = tokio::time::timeout(limit, store.watched(None)).await;
+    held.let_go().await;
+    assert!(given_up.expect("it hangs with the database").is_err());
+    store.close().await.unwrap();
 }
 
 /// When the direction from the peer was proven last, by the clock of the instances.

@@ -18,8 +18,8 @@ pub struct SetupActivity {
     pub side: Part,
     /// The activity.
     pub activity: Activity,
-    /// The connection that the side's activities are about; none while there is none.
-    pub newest: Option<ConnectionId>,
+    /// The connection that it leads to, if any.
+    pub leads_to: Option<ConnectionId>,
 }
 
 impl Answer for SetupActivity {
@@ -35,7 +35,7 @@ impl Answer for SetupActivity {
         let (side, name) = Part::parse(side).zip(ActivityName::parse(name)).ok_or_else(wrong)?;
         let (facts, marks) = reader.setup(side).await?.ok_or_else(|| Refusal::not_found("activity"))?;
         let found = activities(side, &facts, &marks).into_iter().find(|one| one.name == name);
-        Ok(Self { side, activity: found.ok_or_else(wrong)?, newest: facts.newest })
+        Ok(Self { side, activity: found.ok_or_else(wrong)?, leads_to: name.leads_to(&facts) })
     }
 }
 
@@ -66,7 +66,7 @@ impl Actions {
             return Err(Refusal::invalid("activity", message).into());
         };
         let Some(mark) = activity.complete(user, override_reason, tx.now())? else {
-            return Ok(SetupActivity { side, activity, newest: facts.newest });
+            return Ok(SetupActivity { side, activity, leads_to: name.leads_to(&facts) });
         };
         tx.mark_activity(side, name, &mark).await?;
         let details = json!({ "side": side.as_str(), "overrideReason": mark.override_reason });
@@ -74,6 +74,6 @@ impl Actions {
         marks.insert(name, mark);
         tx.commit().await?;
         let activity = find(activities(side, &facts, &marks)).ok_or(Failure::Bug("activity"))?;
-        Ok(SetupActivity { side, activity, newest: facts.newest })
+        Ok(SetupActivity { side, activity, leads_to: name.leads_to(&facts) })
     }
 }

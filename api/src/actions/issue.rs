@@ -166,6 +166,7 @@ impl Actions {
             tx.follow_issue(id, to, true).await?;
         }
         issue.assignee = to;
+        self.tell_assigned(&mut tx, call, &issue).await?;
         self.keep_issue(tx, issue, "issue.assign", json!({ "to": to.map(|to| to.to_string()) })).await
     }
 

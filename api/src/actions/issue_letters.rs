@@ -6,49 +6,92 @@ use chrono::TimeDelta;
 
 use super::letters::{LetterBody, enqueue_letter};
 use super::{Actions, Call, Done};
+use crate::domain::Timestamp;
 use crate::domain::check::Remedy;
 use crate::domain::effect::Work;
 use crate::domain::id::UserId;
 use crate::domain::issue::{Issue, IssueMail};
-use crate::domain::requester::Role;
+use crate::domain::requester::{Role, sees_everything};
 use crate::domain::scan::Subject;
 use crate::store::{Account, NewJob, Tx};
 
 /// The most issues of one letter; the page behind its link shows all.
-const MOST: usize = 20;
+const MOST: u64 = 20;
+/// After so many letters about what was raised within [`CALM`], the rest comes in one.
+const LETTERS: u64 = 5;
+/// See [`LETTERS`].
+const CALM: TimeDelta = TimeDelta::minutes(10);
+
+/// What a letter about issues says.
+struct News {
+    /// What it leads to.
+    about: Subject,
+    /// What it is about, in words.
+    subject: String,
+    intro: String,
+    /// What is wrong and how to mend it.
+    issues: Vec<(String, String)>,
+    /// How many there are that it does not name.
+    more: u64,
+}
 
 impl Actions {
-    /// A scan raised these issues: administrators and followers are told of those that matter, in one letter.
+    /// A scan raised these issues: administrators, and those who followed the same before, are told of those that matter,
+    /// in one letter. Where many scans do so within a short time, one letter tells of all that come later.
     pub(super) async fn tell_raised(&self, tx: &mut Tx, about: Subject, raised: &[Issue]) -> Done<()> {
         let now = tx.now();
-        let muted = |issue: &Issue| issue.mute.as_ref().is_some_and(|mute| mute.holds(now));
-        let issues: Vec<_> = raised.iter().filter(|issue| issue.matters() && !muted(issue)).collect();
+        let issues: Vec<_> = raised.iter().filter(|issue| issue.matters() && !muted(issue, now)).collect();
         if issues.is_empty() || !self.profile.mail_on {
             return Ok(());
         }
-        let subject = self.say(tx, about).await?;
-        let intro = format!("The checks found something about {subject}:");
-        for reader in self.readers(tx, &[], IssueMail::Immediate).await? {
-            let issues = issues.iter().map(|issue| line(issue));
-            self.write(tx, &reader, (about, &subject), &intro, issues).await?;
+        if tx.scans_that_raised(now - CALM).await? > LETTERS {
+            // All scans of these ten minutes name the same moment.
+            let begun = TimeDelta::milliseconds(now.timestamp_millis() % CALM.num_milliseconds());
+            let run_at = now - begun + CALM;
+            tx.enqueue(NewJob { work: Work::IssueSummary, run_at, sealed: None }).await?;
+            return Ok(());
         }
-        Ok(())
+        let ids: Vec<_> = issues.iter().map(|issue| issue.id).collect();
+        let followers = tx.followers(&ids).await?;
+        let subject = self.say(tx, about).await?;
+        let most = usize::try_from(MOST).unwrap_or(usize::MAX);
+        let news = News {
+            about,
+            intro: format!("The checks found something about {subject}:"),
+            subject,
+            issues: issues.iter().take(most).map(|issue| line(issue)).collect(),
+            more: issues.len().saturating_sub(most) as u64,
+        };
+        let readers = self.readers(tx, &followers, IssueMail::Immediate).await?;
+        self.send_news(tx, &readers, &news).await
+    }
+
+    /// What only warned blocks from now on: administrators and followers are told.
+    pub(super) async fn tell_worse(&self, tx: &mut Tx, issue: &Issue) -> Done<()> {
+        if muted(issue, tx.now()) {
+            return Ok(());
+        }
+        let followers = tx.followers(&[issue.id]).await?;
+        let readers = self.readers(tx, &followers, IssueMail::Immediate).await?;
+        self.tell(tx, &readers, issue, "This was a warning and blocks now", line(issue)).await
     }
 
     /// An issue was found mended: its followers are told.
     pub(super) async fn tell_resolved(&self, tx: &mut Tx, issue: &Issue) -> Done<()> {
         let followers = tx.followers(&[issue.id]).await?;
-        if followers.is_empty() || !self.profile.mail_on {
-            return Ok(());
-        }
-        let subject = self.say(tx, issue.subject).await?;
-        let intro = format!("This is mended about {subject}:");
         let accounts = self.accounts(tx, &followers).await?;
-        for reader in self.wanting(tx, accounts, IssueMail::Immediate).await? {
-            let mended = (issue.message.clone(), "Nothing: a later look found it mended.".to_owned());
-            self.write(tx, &reader, (issue.subject, &subject), &intro, std::iter::once(mended)).await?;
-        }
-        Ok(())
+        let readers = self.wanting(tx, accounts, IssueMail::Immediate).await?;
+        let mended = (issue.message.clone(), "Nothing: a later look found it mended.".to_owned());
+        self.tell(tx, &readers, issue, "This is mended", mended).await
+    }
+
+    /// Somebody is to look after an issue: they are told, if it was not they who said so.
+    pub(super) async fn tell_assigned(&self, tx: &mut Tx, call: &Call, issue: &Issue) -> Done<()> {
+        let by = call.requester.person().map(|person| person.user);
+        let Some(to) = issue.assignee.filter(|to| Some(*to) != by) else { return Ok(()) };
+        let accounts = self.accounts(tx, &[to]).await?;
+        let readers = self.wanting(tx, accounts, IssueMail::Immediate).await?;
+        self.tell(tx, &readers, issue, "You were asked to look after this", line(issue)).await
     }
 
     /// The daily letters: what is open now and was seen since yesterday, to everybody who wants to hear once a day.
@@ -56,22 +99,53 @@ impl Actions {
         let mut tx = self.begin("issue.digest", call).await?;
         let run_at = tx.now() + TimeDelta::days(1);
         tx.enqueue(NewJob { work: Work::IssueDigest, run_at, sealed: None }).await?;
-        let since = tx.now() - TimeDelta::days(1);
-        let issues = tx.issues_since(since, 250).await?;
-        let now = tx.now();
-        let open: Vec<_> =
-            issues.into_iter().filter(|it| !it.mute.as_ref().is_some_and(|mute| mute.holds(now))).collect();
-        if !open.is_empty() && self.profile.mail_on {
-            let ids: Vec<_> = open.iter().map(|issue| issue.id).collect();
-            let followers = tx.followers(&ids).await?;
-            let about = (Subject::Instance(self.profile.instance), "the last day");
-            for reader in self.readers(&tx, &followers, IssueMail::Digest).await? {
-                let intro = "These issues are open:";
-                self.write(&mut tx, &reader, about, intro, open.iter().map(line)).await?;
-            }
-        }
+        let open = tx.issues_since(tx.now() - TimeDelta::days(1), MOST).await?;
+        self.sum_up(&mut tx, IssueMail::Digest, ("the last day", "These issues are open:"), open).await?;
         tx.commit().await?;
         Ok(())
+    }
+
+    /// One letter about the many issues that were raised lately, to everybody who wants to hear at once.
+    pub(crate) async fn send_summary(&self, call: &Call) -> Done<()> {
+        let mut tx = self.begin("issue.summary", call).await?;
+        // What was raised since the letters began to be held back; some of it was told already.
+        let open = tx.issues_raised_since(tx.now() - CALM * 2, MOST).await?;
+        let intro = "Much was found within a short time, so it comes in one letter. These issues are open:";
+        self.sum_up(&mut tx, IssueMail::Immediate, ("much at once", intro), open).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// One letter about these issues, whatever each is about, and how many there are in all.
+    async fn sum_up(
+        &self,
+        tx: &mut Tx,
+        mode: IssueMail,
+        (subject, intro): (&str, &str),
+        (open, total): (Vec<Issue>, u64),
+    ) -> Done<()> {
+        if open.is_empty() || !self.profile.mail_on {
+            return Ok(());
+        }
+        let ids: Vec<_> = open.iter().map(|issue| issue.id).collect();
+        let followers = tx.followers(&ids).await?;
+        let readers = self.readers(tx, &followers, mode).await?;
+        if readers.is_empty() {
+            return Ok(());
+        }
+        let mut issues = Vec::new();
+        for issue in &open {
+            let (problem, remedy) = line(issue);
+            issues.push((format!("{}: {problem}", capital(&self.say(tx, issue.subject).await?)), remedy));
+        }
+        let news = News {
+            about: Subject::Instance(self.profile.instance),
+            subject: subject.to_owned(),
+            intro: intro.to_owned(),
+            more: total.saturating_sub(open.len() as u64),
+            issues,
+        };
+        self.send_news(tx, &readers, &news).await
     }
 
     /// Administrators and these people, as far as they want to hear in this way.
@@ -89,36 +163,57 @@ impl Actions {
         Ok(accounts)
     }
 
-    /// Each of them once, if active, and if they want to hear in this way. Whoever did not say hears at once.
+    /// Each of them once, if they may still see all issues, and if they want to hear in this way. Whoever did not say
+    /// hears at once.
     async fn wanting(&self, tx: &Tx, accounts: Vec<Account>, mode: IssueMail) -> Done<Vec<Account>> {
         let ids: Vec<_> = accounts.iter().map(|account| account.id).collect();
         let modes: BTreeMap<_, _> = tx.issue_mail(&ids).await?.into_iter().collect();
         let mut seen = std::collections::BTreeSet::new();
         let wants = |account: &Account| {
-            account.active && modes.get(&account.id).copied().unwrap_or(IssueMail::Immediate) == mode
+            account.active
+                && sees_everything(&account.roles)
+                && modes.get(&account.id).copied().unwrap_or(IssueMail::Immediate) == mode
         };
         Ok(accounts.into_iter().filter(|account| wants(account) && seen.insert(account.id)).collect())
     }
 
-    async fn write(
+    /// Tells of one issue.
+    async fn tell(
         &self,
         tx: &mut Tx,
-        reader: &Account,
-        (about, subject): (Subject, &str),
-        intro: &str,
-        issues: impl Iterator<Item = (String, String)>,
+        readers: &[Account],
+        issue: &Issue,
+        what: &str,
+        line: (String, String),
     ) -> Done<()> {
-        let body = LetterBody::Issues {
-            to_name: reader.name.clone(),
-            to_address: reader.email.clone(),
-            instance_name: self.profile.name.clone(),
-            about: subject.to_owned(),
-            intro: intro.to_owned(),
-            issues: issues.take(MOST).collect(),
-            url: self.profile.origin.join(&health_path(about)).to_string(),
-            account_url: Some(self.profile.origin.join("/account").to_string()),
-        };
-        enqueue_letter(tx, &self.keys, about, &body).await
+        if readers.is_empty() {
+            return Ok(());
+        }
+        let subject = self.say(tx, issue.subject).await?;
+        let intro = format!("{what}, about {subject}:");
+        let news = News { about: issue.subject, subject, intro, issues: vec![line], more: 0 };
+        self.send_news(tx, readers, &news).await
+    }
+
+    async fn send_news(&self, tx: &mut Tx, readers: &[Account], news: &News) -> Done<()> {
+        if !self.profile.mail_on {
+            return Ok(());
+        }
+        for reader in readers {
+            let body = LetterBody::Issues {
+                to_name: reader.name.clone(),
+                to_address: reader.email.clone(),
+                instance_name: self.profile.name.clone(),
+                about: news.subject.clone(),
+                intro: news.intro.clone(),
+                issues: news.issues.clone(),
+                more: news.more,
+                url: self.profile.origin.join(&health_path(news.about)).to_string(),
+                account_url: Some(self.profile.origin.join("/account").to_string()),
+            };
+            enqueue_letter(tx, &self.keys, news.about, &body).await?;
+        }
+        Ok(())
     }
 
     /// A subject in words.
@@ -155,4 +250,15 @@ fn line(issue: &Issue) -> (String, String) {
         Remedy::Call { .. } => issue.code.spec().mend.join(" "),
     };
     (issue.message.clone(), remedy)
+}
+
+fn muted(issue: &Issue, now: Timestamp) -> bool {
+    issue.mute.as_ref().is_some_and(|mute| mute.holds(now))
+}
+
+/// The same, as a sentence begins.
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(char::to_uppercase);
+    first.into_iter().flatten().chain(letters).collect()
 }

@@ -70,6 +70,9 @@ pub enum LetterBody {
         intro: String,
         /// What is wrong and how to mend it.
         issues: Vec<(String, String)>,
+        /// How many there are that it does not name.
+        #[serde(default)]
+        more: u64,
         /// Where all of them are shown.
         url: String,
         /// Where the reader chooses how to hear of issues. Letters of older versions do not say.

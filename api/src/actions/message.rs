@@ -291,6 +291,9 @@ impl Actions {
         let mut tx = self.begin("onboarding.complete", call).await?;
         let Some((mut attempt, work, _, revision)) = tx.attempt(id).await? else { return Ok(()) };
         let connection = self.connection(&tx, attempt.connection).await?;
+        if let (State::Onboarding { .. }, Some(by)) = (&connection.state, attempt.started_by) {
+            self.tell_connected(&mut tx, &connection, by).await?;
+        }
         attempt.tried(PhaseName::Complete, Outcome::Done, tx.now());
         tx.save_attempt(&attempt, &work, None, revision, connection.company).await?;
         self.stand(&mut tx, connection).await?;

@@ -197,6 +197,8 @@ impl Actions {
                 (told.status.map(DirectionStatus::as_str), told.code.map(RefusalCode::as_str));
             tracing::info!(connection = %id, direction = way.as_str(), status, code, reason = told.reason, "status");
         }
+        let changed: Vec<_> = unsaved.changed.iter().map(|(connection, _)| connection.id).collect();
+        self.look_soon(&mut tx, &changed).await?;
         for (connection, cause) in &unsaved.changed {
             tx.connection_changed(connection, ChangeKind::Updated, connection.revision);
             if let Some(cause) = cause {

@@ -10,6 +10,7 @@ use super::token::digest;
 use super::{Actions, Call, Done, Failure};
 use crate::domain::Timestamp;
 use crate::domain::check::Suite;
+use crate::domain::connection::Connection;
 use crate::domain::effect::{Effect, Step, Work};
 use crate::domain::id::{CompanyId, ConnectionId, LinkId, RegistrationId, ScanId, UserId};
 use crate::domain::link::{Delivery, Link, OpenLink, SECRET_LENGTH};
@@ -332,25 +333,32 @@ impl Actions {
     }
 
     async fn announce_completion(&self, tx: &mut Tx, registration: &Registration) -> Done<()> {
-        if !self.profile.mail_on {
-            return Ok(());
-        }
-        let State::ClosedComplete { connection, at } = &registration.state else { return Ok(()) };
+        let State::ClosedComplete { connection, .. } = &registration.state else { return Ok(()) };
         let Some(connection) = tx.connection(*connection).await? else { return Ok(()) };
-        let Some(reader) = tx.account(registration.created_by).await? else { return Ok(()) };
+        self.tell_connected(tx, &connection, registration.created_by).await
+    }
+
+    /// A connection stands: whoever had it made is told.
+    pub(super) async fn tell_connected(
+        &self,
+        tx: &mut Tx,
+        connection: &Connection,
+        reader: UserId,
+    ) -> Done<()> {
+        let reader = tx.account(reader).await?.filter(|reader| reader.active && self.profile.mail_on);
+        let Some(reader) = reader else { return Ok(()) };
         let key = PublicKey::parse(&connection.peer.public_key.ok_or(Failure::Bug("peer key"))?)?;
         let body = LetterBody::OnboardingComplete {
             to_name: reader.name.clone(),
             to_address: reader.email,
             instance_name: self.profile.name.clone(),
             peer_name: connection.peer.name.clone().unwrap_or_default(),
-            peer_origin: registration.origin.to_string(),
+            peer_origin: connection.peer.origin.to_string(),
             fingerprint: key.fingerprint_groups(),
-            established_at_ms: at.timestamp_millis(),
+            established_at_ms: tx.now().timestamp_millis(),
             connection_url: format!("{}/connections/{}", self.profile.origin, connection.id),
         };
-        letters::enqueue_letter(tx, &self.keys, Subject::Registration(registration.id), &body).await?;
-        Ok(())
+        letters::enqueue_letter(tx, &self.keys, Subject::Connection(connection.id), &body).await
     }
 
     /// The registration, for whoever may act on all of them.

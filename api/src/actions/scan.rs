@@ -38,6 +38,8 @@ pub struct ScanPlan {
     pub target: Option<Origin>,
     /// The fingerprint that the other instance's key must have, where a link pins it.
     pub pin: Option<[u8; 32]>,
+    /// The check that finds that nobody answers there, where that is known: those that would ask are spared.
+    pub spared: Option<CheckCode>,
 }
 
 impl Actions {
@@ -210,13 +212,17 @@ impl Actions {
         scan.started_at = scan.started_at.or(Some(tx.now()));
         scan.state = ScanState::Running;
         let company = self.company_of(&tx, scan.subject).await?;
-        // The subject may be gone meanwhile.
-        let Some(plan) = self.plan(&tx, scan.clone()).await? else { return Ok(None) };
+        let plan = self.plan(&tx, scan.clone()).await?;
+        if plan.is_none() {
+            // The subject is gone meanwhile.
+            scan.state = ScanState::Cancelled;
+            scan.finished_at = Some(tx.now());
+        }
         if !tx.save_scan(&scan, company).await? {
             return Ok(None);
         }
         tx.commit().await?;
-        Ok(Some(plan))
+        Ok(plan)
     }
 
     /// Records answers as they come; answers whether the scan still goes on.
@@ -255,12 +261,25 @@ impl Actions {
                 }
                 // Nobody has to do anything any more.
                 Answer::Finding(_) | Answer::Error(_) if ended => {}
-                Answer::Finding(finding) => tx.raise_issue(scan, *code, finding, company).await?,
-                Answer::Error(why) => tx.raise_issue(scan, *code, &broken(*code, why), company).await?,
+                Answer::Finding(finding) => self.raise(tx, scan, (*code, finding), company).await?,
+                Answer::Error(why) => self.raise(tx, scan, (*code, &broken(*code, why)), company).await?,
                 Answer::Skipped(_) => {}
             }
         }
         Ok(())
+    }
+
+    async fn raise(
+        &self,
+        tx: &mut Tx,
+        scan: &Scan,
+        (code, finding): (CheckCode, &Finding),
+        company: Option<CompanyId>,
+    ) -> Done<()> {
+        match tx.raise_issue(scan, code, finding, company).await? {
+            Some(worse) => self.tell_worse(tx, &worse).await,
+            None => Ok(()),
+        }
     }
 
     /// Ends a scan that could not be carried out: what was not answered is an error, and so no pass.

@@ -2,10 +2,12 @@
 
 use serde_json::json;
 
+use super::failure::failed;
 use super::once::{Answer, Kept};
 use super::{Actions, Call, Done};
 use crate::domain::connection::{Connection, ConnectionVerb};
 use crate::domain::effect::Work;
+use crate::domain::failure::Operation;
 use crate::domain::id::ConnectionId;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::scan::Comparison;
@@ -76,9 +78,12 @@ impl Actions {
     ) -> Done<()> {
         let mut tx = self.begin("verification.answered", call).await?;
         let Some(mut verification) = tx.verification(id).await? else { return Ok(()) };
+        let connection = self.connection(&tx, id).await?;
+        if let Some(refusal) = &found.failure {
+            tx.record_failure(&failed(&connection, Operation::Verification, refusal, call.trace)).await?;
+        }
         verification.answered(step, found, tx.now());
         tx.save_verification(&verification).await?;
-        let connection = self.connection(&tx, id).await?;
         tx.connection_changed(&connection, ChangeKind::Updated, connection.revision);
         if verification.finished_at.is_some() {
             tx.audit("connection.verified", "CONNECTION", id, verification.state().as_str(), json!({}));

@@ -17,9 +17,9 @@ use crate::store::{Job, NewJob, Reader};
 pub(crate) const TRIES: i64 = 12;
 
 impl Actions {
-    /// The next piece of work that is due.
-    pub(crate) async fn claim_job(&self) -> Done<Option<Job>> {
-        Ok(self.store.claim_job(self.world.now()).await?)
+    /// The next piece of work that is due, of whatever kind but this one.
+    pub(crate) async fn claim_job(&self, but: Option<&str>) -> Done<Option<Job>> {
+        Ok(self.store.claim_job(self.world.now(), but).await?)
     }
 
     /// The job is done.
@@ -38,7 +38,12 @@ impl Actions {
 
     /// When the next piece of work is due.
     pub async fn next_job_at(&self) -> Done<Option<Timestamp>> {
-        Ok(self.store.next_job_at().await?)
+        self.next_job_but(None).await
+    }
+
+    /// When the next piece of work is due, of whatever kind but this one.
+    pub(crate) async fn next_job_but(&self, but: Option<&str>) -> Done<Option<Timestamp>> {
+        Ok(self.store.next_job_at(but).await?)
     }
 
     /// Waits for a time, see [`World::wait_until`](crate::world::World::wait_until).

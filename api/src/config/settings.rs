@@ -46,6 +46,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting { path: "database.url", about: "`sqlite:PATH` for the embedded database (from `data_dir`), or `postgres://user@host/name`. A password in the URL works, but `password_file` keeps it out of the environment.", unset: None },
     Setting { path: "database.password_file", about: "A file whose content is the database password.", unset: Some("\"database.password\"") },
     Setting { path: "database.max_connections", about: "The most connections held open (PostgreSQL), or the most readers (SQLite).", unset: None },
+    Setting { path: "database.statement_timeout_ms", about: "How long one statement may take before PostgreSQL gives it up, in milliseconds; 0 for as long as it likes. Migrations may always. SQLite has no such limit.", unset: None },
     Setting { path: "keyservice.form", about: "Where the key service is: `process` (of its own, the only one to read the root key) or `in_process` (inside the gateway, for development).", unset: None },
     Setting { path: "keyservice.deadline_ms", about: "The longest time that one call of the key service may take, in milliseconds; then the request is refused.", unset: None },
     Setting { path: "keyservice.hang_ms", about: "How long the key service's process may be silent before it is killed and started again, in milliseconds.", unset: None },

@@ -71,6 +71,8 @@ pub enum Work {
     KeyServiceHealth,
     /// Send the daily letters about issues, then schedule the next.
     IssueDigest,
+    /// Send one letter about the many issues that were raised lately.
+    IssueSummary,
     /// Expire a registration whose link's time is over.
     ExpireRegistration(RegistrationId),
     /// Give up an attempt that is past its deadline on the provider.
@@ -84,6 +86,9 @@ pub enum Work {
 }
 
 impl Work {
+    /// The kind of [`Work::ConnectionHealth`]: there is one for each connection, and nobody waits for it.
+    pub const CONNECTION_HEALTH: &str = "CONNECTION_HEALTH";
+
     /// The stable name of the kind of work.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
@@ -101,9 +106,10 @@ impl Work {
             Self::Publish => "PUBLISH",
             Self::RenewCredentials(_) => "RENEW_CREDENTIALS",
             Self::RefreshPeer(_) => "REFRESH_PEER",
-            Self::ConnectionHealth(_) => "CONNECTION_HEALTH",
+            Self::ConnectionHealth(_) => Self::CONNECTION_HEALTH,
             Self::KeyServiceHealth => "KEY_SERVICE_HEALTH",
             Self::IssueDigest => "ISSUE_DIGEST",
+            Self::IssueSummary => "ISSUE_SUMMARY",
             Self::ExpireRegistration(_) => "EXPIRE_REGISTRATION",
             Self::ExpireAttempt(_) => "EXPIRE_ATTEMPT",
             Self::Sweep => "SWEEP",
@@ -141,6 +147,7 @@ impl Work {
             | Self::Publish
             | Self::KeyServiceHealth
             | Self::IssueDigest
+            | Self::IssueSummary
             | Self::Sweep
             | Self::Checkpoint
             | Self::RewrapKeys => None,
@@ -162,9 +169,10 @@ impl Work {
             ("SYNC_SETTINGS", Some(id)) => Self::SyncSettings(ConnectionId(id)),
             ("RENEW_CREDENTIALS", Some(id)) => Self::RenewCredentials(ConnectionId(id)),
             ("REFRESH_PEER", Some(id)) => Self::RefreshPeer(ConnectionId(id)),
-            ("CONNECTION_HEALTH", Some(id)) => Self::ConnectionHealth(ConnectionId(id)),
+            (Self::CONNECTION_HEALTH, Some(id)) => Self::ConnectionHealth(ConnectionId(id)),
             ("KEY_SERVICE_HEALTH", None) => Self::KeyServiceHealth,
             ("ISSUE_DIGEST", None) => Self::IssueDigest,
+            ("ISSUE_SUMMARY", None) => Self::IssueSummary,
             ("EXPIRE_REGISTRATION", Some(id)) => Self::ExpireRegistration(RegistrationId(id)),
             ("EXPIRE_ATTEMPT", Some(id)) => Self::ExpireAttempt(AttemptId(id)),
             ("VERIFY", Some(id)) => Self::Verify(ConnectionId(id)),

@@ -21,6 +21,12 @@ words! {
         Notice = "NOTICE", "Notice to the other side";
         /// The service accounts were renewed.
         Credentials = "CREDENTIALS", "Credentials";
+        /// The connection was verified.
+        Verification = "VERIFICATION", "Verification";
+        /// The peer was asked who it is.
+        Identity = "IDENTITY", "Identity";
+        /// Checks were run by their schedule.
+        Checks = "CHECKS", "Checks";
     }
 }
 
@@ -29,14 +35,16 @@ impl Operation {
     #[must_use]
     pub const fn is_between_instances(self) -> bool {
         match self {
-            Self::Letter | Self::Approval => false,
+            Self::Letter | Self::Approval | Self::Checks => false,
             Self::Probe
             | Self::Phase
             | Self::Receive
             | Self::Settings
             | Self::Claim
             | Self::Notice
-            | Self::Credentials => true,
+            | Self::Credentials
+            | Self::Verification
+            | Self::Identity => true,
         }
     }
 }

@@ -62,8 +62,12 @@ pub struct Facts {
     pub registrations: i64,
     /// Connections of this side, in whatever state.
     pub connections: i64,
-    /// The newest of them.
-    pub newest: Option<ConnectionId>,
+    /// The newest of them that does not stand yet; the newest of all where each does.
+    pub to_connect: Option<ConnectionId>,
+    /// The newest that stands and whose settings nobody chose; the newest that stands where all are chosen.
+    pub to_configure: Option<ConnectionId>,
+    /// The newest that stands and was not verified successfully; the newest that stands where all were.
+    pub to_verify: Option<ConnectionId>,
     /// Connections of this side that stand.
     pub onboarded: i64,
     /// Connections of this side whose settings the consumer chose.
@@ -181,6 +185,17 @@ impl ActivityName {
             }
         };
         page.to_owned()
+    }
+
+    /// The connection that it leads to: the newest that lacks what is asked; none where it is about none, or there is none.
+    #[must_use]
+    pub const fn leads_to(self, facts: &Facts) -> Option<ConnectionId> {
+        match self {
+            Self::Connect => facts.to_connect,
+            Self::Configure => facts.to_configure,
+            Self::Verify => facts.to_verify,
+            Self::ProviderRecord | Self::Contact | Self::Publish | Self::Register | Self::OpenLink => None,
+        }
     }
 
     /// What is missing for its own verification to hold; none when it holds.

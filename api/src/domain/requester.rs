@@ -151,6 +151,12 @@ impl Administrator {
     }
 }
 
+/// Whether these roles show everything of this instance.
+#[must_use]
+pub fn sees_everything(roles: &BTreeSet<Role>) -> bool {
+    [Role::Admin, Role::Operator, Role::Viewer].iter().any(|role| roles.contains(role))
+}
+
 impl Requester {
     /// The person, if it is one.
     #[must_use]
@@ -174,7 +180,7 @@ impl Requester {
             Self::System => Scope::Everything,
             Self::Anonymous => Scope::Nothing,
             Self::Person(person) => {
-                if [Role::Admin, Role::Operator, Role::Viewer].iter().any(|role| person.has(*role)) {
+                if sees_everything(&person.roles) {
                     Scope::Everything
                 } else {
                     match (person.has(Role::ConsumerContact), person.company) {

@@ -6,6 +6,7 @@ use super::Timestamp;
 use super::check::{Answer, CheckCode, Suite};
 use super::direction::{DirectionStatus, Way};
 use super::id::{ConnectionId, InstanceId, RegistrationId, ScanId, UserId};
+use super::refusal::RefusalCode;
 use super::registration::Environment;
 
 words! {
@@ -219,8 +220,8 @@ pub struct DirectionFacts {
     pub theirs: Option<DirectionStatus>,
     /// Whether the two differ, and have for longer than it takes to notice.
     pub disputed: bool,
-    /// Why the last probe was missed.
-    pub failure: Option<String>,
+    /// Why the last probe was missed: the code, and the reason within it.
+    pub failure: Option<(RefusalCode, Option<String>)>,
 }
 
 /// What our own database says of a connection that stands.
@@ -244,6 +245,19 @@ pub struct StandingFacts {
     pub stuck: Vec<String>,
     /// What we hold, to compare with what the other side holds.
     pub ours: Comparison,
+}
+
+impl StandingFacts {
+    /// Whether probes say that nobody answers on the other side.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        let unreachable = |failure: &(RefusalCode, _)| failure.0 == RefusalCode::PeerUnreachable;
+        self.directions.iter().any(|direction| {
+            direction.way == Way::Outbound
+                && direction.ours == Some(DirectionStatus::Down)
+                && direction.failure.as_ref().is_some_and(unreachable)
+        })
+    }
 }
 
 /// What one side holds of a connection, to compare with the other.

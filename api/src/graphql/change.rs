@@ -1,8 +1,10 @@
 //! The log of changes: read once, or followed for as long as somebody listens.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use async_graphql::{Context, ID, Object, Result, SimpleObject};
+use chrono::TimeDelta;
 use futures_util::stream::{self, Stream};
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -20,6 +22,10 @@ use crate::store::{Change, Reader, SubjectKind};
 
 /// How many changes are read at once.
 const BATCH: u64 = 100;
+/// The least time between two events that tell of everything until then; see [`Follower::latest`].
+const PACE: Duration = Duration::from_secs(1);
+/// The least time that is waited at all.
+const BREATH: Duration = Duration::from_millis(5);
 
 /// A moment in a stream of events: the present state, or one change.
 pub(super) struct Moment {
@@ -150,6 +156,56 @@ impl Follower {
         })
     }
 
+    /// The same, but at most one event a second, which tells of everything until then; with `refresh`, also one when
+    /// nothing changed for that long.
+    pub(super) fn latest<E: Event>(
+        self,
+        refresh: Option<TimeDelta>,
+    ) -> impl Stream<Item = Result<E>> + Send + use<E> {
+        stream::unfold(Some((self, None)), move |state| async move {
+            let (mut follower, told): (Self, Option<Timestamp>) = state?;
+            if let Some(told) = told {
+                let due = told + PACE;
+                if follower.actions.now() < due {
+                    follower.actions.wait_until(Some(due), BREATH, PACE).await;
+                }
+            }
+            let moment = match follower.next_or_at(told.zip(refresh).map(|(told, after)| told + after)).await
+            {
+                Ok(moment) => moment?,
+                Err(problem) => return Some((Err(problem), None)),
+            };
+            let event = E::load(&follower.ask(), moment).await;
+            let told = Some(follower.actions.now());
+            let more = event.is_ok();
+            Some((event, more.then_some((follower, told))))
+        })
+    }
+
+    /// The next moment, or that one; it covers whatever was committed until it is answered.
+    async fn next_or_at(&mut self, refresh: Option<Timestamp>) -> Result<Option<Moment>> {
+        let actions = self.actions.clone();
+        let refreshed = async {
+            match refresh {
+                Some(at) => {
+                    while actions.now() < at {
+                        actions.wait_until(Some(at), BREATH, PACE).await;
+                    }
+                }
+                None => std::future::pending().await,
+            }
+        };
+        let moment = tokio::select! {
+            moment = self.next() => moment?,
+            () = refreshed => Some(self.present()),
+        };
+        let Some(mut moment) = moment else { return Ok(None) };
+        self.queue.clear();
+        self.cursor = self.cursor.max(self.log.head().await.map_err(ours)?);
+        moment.cursor = id::change_cursor(self.cursor);
+        Ok(Some(moment))
+    }
+
     fn ask(&self) -> Ask<'_> {
         Ask::outside(&self.actions, &self.call, &self.load)
     }
@@ -160,17 +216,21 @@ impl Follower {
         Ok(())
     }
 
+    fn present(&self) -> Moment {
+        Moment {
+            cursor: id::change_cursor(self.cursor),
+            at: self.actions.now(),
+            kind: ChangeKind::Present,
+            state: None,
+            id: self.id,
+            change: None,
+        }
+    }
+
     /// The next moment; none when the instance stops.
     async fn next(&mut self) -> Result<Option<Moment>> {
         if std::mem::take(&mut self.present) {
-            return Ok(Some(Moment {
-                cursor: id::change_cursor(self.cursor),
-                at: self.actions.now(),
-                kind: ChangeKind::Present,
-                state: None,
-                id: self.id,
-                change: None,
-            }));
+            return Ok(Some(self.present()));
         }
         loop {
             if let Some(change) = self.queue.pop_front() {

@@ -96,8 +96,8 @@ pub(super) struct FailureQuery;
 
 #[Object]
 impl FailureQuery {
-    /// What failed, the newest kind of failure first; of one registration or connection, or all that you may see. Kept
-    /// for 90 days after it last happened.
+    /// What failed, what happened last first; of one registration or connection, or all that you may see. Kept for 90
+    /// days after it last happened.
     #[graphql(complexity = "cost(first, last, child_complexity)")]
     async fn error_log(
         &self,

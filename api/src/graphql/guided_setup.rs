@@ -14,7 +14,8 @@ use crate::domain::guided_setup as domain;
 use crate::domain::id::ConnectionId;
 use crate::store::SubjectKind;
 
-/// The checklist of a side: what to do, in order.
+/// The checklist of a side: what to do, in order. It is this instance's, not each connection's: what an activity asks of
+/// connections holds once it is so for one of them. Its `url` leads to the newest connection for which it is not.
 #[derive(SimpleObject)]
 pub(super) struct GuidedSetup {
     /// Whose checklist it is.
@@ -48,7 +49,7 @@ pub(super) struct Activity {
     verified: bool,
     /// What is missing for its own verification to hold, for people; null when it holds.
     missing: Option<&'static str>,
-    /// Where it is done: a page of this instance's console.
+    /// Where it is done: a page of this instance's console; of a connection, the newest that lacks what is asked.
     url: String,
     /// When a person marked it complete; null before.
     completed_at: Option<Timestamp>,
@@ -57,8 +58,8 @@ pub(super) struct Activity {
 }
 
 impl Activity {
-    fn new(ask: &Ask<'_>, side: Part, newest: Option<ConnectionId>, activity: domain::Activity) -> Self {
-        let newest = newest.map(|id| Kind::Connection.id(id.0));
+    fn new(ask: &Ask<'_>, side: Part, leads_to: Option<ConnectionId>, activity: domain::Activity) -> Self {
+        let leads_to = leads_to.map(|id| Kind::Connection.id(id.0));
         let labels: Vec<_> = activity.locked_by.iter().map(|name| format!("“{}”", name.label())).collect();
         let locked = activity.state == domain::ActivityState::Locked;
         let (completed_at, override_reason) =
@@ -73,7 +74,7 @@ impl Activity {
             locked_by: activity.locked_by.into_iter().map(Into::into).collect(),
             verified: activity.missing.is_none(),
             missing: activity.missing,
-            url: docs_url(ask, &activity.name.path(newest.as_ref().map(|id| id.as_str()))),
+            url: docs_url(ask, &activity.name.path(leads_to.as_ref().map(|id| id.as_str()))),
             completed_at,
             override_reason: override_reason.flatten(),
         }
@@ -85,7 +86,8 @@ impl GuidedSetup {
     async fn load(ask: &Ask<'_>, side: Part) -> Result<Option<Self>> {
         let Some((facts, marks)) = ask.reader().setup(side).await.map_err(ours)? else { return Ok(None) };
         let all = domain::activities(side, &facts, &marks).into_iter();
-        let activities: Vec<_> = all.map(|one| Activity::new(ask, side, facts.newest, one)).collect();
+        let activity = |one: domain::Activity| Activity::new(ask, side, one.name.leads_to(&facts), one);
+        let activities: Vec<_> = all.map(activity).collect();
         Ok(Some(Self {
             side: side.into(),
             side_label: side.label(),
@@ -189,7 +191,7 @@ impl GuidedSetupMutation {
             let (side, name) = (Part::from(input.side), input.activity.into());
             ask.actions.complete_activity(&call, side, name, input.override_reason.as_deref()).await
         });
-        let made = |done: SetupActivity| Activity::new(&ask, done.side, done.newest, done.activity);
+        let made = |done: SetupActivity| Activity::new(&ask, done.side, done.leads_to, done.activity);
         Ok(ActivityPayload::new(done.await?, made))
     }
 }

@@ -83,7 +83,7 @@ pub(super) struct LastDay {
     onboarded: i64,
 }
 
-/// How the connections are that you may see. For a dashboard, ask for it together with `connections`.
+/// How the connections are that you may see: with `connections`, all that a dashboard shows.
 #[derive(Default)]
 pub(super) struct HealthOverview {
     tally: OnceCell<Vec<StateTally>>,
@@ -135,7 +135,7 @@ impl HealthOverview {
     }
 }
 
-/// How the connections are that you may see. For a dashboard, ask for it together with `connections`.
+/// How the connections are that you may see: with `connections`, all that a dashboard shows.
 #[Object]
 impl HealthOverview {
     /// From 0 (nothing works) to 100 (everything does).
@@ -242,6 +242,18 @@ impl HealthOverview {
         Ok(found.await.map_err(ours)?.into_iter().map(ConnectionRecord).collect())
     }
 
+    /// The connections for the cards of a dashboard: those first that somebody should look at, as `attention` has them, then
+    /// the others; of each, the one that changed last first.
+    #[graphql(complexity = "items_cost(first.unwrap_or(10), child_complexity)")]
+    async fn connections(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most so many, 250 at most; 10 when nothing is given.")] first: Option<i32>,
+    ) -> Result<Vec<ConnectionRecord>> {
+        let found = Ask::anyone(ctx)?.reader().connections_by_attention(page::limit(first, 10)?);
+        Ok(found.await.map_err(ours)?.into_iter().map(ConnectionRecord).collect())
+    }
+
     /// When it was measured.
     async fn measured_at(&self, ctx: &Context<'_>) -> Result<Timestamp> {
         Ok(Ask::anyone(ctx)?.actions.now())
@@ -253,7 +265,7 @@ impl HealthOverview {
 pub(super) struct HealthEvent {
     /// Give it as `after` to go on behind this event, for example after a lost connection.
     cursor: String,
-    /// When it was committed; for the present, when it was read.
+    /// When the first change was committed that it tells of; for the present, when it was read.
     at: Timestamp,
     /// Why the event is sent.
     kind: ChangeKind,

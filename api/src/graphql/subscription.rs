@@ -1,11 +1,13 @@
 //! Subscriptions: the present state first, then every change in order, each with its cursor.
 
 use async_graphql::{Context, ID, Result, SimpleObject};
+use chrono::TimeDelta;
 use futures_util::stream::Stream;
 
 use super::ask::Ask;
 use super::change::{ChangeEvent, Event, Follower, Moment, kinds};
 use super::connection::ConnectionRecord;
+use super::error;
 use super::guided_setup::GuidedSetupEvent;
 use super::health::HealthEvent;
 use super::id::Kind;
@@ -212,15 +214,25 @@ impl Subscription {
         Ok(Follower::all(&Ask::new(ctx)?, vec![SubjectKind::Issue], after).await?.events())
     }
 
-    /// The health overview, whenever something changes that it depends on: a connection, a direction's status, an
-    /// issue, the key service's health.
+    /// The health overview, with `connections` all that a dashboard shows, whenever something changes that it depends on: a
+    /// connection, a direction's status, an issue, the key service's health. At most one event a second, which tells of
+    /// everything until then. Round trips and times change with every probe and are no change of their own: ask for
+    /// `refreshSeconds` to have them fresh.
     async fn health_changed(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Only what came after the event with this cursor.")] after: Option<String>,
+        #[graphql(
+            desc = "Also an event, of the kind `PRESENT`, when there was none for so many seconds: 5 to 3,600."
+        )]
+        refresh_seconds: Option<i32>,
     ) -> Result<impl Stream<Item = Result<HealthEvent>> + use<>> {
+        if refresh_seconds.is_some_and(|seconds| !(5..=3_600).contains(&seconds)) {
+            return Err(error::invalid("`refreshSeconds` is 5 to 3,600."));
+        }
+        let refresh = refresh_seconds.map(|seconds| TimeDelta::seconds(seconds.into()));
         let subjects = vec![SubjectKind::Connection, SubjectKind::Issue, SubjectKind::KeyHealth];
-        Ok(Follower::all(&Ask::new(ctx)?, subjects, after).await?.events())
+        Ok(Follower::all(&Ask::new(ctx)?, subjects, after).await?.latest(refresh))
     }
 
     /// The key service's health, whenever the status of the whole changes, or the status or code of a part that ails: at

@@ -358,6 +358,12 @@ mirror! {
         Notice,
         /// The service accounts of both sides were renewed.
         Credentials,
+        /// The connection was verified, step by step.
+        Verification,
+        /// The peer was asked again who it is.
+        Identity,
+        /// Checks were run by their schedule.
+        Checks,
     }
 }
 

@@ -122,6 +122,8 @@ pub struct IssueNews {
     pub intro: Line,
     /// What is wrong and how to mend it, one pair for each issue.
     pub issues: Vec<(Line, Line)>,
+    /// How many there are that it does not name.
+    pub more: u64,
     /// Where all of them are shown.
     pub url: Link,
     /// Where the reader chooses how to hear of issues.

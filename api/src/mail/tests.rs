@@ -63,6 +63,7 @@ fn letters() -> Vec<Letter> {
                 "Activate the contact, or choose another.".into(),
             ),
         ],
+        more: 12,
         url: link("https://provider.example/health?registration=1"),
         account_url: Some(link("https://provider.example/account")),
     };

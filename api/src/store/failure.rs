@@ -3,6 +3,7 @@
 use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Set};
 
+use super::ordered::Sorting;
 use super::tx::Tx;
 use super::{Page, Reader, Slice, StoreError, at, entity, inconsistent, json as stored, ms};
 use crate::domain::Timestamp;
@@ -135,7 +136,7 @@ impl Tx {
 }
 
 impl Reader {
-    /// A page of what failed about this subject, the newest kind of failure first.
+    /// A page of what failed about this subject, what was seen last first.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -151,7 +152,8 @@ impl Reader {
                 .filter(Column::SubjectId.eq(subject.id()));
         }
         let Some(query) = self.scoped(query, Column::CompanyId) else { return Ok(page.slice(Vec::new())) };
-        self.page(query, Column::Id, page, from_row).await
+        let last_seen = Sorting { by: Some("row.last_at"), ..Sorting::newest("failure") };
+        self.sorted(query, last_seen, page, from_row).await
     }
 
     /// These lines of the error log, as far as they may be seen.

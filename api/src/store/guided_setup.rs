@@ -24,17 +24,26 @@ async fn facts(conn: &impl ConnectionTrait, side: Part) -> Result<Facts, StoreEr
         (select count(*) from definition) as definitions,
         (select count(*) from registration where state <> 'CANCELLED') as registrations,
         (select count(*) from connection where part = $1) as connections,
-        (select id from connection where part = $1 order by id desc limit 1) as newest,
+        (select id from connection where part = $1
+            order by case when state in ('ONBOARDED', 'SUSPENDED', 'OFFBOARDING', 'OFFBOARDED') then 1 else 0 end, id desc
+            limit 1) as to_connect,
+        (select c.id from connection c left join settings s on s.connection_id = c.id where c.part = $1
+            order by case when c.state not in ('ONBOARDED', 'SUSPENDED') then 2
+                when s.saved_at is not null then 1 else 0 end, c.id desc limit 1) as to_configure,
+        (select c.id from connection c left join verification v on v.connection_id = c.id where c.part = $1
+            order by case when c.state <> 'ONBOARDED' then 2 when v.passed then 1 else 0 end, c.id desc
+            limit 1) as to_verify,
         (select count(*) from connection where part = $1 and state in ('ONBOARDED', 'SUSPENDED')) as onboarded,
         (select count(*) from connection c join settings s on s.connection_id = c.id
             where c.part = $1 and s.saved_at is not null) as configured,
         (select count(*) from connection c join verification v on v.connection_id = c.id
             where c.part = $1) as verifications,
         (select count(*) from connection c join verification v on v.connection_id = c.id
-            where c.part = $1 and c.state = 'ONBOARDED' and v.passed) as verified";
+            where c.part = $1 and c.state in ('ONBOARDED', 'SUSPENDED') and v.passed) as verified";
     let statement = Statement::from_sql_and_values(conn.get_database_backend(), sql, [side.as_str().into()]);
     let row = conn.query_one_raw(statement).await?.ok_or(StoreError::Missing("facts"))?;
     let count = |column: &str| row.try_get::<i64>("", column);
+    let connection = |column: &str| row.try_get::<Option<Uuid>>("", column).map(|id| id.map(ConnectionId));
     Ok(Facts {
         provider_record: count("provider_record")? > 0,
         companies: count("companies")?,
@@ -42,7 +51,9 @@ async fn facts(conn: &impl ConnectionTrait, side: Part) -> Result<Facts, StoreEr
         definitions: count("definitions")?,
         registrations: count("registrations")?,
         connections: count("connections")?,
-        newest: row.try_get::<Option<Uuid>>("", "newest")?.map(ConnectionId),
+        to_connect: connection("to_connect")?,
+        to_configure: connection("to_configure")?,
+        to_verify: connection("to_verify")?,
         onboarded: count("onboarded")?,
         configured: count("configured")?,
         verifications: count("verifications")?,

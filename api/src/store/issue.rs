@@ -2,7 +2,8 @@
 
 use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict};
 use sea_orm::{
-    ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _, Set,
+    ColumnTrait as _, Condition, ConnectionTrait as _, EntityTrait as _, PaginatorTrait as _,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _, Set, Statement,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -11,12 +12,23 @@ use super::change::{ChangeKind, SubjectKind};
 use super::tx::Tx;
 use super::{StoreError, at, entity, inconsistent, json as stored, ms};
 use crate::domain::Timestamp;
-use crate::domain::check::{CheckCode, Finding};
+use crate::domain::check::{CheckCode, Finding, Severity};
 use crate::domain::id::{CompanyId, IssueId, ScanId, UserId};
 use crate::domain::issue::{Exception, Issue, IssueMail, IssueState};
 use crate::domain::scan::{Scan, Subject};
 use entity::issue::{ActiveModel, Column, Entity, Model};
 use entity::{issue_follower, issue_mail};
+
+/// Whoever followed the last issue of this check about this subject follows the one that came after it.
+const FOLLOWED_BEFORE: &str = "insert into issue_follower (issue_id, account_id)
+    select $1, account_id from issue_follower where issue_id = (
+        select id from issue where check_code = $2 and subject_id = $3 and id <> $1 order by id desc limit 1)";
+
+/// Raised since then, and of those that people are told of at once; see [`Issue::matters`].
+fn raised_since(since: Timestamp) -> Condition {
+    let matters = Column::Blocking.eq(true).or(Column::SeverityRank.gte(Severity::High.rank()));
+    Condition::all().add(Column::FirstSeenAt.gt(ms(since))).add(matters)
+}
 
 pub(super) fn from_row(row: Model) -> Result<Issue, StoreError> {
     let wrong = |column| inconsistent("issue", row.id, column);
@@ -69,22 +81,49 @@ impl Tx {
         query.order_by_asc(Column::Id).all(&self.txn).await?.into_iter().map(from_row).collect()
     }
 
-    /// All issues that are open, or were seen first since then; for letters that sum up.
+    /// The open issues that were seen since then and are not muted, the worst first: at most `limit`, and how many there
+    /// are.
     ///
     /// # Errors
     /// When the database does not answer, or a row matches no legal state.
-    pub async fn issues_since(&self, since: Timestamp, limit: u64) -> Result<Vec<Issue>, StoreError> {
-        use sea_orm::QuerySelect as _;
-        let query = Entity::find()
-            .filter(Column::State.eq(IssueState::Open.as_str()))
-            .filter(Column::LastSeenAt.gte(ms(since)))
-            .order_by_desc(Column::SeverityRank)
-            .order_by_asc(Column::Id)
-            .limit(limit);
-        query.all(&self.txn).await?.into_iter().map(from_row).collect()
+    pub async fn issues_since(&self, since: Timestamp, limit: u64) -> Result<(Vec<Issue>, u64), StoreError> {
+        self.audible(Condition::all().add(Column::LastSeenAt.gte(ms(since))), limit).await
     }
 
-    /// A finding was seen: a new issue, or the open one counted once more.
+    /// The same of those that were raised since then and matter.
+    ///
+    /// # Errors
+    /// When the database does not answer, or a row matches no legal state.
+    pub async fn issues_raised_since(
+        &self,
+        since: Timestamp,
+        limit: u64,
+    ) -> Result<(Vec<Issue>, u64), StoreError> {
+        self.audible(raised_since(since), limit).await
+    }
+
+    async fn audible(&self, which: Condition, limit: u64) -> Result<(Vec<Issue>, u64), StoreError> {
+        let query = Entity::find()
+            .filter(which)
+            .filter(Column::State.eq(IssueState::Open.as_str()))
+            .filter(Column::MutedUntil.is_null().or(Column::MutedUntil.lte(self.now_ms())));
+        let total = query.clone().count(&self.txn).await?;
+        let worst = query.order_by_desc(Column::SeverityRank).order_by_asc(Column::Id).limit(limit);
+        let issues = worst.all(&self.txn).await?.into_iter().map(from_row).collect::<Result<_, _>>()?;
+        Ok((issues, total))
+    }
+
+    /// How many scans raised an issue since then that matters.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn scans_that_raised(&self, since: Timestamp) -> Result<u64, StoreError> {
+        let scans = Entity::find().select_only().column(Column::ScanId).filter(raised_since(since));
+        Ok(scans.distinct().count(&self.txn).await?)
+    }
+
+    /// A finding was seen: a new issue, which whoever followed the last one of its kind follows, or the open one counted
+    /// once more. Answers one that blocks from now on and did not before.
     ///
     /// # Errors
     /// When the database refuses.
@@ -94,8 +133,14 @@ impl Tx {
         code: CheckCode,
         finding: &Finding,
         company: Option<CompanyId>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<Issue>, StoreError> {
         let now = self.now_ms();
+        let open = Condition::all()
+            .add(Column::CheckCode.eq(code.as_str()))
+            .add(Column::SubjectId.eq(scan.subject.id()))
+            .add(Column::State.eq(IssueState::Open.as_str()));
+        let warned = Entity::find().filter(open.clone()).filter(Column::Blocking.eq(false));
+        let worse = finding.blocking && warned.count(&self.txn).await? > 0;
         let seen = Entity::update_many()
             .col_expr(Column::SeenCount, Expr::col(Column::SeenCount).add(1))
             .col_expr(Column::Revision, Expr::col(Column::Revision).add(1))
@@ -105,16 +150,14 @@ impl Tx {
             .col_expr(Column::Message, Expr::value(finding.message.clone()))
             .col_expr(Column::Evidence, Expr::value(finding.evidence.clone()))
             .col_expr(Column::Remedy, Expr::value(stored::remedy_to(&finding.remedy)))
-            .filter(Column::CheckCode.eq(code.as_str()))
-            .filter(Column::SubjectId.eq(scan.subject.id()))
-            .filter(Column::State.eq(IssueState::Open.as_str()))
+            .filter(open)
             .exec_with_returning(&self.txn)
             .await?;
         let company = company.map(|id| id.0);
         let body = json!({ "state": "OPEN", "check": code.as_str() });
-        if let Some(row) = seen.first() {
+        if let Some(row) = seen.into_iter().next() {
             self.changed(SubjectKind::Issue, row.id, ChangeKind::Updated, row.revision, company, body);
-            return Ok(());
+            return worse.then(|| from_row(row)).transpose();
         }
         let id = self.uuid()?;
         let row = ActiveModel {
@@ -144,8 +187,11 @@ impl Tx {
             waived_until: Set(None),
         };
         Entity::insert(row).exec_without_returning(&self.txn).await?;
+        let values = [id.into(), code.as_str().into(), scan.subject.id().into()];
+        let follow = Statement::from_sql_and_values(self.txn.get_database_backend(), FOLLOWED_BEFORE, values);
+        self.txn.execute_raw(follow).await?;
         self.changed(SubjectKind::Issue, id, ChangeKind::Created, 1, company, body);
-        Ok(())
+        Ok(None)
     }
 
     /// Open issues were seen again as they were: counted, and nobody is told.

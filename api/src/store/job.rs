@@ -1,7 +1,7 @@
 //! Work written with the fact that caused it, carried out at least once under a lease with a fencing number.
 
 use chrono::TimeDelta;
-use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict};
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait as _, DbBackend, EntityTrait as _, FromQueryResult as _,
     PaginatorTrait as _, QueryFilter as _, Set, Statement,
@@ -20,15 +20,17 @@ const LEASE: TimeDelta = TimeDelta::seconds(60);
 const CLAIM_ALONE: &str =
     "update job set lease_until = $1, fence = fence + 1, tries = tries + 1, woken = false
     where id = (select id from job where state = 'PENDING' and run_at <= $2
-                and (lease_until is null or lease_until <= $2)
+                and (lease_until is null or lease_until <= $2) and kind <> $3
                 order by run_at, id limit 1)
     returning *";
 const CLAIM_BESIDE_OTHERS: &str =
     "update job set lease_until = $1, fence = fence + 1, tries = tries + 1, woken = false
     where id = (select id from job where state = 'PENDING' and run_at <= $2
-                and (lease_until is null or lease_until <= $2)
+                and (lease_until is null or lease_until <= $2) and kind <> $3
                 order by run_at, id limit 1 for update skip locked)
     returning *";
+/// How many things are named in one statement.
+const SUBJECTS: usize = 1_000;
 /// The longest text of an error that is kept.
 const ERROR_LENGTH: usize = 500;
 
@@ -97,6 +99,42 @@ impl Tx {
         Ok(JobId(id))
     }
 
+    /// Brings work that recurs forward: what would have come within `pause` of the moment `from` comes within `within`
+    /// of it. Of one kind, all of it or what is about these things; what is due before that moment stays as it is.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn bring_forward(
+        &mut self,
+        kind: &str,
+        about: Option<&[Uuid]>,
+        from: Timestamp,
+        (pause, within): (TimeDelta, TimeDelta),
+    ) -> Result<(), StoreError> {
+        let pause = pause.max(TimeDelta::milliseconds(1));
+        let (pause, within) = (pause.num_milliseconds(), within.min(pause).num_milliseconds());
+        let from = ms(from);
+        let nearer = Expr::val(from).add(Expr::col(Column::RunAt).sub(from).mul(within).div(pause));
+        let further = Entity::update_many()
+            .col_expr(Column::RunAt, nearer)
+            .filter(Column::Kind.eq(kind))
+            .filter(Column::State.eq("PENDING"))
+            .filter(Column::RunAt.gt(from));
+        match about {
+            None => {
+                further.exec(&self.txn).await?;
+            }
+            Some(about) => {
+                for about in about.chunks(SUBJECTS) {
+                    let among = Column::SubjectId.is_in(about.iter().copied());
+                    further.clone().filter(among).exec(&self.txn).await?;
+                }
+            }
+        }
+        self.woke = true;
+        Ok(())
+    }
+
     /// Whether work of this kind about one thing waits or runs.
     ///
     /// # Errors
@@ -148,18 +186,18 @@ impl Tx {
 }
 
 impl Store {
-    /// Takes the next piece of work that is due, if any.
+    /// Takes the next piece of work that is due, if any, of whatever kind `but` this one.
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn claim_job(&self, now: Timestamp) -> Result<Option<Job>, StoreError> {
+    pub async fn claim_job(&self, now: Timestamp, but: Option<&str>) -> Result<Option<Job>, StoreError> {
         let sql = match self.backend() {
             // Several nodes look at once: each takes another row, none waits.
             DbBackend::Postgres => CLAIM_BESIDE_OTHERS,
             _ => CLAIM_ALONE,
         };
-        let statement =
-            Statement::from_sql_and_values(self.backend(), sql, [ms(now + LEASE).into(), ms(now).into()]);
+        let values = [ms(now + LEASE).into(), ms(now).into(), but.unwrap_or_default().into()];
+        let statement = Statement::from_sql_and_values(self.backend(), sql, values);
         let Some(row) = self.write.query_one_raw(statement).await? else { return Ok(None) };
         let row = Model::from_query_result(&row, "")?;
         Ok(Some(Job {
@@ -223,15 +261,17 @@ impl Store {
         Ok(())
     }
 
-    /// When the next piece of work is due, whether held by a worker or not.
+    /// When the next piece of work is due, whether held by a worker or not, of whatever kind `but` this one.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn next_job_at(&self) -> Result<Option<Timestamp>, StoreError> {
+    pub async fn next_job_at(&self, but: Option<&str>) -> Result<Option<Timestamp>, StoreError> {
         // A piece of work that is held counts from the end of its lease, and must not hide one behind it.
         let sql = "select min(case when lease_until > run_at then lease_until else run_at end) as due
-                   from job where state = 'PENDING'";
-        let row = self.read.query_one_raw(Statement::from_string(self.backend(), sql)).await?;
+                   from job where state = 'PENDING' and kind <> $1";
+        let values = [but.unwrap_or_default().into()];
+        let statement = Statement::from_sql_and_values(self.backend(), sql, values);
+        let row = self.read.query_one_raw(statement).await?;
         let due: Option<i64> = row.map(|row| row.try_get("", "due")).transpose()?.flatten();
         Ok(due.map(at))
     }

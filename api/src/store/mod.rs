@@ -46,7 +46,10 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use migrations::Migrator;
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, Statement};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, Statement,
+    TransactionTrait as _,
+};
 use sea_orm_migration::MigratorTrait as _;
 use serde::{Deserialize, Serialize, Serializer};
 use tokio::sync::{Notify, watch};
@@ -97,11 +100,18 @@ pub struct Config {
     pub password_file: Option<std::path::PathBuf>,
     /// The most connections held open (PostgreSQL), or the most readers (SQLite).
     pub max_connections: u32,
+    /// How long one statement may take in milliseconds (PostgreSQL); 0 for as long as it likes. Migrations may always.
+    pub statement_timeout_ms: u32,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { url: "sqlite:linkspan.db".to_owned(), password_file: None, max_connections: 16 }
+        Self {
+            url: "sqlite:linkspan.db".to_owned(),
+            password_file: None,
+            max_connections: 16,
+            statement_timeout_ms: 30_000,
+        }
     }
 }
 
@@ -111,6 +121,7 @@ impl std::fmt::Debug for Config {
             .field("url", &masked(&self.url))
             .field("password_file", &self.password_file)
             .field("max_connections", &self.max_connections)
+            .field("statement_timeout_ms", &self.statement_timeout_ms)
             .finish()
     }
 }
@@ -213,7 +224,10 @@ impl Store {
             let writer = connect_sqlite(&url, 1).await?;
             (writer, connect_sqlite(&url, config.max_connections.max(1)).await?)
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            let pool = Database::connect(options(url, config.max_connections.max(2))).await?;
+            let mut options = options(url, config.max_connections.max(2));
+            let timeout = [("statement_timeout", config.statement_timeout_ms.to_string())];
+            options.map_sqlx_postgres_opts(move |options| options.options(timeout.clone()));
+            let pool = Database::connect(options).await?;
             (pool.clone(), pool)
         } else {
             return Err(StoreError::Config("database.url must begin with sqlite: or postgres:".to_owned()));
@@ -235,7 +249,15 @@ impl Store {
     /// When the database refuses.
     pub async fn migrate(&self) -> Result<usize, StoreError> {
         let pending = Migrator::get_pending_migrations(&self.write).await?.len();
-        Migrator::up(&self.write, None).await?;
+        if self.backend() == DbBackend::Postgres {
+            // To rewrite a long table takes its time.
+            let txn = self.write.begin().await?;
+            txn.execute_unprepared("set local statement_timeout = 0").await?;
+            Migrator::up(&txn, None).await?;
+            txn.commit().await?;
+        } else {
+            Migrator::up(&self.write, None).await?;
+        }
         Ok(pending)
     }
 

@@ -1,8 +1,9 @@
 //! Counts for a dashboard: each in one statement, however many connections there are.
 
+use sea_orm::sea_query::Expr;
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QueryResult,
-    QuerySelect as _, Statement,
+    QuerySelect as _, Select, Statement,
 };
 
 use super::{Reader, StoreError, connection, entity, ms};
@@ -145,7 +146,7 @@ impl Reader {
             .tally(
                 "select count(case when first_seen_at > $1 then 1 end) as raised,
                         count(case when resolved_at > $1 and state = 'RESOLVED' then 1 end) as resolved
-                 from issue where {scope}",
+                 from issue where (first_seen_at > $1 or resolved_at > $1) and {scope}",
                 "company_id",
                 vec![ms(since).into()],
             )
@@ -171,8 +172,24 @@ impl Reader {
     /// # Errors
     /// When the database does not answer, or a row matches no legal state.
     pub async fn connections_needing_attention(&self, limit: u64) -> Result<Vec<Connection>, StoreError> {
-        use entity::connection::{Column, Entity};
-        let query = Entity::find().filter(needing_attention());
+        self.last_changed(entity::connection::Entity::find().filter(needing_attention()), limit).await
+    }
+
+    /// Connections, those first that somebody should look at; of both, the one that changed last first.
+    ///
+    /// # Errors
+    /// When the database does not answer, or a row matches no legal state.
+    pub async fn connections_by_attention(&self, limit: u64) -> Result<Vec<Connection>, StoreError> {
+        let first: Expr = Expr::case(needing_attention(), 0).finally(1).into();
+        self.last_changed(entity::connection::Entity::find().order_by_asc(first), limit).await
+    }
+
+    async fn last_changed(
+        &self,
+        query: Select<entity::connection::Entity>,
+        limit: u64,
+    ) -> Result<Vec<Connection>, StoreError> {
+        use entity::connection::Column;
         let Some(query) = self.scoped(query, Column::CompanyId) else { return Ok(Vec::new()) };
         let rows = query
             .order_by_desc(Column::UpdatedAt)

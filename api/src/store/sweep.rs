@@ -19,10 +19,12 @@ const CHANGES_KEPT: TimeDelta = TimeDelta::days(7);
 
 /// How long scans are kept that decided nothing, and what their checks answered.
 const SCANS_KEPT: TimeDelta = TimeDelta::days(90);
+/// How long issues are kept after they were resolved or closed.
+const ISSUES_KEPT: TimeDelta = TimeDelta::days(90);
 
 impl Tx {
-    /// Forgets expired sessions, codes, tokens, replay records, message answers, idempotency keys, changes, history and
-    /// failures.
+    /// Forgets expired sessions, codes, tokens, replay records, message answers, idempotency keys, changes, history, issues
+    /// that are over, and failures.
     ///
     /// # Errors
     /// When the database refuses.
@@ -59,6 +61,11 @@ impl Tx {
         entity::scan::Entity::delete_many()
             .filter(entity::scan::Column::FinishedAt.lt(ms(self.now() - SCANS_KEPT)))
             .filter(decides.not())
+            .exec(txn)
+            .await?;
+        // An open issue has no such time.
+        entity::issue::Entity::delete_many()
+            .filter(entity::issue::Column::ResolvedAt.lt(ms(self.now() - ISSUES_KEPT)))
             .exec(txn)
             .await?;
         entity::change::Entity::delete_many()

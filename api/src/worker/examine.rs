@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use super::{Trouble, Worker};
-use crate::actions::{Call, Failure, PROTOCOL_VERSIONS, ScanPlan};
+use crate::actions::{Call, Failure, PROTOCOL_VERSIONS, ScanPlan, is_remote};
 use crate::domain::Timestamp;
 use crate::domain::check::{Answer, CheckCode};
 use crate::domain::id::ConnectionId;
@@ -72,6 +72,9 @@ impl<'a> Examination<'a> {
             std::future::pending::<()>().await;
         }
         let now = self.worker.actions.now();
+        if let Some(by) = self.plan.spared.filter(|_| is_remote(code)) {
+            return judge_measured(code, &Err::<(), _>(Unmeasured::Blocked { by }));
+        }
         match code {
             C::ProviderRecord
             | C::BaseUrlSet

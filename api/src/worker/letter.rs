@@ -66,6 +66,7 @@ fn compose(body: LetterBody, now: Timestamp) -> Result<Letter, Trouble> {
             about,
             intro,
             issues,
+            more,
             url: all,
             account_url,
         } => {
@@ -75,6 +76,7 @@ fn compose(body: LetterBody, now: Timestamp) -> Result<Letter, Trouble> {
                 about: line(&about),
                 intro: line(&intro),
                 issues: issues.iter().map(|(what, how)| (line(what), line(how))).collect(),
+                more,
                 url: url(all)?,
                 account_url: account_url.map(url).transpose()?,
             }

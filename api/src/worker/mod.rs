@@ -36,6 +36,9 @@ use patience::Patience;
 
 /// How many pieces of work run at once.
 const AT_ONCE: usize = 16;
+/// How many of them look after connections by schedule. The others are kept for what somebody waits for: a look at a peer
+/// that hangs takes its ten seconds, and ten thousand of them may be due.
+const SCHEDULED_AT_ONCE: usize = 12;
 /// How long the worker sleeps at most: a database has no other way to say that another node wrote work.
 const NAP: Duration = Duration::from_secs(1);
 /// The least time between two looks.
@@ -57,6 +60,8 @@ pub struct Worker {
     probe: Probe,
     mailer: Mailer,
     busy: Arc<AtomicUsize>,
+    /// How many of the busy look after connections by schedule.
+    scheduled: Arc<AtomicUsize>,
 }
 
 impl std::fmt::Debug for Worker {
@@ -67,6 +72,13 @@ impl std::fmt::Debug for Worker {
 
 /// Counts a piece of work out again, also when it is cut off.
 struct Done(Arc<AtomicUsize>);
+
+impl Done {
+    fn counting(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count.clone())
+    }
+}
 
 impl Drop for Done {
     fn drop(&mut self) {
@@ -156,6 +168,7 @@ impl Worker {
             probe: Probe::new(outbound),
             mailer,
             busy: Arc::default(),
+            scheduled: Arc::default(),
         }
     }
 
@@ -199,16 +212,26 @@ impl Worker {
         let _ = tokio::time::timeout(Duration::from_secs(5), running.join_all()).await;
     }
 
-    /// Begins as much of the work that is due as there is room for; answers when the next is due. What other nodes
-    /// committed is announced here, too.
+    /// Begins as much of the work that is due as there is room for; answers when the next is due that there is room for.
+    /// What other nodes committed is announced here, too.
     async fn take_work(&self, running: &mut JoinSet<()>) -> Result<Option<Timestamp>, Failure> {
         self.actions.poll().await?;
         while running.len() < AT_ONCE {
-            let Some(job) = self.actions.claim_job().await? else { break };
+            let full = self.scheduled.load(Ordering::SeqCst) >= SCHEDULED_AT_ONCE;
+            let but = full.then_some(Work::CONNECTION_HEALTH);
+            let Some(job) = self.actions.claim_job(but).await? else {
+                return self.actions.next_job_but(but).await;
+            };
             let worker = self.clone();
-            running.spawn(async move { worker.carry_out(job).await });
+            let scheduled = matches!(job.work, Work::ConnectionHealth(_));
+            let scheduled = scheduled.then(|| Done::counting(&self.scheduled));
+            running.spawn(async move {
+                worker.carry_out(job).await;
+                drop(scheduled);
+            });
         }
-        self.actions.next_job_at().await
+        // The end of one of them makes room.
+        Ok(None)
     }
 
     /// How many pieces of work are being carried out just now.
@@ -218,8 +241,7 @@ impl Worker {
     }
 
     async fn carry_out(&self, job: Job) {
-        self.busy.fetch_add(1, Ordering::SeqCst);
-        let _done = Done(self.busy.clone());
+        let _done = Done::counting(&self.busy);
         let span = tracing::info_span!("work", kind = job.work.kind(), job = %job.id, trace_id = %job.trace);
         async {
             let work = AssertUnwindSafe(self.work(&job)).catch_unwind();
@@ -278,7 +300,8 @@ impl Worker {
         Ok(ended?)
     }
 
-    /// What people look after gets an entry in its error log. Phases, probes, settings and claims write their own.
+    /// What people look after gets an entry in its error log. Phases, probes, settings, claims and the steps of a
+    /// verification write their own; of a scan that could not be carried out, each check says so.
     async fn log(&self, job: &Job, trouble: &Trouble) {
         let about = match job.work {
             Work::Letter => {
@@ -287,6 +310,11 @@ impl Worker {
             Work::Abandon(id) | Work::TellPause(id) => Some((Operation::Notice, Subject::Connection(id))),
             Work::Withdraw(id) => Some((Operation::Notice, Subject::Registration(id))),
             Work::RenewCredentials(id) => Some((Operation::Credentials, Subject::Connection(id))),
+            Work::RefreshPeer(id) => Some((Operation::Identity, Subject::Connection(id))),
+            Work::ConnectionHealth(id) => Some((Operation::Checks, Subject::Connection(id))),
+            Work::KeyServiceHealth => {
+                Some((Operation::Checks, Subject::Instance(self.actions.profile().instance)))
+            }
             _ => None,
         };
         if let (Some((operation, subject)), Some(refusal)) = (about, trouble.refusal())
@@ -316,6 +344,7 @@ impl Worker {
             Work::ConnectionHealth(id) => self.scheduled(&call, Suite::ConnectionHealth, Some(id)).await,
             Work::KeyServiceHealth => self.scheduled(&call, Suite::KeyService, None).await,
             Work::IssueDigest => Ok(self.actions.send_digests(&call).await?),
+            Work::IssueSummary => Ok(self.actions.send_summary(&call).await?),
             Work::ExpireRegistration(id) => Ok(self.actions.expire_registration(&call, id).await?),
             Work::ExpireAttempt(id) => Ok(self.actions.expire_attempt(&call, id).await?),
             Work::Sweep => {

@@ -75,8 +75,7 @@ impl Worker {
 
     /// Probes a connection's outbound direction. A miss is an outcome.
     async fn probe(&self, id: ConnectionId) {
-        self.busy.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-        let _done = Done(self.busy.clone());
+        let _done = Done::counting(&self.busy);
         let trace = self.actions.fresh_trace();
         // Whatever becomes of it is an outcome, or the connection would not be probed any more.
         let outcome = AssertUnwindSafe(self.ask(id, trace)).catch_unwind().await;

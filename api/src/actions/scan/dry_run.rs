@@ -91,7 +91,14 @@ impl Actions {
         // The database is free again while we wait for the other instance.
         drop(tx);
         let named = local.contact.is_some();
-        let plan = ScanPlan { scan, local: Some(local), standing: None, target: Some(origin), pin: None };
+        let plan = ScanPlan {
+            scan,
+            local: Some(local),
+            standing: None,
+            target: Some(origin),
+            pin: None,
+            spared: None,
+        };
         let mut answers = hands.examine(call, &plan, DRY_RUN_LIMIT).await;
         for (code, answer) in &mut answers {
             let about_contact = matches!(

@@ -33,7 +33,7 @@ pub(super) fn in_words(connection: &Connection) -> String {
 impl Actions {
     /// What a scan needs to know before it asks anybody else; none when its subject is gone.
     pub(super) async fn plan(&self, tx: &Tx, scan: Scan) -> Done<Option<ScanPlan>> {
-        let none = ScanPlan { scan, local: None, standing: None, target: None, pin: None };
+        let none = ScanPlan { scan, local: None, standing: None, target: None, pin: None, spared: None };
         Ok(match none.scan.subject {
             Subject::Registration(id) => {
                 let Some(registration) = tx.registration(id).await? else { return Ok(None) };
@@ -161,9 +161,7 @@ impl Actions {
                 ours: self.own_view(connection, &evidence),
                 theirs: evidence.peer_view.as_ref().map(|view| view.status),
                 disputed: status == Some(DirectionStatus::Disputed),
-                failure: evidence
-                    .failure
-                    .map(|cause| cause.reason.unwrap_or_else(|| cause.code.as_str().to_owned())),
+                failure: evidence.failure.map(|cause| (cause.code, cause.reason)),
             });
         }
         let key_made_at = match connection.channel {

@@ -11,7 +11,7 @@ use crate::domain::connection::{Connection, State};
 use crate::domain::effect::Work;
 use crate::domain::id::{ConnectionId, ScanId};
 use crate::domain::refusal::Refusal;
-use crate::domain::scan::{Scan, ScanState, Subject, blocking};
+use crate::domain::scan::{Scan, ScanState, StandingFacts, Subject, blocking};
 use crate::domain::schedule::Schedule;
 use crate::store::{NewJob, Tx};
 
@@ -21,9 +21,13 @@ const SETTLED: TimeDelta = TimeDelta::seconds(1);
 const RENEW_BEFORE: TimeDelta = TimeDelta::days(30);
 /// What is looked at again when no schedule says so: whether there is one now.
 const LOOK_AGAIN: TimeDelta = TimeDelta::minutes(5);
+/// How long a status has to last before a connection is looked at because of it; and how long it takes at most until all
+/// are looked at that changed together.
+const BLIP: TimeDelta = TimeDelta::seconds(60);
 
 impl Actions {
-    /// Changes how often a suite runs by itself, or whether it does. The next run is the first to follow it.
+    /// Changes how often a suite runs by itself, or whether it does. The next run is the first to follow it: none is
+    /// further away than the new interval.
     ///
     /// # Errors
     /// `NOT_AN_ADMINISTRATOR`; `NOT_FOUND` for a suite that has no schedule; `INVALID_INPUT`; `CONFLICT`.
@@ -41,15 +45,18 @@ impl Actions {
         if expected.is_some_and(|expected| expected != schedule.revision) {
             return Err(Refusal::conflict("schedule").into());
         }
+        let before = pause(Some(&schedule));
         let mut schedule = schedule.change(interval, enabled)?;
         schedule.updated_by = Some(user);
         let schedule = tx.save_schedule(schedule).await?;
         let details = json!({ "seconds": schedule.interval.num_seconds(), "enabled": schedule.enabled });
         tx.audit("schedule.update", "SCHEDULE", suite.as_str(), "OK", details);
-        if suite == Suite::KeyService {
-            let run_at = tx.now() + schedule.interval;
-            tx.enqueue(NewJob { work: Work::KeyServiceHealth, run_at, sealed: None }).await?;
-        }
+        let kind = match suite {
+            Suite::KeyService => Work::KeyServiceHealth.kind(),
+            _ => Work::CONNECTION_HEALTH,
+        };
+        let now = tx.now();
+        tx.bring_forward(kind, None, now, (before, pause(Some(&schedule)))).await?;
         tx.commit().await?;
         Ok(schedule)
     }
@@ -58,10 +65,7 @@ impl Actions {
     pub(crate) async fn schedule_checks(&self, call: &Call) -> Done<()> {
         let mut tx = self.begin_keyless("schedule.begin", call).await?;
         let day = TimeDelta::days(1);
-        let every = match tx.schedule(Suite::KeyService).await? {
-            Some(schedule) => schedule.interval,
-            None => LOOK_AGAIN,
-        };
+        let every = pause(tx.schedule(Suite::KeyService).await?.as_ref());
         let mut changed = false;
         for (work, pause) in [(Work::KeyServiceHealth, every), (Work::IssueDigest, day)] {
             if !tx.has_work(&work).await? {
@@ -93,15 +97,21 @@ impl Actions {
         tx.insert_scan(&scan, connection.company).await?;
         let run_at = tx.now() + SETTLED;
         tx.enqueue(NewJob { work: Work::Scan(scan.id), run_at, sealed: None }).await?;
-        let every = self.interval(tx, Suite::ConnectionHealth).await?;
-        let run_at = tx.now() + every.unwrap_or(LOOK_AGAIN);
+        let run_at = tx.now() + pause(tx.schedule(Suite::ConnectionHealth).await?.as_ref());
         tx.enqueue(NewJob { work: Work::ConnectionHealth(connection.id), run_at, sealed: None }).await?;
         Ok(())
     }
 
-    async fn interval(&self, tx: &Tx, suite: Suite) -> Done<Option<TimeDelta>> {
-        let schedule = tx.schedule(suite).await?.filter(|schedule| schedule.enabled);
-        Ok(schedule.map(|schedule| schedule.interval))
+    /// The status of these connections changed: they are looked at soon, so that their issues follow it. Not at once: what
+    /// is over within a minute raises nothing.
+    pub(in crate::actions) async fn look_soon(&self, tx: &mut Tx, connections: &[ConnectionId]) -> Done<()> {
+        if connections.is_empty() {
+            return Ok(());
+        }
+        let pause = pause(tx.schedule(Suite::ConnectionHealth).await?.as_ref());
+        let (ids, from) = (connections.iter().map(|id| id.0).collect::<Vec<_>>(), tx.now() + BLIP);
+        tx.bring_forward(Work::CONNECTION_HEALTH, Some(&ids), from, (pause, BLIP)).await?;
+        Ok(())
     }
 
     /// What a run by schedule asks; none when there is nothing to ask. The next run is written first, so that a run
@@ -123,9 +133,9 @@ impl Actions {
             }
             _ => Work::KeyServiceHealth,
         };
-        let interval = self.interval(&tx, suite).await?;
+        let schedule = tx.schedule(suite).await?;
         let spread = i64::from(u16::from_le_bytes(self.world.bytes()?));
-        let pause = interval.unwrap_or(LOOK_AGAIN);
+        let pause = pause(schedule.as_ref());
         // Many connections that came to stand together do not stay in step.
         let spread = TimeDelta::milliseconds(spread * pause.num_milliseconds() / 10 / 65_536);
         let run_at = tx.now() + pause - spread;
@@ -142,12 +152,16 @@ impl Actions {
             finished_at: None,
             state: ScanState::Running,
         };
-        let plan = match interval {
-            Some(_) => self.plan(&tx, scan).await?,
-            None => None,
+        let plan = match schedule.is_some_and(|schedule| schedule.enabled) {
+            true => self.plan(&tx, scan).await?,
+            false => None,
         };
         tx.commit().await?;
-        Ok(plan)
+        let silent = |plan: &ScanPlan| plan.standing.as_ref().is_some_and(StandingFacts::is_silent);
+        Ok(plan.map(|plan| match silent(&plan) {
+            true => ScanPlan { spared: Some(CheckCode::DirectionsUp), ..plan },
+            false => plan,
+        }))
     }
 
     async fn renew_in_time(&self, tx: &mut Tx, connection: &Connection) -> Done<()> {
@@ -237,6 +251,11 @@ impl Actions {
         tx.commit().await?;
         Ok(connection)
     }
+}
+
+/// How long after one run of a suite the next one comes, or after which time it is looked whether there is to be one.
+fn pause(schedule: Option<&Schedule>) -> TimeDelta {
+    schedule.filter(|schedule| schedule.enabled).map_or(LOOK_AGAIN, |schedule| schedule.interval)
 }
 
 /// What can be done about a connection that stands, in the background.

@@ -105,7 +105,8 @@ fn directions(facts: &StandingFacts) -> Answer {
     }
     let say = |direction: &&DirectionFacts| {
         let status = direction.ours.map_or("nothing begun", |status| status.as_str());
-        let failure = direction.failure.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
+        let why = direction.failure.as_ref().map(|(code, why)| why.as_deref().unwrap_or(code.as_str()));
+        let failure = why.map_or_else(String::new, |why| format!(" ({why})"));
         format!("{}: {status}{failure}", direction.way.as_str())
     };
     let evidence: Vec<_> = down.iter().map(say).collect();
