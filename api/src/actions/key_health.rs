@@ -114,7 +114,7 @@ impl Actions {
                     Ok(health) => self.announce_key_health(&health).await,
                     // The measurement that comes by itself announces it.
                     Err(error) => {
-                        tracing::warn!(error = causes(&error), "the key service could not be measured")
+                        tracing::warn!(error = causes(&error), "the key service could not be measured");
                     }
                 },
             }

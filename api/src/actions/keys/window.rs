@@ -163,7 +163,7 @@ impl Window {
                 let _ = keys.reload().await;
             }
             Err(error) => {
-                tracing::warn!(error = causes(&error), "the key hierarchy on record is not in use here")
+                tracing::warn!(error = causes(&error), "the key hierarchy on record is not in use here");
             }
         }
         let mut modules = HashMap::new();
