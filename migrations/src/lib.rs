@@ -57,6 +57,7 @@ steps! {
     m0041_approval_seal,
     m0043_audit_kept,
     m0049_issue_age,
+    m0050_job_lease,
 }
 
 struct Step {
