@@ -58,6 +58,7 @@ steps! {
     m0043_audit_kept,
     m0048_message_id,
     m0049_issue_age,
+    m0050_job_lease,
     m0052_more_indexes,
 }
 

@@ -278,7 +278,8 @@ async fn what_a_schedule_finds_is_an_issue_once_and_is_resolved_once_it_is_mende
     }
 }
 
-/// Issues that were resolved 90 days ago go, and so does the history from before, but for the status in force then.
+/// Issues that were resolved 90 days ago go, and work that was given up 30 days ago, and so does the history from before,
+/// but for the status in force then.
 async fn what_is_long_past_is_forgotten(scene: &Scene) {
     let (consumer, now) = (&scene.pair.consumer, scene.pair.clock.now_ms());
     let back = |days: i64| now - days * 86_400_000;
@@ -290,14 +291,22 @@ async fn what_is_long_past_is_forgotten(scene: &Scene) {
         );
         consumer.tamper(&told).await;
     }
+    for (days, table) in [(31, "connection"), (29, "issue")] {
+        let dead = format!(
+            "insert into job (id, kind, trace, state, run_at, tries, woken, fence, created_at)
+             select id, 'LETTER', '1', 'DEAD', {0}, 1, false, 1, {0} from {table}",
+            back(days)
+        );
+        consumer.tamper(&dead).await;
+    }
     let sweep = async || {
         consumer.tamper("update job set run_at = 0 where kind = 'SWEEP'").await;
         scene.pair.advance(1).await;
     };
     let known = |days: i64| format!("direction_history where at = {}", back(days));
     sweep().await;
-    let kept = [known(100), known(95), known(10), "issue".to_owned()];
-    for (rows, wanted) in kept.iter().zip([0, 1, 1, 1]) {
+    let kept = [known(100), known(95), known(10), "issue".to_owned(), "job where state = 'DEAD'".to_owned()];
+    for (rows, wanted) in kept.iter().zip([0, 1, 1, 1, 1]) {
         assert_eq!(consumer.rows(rows).await, wanted, "{rows}");
     }
     let history = "query($id: ID!) { connection(id: $id) { outbound { history(days: 90) {

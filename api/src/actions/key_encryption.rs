@@ -129,7 +129,7 @@ impl Actions {
     pub(crate) async fn schedule_rotation(&self, call: &Call) -> Done<()> {
         let mut tx = self.begin_keyless("key.encryption.schedule", call).await?;
         let under_way = tx.key_rotation().await?.is_some_and(|rotation| rotation.is_under_way());
-        if under_way && !tx.has_work(&Work::RewrapKeys).await? {
+        if under_way && !tx.has_work(&[Work::RewrapKeys]).await? {
             go_on(&mut tx, TimeDelta::zero()).await?;
             tx.commit().await?;
         }

@@ -128,7 +128,7 @@ impl Actions {
         let connection =
             tx.connection(attempt.connection).await?.ok_or(Failure::Bug("attempt without connection"))?;
         let (name, started_at) = (phase.name, phase.started_at.unwrap_or(tx.now()));
-        if name == PhaseName::Claim && tx.has_work(&Work::Abandon(connection.id)).await? {
+        if name == PhaseName::Claim && tx.has_work(&[Work::Abandon(connection.id)]).await? {
             // The provider must hear that the attempt before is over, or it would give us that one's claim.
             drop(tx);
             let until = self.world.now() + LOOK_AGAIN;

@@ -39,7 +39,7 @@ impl Actions {
         let work = Work::Verify(id);
         if let Some(known) = tx.verification(id).await?
             && known.state() == VerificationState::Running
-            && tx.has_work(&work).await?
+            && tx.has_work(std::slice::from_ref(&work)).await?
         {
             return Ok(known);
         }

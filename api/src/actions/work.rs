@@ -9,7 +9,7 @@ use crate::domain::Timestamp;
 use crate::domain::causes::causes;
 use crate::domain::connection::Part;
 use crate::domain::direction::{DirectionStatus, Way};
-use crate::domain::effect::Work;
+use crate::domain::effect::{Lane, Work};
 use crate::domain::id::{ConnectionId, TraceId};
 use crate::store::{Job, NewJob, Reader};
 
@@ -17,9 +17,9 @@ use crate::store::{Job, NewJob, Reader};
 pub(crate) const TRIES: i64 = 12;
 
 impl Actions {
-    /// The next piece of work that is due, of whatever kind but this one.
-    pub(crate) async fn claim_job(&self, but: Option<&str>) -> Done<Option<Job>> {
-        Ok(self.store.claim_job(self.world.now(), but).await?)
+    /// The next piece of work of these kinds that is due.
+    pub(crate) async fn claim_job(&self, kinds: &[&str]) -> Done<Option<Job>> {
+        Ok(self.store.claim_job(self.world.now(), kinds).await?)
     }
 
     /// The job is done.
@@ -38,12 +38,13 @@ impl Actions {
 
     /// When the next piece of work is due.
     pub async fn next_job_at(&self) -> Done<Option<Timestamp>> {
-        self.next_job_but(None).await
+        let kinds: Vec<_> = Lane::ALL.iter().flat_map(|lane| lane.kinds()).copied().collect();
+        self.next_job_of(&kinds).await
     }
 
-    /// When the next piece of work is due, of whatever kind but this one.
-    pub(crate) async fn next_job_but(&self, but: Option<&str>) -> Done<Option<Timestamp>> {
-        Ok(self.store.next_job_at(but).await?)
+    /// When the next piece of work of these kinds is due.
+    pub(crate) async fn next_job_of(&self, kinds: &[&str]) -> Done<Option<Timestamp>> {
+        Ok(self.store.next_job_at(kinds).await?)
     }
 
     /// Waits for a time, see [`World::wait_until`](crate::world::World::wait_until).
@@ -97,7 +98,7 @@ impl Actions {
     /// Schedules the sweep, once per database.
     pub(crate) async fn schedule_sweep(&self, call: &Call) -> Done<()> {
         let mut tx = self.begin_keyless("sweep.schedule", call).await?;
-        if !tx.has_work(&Work::Sweep).await? {
+        if !tx.has_work(&[Work::Sweep]).await? {
             let run_at = tx.now() + TimeDelta::hours(1);
             tx.enqueue(NewJob { work: Work::Sweep, run_at, sealed: None }).await?;
             tx.commit().await?;

@@ -85,8 +85,67 @@ pub enum Work {
     RewrapKeys,
 }
 
+/// Work that waits for the same. Each lane has places of its own, so that what hangs in one holds up no other: a letter with
+/// a code goes out while a thousand peers do not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// Looks at peers that nobody waits for, one for each connection.
+    Schedule,
+    /// Checks that somebody asked for.
+    Checks,
+    /// Steps of onboarding.
+    Onboarding,
+    /// What else is said to peers.
+    Notices,
+    /// Letters.
+    Mail,
+    /// What needs nobody but ourselves.
+    Own,
+}
+
+impl Lane {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Schedule, Self::Checks, Self::Onboarding, Self::Notices, Self::Mail, Self::Own];
+
+    /// How many pieces of its work a node carries out at once.
+    #[must_use]
+    pub const fn places(self) -> usize {
+        match self {
+            Self::Schedule | Self::Checks | Self::Onboarding => 6,
+            Self::Notices | Self::Mail => 4,
+            Self::Own => 3,
+        }
+    }
+
+    /// The kinds of its work; see [`Work::kind`].
+    #[must_use]
+    pub const fn kinds(self) -> &'static [&'static str] {
+        match self {
+            Self::Schedule => &[Work::CONNECTION_HEALTH],
+            Self::Checks => &["SCAN", "VERIFY"],
+            Self::Onboarding => &["PROVE_CLAIM", "PHASE", "PING"],
+            Self::Notices => {
+                &["ABANDON", "WITHDRAW", "TELL_PAUSE", "SYNC_SETTINGS", "RENEW_CREDENTIALS", "REFRESH_PEER"]
+            }
+            Self::Mail => &["LETTER"],
+            Self::Own => &[
+                "PUBLISH",
+                "KEY_SERVICE_HEALTH",
+                "ISSUE_DIGEST",
+                "ISSUE_SUMMARY",
+                "EXPIRE_REGISTRATION",
+                "EXPIRE_ATTEMPT",
+                "SWEEP",
+                "CHECKPOINT",
+                "REWRAP_KEYS",
+            ],
+        }
+    }
+}
+
 impl Work {
-    /// The kind of [`Work::ConnectionHealth`]: there is one for each connection, and nobody waits for it.
+    /// The kind of [`Work::ConnectionHealth`].
     pub const CONNECTION_HEALTH: &str = "CONNECTION_HEALTH";
 
     /// The stable name of the kind of work.
@@ -115,6 +174,32 @@ impl Work {
             Self::Sweep => "SWEEP",
             Self::Checkpoint => "CHECKPOINT",
             Self::RewrapKeys => "REWRAP_KEYS",
+        }
+    }
+
+    /// Whose places it takes.
+    #[must_use]
+    pub const fn lane(&self) -> Lane {
+        match self {
+            Self::ConnectionHealth(_) => Lane::Schedule,
+            Self::Scan(_) | Self::Verify(_) => Lane::Checks,
+            Self::ProveClaim(_) | Self::Phase(_) | Self::Ping(_) => Lane::Onboarding,
+            Self::Abandon(_)
+            | Self::Withdraw(_)
+            | Self::TellPause(_)
+            | Self::SyncSettings(_)
+            | Self::RenewCredentials(_)
+            | Self::RefreshPeer(_) => Lane::Notices,
+            Self::Letter => Lane::Mail,
+            Self::Publish
+            | Self::KeyServiceHealth
+            | Self::IssueDigest
+            | Self::IssueSummary
+            | Self::ExpireRegistration(_)
+            | Self::ExpireAttempt(_)
+            | Self::Sweep
+            | Self::Checkpoint
+            | Self::RewrapKeys => Lane::Own,
         }
     }
 
@@ -182,5 +267,24 @@ impl Work {
             ("REWRAP_KEYS", None) => Self::RewrapKeys,
             _ => return None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_work_is_in_one_lane() {
+        let mut known = 0;
+        for lane in Lane::ALL {
+            for kind in lane.kinds() {
+                let some = Some(uuid::Uuid::nil());
+                let work = Work::parse(kind, some).or_else(|| Work::parse(kind, None)).unwrap();
+                assert_eq!((work.kind(), work.lane()), (*kind, lane));
+                known += 1;
+            }
+        }
+        assert_eq!(known, 22);
     }
 }

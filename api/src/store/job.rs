@@ -20,15 +20,23 @@ const LEASE: TimeDelta = TimeDelta::seconds(60);
 const CLAIM_ALONE: &str =
     "update job set lease_until = $1, fence = fence + 1, tries = tries + 1, woken = false
     where id = (select id from job where state = 'PENDING' and run_at <= $2
-                and (lease_until is null or lease_until <= $2) and kind <> $3
+                and (lease_until is null or lease_until <= $2) and kind in ({kinds})
                 order by run_at, id limit 1)
     returning *";
 const CLAIM_BESIDE_OTHERS: &str =
     "update job set lease_until = $1, fence = fence + 1, tries = tries + 1, woken = false
     where id = (select id from job where state = 'PENDING' and run_at <= $2
-                and (lease_until is null or lease_until <= $2) and kind <> $3
+                and (lease_until is null or lease_until <= $2) and kind in ({kinds})
                 order by run_at, id limit 1 for update skip locked)
     returning *";
+/// The first that waits, found by the index, and of what is held the first that can be taken over: it counts from the end
+/// of its lease, and must not hide one behind it.
+const NEXT: &str = "select min(due) as due from (
+    select * from (select run_at as due from job
+        where state = 'PENDING' and lease_until is null and kind in ({kinds}) order by run_at limit 1) as waiting
+    union all
+    select case when lease_until > run_at then lease_until else run_at end from job
+        where lease_until is not null and state = 'PENDING' and kind in ({kinds})) as both_of_them";
 /// How many things are named in one statement.
 const SUBJECTS: usize = 1_000;
 /// The longest text of an error that is kept.
@@ -61,6 +69,15 @@ pub struct Job {
     fence: i64,
 }
 
+/// What there is one of.
+fn dedupe(work: &Work) -> Option<String> {
+    match work.subject() {
+        Some(subject) => Some(format!("{}:{subject}", work.kind())),
+        // Of the work that is about no one thing, only letters are many.
+        None => (*work != Work::Letter).then(|| work.kind().to_owned()),
+    }
+}
+
 impl Tx {
     /// Writes a piece of work. Work that is about one thing exists once per thing: writing it again moves it
     /// forward, and if it runs just now, it runs once more afterwards.
@@ -69,10 +86,7 @@ impl Tx {
     /// When the database refuses.
     pub async fn enqueue(&mut self, job: NewJob) -> Result<JobId, StoreError> {
         let id = self.uuid()?;
-        let dedupe = job.work.subject().map(|subject| format!("{}:{subject}", job.work.kind()));
-        // Of the work that is about no one thing, only letters are many.
-        let alone = (job.work != Work::Letter).then(|| job.work.kind().to_owned());
-        let dedupe = dedupe.or(alone);
+        let dedupe = dedupe(&job.work);
         let row = entity::job::ActiveModel {
             id: Set(id),
             kind: Set(job.work.kind().to_owned()),
@@ -135,16 +149,14 @@ impl Tx {
         Ok(())
     }
 
-    /// Whether work of this kind about one thing waits or runs.
+    /// Whether one of these pieces of work waits or runs.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn has_work(&self, work: &Work) -> Result<bool, StoreError> {
-        let mut query =
-            Entity::find().filter(Column::Kind.eq(work.kind())).filter(Column::State.eq("PENDING"));
-        if let Some(subject) = work.subject() {
-            query = query.filter(Column::SubjectId.eq(subject));
-        }
+    pub async fn has_work(&self, work: &[Work]) -> Result<bool, StoreError> {
+        let query = Entity::find()
+            .filter(Column::Dedupe.is_in(work.iter().filter_map(dedupe)))
+            .filter(Column::State.eq("PENDING"));
         Ok(query.one(&self.txn).await?.is_some())
     }
 
@@ -186,18 +198,19 @@ impl Tx {
 }
 
 impl Store {
-    /// Takes the next piece of work that is due, if any, of whatever kind `but` this one.
+    /// Takes the next piece of work of these kinds that is due, if any. What another version of this program wrote is of
+    /// none of them.
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn claim_job(&self, now: Timestamp, but: Option<&str>) -> Result<Option<Job>, StoreError> {
+    pub async fn claim_job(&self, now: Timestamp, kinds: &[&str]) -> Result<Option<Job>, StoreError> {
         let sql = match self.backend() {
             // Several nodes look at once: each takes another row, none waits.
             DbBackend::Postgres => CLAIM_BESIDE_OTHERS,
             _ => CLAIM_ALONE,
         };
-        let values = [ms(now + LEASE).into(), ms(now).into(), but.unwrap_or_default().into()];
-        let statement = Statement::from_sql_and_values(self.backend(), sql, values);
+        let times = vec![ms(now + LEASE).into(), ms(now).into()];
+        let statement = self.about_kinds(sql, times, kinds);
         let Some(row) = self.write.query_one_raw(statement).await? else { return Ok(None) };
         let row = Model::from_query_result(&row, "")?;
         Ok(Some(Job {
@@ -230,8 +243,8 @@ impl Store {
         Ok(())
     }
 
-    /// The job did not succeed: again at `run_at`, or never (`None`), which leaves it to be seen as dead. If it was asked
-    /// for again meanwhile, it runs again as it was asked for.
+    /// The job did not succeed: again at `run_at`, or never (`None`), which leaves it to be seen as dead since then, without
+    /// what a letter said. If it was asked for again meanwhile, it runs again as it was asked for.
     ///
     /// # Errors
     /// When the database refuses.
@@ -242,14 +255,15 @@ impl Store {
         run_at: Option<Timestamp>,
     ) -> Result<(), StoreError> {
         let error: String = error.chars().take(ERROR_LENGTH).collect();
-        let (state, run_at) = run_at.map_or(("DEAD", 0), |at| ("PENDING", ms(at)));
+        let (state, run_at) = run_at.map_or(("DEAD", self.world.now()), |at| ("PENDING", at));
         self.release(
             job,
             "update job set lease_until = null, last_error = $3,
                     state = case when woken then 'PENDING' else $4 end,
-                    run_at = case when woken then run_at else $5 end
+                    run_at = case when woken then run_at else $5 end,
+                    sealed = case when kind = 'LETTER' and $4 = 'DEAD' then null else sealed end
              where id = $1 and fence = $2",
-            vec![error.into(), state.into(), run_at.into()],
+            vec![error.into(), state.into(), ms(run_at).into()],
         )
         .await
     }
@@ -261,16 +275,19 @@ impl Store {
         Ok(())
     }
 
-    /// When the next piece of work is due, whether held by a worker or not, of whatever kind `but` this one.
+    /// A statement whose `{kinds}` are these; the values come before them.
+    fn about_kinds(&self, sql: &str, mut values: Vec<sea_orm::Value>, kinds: &[&str]) -> Statement {
+        let places: Vec<_> = (values.len() + 1..).map(|n| format!("${n}")).take(kinds.len()).collect();
+        values.extend(kinds.iter().map(|kind| sea_orm::Value::from(*kind)));
+        Statement::from_sql_and_values(self.backend(), sql.replace("{kinds}", &places.join(", ")), values)
+    }
+
+    /// When the next piece of work of these kinds is due, whether held by a worker or not.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn next_job_at(&self, but: Option<&str>) -> Result<Option<Timestamp>, StoreError> {
-        // A piece of work that is held counts from the end of its lease, and must not hide one behind it.
-        let sql = "select min(case when lease_until > run_at then lease_until else run_at end) as due
-                   from job where state = 'PENDING' and kind <> $1";
-        let values = [but.unwrap_or_default().into()];
-        let statement = Statement::from_sql_and_values(self.backend(), sql, values);
+    pub async fn next_job_at(&self, kinds: &[&str]) -> Result<Option<Timestamp>, StoreError> {
+        let statement = self.about_kinds(NEXT, Vec::new(), kinds);
         let row = self.read.query_one_raw(statement).await?;
         let due: Option<i64> = row.map(|row| row.try_get("", "due")).transpose()?.flatten();
         Ok(due.map(at))

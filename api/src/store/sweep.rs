@@ -17,6 +17,8 @@ const TRAFFIC_KEPT: TimeDelta = TimeDelta::days(7);
 /// How long changes are kept for subscriptions to resume from.
 const CHANGES_KEPT: TimeDelta = TimeDelta::days(7);
 
+/// How long work that was given up is kept to be seen, and tried again.
+const DEAD_WORK_KEPT: TimeDelta = TimeDelta::days(30);
 /// How long scans are kept that decided nothing, and what their checks answered.
 const SCANS_KEPT: TimeDelta = TimeDelta::days(90);
 /// How long issues are kept after they were resolved or closed.
@@ -24,7 +26,7 @@ const ISSUES_KEPT: TimeDelta = TimeDelta::days(90);
 
 impl Tx {
     /// Forgets expired sessions, codes, tokens, replay records, message answers, idempotency keys, changes, history, issues
-    /// that are over, and failures.
+    /// that are over, work that was given up, and failures.
     ///
     /// # Errors
     /// When the database refuses.
@@ -61,6 +63,14 @@ impl Tx {
         entity::scan::Entity::delete_many()
             .filter(entity::scan::Column::FinishedAt.lt(ms(self.now() - SCANS_KEPT)))
             .filter(decides.not())
+            .exec(txn)
+            .await?;
+        // Of what an older version gave up, only its beginning is known.
+        let dead = ms(self.now() - DEAD_WORK_KEPT);
+        entity::job::Entity::delete_many()
+            .filter(entity::job::Column::State.eq("DEAD"))
+            .filter(entity::job::Column::RunAt.lt(dead))
+            .filter(entity::job::Column::CreatedAt.lt(dead))
             .exec(txn)
             .await?;
         // An open issue has no such time.

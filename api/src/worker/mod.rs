@@ -23,7 +23,7 @@ use crate::actions::{Actions, Call, Failure};
 use crate::domain::Timestamp;
 use crate::domain::causes::causes;
 use crate::domain::check::{Remedy, Suite};
-use crate::domain::effect::Work;
+use crate::domain::effect::{Lane, Work};
 use crate::domain::failure::Operation;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::scan::Subject;
@@ -34,11 +34,6 @@ use crate::probe::Probe;
 use crate::store::Job;
 use patience::Patience;
 
-/// How many pieces of work run at once.
-const AT_ONCE: usize = 16;
-/// How many of them look after connections by schedule. The others are kept for what somebody waits for: a look at a peer
-/// that hangs takes its ten seconds, and ten thousand of them may be due.
-const SCHEDULED_AT_ONCE: usize = 12;
 /// How long the worker sleeps at most: a database has no other way to say that another node wrote work.
 const NAP: Duration = Duration::from_secs(1);
 /// The least time between two looks.
@@ -60,8 +55,8 @@ pub struct Worker {
     probe: Probe,
     mailer: Mailer,
     busy: Arc<AtomicUsize>,
-    /// How many of the busy look after connections by schedule.
-    scheduled: Arc<AtomicUsize>,
+    /// How many places of each lane are taken.
+    taken: [Arc<AtomicUsize>; Lane::ALL.len()],
 }
 
 impl std::fmt::Debug for Worker {
@@ -168,7 +163,7 @@ impl Worker {
             probe: Probe::new(outbound),
             mailer,
             busy: Arc::default(),
-            scheduled: Arc::default(),
+            taken: Default::default(),
         }
     }
 
@@ -216,22 +211,24 @@ impl Worker {
     /// What other nodes committed is announced here, too.
     async fn take_work(&self, running: &mut JoinSet<()>) -> Result<Option<Timestamp>, Failure> {
         self.actions.poll().await?;
-        while running.len() < AT_ONCE {
-            let full = self.scheduled.load(Ordering::SeqCst) >= SCHEDULED_AT_ONCE;
-            let but = full.then_some(Work::CONNECTION_HEALTH);
-            let Some(job) = self.actions.claim_job(but).await? else {
-                return self.actions.next_job_but(but).await;
+        loop {
+            let has_room = |lane: &Lane| self.taken[*lane as usize].load(Ordering::SeqCst) < lane.places();
+            let kinds: Vec<_> =
+                Lane::ALL.into_iter().filter(has_room).flat_map(Lane::kinds).copied().collect();
+            if kinds.is_empty() {
+                // The end of one makes room.
+                return Ok(None);
+            }
+            let Some(job) = self.actions.claim_job(&kinds).await? else {
+                return self.actions.next_job_of(&kinds).await;
             };
             let worker = self.clone();
-            let scheduled = matches!(job.work, Work::ConnectionHealth(_));
-            let scheduled = scheduled.then(|| Done::counting(&self.scheduled));
+            let place = Done::counting(&self.taken[job.work.lane() as usize]);
             running.spawn(async move {
                 worker.carry_out(job).await;
-                drop(scheduled);
+                drop(place);
             });
         }
-        // The end of one of them makes room.
-        Ok(None)
     }
 
     /// How many pieces of work are being carried out just now.

@@ -69,7 +69,7 @@ impl Actions {
     /// Schedules checkpoints, once per database.
     pub(crate) async fn schedule_checkpoints(&self, call: &Call) -> Done<()> {
         let mut tx = self.begin_keyless("checkpoint.schedule", call).await?;
-        if !tx.has_work(&Work::Checkpoint).await? {
+        if !tx.has_work(&[Work::Checkpoint]).await? {
             let run_at = tx.now() + TimeDelta::seconds(EVERY_SECONDS);
             tx.enqueue(NewJob { work: Work::Checkpoint, run_at, sealed: None }).await?;
             tx.commit().await?;

@@ -222,12 +222,8 @@ impl Actions {
         let Some(Subject::Connection(id)) = tx.scan(scan).await?.map(|scan| scan.subject) else {
             return Ok(false);
         };
-        for work in [Work::SyncSettings(id), Work::RenewCredentials(id), Work::RefreshPeer(id)] {
-            if tx.has_work(&work).await? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        let mends = [Work::SyncSettings(id), Work::RenewCredentials(id), Work::RefreshPeer(id)];
+        Ok(tx.has_work(&mends).await?)
     }
 
     /// What this instance is for.

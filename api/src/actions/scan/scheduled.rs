@@ -68,7 +68,7 @@ impl Actions {
         let every = pause(tx.schedule(Suite::KeyService).await?.as_ref());
         let mut changed = false;
         for (work, pause) in [(Work::KeyServiceHealth, every), (Work::IssueDigest, day)] {
-            if !tx.has_work(&work).await? {
+            if !tx.has_work(std::slice::from_ref(&work)).await? {
                 let run_at = tx.now() + pause;
                 tx.enqueue(NewJob { work, run_at, sealed: None }).await?;
                 changed = true;
