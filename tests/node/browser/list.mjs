@@ -93,6 +93,18 @@ await run({
     await rows().nth(49).waitFor();
   },
 
+  async 'on a narrow screen the filters are folded away until one is set'() {
+    const state = grace.page.getByLabel('State');
+    await grace.page.setViewportSize({ width: 360, height: 800 });
+    await state.waitFor();
+    await grace.goto('/connections');
+    await rows().first().waitFor();
+    assert.equal(await state.isVisible(), false);
+    await grace.page.getByText('Filter and order').click();
+    await state.waitFor();
+    await grace.page.setViewportSize({ width: 1440, height: 900 });
+  },
+
   async 'ten thousand registrations are listed, searched and paged through as quickly'() {
     const ada = await Person.at(PROVIDER, 'provider');
     await ada.signIn('admin@provider.example.com');
@@ -137,6 +149,8 @@ await run({
     await grace.goto('/health');
     const issues = grace.page.locator('.issues > li h3');
     await issues.nth(14).waitFor();
+    const severe = await grace.page.locator('.issues .badge', { hasText: /Critical|High/ }).evaluateAll((found) => found.map(({ className }) => className));
+    assert(severe.length > 0 && severe.every((name) => name.includes('bad')), `what is high is red, whether it blocks or not: ${severe}`);
     const pages = grace.page.getByRole('navigation', { name: 'Pages of the issues' });
     await pages.getByRole('button', { name: 'Next' }).click();
     await grace.finds('id', 'issues');

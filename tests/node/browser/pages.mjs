@@ -254,6 +254,8 @@ await run({
     await grace.page.getByRole('button', { name: 'Resume' }).waitFor();
     await grace.sees('Suspended by us.');
     await grace.sees('Resume it to go on.');
+    await grace.page.getByRole('heading', { name: 'Why nothing is exchanged' }).waitFor();
+    assert.equal(await grace.page.locator('.chain li.bad, .notice.bad').count(), 0, 'what somebody paused is no failure');
     await grace.look('connection-suspended');
     await ada.page.locator('.badge', { hasText: 'Suspended' }).first().waitFor({ timeout: 40_000 });
     await ada.page.locator('table.rows a').first().click();
