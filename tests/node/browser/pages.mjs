@@ -239,7 +239,8 @@ await run({
     await grace.look('offline');
     await grace.page.getByRole('button', { name: 'Suspend' }).click();
     await grace.page.getByRole('dialog').getByRole('button', { name: 'Suspend' }).click();
-    await grace.sees('This instance cannot be reached');
+    // What failed is the pause, not only a look at what is shown.
+    await grace.page.locator('.notice.bad', { hasText: 'This instance cannot be reached' }).waitFor();
     await grace.context.setOffline(false);
     await until('live again', async () => !await grace.page.getByText('Not live: reconnecting …').isVisible(), 30_000);
   },
