@@ -53,13 +53,14 @@ export function list({ operation, of, filters = [], orders = [], search, row, co
     update();
   }
 
-  /** Whether the filters are seen on a narrow screen: from the start where one is set. */
-  let unfolded = [...filters.map(({ name }) => name), 'order'].some((name) => values[name]);
+  /** Whether more than a search is asked for: then it is seen on a narrow screen, too, until somebody folds it away. */
+  const choosy = () => [...filters.map(({ name }) => name), 'order'].some((name) => values[name]);
+  let unfolded = false;
   const narrowed = () => Object.entries(values).some(([name, value]) => value && name !== 'order');
 
   const bar = () => (!search && !filters.length && !orders.length ? nothing : html`<form class="filters" role="search" @submit=${(event) => { event.preventDefault(); change('search', values.search); }}>
     ${search ? html`<div class="field"><label for="list-search">${search.label}</label><input id="list-search" type="search" autocomplete="off" spellcheck="false" .value=${values.search} placeholder=${search.placeholder ?? ''} @input=${(event) => change('search', event.target.value, TYPING_MS)}></div>` : nothing}
-    ${NARROW.matches && (filters.length || orders.length) ? html`<details class="more filters-fold" ?open=${unfolded} @toggle=${(event) => { unfolded = event.target.open; }}><summary>${orders.length ? 'Filter and order' : 'Filter'}</summary><div class="filters">${choices()}</div></details>` : choices()}
+    ${NARROW.matches && (filters.length || orders.length) ? html`<details class="more filters-fold" ?open=${unfolded || choosy()} @toggle=${(event) => { unfolded = event.target.open; }}><summary>${orders.length ? 'Filter and order' : 'Filter'}</summary><div class="filters">${choices()}</div></details>` : choices()}
   </form>`);
 
   const choices = () => html`${filters.map((one) => html`<div class="field"><label for="filter-${one.name}">${one.label}</label><select id="filter-${one.name}" @change=${(event) => change(one.name, event.target.value)}>

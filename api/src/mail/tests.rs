@@ -78,9 +78,9 @@ fn letters() -> Vec<Letter> {
     vec![
         registration_link().letter(reader(), now()).unwrap(),
         code.letter(reader(), now()).unwrap(),
-        confirmation.letter(reader(), now()).unwrap(),
         issues.letter(reader(), now()).unwrap(),
         complete.letter(reader(), now()).unwrap(),
+        confirmation.letter(reader(), now()).unwrap(),
     ]
 }
 

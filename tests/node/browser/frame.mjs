@@ -180,6 +180,7 @@ await run({
     await grace.page.evaluate(() => document.querySelectorAll('button').forEach((one) => one.textContent === 'Leads on' && one.click()));
     await until('it is heard in spite of the dialog', () => grace.page.evaluate(() => window.heard.filter((said) => said === 'A message for a while.').length === 2));
     await grace.page.keyboard.press('Escape');
+    assert.equal(await grace.page.locator('.toast').count(), 2, 'the same words are shown once');
     await grace.page.clock.fastForward(9_000);
     await until('what only tells goes', async () => await grace.page.locator('.toast').count() < 2);
     assert.equal(await grace.page.locator('.toast').count(), 1, 'what matters stays until it is closed');

@@ -239,7 +239,8 @@ await run({
     await grace.look('offline');
     await grace.page.getByRole('button', { name: 'Suspend' }).click();
     await grace.page.getByRole('dialog').getByRole('button', { name: 'Suspend' }).click();
-    await grace.sees('This instance cannot be reached');
+    // What failed is the pause, not only a look at what is shown.
+    await grace.page.locator('.notice.bad', { hasText: 'This instance cannot be reached' }).waitFor();
     await grace.context.setOffline(false);
     await until('live again', async () => !await grace.page.getByText('Not live: reconnecting …').isVisible(), 30_000);
   },
@@ -254,6 +255,8 @@ await run({
     await grace.page.getByRole('button', { name: 'Resume' }).waitFor();
     await grace.sees('Suspended by us.');
     await grace.sees('Resume it to go on.');
+    await grace.page.getByRole('heading', { name: 'Why nothing is exchanged' }).waitFor();
+    assert.equal(await grace.page.locator('.chain li.bad, .notice.bad').count(), 0, 'what somebody paused is no failure');
     await grace.look('connection-suspended');
     await ada.page.locator('.badge', { hasText: 'Suspended' }).first().waitFor({ timeout: 40_000 });
     await ada.page.locator('table.rows a').first().click();
