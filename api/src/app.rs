@@ -267,6 +267,7 @@ fn own_key(
         version: 1,
         expires_at: None,
         activate: true,
+        exportable: false,
     })
 }
 

@@ -14,7 +14,7 @@ use crate::policy::{AccessPolicy, Context, Effect, Matcher};
 use crate::principal::{Principal, Service};
 use crate::right::{Right, Rights};
 use crate::service::KeyService;
-use crate::testing::{NOW, module, service};
+use crate::testing::{NOW, in_each_state, module, service};
 use crate::usage::Use;
 use crate::versions::KeyChange;
 
@@ -28,7 +28,7 @@ const LETTERS: Principal = Principal::Service(Service::Letters);
 struct World {
     service: KeyService,
     module: SealedModule,
-    by_state: Vec<SealedKey>,
+    by_state: [SealedKey; KeyState::ALL.len()],
     rotated: Vec<SealedKey>,
     /// The same versions, each while it was active.
     in_use: Vec<SealedKey>,
@@ -48,27 +48,8 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     };
     module = service.change_module(&module, ModuleChange::Govern(vec![policy]), NOW).unwrap();
 
-    use LifecycleVerb::{Activate, Compromise, Deactivate, Destroy, Revoke, Suspend};
-    let paths: [&[LifecycleVerb]; 7] = [
-        &[],
-        &[Activate],
-        &[Activate, Suspend],
-        &[Activate, Deactivate],
-        &[Activate, Revoke],
-        &[Activate, Compromise],
-        &[Activate, Deactivate, Destroy],
-    ];
-    let by_state = paths
-        .iter()
-        .zip(1..)
-        .map(|(path, id)| {
-            let mut key = service.next_version(&module, &[], [id; 16], NOW).unwrap();
-            for verb in *path {
-                key = service.transition(&key, *verb, NOW).unwrap();
-            }
-            key
-        })
-        .collect();
+    let new = service.next_version(&module, &[], [1; 16], NOW).unwrap();
+    let by_state = in_each_state(&service, &new);
 
     let (mut rotated, mut in_use) = (Vec::<SealedKey>::new(), Vec::new());
     for id in 20..28 {

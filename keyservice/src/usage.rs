@@ -1,5 +1,7 @@
 //! One use of a key: who, with which module, and the one place that judges it before any material is unwrapped.
 
+use std::fmt;
+
 use zeroize::Zeroizing;
 
 use crate::approval::{Agreed, Subject};
@@ -64,13 +66,19 @@ impl UseRecord {
     }
 }
 
-/// What a use gave, and what must be recorded of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a use gave, and what must be recorded of it. Its `Debug` form leaves out what was given: it may be a plaintext.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Used<T> {
     /// What was asked for.
     pub value: T,
     /// What the caller records.
     pub record: UseRecord,
+}
+
+impl<T> fmt::Debug for Used<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Used").field("record", &self.record).finish_non_exhaustive()
+    }
 }
 
 /// A use that was found right.

@@ -99,7 +99,16 @@ fn secrets(database: &[u8]) -> Vec<Vec<u8>> {
         [(Purpose::IdentitySigning, Algorithm::Ed25519), (Purpose::DataEncryption, Algorithm::Aes256Gcm)]
     {
         let (id, module) = ([1; 16], "module".to_owned());
-        let spec = KeySpec { id, module, purpose, algorithm, version: 1, expires_at: None, activate: true };
+        let spec = KeySpec {
+            id,
+            module,
+            purpose,
+            algorithm,
+            version: 1,
+            expires_at: None,
+            activate: true,
+            exportable: false,
+        };
         service.generate(&spec, 0).unwrap();
     }
     let all = (1..=entropy.count()).map(|number| Seeded::chunk(SEED, number).to_vec());

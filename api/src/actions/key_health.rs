@@ -1,6 +1,6 @@
 //! The key service's health, measured when it is asked for.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use keyservice::{
     Component, ComponentKind, HealthReport, HealthStatus, KeyState, RowFault, SealedKey, SealedModule,
@@ -244,13 +244,16 @@ fn unusable(fault: RowFault, message: String, now: Timestamp) -> KeyHealth {
     }
 }
 
-/// The versions that say something about how a module is: those in use or out of it for a while, and the newest.
+/// The versions that say something about how a module is: the newest, and those in use, of which two are too many.
 fn telling(keys: Vec<SealedKey>) -> Vec<SealedKey> {
-    let mut seen = BTreeSet::new();
+    let mut in_use: BTreeMap<String, usize> = BTreeMap::new();
     // The newest of each module comes first.
     keys.into_iter()
         .filter(|key| {
-            seen.insert(key.module.clone()) || matches!(key.state, KeyState::Active | KeyState::Suspended)
+            let newest = !in_use.contains_key(&key.module);
+            let active = in_use.entry(key.module.clone()).or_default();
+            *active += usize::from(key.state == KeyState::Active);
+            newest || (key.state == KeyState::Active && *active <= 2)
         })
         .collect()
 }

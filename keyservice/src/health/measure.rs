@@ -41,7 +41,8 @@ impl KeyService {
         self.health_of(&Records { modules: &[], keys, audit: None }, now)
     }
 
-    /// [`Self::health_of`], for a caller whose records come in pieces.
+    /// [`Self::health_of`], for a caller whose records come in pieces, which [`HealthReport::with`] joins.
+    /// The identity's key belongs into each of them.
     pub fn report(
         &self,
         modules: &[SealedModule],
@@ -352,7 +353,7 @@ fn test_schedule(records: &Records<'_>, now: Millis) -> Finding {
     let hours = now.saturating_sub(first.due_at) / 3_600_000;
     Finding::degraded(
         "ROTATION_OVERDUE",
-        format!("{} rotations are overdue; that of {name} by {hours} h.", due.len()),
+        format!("The rotation of {name} is overdue by {hours} h."),
         "See that the worker runs, or rotate the key.",
     )
 }

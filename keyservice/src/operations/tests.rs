@@ -63,6 +63,7 @@ impl Room {
             version,
             expires_at: Some(NOW + 1000),
             activate: true,
+            exportable: false,
         };
         self.keys.push(self.service.generate(&spec, NOW).unwrap());
     }

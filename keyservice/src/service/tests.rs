@@ -133,6 +133,7 @@ fn a_ciphertext_names_the_key_version_it_needs() {
         version: 2,
         expires_at: None,
         activate: true,
+        exportable: false,
     };
     let second = service.generate(&spec, NOW).unwrap();
     let rotated = service.transition(&first, LifecycleVerb::Rotate, NOW).unwrap();
@@ -225,6 +226,7 @@ fn a_key_that_makes_no_sense_is_not_made() {
         version: 1,
         expires_at: None,
         activate: false,
+        exportable: false,
     };
     assert_eq!(service.generate(&right, NOW).unwrap().state, KeyState::PreActive);
     for wrong in [
@@ -249,6 +251,7 @@ fn an_expired_key_reads_but_makes_nothing() {
         version: 1,
         expires_at: Some(NOW + 10),
         activate: true,
+        exportable: false,
     };
     let data = service.generate(&spec, NOW).unwrap();
     let ciphertext = service.seal(&data, &[], b"x", NOW + 9).unwrap();
@@ -315,6 +318,7 @@ proptest! {
             version: 1,
             expires_at: None,
             activate: false,
+            exportable: false,
         };
         let mut key = service.generate(&spec, NOW).unwrap();
         for (step, verb) in verbs.into_iter().enumerate() {

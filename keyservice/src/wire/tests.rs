@@ -95,6 +95,7 @@ fn a_call_as_bytes_is_the_call() {
         version: 1,
         expires_at: None,
         activate: true,
+        exportable: false,
     };
     let made: SealedKey = ask(&service, &request::generate(&spec, 5)).unwrap();
     assert_eq!(service.check_row(&made), Ok(()));

@@ -114,6 +114,7 @@ fn a_key_near_its_end_degrades() {
         version: 1,
         expires_at: Some(NOW + EXPIRY_NOTICE),
         activate: true,
+        exportable: false,
     };
     let keys = [service.generate(&spec, NOW).unwrap()];
     assert_eq!(service.health(&keys, NOW).status, HealthStatus::Operational);
