@@ -9,7 +9,7 @@ use keyservice::{
 
 use serde_json::json;
 
-use super::{Actions, Call, Done, Failure};
+use super::{Actions, Call, Done};
 use crate::domain::Timestamp;
 use crate::domain::check::Suite;
 use crate::domain::key_health::{KeyHealth, KeyHealthComponent, KeyHealthStatus, sees_components};
@@ -41,7 +41,7 @@ impl Actions {
         Ok(seen_by(person, health))
     }
 
-    async fn key_records(&self) -> Done<(Vec<SealedModule>, Vec<SealedKey>)> {
+    async fn key_records(&self) -> Result<(Vec<SealedModule>, Vec<SealedKey>), StoreError> {
         let modules = self.store.modules().await?;
         let names: Vec<&str> = modules.iter().map(|module| module.name.as_str()).collect();
         let mut keys = telling(self.store.keys_of(&names).await?);
@@ -50,7 +50,7 @@ impl Actions {
     }
 
     /// The keys of connections whose turn it is to be tested: there are many.
-    async fn link_keys(&self) -> Done<Vec<SealedKey>> {
+    async fn link_keys(&self) -> Result<Vec<SealedKey>, StoreError> {
         let last = self.integrity.last_link();
         let mut keys = self.store.link_keys_behind(&last, LINKS).await?;
         if keys.is_empty() && !last.is_empty() {
@@ -158,13 +158,13 @@ impl Actions {
         let (modules, keys) = match self.key_records().await {
             Ok(records) => records,
             // Then there is nothing to measure by; the row is named.
-            Err(Failure::Store(error @ StoreError::Inconsistent { .. })) => {
+            Err(error @ StoreError::Inconsistent { .. }) => {
                 return Ok(unusable(RowFault::Changed, error.to_string(), now));
             }
-            Err(Failure::Refused(refusal)) if refusal.reason.as_deref() == Some("INTEGRITY_KEY") => {
-                return Ok(unusable(RowFault::RolledBack, refusal.message, now));
+            Err(error @ StoreError::Tampered { .. }) => {
+                return Ok(unusable(RowFault::RolledBack, error.to_string(), now));
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         };
         let audit = self.audit_measure().await?;
         let mut report = self.keys.health(&modules, &keys, audit, now).await?;

@@ -96,6 +96,15 @@ impl Room {
 }
 
 #[test]
+fn what_was_opened_is_not_in_the_debug_form_of_it() {
+    let room = Room::new(PortablePurpose::Sealing, Algorithm::Aes256Gcm);
+    let sealed = room.service.module_seal(&room.using(), &[], b"\xab\xab\xab").unwrap().value;
+    let opened = room.service.module_open(&room.using(), &[], &sealed).unwrap();
+    let printed = format!("{opened:?}");
+    assert!(printed.contains("version: 1") && !printed.contains("171, 171"), "{printed}");
+}
+
+#[test]
 fn what_is_sealed_opens_after_rotation_with_the_version_it_names() {
     let mut room = Room::new(PortablePurpose::Sealing, Algorithm::Aes256Gcm);
     let first = room.service.module_seal(&room.using(), &[b"row"], b"one").unwrap().value;
