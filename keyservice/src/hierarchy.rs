@@ -181,18 +181,6 @@ impl KeyService {
         wrap_header(version)
     }
 
-    /// How many of these wraps ([`SealedKey::wrapped`], [`SealedPending::bytes`]) are still under an older key.
-    /// Destroyed keys have none.
-    pub fn rewrap_progress<'a>(&self, wraps: impl IntoIterator<Item = &'a [u8]>) -> RewrapProgress {
-        let newest = self.newest_key_encryption_key();
-        let mut progress = RewrapProgress { newest, total: 0, remaining: 0 };
-        for wrapped in wraps.into_iter().filter(|wrapped| !wrapped.is_empty()) {
-            progress.total += 1;
-            progress.remaining += u64::from(wrapping_version(wrapped) != Some(newest));
-        }
-        progress
-    }
-
     /// The keys among these that change by being wrapped under the newest key encryption key. Their state and its
     /// count stay; store each only if the row is still the one that went in.
     ///

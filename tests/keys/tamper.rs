@@ -94,7 +94,6 @@ impl Papers {
 
     /// Nothing is sealed and nothing is opened.
     async fn assert_unusable(&self, done: &str) {
-        eprintln!("{done}");
         let sealing = seal(&self.user, "papers", "never", &[]).await;
         let opening = open(&self.user, "papers", &self.sealed, &[]).await;
         for refused in [sealing, opening] {
