@@ -274,6 +274,7 @@ fn own_key(
         version: 1,
         expires_at: None,
         activate: true,
+        exportable: false,
     })
 }
 

@@ -27,9 +27,7 @@ macro_rules! key_service_calls {
     ($callback:ident) => {
         $callback! {
             1 generate(spec: one<$crate::KeySpec>, now: copy<$crate::Millis>) -> $crate::SealedKey;
-            2 transition(
-                key: one<$crate::SealedKey>, verb: copy<$crate::LifecycleVerb>, now: copy<$crate::Millis>
-            ) -> $crate::SealedKey;
+            2 retire(key: one<$crate::SealedKey>, now: copy<$crate::Millis>) -> $crate::SealedKey;
             3 sign(
                 key: one<$crate::SealedKey>, label: text, signed: parts, now: copy<$crate::Millis>
             ) -> Vec<u8>;
@@ -125,8 +123,8 @@ macro_rules! key_service_calls {
             38 rewrap_pending(module: text, pending: one<$crate::SealedPending>) -> $crate::SealedPending;
             39 retire_key_encryption_keys(progress: copy<$crate::RewrapProgress>) -> $crate::SealedHierarchy;
             40 adopt(hierarchy: one<$crate::SealedHierarchy>) -> ();
-            41 rotate_root_to(next: one<$crate::RootSource>) -> $crate::SealedHierarchy;
-            42 adopt_root(next: one<$crate::RootSource>, hierarchy: one<$crate::SealedHierarchy>) -> ();
+            41 rotate_root_to_next() -> $crate::SealedHierarchy;
+            42 adopt_root(hierarchy: one<$crate::SealedHierarchy>) -> ();
             43 offer_import(module: one<$crate::SealedModule>, now: copy<$crate::Millis>) -> $crate::ImportOffer;
             44 import(
                 module: one<$crate::SealedModule>, versions: many<$crate::SealedKey>,
@@ -374,3 +372,6 @@ impl IntoAnswer<Self> for Vec<u32> {
         Ok(self)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -254,72 +254,7 @@ pub enum Error {
     FromTheFuture,
 }
 
-/// Whose doing an [`Error`] is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blame {
-    /// This installation: its files, its database, its host.
-    Ours,
-    /// The code or person that asked.
-    Caller,
-    /// The other instance, or someone between.
-    Peer,
-}
-
 impl Error {
-    /// Whose doing it is.
-    pub fn blame(&self) -> Blame {
-        match self {
-            Self::Entropy
-            | Self::Primitive
-            | Self::KnownAnswer { .. }
-            | Self::RootKeyUnavailable { .. }
-            | Self::RootKeyExposed { .. }
-            | Self::RootKeyMalformed
-            | Self::RootKeyMismatch
-            | Self::Tampered { .. }
-            | Self::KeyEncryptionKeyUnknown { .. }
-            | Self::ExchangesFull => Blame::Ours,
-            Self::Malformed { .. }
-            | Self::TooLarge { .. }
-            | Self::WrongState { .. }
-            | Self::WrongPurpose { .. }
-            | Self::AlgorithmRefused { .. }
-            | Self::SpecificationRefused { .. }
-            | Self::WrongModuleState { .. }
-            | Self::PolicyDenied { .. }
-            | Self::NoActiveKey { .. }
-            | Self::UnknownKeyVersion { .. }
-            | Self::OtherModule { .. }
-            | Self::ReasonRequired { .. }
-            | Self::AnotherIsActive { .. }
-            | Self::ApprovalMismatch { .. }
-            | Self::NotExportable { .. }
-            | Self::NotImportable { .. }
-            | Self::KeyRefused { .. }
-            | Self::RootKeyUnchanged
-            | Self::RotationInProgress
-            | Self::StillWrapped { .. }
-            | Self::KeyExpired { .. }
-            | Self::OtherKeyVersion { .. }
-            | Self::ReservedLabel
-            | Self::ExchangeUnknown => Blame::Caller,
-            Self::WeakKey
-            | Self::WeakEphemeral
-            | Self::BadSignature
-            | Self::BadTag
-            | Self::KeyConfirmationFailed
-            | Self::ContextMismatch { .. }
-            | Self::OtherAttempt
-            | Self::VersionUnsupported
-            | Self::SuiteUnsupported
-            | Self::OtherLink
-            | Self::OtherEpoch { .. }
-            | Self::WrongDirection
-            | Self::TooOld
-            | Self::FromTheFuture => Blame::Peer,
-        }
-    }
-
     /// A stable code for logs and records.
     pub fn code(&self) -> &'static str {
         match self {

@@ -21,6 +21,16 @@ pub enum HealthStatus {
 }
 
 impl HealthStatus {
+    /// How much worse one is than another.
+    fn weight(self) -> u8 {
+        match self {
+            Self::Disabled => 0,
+            Self::Operational => 1,
+            Self::Degraded => 2,
+            Self::Malfunction => 3,
+        }
+    }
+
     /// The name in records and on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -155,6 +165,32 @@ pub struct HealthReport {
     pub components: Vec<Component>,
     /// When.
     pub measured_at: Millis,
+}
+
+impl HealthReport {
+    /// One report over records that came in pieces: of what both measured, the worse finding counts.
+    #[must_use]
+    pub fn with(mut self, other: Self) -> Self {
+        for component in other.components {
+            let same = |known: &&mut Component| {
+                (known.component, &known.module) == (component.component, &component.module)
+            };
+            match self.components.iter_mut().find(same) {
+                None => self.components.push(component),
+                Some(known) => {
+                    let took_micros = known.took_micros.saturating_add(component.took_micros);
+                    if component.status.weight() > known.status.weight() {
+                        *known = component;
+                    }
+                    known.took_micros = took_micros;
+                }
+            }
+        }
+        // Those of no module have their order, and stay before the others.
+        self.components.sort_by(|one, other| one.module.cmp(&other.module));
+        self.status = roll_up(&self.components);
+        self
+    }
 }
 
 /// One status for many: disabled components do not count; none left is disabled; a critical malfunction, or nothing but

@@ -31,7 +31,27 @@ pub struct RewrapProgress {
     pub remaining: u64,
 }
 
+/// Where the root key is, and where the one is put that is to take its place.
+#[derive(Default)]
+pub(crate) struct RootPlaces {
+    own: Option<RootSource>,
+    next: Option<RootSource>,
+}
+
+fn no_place() -> Error {
+    let (path, reason) = ("of another kind".to_owned(), "this service knows no place for it".to_owned());
+    Error::RootKeyUnavailable { path, reason }
+}
+
 impl KeyService {
+    /// Remembers where the root key is, and where the next one is put: for [`Self::rotate_root_to_next`] and
+    /// [`Self::adopt_root`]. Said once, by whoever starts the service, and by nobody who asks it later.
+    #[must_use]
+    pub fn with_root_places(mut self, own: RootSource, next: Option<RootSource>) -> Self {
+        self.root_places = RootPlaces { own: Some(own), next };
+        self
+    }
+
     /// Opens the hierarchy with whichever of two root keys it was sealed under: the state in which an interrupted
     /// rotation of the root key leaves an instance. Tells which one it was.
     ///
@@ -66,20 +86,33 @@ impl KeyService {
         keyring.seal_hierarchy(next, &instance_root, self.entropy.as_ref())
     }
 
-    /// [`Self::rotate_root`], to the root key that a source gives: it is read here and nowhere else.
+    /// [`Self::rotate_root`], to the next root key in its place of [`Self::with_root_places`]. It is read here and
+    /// nowhere else, and whoever asks cannot name another one.
     ///
     /// # Errors
-    /// Those of [`RootProvider::root_key`](crate::RootProvider::root_key) and [`Self::rotate_root`].
-    pub fn rotate_root_to(&self, next: &RootSource) -> Result<SealedHierarchy, Error> {
+    /// Those of [`RootProvider::root_key`](crate::RootProvider::root_key) and [`Self::rotate_root`];
+    /// [`Error::RootKeyUnavailable`] where there is no place for a next one.
+    pub fn rotate_root_to_next(&self) -> Result<SealedHierarchy, Error> {
+        let next = self.root_places.next.as_ref().ok_or_else(no_place)?;
         self.rotate_root(&next.root_key()?)
     }
 
-    /// [`Self::adopt_under`] the root key that a source gives.
+    /// [`Self::adopt_under`] the root key that is in the place of the one in use by now, or else under the next one.
     ///
     /// # Errors
-    /// Those of [`RootProvider::root_key`](crate::RootProvider::root_key) and [`Self::adopt_under`].
-    pub fn adopt_root(&self, next: &RootSource, hierarchy: &SealedHierarchy) -> Result<(), Error> {
-        self.adopt_under(&next.root_key()?, hierarchy)
+    /// Those of [`RootProvider::root_key`](crate::RootProvider::root_key) and [`Self::adopt_under`];
+    /// [`Error::RootKeyMismatch`] when it is neither.
+    pub fn adopt_root(&self, hierarchy: &SealedHierarchy) -> Result<(), Error> {
+        let RootPlaces { own, next } = &self.root_places;
+        let own = own.as_ref().ok_or_else(no_place)?.root_key()?;
+        match self.adopt_under(&own, hierarchy) {
+            Err(Error::RootKeyMismatch) => {}
+            adopted => return adopted,
+        }
+        match next.as_ref().map(RootSource::root_key) {
+            None | Some(Err(Error::RootKeyUnavailable { .. })) => Err(Error::RootKeyMismatch),
+            Some(next) => self.adopt_under(&next?, hierarchy),
+        }
     }
 
     /// The hierarchy with one more key encryption key, which wraps from its adoption on.
@@ -146,18 +179,6 @@ impl KeyService {
     /// How every wrap begins that is made under this version of the key encryption key.
     pub fn wraps_begin_with(version: u32) -> [u8; 5] {
         wrap_header(version)
-    }
-
-    /// How many of these wraps ([`SealedKey::wrapped`], [`SealedPending::bytes`]) are still under an older key.
-    /// Destroyed keys have none.
-    pub fn rewrap_progress<'a>(&self, wraps: impl IntoIterator<Item = &'a [u8]>) -> RewrapProgress {
-        let newest = self.newest_key_encryption_key();
-        let mut progress = RewrapProgress { newest, total: 0, remaining: 0 };
-        for wrapped in wraps.into_iter().filter(|wrapped| !wrapped.is_empty()) {
-            progress.total += 1;
-            progress.remaining += u64::from(wrapping_version(wrapped) != Some(newest));
-        }
-        progress
     }
 
     /// The keys among these that change by being wrapped under the newest key encryption key. Their state and its

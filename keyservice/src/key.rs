@@ -9,6 +9,7 @@ use crate::identity::PublicKey;
 use crate::lifecycle::{KeyState, Operation};
 use crate::pae::hash;
 use crate::ports::Millis;
+use crate::usage::MAX_REASON;
 
 /// What a key is for. A key is used for nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -87,8 +88,9 @@ impl Purpose {
 }
 
 /// A purpose whose keys may come from outside and may leave. The purposes of this instance's own keys (its identity,
-/// its links, its tokens, its audit trail, its data) have no counterpart here, and import and export take nothing else:
-/// there is no way to write down such a call.
+/// its links, its tokens, its audit trail, its data) have no counterpart here. A manager's module is made for a value
+/// of this type, and import and export pass through it: whatever does not convert is refused before anything is
+/// unwrapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PortablePurpose {
     /// [`Purpose::Sealing`].
@@ -159,6 +161,8 @@ pub struct KeySpec {
     pub expires_at: Option<Millis>,
     /// Active at once, rather than pre-active.
     pub activate: bool,
+    /// Whether the material may ever leave the service, as its module says; of portable purposes only.
+    pub exportable: bool,
 }
 
 /// A key as it is stored. Only the [`crate::KeyService`] that made it can use or change it.
@@ -202,7 +206,23 @@ pub struct SealedKey {
     pub row_seal: [u8; 32],
 }
 
+/// The longest public half and wrap of any key, in bytes.
+const MAX_PUBLIC: usize = 256;
+const MAX_WRAPPED: usize = 1_024;
+/// The longest name of any key's module, in bytes.
+pub(crate) const MAX_MODULE: usize = 128;
+
 impl SealedKey {
+    /// Whether no field is longer than this service ever makes it. What is longer was written by somebody else: it is
+    /// tampered with, however little is looked at, and need not cross to a process to be found so.
+    pub fn has_possible_size(&self) -> bool {
+        let reason = self.reason.as_deref().unwrap_or_default();
+        self.module.len() <= MAX_MODULE
+            && self.public.as_deref().unwrap_or_default().len() <= MAX_PUBLIC
+            && self.wrapped.len() <= MAX_WRAPPED
+            && reason.chars().count() <= MAX_REASON
+    }
+
     /// The public half of a signing key.
     ///
     /// # Errors

@@ -76,7 +76,7 @@ pub mod wire;
 
 pub use algorithm::Algorithm;
 pub use envelope::{Direction, Envelope, EnvelopeHeader};
-pub use error::{Blame, Error};
+pub use error::Error;
 pub use exchange::{ExchangeId, Floor, LinkSpec, M1, M2, M3, M4, RegistrationContext, SealedPending};
 pub use health::{AuditMeasure, Component, ComponentKind, HealthReport, HealthStatus, Records, roll_up};
 pub use hierarchy::RewrapProgress;

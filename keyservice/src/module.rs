@@ -166,6 +166,12 @@ impl SealedModule {
         named && key.purpose == self.purpose && key.algorithm == self.algorithm
     }
 
+    /// Whether no part of it is longer than this service ever makes it, as with
+    /// [`SealedKey::has_possible_size`].
+    pub fn has_possible_size(&self) -> bool {
+        self.name.len() <= MAX_NAME && check_policies(&self.policies).is_ok()
+    }
+
     /// Which built-in module it is, if it is one.
     pub fn built_in(&self) -> Option<BuiltIn> {
         BuiltIn::ALL.iter().copied().find(|known| known.as_str() == self.name)

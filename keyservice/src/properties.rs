@@ -14,9 +14,10 @@ use crate::policy::{AccessPolicy, Context, Effect, Matcher};
 use crate::principal::{Principal, Service};
 use crate::right::{Right, Rights};
 use crate::service::KeyService;
-use crate::testing::{NOW, module, service};
+use crate::testing::{NOW, agreed, in_each_state, module, service};
+use crate::transfer::{Arrival, import_subject, wrap};
 use crate::usage::Use;
-use crate::versions::KeyChange;
+use crate::versions::{KeyChange, Rotation, destruction_subject};
 
 fn config() -> ProptestConfig {
     ProptestConfig { cases: 100_000, failure_persistence: None, ..ProptestConfig::default() }
@@ -28,7 +29,7 @@ const LETTERS: Principal = Principal::Service(Service::Letters);
 struct World {
     service: KeyService,
     module: SealedModule,
-    by_state: Vec<SealedKey>,
+    by_state: [SealedKey; KeyState::ALL.len()],
     rotated: Vec<SealedKey>,
     /// The same versions, each while it was active.
     in_use: Vec<SealedKey>,
@@ -48,27 +49,8 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     };
     module = service.change_module(&module, ModuleChange::Govern(vec![policy]), NOW).unwrap();
 
-    use LifecycleVerb::{Activate, Compromise, Deactivate, Destroy, Revoke, Suspend};
-    let paths: [&[LifecycleVerb]; 7] = [
-        &[],
-        &[Activate],
-        &[Activate, Suspend],
-        &[Activate, Deactivate],
-        &[Activate, Revoke],
-        &[Activate, Compromise],
-        &[Activate, Deactivate, Destroy],
-    ];
-    let by_state = paths
-        .iter()
-        .zip(1..)
-        .map(|(path, id)| {
-            let mut key = service.next_version(&module, &[], [id; 16], NOW).unwrap();
-            for verb in *path {
-                key = service.transition(&key, *verb, NOW).unwrap();
-            }
-            key
-        })
-        .collect();
+    let new = service.next_version(&module, &[], [1; 16], NOW).unwrap();
+    let by_state = in_each_state(&service, &new);
 
     let (mut rotated, mut in_use) = (Vec::<SealedKey>::new(), Vec::new());
     for id in 20..28 {
@@ -87,18 +69,142 @@ fn using<'a>(versions: &'a [SealedKey], context: &'a Context) -> Use<'a> {
     Use { principal: &LETTERS, module, versions, context, reason: None, agreed: None, now: NOW }
 }
 
-fn change(verb: LifecycleVerb) -> Option<KeyChange> {
-    let reason = || "Because.".to_owned();
-    Some(match verb {
-        LifecycleVerb::Activate => KeyChange::Activate,
-        LifecycleVerb::Suspend => KeyChange::Suspend { reason: reason() },
-        LifecycleVerb::Resume => KeyChange::Resume,
-        LifecycleVerb::Renew => KeyChange::Renew { expires_at: None },
-        LifecycleVerb::Deactivate => KeyChange::Deactivate,
-        LifecycleVerb::Revoke => KeyChange::Revoke { reason: reason() },
-        LifecycleVerb::Compromise => KeyChange::Compromise { reason: reason() },
-        LifecycleVerb::Rotate | LifecycleVerb::Destroy => return None,
-    })
+/// How many kinds of steps there are in the life of a module's key.
+const STEPS: usize = 13;
+
+/// The versions of a module's key, and beside them what the table of states says they are.
+#[derive(Default)]
+struct Life {
+    versions: Vec<SealedKey>,
+    model: Vec<KeyState>,
+}
+
+impl Life {
+    /// One step, on this version where it is on one: the service does and refuses as the model does.
+    fn take(&mut self, step: usize, version: u64) -> Result<(), TestCaseError> {
+        let World { service, module, .. } = &*WORLD;
+        let id = [40 + u8::try_from(self.versions.len()).unwrap(); 16];
+        let reason = || "Because.".to_owned();
+        let change = match step {
+            0 | 1 => {
+                let rotated = service.rotate(module, &self.versions, id, NOW).unwrap();
+                return self.takes_over(rotated);
+            }
+            2 | 3 => {
+                let made = service.next_version(module, &self.versions, id, NOW).unwrap();
+                return self.comes(made);
+            }
+            4 => {
+                let offer = service.offer_import(module, NOW).unwrap();
+                let package = wrap(&offer.public, &offer.aad, &[&id[..], &[1; 16]].concat()).unwrap();
+                let arrival = Arrival { offer: offer.id, package, id };
+                let agreed = agreed(import_subject(module));
+                let made = service.import(module, &self.versions, &arrival, &agreed, NOW).unwrap();
+                return self.comes(made);
+            }
+            5 => return self.activates(service.activate(module, &self.versions, version, NOW), version),
+            6 => return self.destroys(version),
+            7 => KeyChange::Activate,
+            8 => KeyChange::Suspend { reason: reason() },
+            9 => KeyChange::Resume,
+            10 => KeyChange::Deactivate,
+            11 => KeyChange::Revoke { reason: reason() },
+            _ => KeyChange::Compromise { reason: reason() },
+        };
+        let done = service.change_key(module, &self.versions, version, &change, NOW);
+        let Some(state) = self.state(version) else {
+            prop_assert_eq!(done, Err(Error::UnknownKeyVersion { version }));
+            return Ok(());
+        };
+        let another = self
+            .model
+            .iter()
+            .zip(1..)
+            .find(|(state, other)| **state == KeyState::Active && *other != version);
+        let expected = match (state.after(change.verb()), another) {
+            (Ok(KeyState::Active), Some((_, version))) => Err(Error::AnotherIsActive { version }),
+            (next, _) => next,
+        };
+        prop_assert_eq!(done.as_ref().map(|key| key.state), expected.as_ref().copied());
+        self.becomes(version, done)
+    }
+
+    fn state(&self, version: u64) -> Option<KeyState> {
+        self.model.get(usize::try_from(version - 1).unwrap()).copied()
+    }
+
+    /// A version that is not yet in use, with the next number.
+    fn comes(&mut self, made: SealedKey) -> Result<(), TestCaseError> {
+        prop_assert_eq!((made.version, made.state), (self.model.len() as u64 + 1, KeyState::PreActive));
+        self.model.push(made.state);
+        self.versions.push(made);
+        self.holds()
+    }
+
+    /// The active one goes out of use, for one that is active.
+    fn takes_over(&mut self, Rotation { made, retired }: Rotation) -> Result<(), TestCaseError> {
+        prop_assert_eq!(made.state, KeyState::Active);
+        let active = self.model.iter().zip(1..).find(|(state, _)| **state == KeyState::Active);
+        prop_assert_eq!(retired.as_ref().map(|key| key.version), active.map(|(_, version)| version));
+        if let Some(retired) = retired {
+            let version = retired.version;
+            prop_assert_eq!(retired.state, KeyState::Deactivated);
+            self.becomes(version, Ok(retired))?;
+        }
+        if made.version > self.model.len() as u64 {
+            prop_assert_eq!(made.version, self.model.len() as u64 + 1);
+            self.model.push(made.state);
+            self.versions.push(made);
+            return self.holds();
+        }
+        let version = made.version;
+        self.becomes(version, Ok(made))
+    }
+
+    fn activates(&mut self, done: Result<Rotation, Error>, version: u64) -> Result<(), TestCaseError> {
+        match self.state(version) {
+            Some(KeyState::PreActive) => self.takes_over(done.unwrap()),
+            Some(state) => {
+                let refused = matches!(done, Err(Error::WrongState { state: named, .. }) if named == state);
+                prop_assert!(refused, "{:?}", done);
+                Ok(())
+            }
+            None => {
+                prop_assert_eq!(done, Err(Error::UnknownKeyVersion { version }));
+                Ok(())
+            }
+        }
+    }
+
+    fn destroys(&mut self, version: u64) -> Result<(), TestCaseError> {
+        let World { service, module, .. } = &*WORLD;
+        let Some(state) = self.state(version) else { return Ok(()) };
+        let key = &self.versions[usize::try_from(version - 1).unwrap()];
+        let done = service.destroy(module, key, &agreed(destruction_subject(module, key)), NOW);
+        let expected = state.after(LifecycleVerb::Destroy);
+        prop_assert_eq!(done.as_ref().map(|key| key.state), expected.as_ref().copied());
+        self.becomes(version, done)
+    }
+
+    /// What was done to a version is on record, if anything was.
+    fn becomes(&mut self, version: u64, done: Result<SealedKey, Error>) -> Result<(), TestCaseError> {
+        let Ok(changed) = done else { return Ok(()) };
+        let at = usize::try_from(version - 1).unwrap();
+        prop_assert_ne!(self.model[at], KeyState::Destroyed);
+        prop_assert_eq!(changed.state_seq, self.versions[at].state_seq + 1);
+        prop_assert_eq!(changed.wrapped.is_empty(), changed.state == KeyState::Destroyed);
+        self.model[at] = changed.state;
+        self.versions[at] = changed;
+        self.holds()
+    }
+
+    fn holds(&self) -> Result<(), TestCaseError> {
+        let active = self.versions.iter().filter(|key| key.state == KeyState::Active).count();
+        prop_assert!(active <= 1, "{} are active", active);
+        prop_assert!(self.versions.iter().map(|key| key.state).eq(self.model.iter().copied()));
+        prop_assert!(self.versions.iter().map(|key| key.version).eq(1..=self.versions.len() as u64));
+        Ok(())
+    }
 }
 
 fn component(critical: bool, status: u8) -> Component {
@@ -139,39 +245,13 @@ proptest! {
     }
 
     #[test]
-    fn nothing_leads_out_of_destroyed_and_one_key_at_most_is_active(
-        chosen in proptest::collection::vec(0..7usize, 1..4),
-        target in 0..3usize,
-        verb in 0..9usize,
+    fn nothing_leads_out_of_destroyed_and_one_key_at_most_is_active_whatever_is_done_in_whatever_order(
+        steps in proptest::collection::vec((0..STEPS, 1..4u64), 1..5),
     ) {
-        // Versions of one module: their ids differ, their numbers are those of their places.
-        let world = &*WORLD;
-        let mut versions: Vec<SealedKey> = Vec::new();
-        for state in chosen {
-            let key = &world.by_state[state];
-            let second = key.state == KeyState::Active
-                && versions.iter().any(|other| other.state == KeyState::Active);
-            if !second && !versions.iter().any(|other| other.id == key.id) {
-                versions.push(key.clone());
-            }
+        let mut life = Life::default();
+        for (step, version) in steps {
+            life.take(step, version)?;
         }
-        let target = target % versions.len();
-        let before = versions[target].clone();
-        let Some(change) = change(LifecycleVerb::ALL[verb]) else { return Ok(()) };
-        // All were made as version 1; the one in question is the only one that has to be found.
-        versions.swap(0, target);
-        let changed = world.service.change_key(&world.module, &versions, before.version, &change, NOW);
-        if before.state == KeyState::Destroyed {
-            let refused = matches!(changed, Err(Error::WrongState { state: KeyState::Destroyed, .. }));
-            prop_assert!(refused);
-        }
-        if let Ok(changed) = changed {
-            prop_assert_eq!(Ok(changed.state), before.state.after(change.verb()));
-            prop_assert_eq!(changed.state_seq, before.state_seq + 1);
-            versions[0] = changed;
-        }
-        let active = versions.iter().filter(|key| key.state == KeyState::Active).count();
-        prop_assert!(active <= 1, "{} are active", active);
     }
 
     #[test]

@@ -159,7 +159,7 @@ fn refuse_exposed(_path: &Path, _file: &File, _exposure: Exposure) -> Result<(),
 }
 
 #[cfg(all(test, unix))]
-mod tests {
+pub(crate) mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
     use std::path::PathBuf;
@@ -168,7 +168,7 @@ mod tests {
     use crate::ports::SystemEntropy;
 
     /// A directory of the test's own, removed when it passes.
-    pub(super) fn in_directory(name: &str, test: impl FnOnce(PathBuf)) {
+    pub(crate) fn in_directory(name: &str, test: impl FnOnce(PathBuf)) {
         let directory = std::env::temp_dir().join(format!("keyservice-{name}-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
         test(directory.clone());

@@ -10,8 +10,9 @@ use crate::codec::Reader;
 use crate::crypto::secret_from;
 use crate::error::Error;
 use crate::exchange::Exchanges;
+use crate::hierarchy::RootPlaces;
 use crate::identity::{labelled, require_signing_input};
-use crate::key::{KeySpec, Purpose, SealedKey};
+use crate::key::{KeySpec, MAX_MODULE, PortablePurpose, Purpose, SealedKey};
 use crate::keyring::{Keyring, SealedHierarchy, open_blob, seal_blob};
 use crate::known_answers;
 use crate::lifecycle::{KeyState, LifecycleVerb, Operation, Permission};
@@ -79,6 +80,7 @@ pub struct KeyService {
     pub(crate) stopwatch: Stopwatch,
     /// When the known answers were last right.
     answered_at: Mutex<Option<Millis>>,
+    pub(crate) root_places: RootPlaces,
 }
 
 /// The hierarchy in both forms, and what opens it.
@@ -135,13 +137,14 @@ impl KeyService {
     /// Makes a key.
     ///
     /// # Errors
-    /// [`Error::Malformed`] when the algorithm is not that of the purpose, the module name is not 1 to 128 printable
-    /// ASCII characters, the version is 0, or the purpose is [`Purpose::LinkTraffic`], whose keys come from an
-    /// exchange. [`Error::Entropy`].
+    /// [`Error::Malformed`] when the algorithm is not that of the purpose, the purpose is none whose keys may leave and
+    /// it is to be exportable, the module name is not 1 to 128 printable ASCII characters, the version is 0, or the
+    /// purpose is [`Purpose::LinkTraffic`], whose keys come from an exchange. [`Error::Entropy`].
     pub fn generate(&self, spec: &KeySpec, now: Millis) -> Result<SealedKey, Error> {
-        let named =
-            (1..=128).contains(&spec.module.len()) && spec.module.bytes().all(|byte| byte.is_ascii_graphic());
-        let fits = spec.purpose.algorithms().contains(&spec.algorithm);
+        let named = (1..=MAX_MODULE).contains(&spec.module.len())
+            && spec.module.bytes().all(|byte| byte.is_ascii_graphic());
+        let fits = spec.purpose.algorithms().contains(&spec.algorithm)
+            && (!spec.exportable || PortablePurpose::of(spec.purpose).is_some());
         if !named || spec.version == 0 || !fits || spec.purpose == Purpose::LinkTraffic {
             return Err(Error::Malformed { what: "key specification" });
         }
@@ -149,11 +152,29 @@ impl KeyService {
         self.seal_key(spec, public, &material, now)
     }
 
-    /// Takes a key to the state that the verb leads to, with the date of it.
+    /// Retires the key of a link: the next epoch of the exchange took its place. It still opens what it has to.
+    ///
+    /// Keys of other modules are retired by [`Self::rotate`] and [`Self::activate`], with the version that takes over.
+    ///
+    /// # Errors
+    /// [`Error::WrongPurpose`] for any other key; [`Error::WrongState`] unless it is active; [`Error::Tampered`].
+    pub fn retire(&self, key: &SealedKey, now: Millis) -> Result<SealedKey, Error> {
+        let rotate = Operation::Change(LifecycleVerb::Rotate);
+        self.require_purpose(key, rotate, &[Purpose::LinkTraffic])?;
+        self.transition(key, LifecycleVerb::Rotate, now)
+    }
+
+    /// Takes a key to the state that the verb leads to, with the date of it. Who may ask for it, and what has to come
+    /// with it (a reason, a second person), is for the callers: none but the functions with names of their own.
     ///
     /// # Errors
     /// [`Error::WrongState`] by the table in [`crate::lifecycle`], [`Error::Tampered`].
-    pub fn transition(&self, key: &SealedKey, verb: LifecycleVerb, now: Millis) -> Result<SealedKey, Error> {
+    pub(crate) fn transition(
+        &self,
+        key: &SealedKey,
+        verb: LifecycleVerb,
+        now: Millis,
+    ) -> Result<SealedKey, Error> {
         self.check_row(key)?;
         let mut next = key.clone();
         next.state = key.state.after(verb)?;
@@ -310,6 +331,7 @@ impl KeyService {
             imports: Mutex::new(Imports::default()),
             stopwatch: Arc::new(|| 0),
             answered_at: Mutex::new(None),
+            root_places: RootPlaces::default(),
         }
     }
 
@@ -378,7 +400,7 @@ impl KeyService {
             deactivated_at: None,
             expires_at: spec.expires_at,
             destroyed_at: None,
-            exportable: false,
+            exportable: spec.exportable,
             reason: None,
             public,
             wrapped: Vec::new(),
@@ -398,16 +420,7 @@ impl KeyService {
         now: Millis,
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
         self.check_row(key)?;
-        match key.state.permits(operation) {
-            Permission::Allowed | Permission::Audited => {}
-            // There is no way yet to state the reason, so the stricter reading holds.
-            Permission::WithReason | Permission::Never => {
-                return Err(Error::WrongState { state: key.state, operation });
-            }
-        }
-        if operation.makes() {
-            require_unexpired(key, now)?;
-        }
+        require_usable(key, operation, now)?;
         self.material_unchecked(key)
     }
 
@@ -459,6 +472,16 @@ impl KeyService {
             &key.version.to_le_bytes(),
             &pae(aad),
         ])
+    }
+}
+
+/// That the state and the expiry of a key allow to use it directly. Nobody states a reason there: what needs one is for
+/// the operations of modules, which take it.
+pub(crate) fn require_usable(key: &SealedKey, operation: Operation, now: Millis) -> Result<(), Error> {
+    match key.state.permits(operation) {
+        Permission::Allowed | Permission::Audited if operation.makes() => require_unexpired(key, now),
+        Permission::Allowed | Permission::Audited => Ok(()),
+        Permission::WithReason | Permission::Never => Err(Error::WrongState { state: key.state, operation }),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::approval::{Agreed, Approval, Subject};
 use crate::error::Error;
 use crate::exchange::{Floor, LinkSpec, M1, M2, M3, M4, RegistrationContext, SealedPending, link_id};
 use crate::key::{KeySpec, PortablePurpose, Purpose, SealedKey};
+use crate::lifecycle::{KeyState, LifecycleVerb};
 use crate::module::{ModuleChange, ModuleSpec, SealedModule, Specification};
 use crate::pae::hash;
 use crate::ports::{Entropy, Millis};
@@ -71,8 +72,36 @@ pub(crate) const SMALL_ORDER_ED25519: [&str; 7] = [
     "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
 ];
 
+/// A key in each state, in the order of [`KeyState::ALL`], each with the same material: what became of one that was not
+/// yet in use, by the verbs.
+pub(crate) fn in_each_state(service: &KeyService, new: &SealedKey) -> [SealedKey; KeyState::ALL.len()] {
+    use LifecycleVerb::{Activate, Compromise, Deactivate, Destroy, Revoke, Suspend};
+    let paths: [&[LifecycleVerb]; KeyState::ALL.len()] = [
+        &[],
+        &[Activate],
+        &[Activate, Suspend],
+        &[Activate, Deactivate],
+        &[Activate, Revoke],
+        &[Activate, Compromise],
+        &[Activate, Deactivate, Destroy],
+    ];
+    let by = |key: SealedKey, verb: &LifecycleVerb| service.transition(&key, *verb, NOW).unwrap();
+    let keys = paths.map(|path| path.iter().fold(new.clone(), by));
+    assert!(keys.iter().map(|key| key.state).eq(KeyState::ALL));
+    keys
+}
+
 /// An active key.
 pub(crate) fn key(service: &KeyService, purpose: Purpose) -> SealedKey {
+    made(service, purpose, true)
+}
+
+/// One that is not yet in use.
+pub(crate) fn new_key(service: &KeyService, purpose: Purpose) -> SealedKey {
+    made(service, purpose, false)
+}
+
+fn made(service: &KeyService, purpose: Purpose, activate: bool) -> SealedKey {
     let spec = KeySpec {
         id: [9; 16],
         module: format!("tests/{purpose}"),
@@ -80,7 +109,8 @@ pub(crate) fn key(service: &KeyService, purpose: Purpose) -> SealedKey {
         algorithm: purpose.algorithm(),
         version: 1,
         expires_at: None,
-        activate: true,
+        activate,
+        exportable: false,
     };
     service.generate(&spec, NOW).unwrap()
 }

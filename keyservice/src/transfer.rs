@@ -113,7 +113,8 @@ pub struct Package {
 #[derive(Default)]
 pub(crate) struct Imports(HashMap<[u8; 16], (EphemeralPrivateKey, ImportOffer)>);
 
-/// A key that may leave, by its purpose. The only thing that is ever wrapped for somebody else.
+/// A key that may leave: by its purpose, by its module's specification, and by what it was made as. The only thing
+/// that is ever wrapped for somebody else, and nothing becomes one but here.
 struct Portable<'a> {
     key: &'a SealedKey,
 }
@@ -121,7 +122,7 @@ struct Portable<'a> {
 impl<'a> Portable<'a> {
     fn of(module: &SealedModule, key: &'a SealedKey) -> Result<Self, Error> {
         match PortablePurpose::of(key.purpose) {
-            Some(_) if module.specification.exportable => Ok(Self { key }),
+            Some(_) if module.specification.exportable && key.exportable => Ok(Self { key }),
             Some(_) | None => Err(Error::NotExportable { module: module.name.clone() }),
         }
     }

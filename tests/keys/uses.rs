@@ -41,7 +41,7 @@ pub(crate) async fn seal(client: &Client, module: &str, text: &str, data: &[(&st
     client.try_mutate("sealData", input, SEALED).await
 }
 
-async fn open(client: &Client, module: &str, sealed: &Value, data: &[(&str, &str)]) -> Value {
+pub(crate) async fn open(client: &Client, module: &str, sealed: &Value, data: &[(&str, &str)]) -> Value {
     let ciphertext = &sealed["sealed"]["ciphertext"];
     let input = json!({ "module": module, "ciphertext": ciphertext, "associatedData": about(data) });
     client.try_mutate("openData", input, OPENED).await

@@ -1,48 +1,61 @@
-//! The gateway's memory: after a thousand uses of keys, no byte of a key is in it.
+//! The gateway's memory: after connections were made and used for a day, no byte of a key is in it.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 
-use keyservice::{Algorithm, Entropy, KeyService, KeySpec, Purpose, RootKey, SystemEntropy};
+use linkspan::domain::requester::Role;
 use linkspan::vault::Form;
 use secrecy::SecretString;
+use serde_json::json;
 
-use super::child::{Seeded, arguments, seeded_launcher};
-use crate::harness::{Database, Pair, Scratch};
+use super::child::arguments;
+use super::unwrap::{Kept, secrets};
+use crate::harness::{Database, Pair, Stage};
 
-const DIRECTORY: &str = "LINKSPAN_TEST_GATEWAY_DIRECTORY";
-const SEED: &str = "a dump of the memory";
+const ROLE: &str = "LINKSPAN_TEST_GATEWAY";
+/// Parts of a day, in hours; whatever is due in one is done when it is over.
+const PART: i64 = 6;
 
-/// No test but an instance, where the test below asks for one to look into.
+/// No test but two instances, where the test below asks for a process to look into.
 #[test]
 fn a_gateway() {
-    let Some(directory) = std::env::var_os(DIRECTORY) else { return };
+    if std::env::var_os(ROLE).is_none() {
+        return;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let mut pair = Pair::prepare(Database::Sqlite).await;
-        let instance = &mut pair.provider;
-        instance.config.keyservice.form = Form::Process;
-        instance.config.root_key_file = Some(Path::new(&directory).join("root.key"));
-        instance.config.database.url = format!("sqlite:{}", Path::new(&directory).join("a.db").display());
-        instance.launcher = seeded_launcher(SEED);
-        instance.start(None).await;
+        pair.provider.config.keyservice.form = Form::Process;
+        pair.consumer.config.keyservice.form = Form::Process;
+        pair.run().await;
+        let stage = Stage::open_over(pair).await;
+        stage.onboard().await;
+        let pair = &stage.pair;
+        for instance in [&pair.provider, &pair.consumer] {
+            let manager = instance.person("manager", &[Role::KeyManager]).await;
+            manager.mutate("rotateKeyModule", json!({ "module": "tokens" }), "keyModule { name }").await;
+        }
         // Put together while it runs, so that it is in memory that is written and nowhere else.
         let planted = format!("planted {}", 7 * 191);
-        let actions = instance.app().actions();
-        for number in 0..500 {
-            let link = SecretString::from(format!("{planted} {number}"));
-            let kept = actions.keep_link(&link).await.unwrap();
-            actions.kept_link(&kept).await.unwrap();
-            if number % 5 == 0 {
+        for _ in 0..24 / PART {
+            pair.advance(PART * 60 * 60).await;
+            for actions in [&pair.provider, &pair.consumer].map(|instance| instance.app().actions()) {
+                for number in 0..100 {
+                    let link = SecretString::from(format!("{planted} {number}"));
+                    let kept = actions.keep_link(&link).await.unwrap();
+                    actions.kept_link(&kept).await.unwrap();
+                }
                 actions.identity().await.unwrap();
             }
         }
-        let pid = actions.keys().process().unwrap();
-        println!("\nready {pid} {}", planted.len());
+        for instance in [&pair.provider, &pair.consumer] {
+            let process = instance.app().actions().keys().process().unwrap();
+            println!("\ninstance {process} {}", instance.config.data_dir.display());
+        }
+        println!("\nready {}", planted.len());
         // Until the test has seen enough.
         let _ = std::io::stdin().lines().next();
     });
@@ -89,57 +102,48 @@ fn found(pid: u32, wanted: &[Vec<u8>]) -> Option<Vec<usize>> {
     Some(hits.into_iter().collect())
 }
 
-/// The secrets that the process of that seed makes for a new instance: all its chance up to then that is not, as a salt,
-/// in the database.
-fn secrets(database: &[u8]) -> Vec<Vec<u8>> {
-    let entropy = Arc::new(Seeded::new(SEED));
-    let root = RootKey::from_bytes([1; 32]);
-    let (service, _) = KeyService::initialise(&root, [1; 16], entropy.clone(), 0).unwrap();
-    for (purpose, algorithm) in
-        [(Purpose::IdentitySigning, Algorithm::Ed25519), (Purpose::DataEncryption, Algorithm::Aes256Gcm)]
-    {
-        let (id, module) = ([1; 16], "module".to_owned());
-        let spec = KeySpec { id, module, purpose, algorithm, version: 1, expires_at: None, activate: true };
-        service.generate(&spec, 0).unwrap();
-    }
-    let all = (1..=entropy.count()).map(|number| Seeded::chunk(SEED, number).to_vec());
-    all.filter(|bytes| !database.windows(32).any(|window| window == bytes)).collect()
-}
-
 #[test]
 fn no_byte_of_a_key_is_in_the_memory_of_the_gateway() {
-    let scratch = Scratch::new();
-    let mut root = [0; 32];
-    SystemEntropy.fill(&mut root).unwrap();
-    let mut options = std::fs::OpenOptions::new();
-    let mut file = options.write(true).create_new(true).mode(0o400).open(scratch.0.join("root.key")).unwrap();
-    file.write_all(&root).unwrap();
     let mut gateway = Command::new("/proc/self/exe")
         .args(arguments("vault::memory::a_gateway"))
-        .env(DIRECTORY, &scratch.0)
+        .env(ROLE, "yes")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut lines = BufReader::new(gateway.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let ready = lines.find(|line| line.starts_with("ready")).expect("the gateway starts");
-    let service: u32 = ready.split(' ').nth(1).unwrap().parse().unwrap();
+    let lines = BufReader::new(gateway.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut instances: Vec<(u32, PathBuf)> = Vec::new();
+    for line in lines {
+        match line.split(' ').collect::<Vec<_>>()[..] {
+            ["instance", process, directory] => instances.push((process.parse().unwrap(), directory.into())),
+            ["ready", _] => break,
+            _ => {}
+        }
+    }
+    assert_eq!(instances.len(), 2, "both instances run");
 
-    let database: Vec<u8> = ["a.db", "a.db-wal"]
-        .iter()
-        .flat_map(|name| std::fs::read(scratch.0.join(name)).unwrap_or_default())
-        .collect();
-    let mut keys = secrets(&database);
-    // The instance root key, a key encryption key, the integrity key, the identity's seed, the data key.
-    assert!(keys.len() >= 5, "{} secrets", keys.len());
-    keys.push(root.to_vec());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut keys: Vec<Vec<u8>> = Vec::new();
+    let mut roots = Vec::new();
+    for (process, directory) in &instances {
+        let Kept { root, all } = runtime.block_on(secrets(directory));
+        let modules: Vec<&str> = all.iter().map(|(module, _)| module.split('/').next().unwrap()).collect();
+        for module in ["hierarchy", "identity", "audit", "tokens", "data", "links"] {
+            assert!(modules.contains(&module), "the key of {module} is among them: {modules:?}");
+        }
+        keys.extend(all.into_iter().map(|(_, secret)| secret));
+        keys.push(root.clone());
+        roots.push((*process, root));
+    }
 
     let planted = [b"planted 1337".to_vec()];
     assert_eq!(found(gateway.id(), &planted).unwrap(), [0], "the search finds what is there");
     assert_eq!(found(gateway.id(), &keys).unwrap(), Vec::<usize>::new(), "keys in the gateway's memory");
     // Closed to us, too, unless we may look into everything.
-    if let Some(held) = found(service, &keys) {
-        assert!(held.contains(&(keys.len() - 1)), "the process of the key service holds the root key");
+    for (process, root) in roots {
+        if let Some(held) = found(process, &[root]) {
+            assert_eq!(held, [0], "the process of the key service holds the root key");
+        }
     }
     drop(gateway.stdin.take());
     gateway.wait().unwrap();

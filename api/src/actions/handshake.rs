@@ -304,9 +304,8 @@ impl Actions {
     async fn retire_older(&self, tx: &mut Tx, module: &str, version: u64) -> Done<()> {
         for key in tx.keys(module).await? {
             if key.version < version && key.state == keyservice::KeyState::Active {
-                let rotated =
-                    self.keys.onboarding().transition(&key, LifecycleVerb::Rotate, tx.now()).await?;
-                tx.save_key(&rotated).await?;
+                let retired = self.keys.onboarding().retire(&key, tx.now()).await?;
+                tx.save_key(&retired).await?;
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! The key service's health, measured when it is asked for.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use keyservice::{
     Component, ComponentKind, HealthReport, HealthStatus, KeyState, RowFault, SealedKey, SealedModule,
@@ -9,7 +9,7 @@ use keyservice::{
 
 use serde_json::json;
 
-use super::{Actions, Call, Done, Failure};
+use super::{Actions, Call, Done};
 use crate::domain::Timestamp;
 use crate::domain::causes::causes;
 use crate::domain::check::Suite;
@@ -42,7 +42,7 @@ impl Actions {
         Ok(seen_by(person, health))
     }
 
-    async fn key_records(&self) -> Done<(Vec<SealedModule>, Vec<SealedKey>)> {
+    async fn key_records(&self) -> Result<(Vec<SealedModule>, Vec<SealedKey>), StoreError> {
         let modules = self.store.modules().await?;
         let names: Vec<&str> = modules.iter().map(|module| module.name.as_str()).collect();
         let mut keys = telling(self.store.keys_of(&names).await?);
@@ -51,7 +51,7 @@ impl Actions {
     }
 
     /// The keys of connections whose turn it is to be tested: there are many.
-    async fn link_keys(&self) -> Done<Vec<SealedKey>> {
+    async fn link_keys(&self) -> Result<Vec<SealedKey>, StoreError> {
         let last = self.integrity.last_link();
         let mut keys = self.store.link_keys_behind(&last, LINKS).await?;
         if keys.is_empty() && !last.is_empty() {
@@ -161,13 +161,13 @@ impl Actions {
         let (modules, keys) = match self.key_records().await {
             Ok(records) => records,
             // Then there is nothing to measure by; the row is named.
-            Err(Failure::Store(error @ StoreError::Inconsistent { .. })) => {
+            Err(error @ StoreError::Inconsistent { .. }) => {
                 return Ok(unusable(RowFault::Changed, error.to_string(), now));
             }
-            Err(Failure::Refused(refusal)) if refusal.reason.as_deref() == Some("INTEGRITY_KEY") => {
-                return Ok(unusable(RowFault::RolledBack, refusal.message, now));
+            Err(error @ StoreError::Tampered { .. }) => {
+                return Ok(unusable(RowFault::RolledBack, error.to_string(), now));
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         };
         let audit = self.audit_measure().await?;
         let mut report = self.keys.health(&modules, &keys, audit, now).await?;
@@ -247,13 +247,16 @@ fn unusable(fault: RowFault, message: String, now: Timestamp) -> KeyHealth {
     }
 }
 
-/// The versions that say something about how a module is: those in use or out of it for a while, and the newest.
+/// The versions that say something about how a module is: the newest, and those in use, of which two are too many.
 fn telling(keys: Vec<SealedKey>) -> Vec<SealedKey> {
-    let mut seen = BTreeSet::new();
+    let mut in_use: BTreeMap<String, usize> = BTreeMap::new();
     // The newest of each module comes first.
     keys.into_iter()
         .filter(|key| {
-            seen.insert(key.module.clone()) || matches!(key.state, KeyState::Active | KeyState::Suspended)
+            let newest = !in_use.contains_key(&key.module);
+            let active = in_use.entry(key.module.clone()).or_default();
+            *active += usize::from(key.state == KeyState::Active);
+            newest || (key.state == KeyState::Active && *active <= 2)
         })
         .collect()
 }

@@ -3,7 +3,7 @@
 //! A key is given out by the store only while the trail says the same of its row. Here all of them are compared, whether
 //! anybody uses them or not, when the instance starts and every hour from then on.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::TimeDelta;
@@ -16,8 +16,8 @@ use crate::store::KeyTrail;
 
 /// How often every key is compared with the audit trail.
 const EVERY: TimeDelta = TimeDelta::hours(1);
-/// How many keys are compared in one call of the key service.
-const AT_ONCE: usize = 500;
+/// How many keys are compared in one call of the key service: with the longest reasons, less than its longest message.
+const AT_ONCE: usize = 200;
 
 /// A row that is not as it should be, as people read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,40 +89,55 @@ impl Actions {
 
     async fn compare_keys(&self) -> Done<Vec<RowFinding>> {
         let KeyTrail { rows, unreadable, entries } = self.store.key_trail().await?;
-        let there: BTreeSet<[u8; 16]> = rows.iter().map(|row| row.id).collect();
-        let mut faulty: BTreeSet<[u8; 16]> =
-            entries.iter().map(|entry| entry.key).filter(|key| !there.contains(key)).collect();
-        for piece in rows.chunks(AT_ONCE) {
-            let ids: BTreeSet<[u8; 16]> = piece.iter().map(|row| row.id).collect();
-            let of_these = |entry: &&LastEntry| ids.contains(&entry.key);
-            let said: Vec<LastEntry> = entries.iter().filter(of_these).cloned().collect();
-            faulty.extend(self.keys.compare(piece, &said).await?.into_iter().map(|row| row.key));
+        let rows: BTreeMap<[u8; 16], SealedKey> = rows.into_iter().map(|row| (row.id, row)).collect();
+        let entries: BTreeMap<[u8; 16], LastEntry> =
+            entries.into_iter().map(|entry| (entry.key, entry)).collect();
+        let removed = entries.keys().filter(|key| !rows.contains_key(*key));
+        let mut faults: BTreeMap<[u8; 16], RowFault> = removed.map(|key| (*key, RowFault::Missing)).collect();
+        let all: Vec<[u8; 16]> = rows.keys().copied().collect();
+        for piece in all.chunks(AT_ONCE) {
+            faults.extend(self.compare_these(piece, &rows, &entries).await?);
         }
-        // Once more, those alone: what was done to a row is told from what the others are like.
-        let rows: Vec<SealedKey> = rows.into_iter().filter(|row| faulty.contains(&row.id)).collect();
-        let entries: Vec<LastEntry> =
-            entries.into_iter().filter(|entry| faulty.contains(&entry.key)).collect();
-        let named = self.keys.compare(&rows, &entries).await?;
+        // Once more, those alone, as many as go into one call: what was done to a row is told from what the others are
+        // like.
+        let faulty: Vec<[u8; 16]> = faults.keys().copied().take(AT_ONCE).collect();
+        faults.extend(self.compare_these(&faulty, &rows, &entries).await?);
         let mut findings: Vec<RowFinding> =
-            named.iter().map(|faulty| finding(faulty, &rows, &entries)).collect();
+            faults.iter().map(|(key, fault)| finding(key, *fault, rows.get(key), entries.get(key))).collect();
         findings.extend(unreadable.into_iter().map(|name| RowFinding {
             code: RowFault::Changed.as_str(),
             message: format!("Key {name}: a field was changed to what is none."),
         }));
         Ok(findings)
     }
+
+    /// What is wrong with the rows of these keys, among themselves.
+    async fn compare_these(
+        &self,
+        keys: &[[u8; 16]],
+        rows: &BTreeMap<[u8; 16], SealedKey>,
+        entries: &BTreeMap<[u8; 16], LastEntry>,
+    ) -> Done<impl Iterator<Item = ([u8; 16], RowFault)> + use<>> {
+        let rows: Vec<SealedKey> = keys.iter().filter_map(|key| rows.get(key)).cloned().collect();
+        let entries: Vec<LastEntry> = keys.iter().filter_map(|key| entries.get(key)).cloned().collect();
+        let faulty = self.keys.compare(&rows, &entries).await?;
+        Ok(faulty.into_iter().map(|FaultyRow { key, fault }| (key, fault)))
+    }
 }
 
-fn finding(faulty: &FaultyRow, rows: &[SealedKey], entries: &[LastEntry]) -> RowFinding {
-    let row = rows.iter().find(|row| row.id == faulty.key);
-    let entry = entries.iter().find(|entry| entry.key == faulty.key);
+fn finding(
+    key: &[u8; 16],
+    fault: RowFault,
+    row: Option<&SealedKey>,
+    entry: Option<&LastEntry>,
+) -> RowFinding {
     let name = match (row, entry) {
         (Some(row), _) => format!("{}@{}", row.module, row.version),
         (None, Some(entry)) => entry.module.clone(),
         (None, None) => "?".to_owned(),
     };
-    let id = Uuid::from_bytes(faulty.key);
-    let done = match faulty.fault {
+    let id = Uuid::from_bytes(*key);
+    let done = match fault {
         RowFault::Changed => "a field was changed",
         RowFault::Moved => "it was given to another module",
         RowFault::Swapped => "it is the row of another key",
@@ -131,5 +146,5 @@ fn finding(faulty: &FaultyRow, rows: &[SealedKey], entries: &[LastEntry]) -> Row
         RowFault::Missing => "its row was removed",
         RowFault::Unrecorded => "the audit trail knows nothing of this row",
     };
-    RowFinding { code: faulty.fault.as_str(), message: format!("Key {name} ({id}): {done}.") }
+    RowFinding { code: fault.as_str(), message: format!("Key {name} ({id}): {done}.") }
 }

@@ -1,6 +1,7 @@
 //! What the verbs may do with keys. A key is named here, never held: the key service keeps what is secret.
 
 mod needs;
+mod report;
 mod window;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,8 +11,8 @@ use keyservice::module::{BuiltIn, ModuleChange, SealedModule};
 use keyservice::principal::{IsService, Token, Tokens};
 use keyservice::{
     AuditMeasure, Envelope, EnvelopeHeader, ExchangeId, FaultyRow, Floor, HealthReport, KeyChange,
-    KeyService, KeyState, LastEntry, LifecycleVerb, LinkSpec, M1, M2, M3, M4, MacPurpose, PublicKey,
-    RegistrationContext, Right, SealedHierarchy, SealedKey, SealedPending, Service, roll_up,
+    KeyService, KeyState, LastEntry, LinkSpec, M1, M2, M3, M4, MacPurpose, PublicKey, RegistrationContext,
+    Right, SealedHierarchy, SealedKey, SealedPending, Service, roll_up,
 };
 
 use uuid::Uuid;
@@ -261,7 +262,7 @@ impl Keys {
         now: Timestamp,
     ) -> Kept<HealthReport> {
         let (stopped, now) = (self.window.stopped(now), now.timestamp_millis());
-        let answered = self.vault.report(modules, keys, Some(audit), now).await;
+        let answered = report::measure(&self.vault, modules, keys, (audit, now)).await;
         let mut components = match answered {
             Ok(report) => [vec![self.vault.component(now)], report.components].concat(),
             // Whoever watches the process may not have seen it yet.
@@ -354,15 +355,10 @@ impl ServiceKeys<'_> {
         with_own!(self.keys, |own| self.keys.vault.countersign(&own.identity, name, note, at).await)
     }
 
-    /// Takes the key of a link to another state, for the next one; the caller saves it.
-    pub(crate) async fn transition(
-        &self,
-        key: &SealedKey,
-        verb: LifecycleVerb,
-        now: Timestamp,
-    ) -> Kept<SealedKey> {
+    /// Retires the key of a link, for the next one; the caller saves it.
+    pub(crate) async fn retire(&self, key: &SealedKey, now: Timestamp) -> Kept<SealedKey> {
         self.permit(BuiltIn::Links, Right::Rotate, link_of(&key.module), now).await?;
-        self.keys.vault.transition(key, verb, now.timestamp_millis()).await
+        self.keys.vault.retire(key, now.timestamp_millis()).await
     }
 
     /// Withdraws the key of a link; the caller saves it.

@@ -160,6 +160,12 @@ impl Failure {
     pub const TRAIL_AWAY: &'static str = "AUDIT_CHAIN";
 }
 
+/// Nothing is done with a row of the key service's that is not as it was written.
+fn tampered(error: &dyn std::error::Error) -> Failure {
+    let message = format!("Nothing is done with it: {error}.");
+    Refusal::new(RefusalCode::KeyServiceUnhealthy, message).reason("INTEGRITY_KEY").into()
+}
+
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(Box::new(refusal))
@@ -169,6 +175,10 @@ impl From<Refusal> for Failure {
 impl From<VaultError> for Failure {
     fn from(error: VaultError) -> Self {
         match error {
+            // A row that somebody wrote to. Whatever else fails its check came from elsewhere, and has a refusal of its own.
+            VaultError::Refused(error @ keyservice::Error::Tampered { what: "key" | "module" }) => {
+                tampered(&error)
+            }
             VaultError::Refused(error) => Self::Keys(error),
             VaultError::Denied { decision, .. } => {
                 let remedy = "Ask a key manager to change the access policies of the key module.";
@@ -195,10 +205,7 @@ impl From<StoreError> for Failure {
         match error {
             StoreError::Conflict(what) => Refusal::conflict(what).into(),
             StoreError::Missing(what) => Refusal::not_found(what).into(),
-            error @ StoreError::Tampered { .. } => {
-                let message = format!("Nothing is done with it: {error}.");
-                Refusal::new(RefusalCode::KeyServiceUnhealthy, message).reason("INTEGRITY_KEY").into()
-            }
+            error if error.breaks_a_seal() => tampered(&error),
             StoreError::Duplicate(what) => {
                 Refusal::new(RefusalCode::Duplicate, format!("Such a {what} exists already.")).into()
             }

@@ -85,7 +85,7 @@ fn witnessed(row: Model, last: Option<&Value>) -> Result<SealedKey, StoreError> 
 pub(super) fn from_row(row: Model) -> Result<SealedKey, StoreError> {
     let wrong = |column| inconsistent("key_version", row.id, column);
     let count = |value: i64, column| u64::try_from(value).map_err(|_| wrong(column));
-    Ok(SealedKey {
+    let key = SealedKey {
         id: row.id.into_bytes(),
         purpose: row.purpose.parse::<Purpose>().map_err(|_| wrong("purpose"))?,
         algorithm: row.algorithm.parse::<Algorithm>().map_err(|_| wrong("algorithm"))?,
@@ -104,7 +104,8 @@ pub(super) fn from_row(row: Model) -> Result<SealedKey, StoreError> {
         module: row.module,
         public: row.public_key,
         wrapped: row.wrapped,
-    })
+    };
+    if key.has_possible_size() { Ok(key) } else { Err(wrong("length of a field")) }
 }
 
 fn to_row(key: &SealedKey) -> Result<ActiveModel, StoreError> {

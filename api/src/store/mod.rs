@@ -146,6 +146,18 @@ fn masked(url: &str) -> String {
     }
 }
 
+impl StoreError {
+    /// Whether it is about a row that the key service sealed, and that is not as it was written.
+    #[must_use]
+    pub fn breaks_a_seal(&self) -> bool {
+        match self {
+            Self::Tampered { .. } => true,
+            Self::Inconsistent { table, .. } => ["key_version", "key_module", "key_approval"].contains(table),
+            _ => false,
+        }
+    }
+}
+
 fn without_password<S: Serializer>(url: &str, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&masked(url))
 }

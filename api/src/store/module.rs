@@ -88,7 +88,7 @@ fn from_row(row: Model) -> Result<SealedModule, StoreError> {
     let wrong = |column| inconsistent("key_module", row.id, column);
     let policies: Option<Vec<AccessPolicy>> =
         row.policies.as_array().and_then(|all| all.iter().map(policy_from).collect());
-    Ok(SealedModule {
+    let module = SealedModule {
         id: row.id.into_bytes(),
         purpose: row.purpose.parse().map_err(|_| wrong("purpose"))?,
         algorithm: row.algorithm.parse().map_err(|_| wrong("algorithm"))?,
@@ -105,7 +105,8 @@ fn from_row(row: Model) -> Result<SealedModule, StoreError> {
         policies: policies.ok_or_else(|| wrong("policies"))?,
         row_seal: bytes(Some(&row.row_seal)).ok_or_else(|| wrong("row_seal"))?,
         name: row.name,
-    })
+    };
+    if module.has_possible_size() { Ok(module) } else { Err(wrong("length of a field")) }
 }
 
 fn to_row(module: &SealedModule) -> Result<ActiveModel, StoreError> {

@@ -33,7 +33,9 @@ pub(super) fn harden() -> io::Result<Vec<Measure>> {
         .to_vec())
 }
 
-/// Landlock for this thread and those it starts: only files beside the root key may still be read.
+/// Landlock for this thread and those it starts: only files beside the root key may still be read, and none where the
+/// root key is not in a file. Landlock goes by what is there, and the next root key is not there yet when this is done:
+/// so it is the directory that stays open, and everything in it.
 pub(super) fn fence(root: &RootSource) -> Measure {
     let in_force = match landlocked(root) {
         Ok(status) => status != RulesetStatus::NotEnforced,

@@ -96,16 +96,15 @@ impl Vault {
     }
 
     async fn take(&self, hierarchy: &SealedHierarchy) -> Result<(), VaultError> {
-        let root = self.root();
         // Under another root key when another node rotated that: it is in the place of the old one by then.
         match &self.place {
             Place::Here(service, _) => match service.adopt(hierarchy) {
-                Err(Error::RootKeyMismatch) => Ok(service.adopt_root(&root, hierarchy)?),
+                Err(Error::RootKeyMismatch) => Ok(service.adopt_root(hierarchy)?),
                 done => Ok(done?),
             },
             Place::There(remote) => match remote.call(&request::adopt(hierarchy)).await {
                 Err(VaultError::Refused(Error::RootKeyMismatch)) => {
-                    remote.call(&request::adopt_root(&root, hierarchy)).await
+                    remote.call(&request::adopt_root(hierarchy)).await
                 }
                 done => done,
             },
@@ -141,17 +140,17 @@ impl Vault {
                 if !path.exists() {
                     keyservice::RootKey::create(&path, &keyservice::SystemEntropy)?;
                 }
-                Ok(service.rotate_root_to(&RootSource::File(path))?)
+                Ok(service.rotate_root_to_next()?)
             }
             Place::There(remote) => {
                 let opening = remote.opening.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                let next = RootSource::File(next_of(&opening.root).ok_or(NOT_A_FILE)?);
+                next_of(&opening.root).ok_or(NOT_A_FILE)?;
                 // The process that answers can write nothing any more: another one, for this alone, makes the file.
                 let opening = Opening { make_next: true, now, ..opening };
                 let (other, _) =
                     Box::pin(Self::open(&remote.config, &remote.launcher, remote.entropy.clone(), opening))
                         .await?;
-                other.rotate_root_to(&next).await
+                other.rotate_root_to_next().await
             }
         }
     }
@@ -163,11 +162,10 @@ impl Vault {
     /// When it cannot be read, or put in place; the next start does it then.
     pub async fn finish_root(&self, hierarchy: &SealedHierarchy) -> Result<(), VaultError> {
         let root = self.root();
-        let next = RootSource::File(next_of(&root).ok_or(NOT_A_FILE)?);
         let mut adopted = self.adopted.lock().await;
         match &self.place {
-            Place::Here(service, _) => service.adopt_root(&next, hierarchy)?,
-            Place::There(remote) => remote.call(&request::adopt_root(&next, hierarchy)).await?,
+            Place::Here(service, _) => service.adopt_root(hierarchy)?,
+            Place::There(remote) => remote.call(&request::adopt_root(hierarchy)).await?,
         }
         self.remember(hierarchy.clone());
         *adopted = Some(hierarchy.clone());

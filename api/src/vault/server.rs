@@ -110,32 +110,36 @@ pub(super) fn open(opening: &Opening, entropy: Arc<dyn Entropy>) -> Result<(KeyS
         by_next,
         protection: Vec::new(),
     };
+    let next = next_of(&opening.root);
+    // The only places that it ever reads a root key from, whatever it is asked.
+    let places = |service: KeyService| {
+        service.with_root_places(opening.root.clone(), next.clone().map(RootSource::File))
+    };
     let Some(hierarchy) = &opening.hierarchy else {
         let root = match &opening.root {
             RootSource::File(path) if !path.exists() => RootKey::create(path, entropy.as_ref())?,
             source => source.root_key()?,
         };
         let (service, hierarchy) = KeyService::initialise(&root, opening.instance, entropy, opening.now)?;
-        return Ok((service, opened(&hierarchy, false)));
+        return Ok((places(service), opened(&hierarchy, false)));
     };
     let root = opening.root.root_key()?;
-    let next = next_of(&opening.root);
     if opening.make_next
         && let Some(path) = next.as_ref().filter(|path| !path.exists())
     {
         RootKey::create(path, entropy.as_ref())?;
     }
     // Where a rotation of the root key was interrupted, either may be the right one.
-    match next.filter(|path| path.exists()) {
+    match next.as_ref().filter(|path| path.exists()) {
         Some(path) => {
             let roots = [&root, &RootKey::read(path)?];
             let (service, which) =
                 KeyService::open_with_either(roots, opening.instance, hierarchy, &entropy)?;
-            Ok((service, opened(hierarchy, which == 1)))
+            Ok((places(service), opened(hierarchy, which == 1)))
         }
         None => {
             let service = KeyService::open(&root, opening.instance, hierarchy, entropy)?;
-            Ok((service, opened(hierarchy, false)))
+            Ok((places(service), opened(hierarchy, false)))
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Frames: what is cut into them comes out of them, and nothing else does.
 
+mod confined;
+
 use super::protocol::{HEADER, MAX_FRAME, MAX_MESSAGE, frames, receive};
 
 #[test]

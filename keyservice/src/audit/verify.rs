@@ -128,12 +128,6 @@ impl<'a> Verifier<'a> {
         self
     }
 
-    /// Whether any checkpoint counts.
-    #[must_use]
-    pub fn has_checkpoint(&self, witness: Witness) -> bool {
-        self.checkpoints.iter().any(|(_, kept)| *kept == witness)
-    }
-
     /// Goes through all entries of the trail, in the order in which they are kept.
     ///
     /// # Errors

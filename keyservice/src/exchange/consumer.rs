@@ -15,7 +15,7 @@ use crate::identity::{PublicKey, verify_raw};
 use crate::key::{Purpose, SealedKey};
 use crate::lifecycle::{KeyState, LifecycleVerb, Operation};
 use crate::ports::{Millis, random};
-use crate::service::KeyService;
+use crate::service::{KeyService, require_usable};
 
 impl KeyService {
     /// Consumer: begins an attempt. The exchange stays in memory for two minutes, until [`Self::conclude`].
@@ -42,6 +42,8 @@ impl KeyService {
         now: Millis,
     ) -> Result<(ExchangeId, M1), Error> {
         self.require_purpose(identity, Operation::Sign, &[Purpose::IdentitySigning])?;
+        // It signs the answer to the answer, so it has to be able to.
+        require_usable(identity, Operation::Sign, now)?;
         let own = identity.public_key()?;
         require(own == context.consumer_key, "consumer key")?;
         require(*self.instance() == context.consumer_instance, "consumer instance")?;

@@ -21,8 +21,8 @@ const LIFETIME: Millis = 2 * 60 * 1000;
 const CAPACITY: usize = 256;
 const PENDING: &str = "pending attempt";
 
-/// An exchange in progress on the consumer's side. It does not survive the process: ring's ephemeral keys cannot be
-/// stored, so after a restart a new attempt begins.
+/// The name of an exchange in progress on the consumer's side. It does not survive the process: ring's ephemeral keys
+/// cannot be stored, so after a restart a new attempt begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ExchangeId(pub [u8; 16]);
 

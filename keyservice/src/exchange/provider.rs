@@ -143,6 +143,7 @@ pub(crate) fn link_key_spec(link: LinkSpec, activate: bool) -> KeySpec {
         version: link.epoch,
         expires_at: None,
         activate,
+        exportable: false,
     }
 }
 

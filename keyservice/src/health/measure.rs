@@ -23,7 +23,8 @@ use crate::service::KeyService;
 use crate::signing;
 use crate::versions::due_rotations;
 
-/// A key that expires sooner than this is reported, in milliseconds.
+/// A key that expires sooner than this is reported, in milliseconds; one that lives short, in the last quarter of its
+/// life.
 const EXPIRY_NOTICE: Millis = 7 * 24 * 60 * 60 * 1000;
 /// How far the clock may be behind a date that it gave earlier, in milliseconds.
 const CLOCK_TOLERANCE: Millis = 5 * 60 * 1000;
@@ -41,7 +42,8 @@ impl KeyService {
         self.health_of(&Records { modules: &[], keys, audit: None }, now)
     }
 
-    /// [`Self::health_of`], for a caller whose records come in pieces.
+    /// [`Self::health_of`], for a caller whose records come in pieces, which [`HealthReport::with`] joins.
+    /// The identity's key belongs into each of them.
     pub fn report(
         &self,
         modules: &[SealedModule],
@@ -104,12 +106,10 @@ impl KeyService {
             self.measure(ComponentKind::AuditChain, None, now, || test_audit_chain(records)),
             self.measure(ComponentKind::RotationSchedule, None, now, || test_schedule(records, now)),
         ];
-        for (module, keys) in by_module(records) {
-            components.push(
-                self.measure(ComponentKind::ModuleSelfTest, Some(module), now, || {
-                    self.test_module(&keys, now)
-                }),
-            );
+        for (module, Group { rotation_period, keys }) in by_module(records) {
+            components.push(self.measure(ComponentKind::ModuleSelfTest, Some(module), now, || {
+                self.test_module(&keys, rotation_period, now)
+            }));
         }
         HealthReport { status: roll_up(&components), components, measured_at: now }
     }
@@ -165,7 +165,7 @@ impl KeyService {
                 "Generate an identity key, or resume the suspended one.",
             ),
             Some(key) => match self.self_test(key, now) {
-                Ok(()) => expiry(key, now).unwrap_or_else(|| Finding::fine("The identity key signs.")),
+                Ok(()) => expiry(key, None, now).unwrap_or_else(|| Finding::fine("The identity key signs.")),
                 Err(error) => Finding::malfunction(error.code(), error.to_string(), remedy),
             },
         }
@@ -232,7 +232,7 @@ impl KeyService {
         Ok(())
     }
 
-    fn test_module(&self, keys: &[&SealedKey], now: Millis) -> Finding {
+    fn test_module(&self, keys: &[&SealedKey], rotation_period: Option<Millis>, now: Millis) -> Finding {
         let active: Vec<&SealedKey> =
             keys.iter().copied().filter(|key| key.state == KeyState::Active).collect();
         if active.is_empty() {
@@ -260,7 +260,7 @@ impl KeyService {
                 return Finding::malfunction(error.code(), message, "Rotate the key, or restore it.");
             }
         }
-        let expiring = active.iter().find_map(|key| expiry(key, now));
+        let expiring = active.iter().find_map(|key| expiry(key, rotation_period, now));
         expiring.unwrap_or_else(|| Finding::fine("The active key works."))
     }
 
@@ -298,15 +298,23 @@ impl KeyService {
     }
 }
 
+/// What is tested under one name.
+#[derive(Default)]
+struct Group<'a> {
+    /// How soon its keys are rotated by themselves.
+    rotation_period: Option<Millis>,
+    keys: Vec<&'a SealedKey>,
+}
+
 /// The keys to test under each name, by name: published modules with theirs, and what is left by the name it carries.
-fn by_module<'a>(records: &Records<'a>) -> BTreeMap<&'a str, Vec<&'a SealedKey>> {
-    let mut modules: BTreeMap<&str, Vec<&SealedKey>> = BTreeMap::new();
+fn by_module<'a>(records: &Records<'a>) -> BTreeMap<&'a str, Group<'a>> {
+    let mut modules: BTreeMap<&str, Group<'_>> = BTreeMap::new();
     for module in records.modules.iter().filter(|module| module.state == ModuleState::Published) {
-        modules.entry(&module.name).or_default();
+        modules.entry(&module.name).or_default().rotation_period = module.specification.rotation_period;
     }
     for key in records.keys {
         let owner = records.modules.iter().find(|module| module.owns(key));
-        modules.entry(owner.map_or(&key.module, |module| &module.name)).or_default().push(key);
+        modules.entry(owner.map_or(&key.module, |module| &module.name)).or_default().keys.push(key);
     }
     modules
 }
@@ -352,14 +360,21 @@ fn test_schedule(records: &Records<'_>, now: Millis) -> Finding {
     let hours = now.saturating_sub(first.due_at) / 3_600_000;
     Finding::degraded(
         "ROTATION_OVERDUE",
-        format!("{} rotations are overdue; that of {name} by {hours} h.", due.len()),
+        format!("The rotation of {name} is overdue by {hours} h."),
         "See that the worker runs, or rotate the key.",
     )
 }
 
-fn expiry(key: &SealedKey, now: Millis) -> Option<Finding> {
-    let left = key.expires_at?.saturating_sub(now);
-    (left < EXPIRY_NOTICE).then(|| {
+/// That a key expires soon; nothing where it is rotated by itself before that, which the schedule answers for.
+fn expiry(key: &SealedKey, rotation_period: Option<Millis>, now: Millis) -> Option<Finding> {
+    let expires_at = key.expires_at?;
+    let active_since = key.activated_at.unwrap_or(key.created_at);
+    if rotation_period.is_some_and(|period| active_since.saturating_add(period) < expires_at) {
+        return None;
+    }
+    let left = expires_at.saturating_sub(now);
+    let notice = EXPIRY_NOTICE.min(expires_at.saturating_sub(key.created_at) / 4);
+    (left < notice).then(|| {
         Finding::degraded(
             "KEY_EXPIRES_SOON",
             format!("Version {} of {} expires in {} h.", key.version, key.module, left / 3_600_000),

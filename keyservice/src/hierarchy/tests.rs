@@ -69,12 +69,46 @@ fn a_root_rotation_killed_at_each_step_loses_nothing() {
     assert_eq!(service.rotate_root(&root(2)).err(), Some(Error::RootKeyUnchanged));
 }
 
+/// How far it is, over these wraps, as whoever stores them counts.
+fn progress<'a>(service: &KeyService, wraps: impl IntoIterator<Item = &'a [u8]>) -> RewrapProgress {
+    let newest = *service.key_encryption_keys().last().unwrap();
+    let begin = KeyService::wraps_begin_with(newest);
+    let wraps: Vec<&[u8]> = wraps.into_iter().filter(|wrapped| !wrapped.is_empty()).collect();
+    let remaining = wraps.iter().filter(|wrapped| !wrapped.starts_with(&begin)).count();
+    RewrapProgress { newest, total: wraps.len() as u64, remaining: remaining as u64 }
+}
+
+#[test]
+fn a_root_key_is_read_from_its_two_places_and_no_other() {
+    crate::root::tests::in_directory("root-places", |directory| root_places(&directory));
+}
+
+fn root_places(directory: &std::path::Path) {
+    let (own, next) = (directory.join("root.key"), directory.join("root.key.next"));
+    let source = |path: &std::path::Path| RootSource::File(path.to_owned());
+    let first = RootKey::create(&own, &SystemEntropy).unwrap();
+    let (service, _) = KeyService::initialise(&first, [1; 16], Arc::new(Seeded::new(1)), NOW).unwrap();
+    let unavailable = |error: Option<Error>| matches!(error, Some(Error::RootKeyUnavailable { .. }));
+    assert!(unavailable(service.rotate_root_to_next().err()), "nobody said where one is");
+    let service = service.with_root_places(source(&own), Some(source(&next)));
+    assert!(unavailable(service.rotate_root_to_next().err()), "there is none");
+
+    RootKey::create(&next, &SystemEntropy).unwrap();
+    let rotated = service.rotate_root_to_next().unwrap();
+    assert_eq!(service.adopt(&rotated), Err(Error::RootKeyMismatch));
+    assert_eq!(service.adopt_root(&rotated), Ok(()), "beside the one in use");
+    std::fs::rename(&next, &own).unwrap();
+    assert_eq!(service.adopt_root(&rotated), Ok(()), "in its place");
+    let elsewhere = service.rotate_root(&root(9)).unwrap();
+    assert_eq!(service.adopt_root(&elsewhere), Err(Error::RootKeyMismatch));
+}
+
 #[test]
 fn a_rotation_of_the_key_encryption_key_killed_at_each_step_loses_nothing_and_leaves_nothing() {
     let (_, mut disk) = instance();
     let wraps = |disk: &Disk| disk.keys.iter().map(|key| key.wrapped.clone()).collect::<Vec<_>>();
     let progress =
-        |service: &KeyService, disk: &Disk| service.rewrap_progress(wraps(disk).iter().map(Vec::as_slice));
+        |service: &KeyService, disk: &Disk| progress(service, wraps(disk).iter().map(Vec::as_slice));
     // Each turn is another process: it sees from the disk what comes next, does that one step, and is killed.
     for step in 0..20 {
         let (service, _) = restart(&disk, [1, 1]);
@@ -128,7 +162,7 @@ fn a_rotation_goes_on_while_the_service_works() {
         .map(|key| service.rewrap(std::slice::from_ref(key)).unwrap().pop().unwrap_or_else(|| key.clone()))
         .collect();
     disk.keys = keys;
-    let progress = service.rewrap_progress(disk.keys.iter().map(|key| key.wrapped.as_slice()));
+    let progress = progress(&service, disk.keys.iter().map(|key| key.wrapped.as_slice()));
     disk.hierarchy = service.retire_key_encryption_keys(progress).unwrap();
     service.adopt(&disk.hierarchy).unwrap();
     everything_opens(&service, &disk);
@@ -143,7 +177,7 @@ fn a_pending_attempt_survives_a_rotation_of_the_key_encryption_key() {
     for (service, pending) in [(provider, &run.provider_pending), (consumer, &run.consumer_pending)] {
         service.adopt(&service.add_key_encryption_key().unwrap()).unwrap();
         let rewrapped = service.rewrap_pending(&pair.link(1).module(), pending).unwrap();
-        assert_eq!(service.rewrap_progress([rewrapped.bytes.as_slice()]).remaining, 0);
+        assert_eq!(progress(service, [rewrapped.bytes.as_slice()]).remaining, 0);
         let elsewhere = service.rewrap_pending("links/other", pending);
         assert_eq!(elsewhere.err(), Some(Error::Tampered { what: "pending attempt" }));
     }

@@ -63,6 +63,7 @@ impl Room {
             version,
             expires_at: Some(NOW + 1000),
             activate: true,
+            exportable: false,
         };
         self.keys.push(self.service.generate(&spec, NOW).unwrap());
     }
@@ -92,6 +93,15 @@ impl Room {
     fn agreed(&self) -> crate::approval::Agreed {
         crate::testing::agreed(crate::usage::compromised_subject(&self.module, &self.keys[0]))
     }
+}
+
+#[test]
+fn what_was_opened_is_not_in_the_debug_form_of_it() {
+    let room = Room::new(PortablePurpose::Sealing, Algorithm::Aes256Gcm);
+    let sealed = room.service.module_seal(&room.using(), &[], b"\xab\xab\xab").unwrap().value;
+    let opened = room.service.module_open(&room.using(), &[], &sealed).unwrap();
+    let printed = format!("{opened:?}");
+    assert!(printed.contains("version: 1") && !printed.contains("171, 171"), "{printed}");
 }
 
 #[test]

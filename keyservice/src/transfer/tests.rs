@@ -129,8 +129,14 @@ fn low_order_points_are_refused_in_both_directions() {
     let service = service(1);
     let module = module(&service, PortablePurpose::Sealing, Algorithm::Aes256Gcm, EXPORTABLE);
     let key = service.rotate(&module, &[], [1; 16], NOW).unwrap().made;
-    for point in LOW_ORDER_X25519 {
+    let points = LOW_ORDER_X25519.into_iter().flat_map(|point| {
         let point: [u8; 32] = data_encoding::HEXLOWER.decode(point.as_bytes()).unwrap().try_into().unwrap();
+        let mut with_high_bit = point;
+        with_high_bit[31] |= 0x80;
+        [point, with_high_bit]
+    });
+    for point in points {
+        assert_eq!(wrap(&point, b"", b"secret"), Err(Error::WeakEphemeral), "by whoever sends");
         let to = Destination::of(point);
         let proof = agreed(export_subject(&module.name, &key.id, &to));
         let refused = service.export(&module, &key, &to, &proof, NOW);
@@ -157,6 +163,11 @@ fn nothing_leaves_unless_the_module_allows_it_and_a_second_person_agreed() {
     assert_eq!(refused, Err(Error::NotExportable { module: "room".to_owned() }));
 
     let open = module(&service, PortablePurpose::Sealing, Algorithm::Aes256Gcm, EXPORTABLE);
+    let refused = service.export(&open, &key, &recipient, &proof, NOW);
+    let made_to_stay = Error::NotExportable { module: "room".to_owned() };
+    assert_eq!(refused, Err(made_to_stay), "whatever its module says later");
+    let key = service.rotate(&open, &[], [1; 16], NOW).unwrap().made;
+    assert!(key.exportable);
     for subject in [
         export_subject(&open.name, &key.id, &Destination::of([5; 32])),
         crate::versions::destruction_subject(&open, &key),
@@ -182,7 +193,7 @@ fn the_keys_of_the_instance_and_of_its_connections_neither_come_nor_leave() {
         // Even where somebody could have sealed such a specification.
         module.specification.exportable = true;
         let mut key = crate::testing::key(&service, crate::key::Purpose::IdentitySigning);
-        key.purpose = module.purpose;
+        (key.purpose, key.exportable) = (module.purpose, true);
         assert!(Portable::of(&module, &key).is_err());
     }
 }

@@ -13,7 +13,7 @@ use crate::identity::PublicKey;
 use crate::integrity::{FaultyRow, LastEntry, RowFault};
 use crate::key::{KeySpec, PortablePurpose, Purpose, SealedKey};
 use crate::keyring::SealedHierarchy;
-use crate::lifecycle::{KeyState, LifecycleVerb, Operation, Permission};
+use crate::lifecycle::{KeyState, Operation, Permission};
 use crate::module::{BuiltIn, ModuleChange, ModuleSpec, ModuleState, SealedModule, Specification};
 use crate::operations::{Signature, Tag};
 use crate::policy::{
@@ -34,7 +34,7 @@ named! {
 }
 
 fields! {
-    KeySpec { id, module, purpose, algorithm, version, expires_at, activate }
+    KeySpec { id, module, purpose, algorithm, version, expires_at, activate, exportable }
     SealedKey {
         id, module, purpose, algorithm, version, state, state_seq, created_at, activated_at, rotated_at,
         deactivated_at, expires_at, destroyed_at, exportable, public, wrapped, reason, row_seal,
@@ -84,9 +84,6 @@ fields! {
 }
 
 variants! {
-    LifecycleVerb {
-        1 Activate, 2 Suspend, 3 Resume, 4 Rotate, 5 Deactivate, 6 Revoke, 7 Compromise, 8 Destroy, 9 Renew,
-    }
     Permission { 1 Never, 2 Allowed, 3 Audited, 4 WithReason }
     PortablePurpose { 1 Sealing, 2 Signing, 3 Authentication }
     MacPurpose { 1 Lookup, 2 PasswordPepper, 3 OpaqueId, 4 Csrf, 5 AuditField, 6 KeyApproval }

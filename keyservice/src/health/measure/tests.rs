@@ -106,20 +106,44 @@ fn what_is_wrong_with_the_keys_is_found() {
 #[test]
 fn a_key_near_its_end_degrades() {
     let service = service(1);
-    let spec = KeySpec {
-        id: [1; 16],
-        module: "identity".to_owned(),
-        purpose: Purpose::IdentitySigning,
-        algorithm: Algorithm::Ed25519,
-        version: 1,
-        expires_at: Some(NOW + EXPIRY_NOTICE),
-        activate: true,
-    };
-    let keys = [service.generate(&spec, NOW).unwrap()];
-    assert_eq!(service.health(&keys, NOW).status, HealthStatus::Operational);
-    assert_eq!(code(&service, &keys, NOW + 1, ComponentKind::IdentitySigningKey), "KEY_EXPIRES_SOON");
-    assert_eq!(service.health(&keys, NOW + 1).status, HealthStatus::Degraded);
-    assert_eq!(code(&service, &keys, NOW + EXPIRY_NOTICE, ComponentKind::IdentitySigningKey), "KEY_EXPIRED");
+    for (lives, notice) in
+        [(4 * EXPIRY_NOTICE, EXPIRY_NOTICE), (9 * EXPIRY_NOTICE, EXPIRY_NOTICE), (8_000, 2_000)]
+    {
+        let spec = KeySpec {
+            id: [1; 16],
+            module: "identity".to_owned(),
+            purpose: Purpose::IdentitySigning,
+            algorithm: Algorithm::Ed25519,
+            version: 1,
+            expires_at: Some(NOW + lives),
+            activate: true,
+            exportable: false,
+        };
+        let keys = [service.generate(&spec, NOW).unwrap()];
+        let (soon, end) = (NOW + lives - notice, NOW + lives);
+        assert_eq!(service.health(&keys, NOW).status, HealthStatus::Operational);
+        assert_eq!(service.health(&keys, soon).status, HealthStatus::Operational, "{lives}");
+        assert_eq!(code(&service, &keys, soon + 1, ComponentKind::IdentitySigningKey), "KEY_EXPIRES_SOON");
+        assert_eq!(service.health(&keys, soon + 1).status, HealthStatus::Degraded);
+        assert_eq!(code(&service, &keys, end, ComponentKind::IdentitySigningKey), "KEY_EXPIRED");
+    }
+}
+
+#[test]
+fn a_key_that_is_rotated_before_it_expires_is_not_reported_to_expire() {
+    let service = service(1);
+    let hour = crate::module::SHORTEST_PERIOD;
+    for (rotation_period, found) in
+        [(Some(2 * hour), "OK"), (Some(4 * hour), "KEY_EXPIRES_SOON"), (None, "KEY_EXPIRES_SOON")]
+    {
+        let specification =
+            Specification { rotation_period, key_lifetime: Some(4 * hour), ..Specification::STRICT };
+        let module = module(&service, PortablePurpose::Sealing, Algorithm::Aes256Gcm, specification);
+        let keys = [service.rotate(&module, &[], [1; 16], NOW).unwrap().made];
+        let report = report(&[module], &keys, None, NOW + 4 * hour - 1);
+        let tested = report.components.iter().find(|part| part.module.as_deref() == Some("room")).unwrap();
+        assert_eq!(tested.code, found, "{rotation_period:?}");
+    }
 }
 
 /// Delivers the same bytes for ever, as a virtual machine without a random number generator might.
