@@ -195,7 +195,15 @@ impl App {
         server.serve(router, shutdown).await;
         let _ = working.await;
         listening.abort();
+        self.finish().await;
         Ok(())
+    }
+
+    /// Puts on record what is not yet, before the program stops.
+    pub async fn finish(&self) {
+        if let Err(error) = self.actions.finish().await {
+            tracing::error!(%error, "the last uses of keys are not on record");
+        }
     }
 }
 

@@ -141,6 +141,17 @@ impl Tx {
             once.keep(self);
             return Ok(());
         }
+        let lost = (!self.audits.is_empty()).then(|| self.store.lost_entries.clone());
+        let done = self.make_true().await;
+        if let (Some(lost), Err(error)) = (lost, &done)
+            && !matches!(error, StoreError::Interrupted)
+        {
+            lost.fetch_add(1, Ordering::SeqCst);
+        }
+        done
+    }
+
+    async fn make_true(mut self) -> Result<(), StoreError> {
         let seq = self.flush().await?;
         let dies = |committed| {
             self.store.world.interruption.as_ref().is_some_and(|point| point.dies(self.label, committed))
