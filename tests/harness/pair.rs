@@ -216,10 +216,10 @@ impl Pair {
     /// The registration link in the latest letter.
     pub(crate) fn link_in_letter(&self) -> String {
         let letters = self.provider.letters();
-        let letter =
-            letters.iter().rev().find(|letter| letter.contains("/connect")).expect("a letter with a link");
-        let text = unfold(letter);
-        let start = text.find(&format!("{}/connect#", self.consumer.origin)).expect("a link");
+        let link = format!("{}/connect#", self.consumer.origin);
+        let mut texts = letters.iter().rev().map(|letter| unfold(letter));
+        let text = texts.find(|text| text.contains(&link)).expect("a letter with a link");
+        let start = text.find(&link).expect("a link");
         text[start..].split(|c: char| c.is_whitespace() || c == '"' || c == '<').next().unwrap().to_owned()
     }
 

@@ -36,7 +36,7 @@ async fn found_and_mended(pair: &Pair, client: &Client, done: &str, code: &str, 
 }
 
 /// What somebody may write into each column, and what that is called.
-const EDITS: &[(&str, &str, &str)] = &[
+pub(super) const EDITS: &[(&str, &str, &str)] = &[
     ("module", "'spare'", "MOVED"),
     ("purpose", "'SEALING'", "CHANGED"),
     ("algorithm", "'HMAC-SHA256'", "CHANGED"),
@@ -62,7 +62,19 @@ async fn an_edit_of_any_column_of_a_key_is_found_and_named() {
     for database in Database::available() {
         let pair = Pair::start(database).await;
         let client = auditor(&pair).await;
+        let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
+        for _ in 0..2 {
+            manager.mutate("rotateKeyModule", json!({ "module": "tokens" }), "keyModule { name }").await;
+        }
         pair.provider.tamper("create table kept as select * from key_version").await;
+        // Who does not see the parts measures, and does not have every key compared.
+        assert_eq!(part(&client, "INTEGRITY_KEY").await["status"], "OPERATIONAL");
+        let edit = "update key_version set reason = 'another' where module = 'tokens' and version = 1";
+        pair.provider.tamper(edit).await;
+        let admin = pair.provider_admin().await;
+        let health = admin.mutate("recheckKeyHealth", json!({}), HEALTH).await["keyHealth"].clone();
+        assert_eq!((&health["status"], &health["components"]), (&json!("OPERATIONAL"), &Value::Null));
+        found_and_mended(&pair, &client, edit, "CHANGED", "Key tokens@1").await;
         for (column, value, code) in EDITS {
             let sql = format!("update key_version set {column} = {value} where module = 'data'");
             pair.provider.tamper(&sql).await;

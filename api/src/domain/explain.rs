@@ -183,6 +183,8 @@ impl Situation {
         };
         let summary = match &fault {
             None => "Everything that the connection depends on holds.".to_owned(),
+            // The service works: it is this one key that does not.
+            Some(fault) if is_key_out_of_use(fault.reason.as_deref()) => fault.evidence.clone(),
             Some(fault) => format!("{} {}", fault.dependency.fails(), fault.evidence),
         };
         Explanation { summary, chain: Dependency::ALL.iter().map(link).collect(), next: self.next(), fault }
@@ -303,7 +305,7 @@ impl Situation {
         };
         // Its own key service: the peer cannot even ask.
         let keys = [RefusalCode::KeyServiceUnhealthy, RefusalCode::PolicyDenied];
-        let theirs = code.is_some_and(|code| keys.contains(&code)) && reason.as_deref() == Some("OURS");
+        let theirs = code.is_some_and(|code| keys.contains(&code)) && is_ours(reason.as_deref());
         let dependency = if theirs { Dependency::PeerKeyService } else { Dependency::PeerReachesUs };
         let text = "The other side's operator looks at the way from there to this instance's base URL: name, firewall, \
                     certificate. What they need is in the support bundle.";
@@ -359,6 +361,10 @@ fn told_by_peer(code: RefusalCode, reason: Option<&str>) -> String {
         (C::PeerUnreachable, Some("HTTP")) => "it gets no answer from this instance that it can use",
         (C::PeerUnreachable, Some("REFUSED")) => "it may not call this instance's address",
         (C::KeyServiceUnhealthy, Some("OURS")) => "its own key service does not work",
+        (C::KeyServiceUnhealthy, reason) if is_ours(reason) => "it took the key of the connection out of use",
+        (C::KeyServiceUnhealthy, reason) if is_key_out_of_use(reason) => {
+            "the key of the connection was taken out of use on this instance"
+        }
         (C::PolicyDenied, Some("OURS")) => "its own access policies keep it from using its keys",
         (C::KeyServiceUnhealthy, _) => "this instance's key service does not work",
         (C::PolicyDenied, _) => "this instance does not allow its messages",
@@ -372,6 +378,18 @@ fn told_by_peer(code: RefusalCode, reason: Option<&str>) -> String {
     format!("The peer says that {words}.")
 }
 
+/// Whether the reason of a failure says that it is this instance's own: `OURS`, or `OUR_` before what the other side hears
+/// of it.
+#[must_use]
+pub fn is_ours(reason: Option<&str>) -> bool {
+    reason.is_some_and(|reason| reason == "OURS" || reason.starts_with("OUR_"))
+}
+
+/// Whether the reason of a failure says that somebody took the key of the connection out of use, here or there.
+fn is_key_out_of_use(reason: Option<&str>) -> bool {
+    reason.is_some_and(|reason| reason.trim_start_matches("OUR_").starts_with("KEY_"))
+}
+
 /// The dependency that a missed probe says does not hold.
 #[must_use]
 pub fn dependency_of(code: RefusalCode, reason: Option<&str>) -> Dependency {
@@ -381,7 +399,7 @@ pub fn dependency_of(code: RefusalCode, reason: Option<&str>) -> Dependency {
         (C::PeerUnreachable, Some("TLS")) => Dependency::PeerCertificate,
         (C::PeerUnreachable, Some("HTTP")) => Dependency::PeerHttp,
         (C::PeerUnreachable, _) => Dependency::PeerAddress,
-        (C::KeyServiceUnhealthy | C::PolicyDenied, Some("OURS")) => Dependency::OurKeyService,
+        (C::KeyServiceUnhealthy | C::PolicyDenied, reason) if is_ours(reason) => Dependency::OurKeyService,
         (C::KeyServiceUnhealthy, _) => Dependency::PeerKeyService,
         (C::PeerUnavailable, Some("DATABASE")) => Dependency::PeerDatabase,
         (C::ClockSkew, _) => Dependency::ClocksAgree,
@@ -421,6 +439,27 @@ pub fn remedy_for(code: RefusalCode, reason: Option<&str>, connection: Connectio
         (C::KeyServiceUnhealthy, Some("OURS")) => {
             human("Look at this instance's key health: the component that does not work has its own remedy.")
         }
+        (C::KeyServiceUnhealthy, Some("OUR_KEY_SUSPENDED")) => human(
+            "A key manager of this instance puts the key of the connection back into use (resumeKey). It goes on by itself \
+             then.",
+        ),
+        (C::KeyServiceUnhealthy, Some("KEY_SUSPENDED")) => human(
+            "Ask the other side's key manager to put the key of the connection back into use. It goes on by itself then.",
+        ),
+        (
+            C::KeyServiceUnhealthy,
+            Some(
+                "OUR_KEY_REVOKED"
+                | "KEY_REVOKED"
+                | "OUR_KEY_COMPROMISED"
+                | "KEY_COMPROMISED"
+                | "OUR_KEY_DESTROYED"
+                | "KEY_DESTROYED",
+            ),
+        ) => human(
+            "This key does not come back, and nothing is exchanged over this connection any more. Another one between the \
+             two instances needs this one to be off-boarded first, which this version does not do: tell the other side.",
+        ),
         (C::KeyServiceUnhealthy, _) => human("The other side's key manager looks at its key health."),
         (C::PeerUnavailable, Some("DATABASE")) => human("The other side's operator looks at its database."),
         (C::PeerUnavailable, _) => human("The other side's operator looks at its log, under the trace id."),
@@ -547,5 +586,7 @@ mod tests {
         assert_eq!(cause("OURS"), Some(Dependency::OurKeyService));
         assert_eq!(cause("PEER"), Some(Dependency::PeerKeyService));
         assert_eq!(cause("PROCESS"), Some(Dependency::PeerKeyService));
+        assert_eq!(cause("OUR_KEY_REVOKED"), Some(Dependency::OurKeyService));
+        assert_eq!(cause("KEY_REVOKED"), Some(Dependency::PeerKeyService));
     }
 }
