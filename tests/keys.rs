@@ -3,6 +3,7 @@
 mod data;
 mod encryption;
 mod life;
+mod links;
 mod rewrite;
 mod root;
 mod tamper;
@@ -35,6 +36,22 @@ async fn everybody_of_ours_sees_that_the_keys_work_and_only_key_roles_see_each_p
         for name in ["ROOT_KEY", "KEY_ENCRYPTION_KEY", "INTEGRITY_KEY", "IDENTITY_SIGNING_KEY", "ENTROPY"] {
             assert_eq!(of(name), "OPERATIONAL", "{name}");
         }
+
+        // Each says when and how long it was measured.
+        let timed = "{ keyHealth { measuredAt components { measuredAt tookMicros } } }";
+        let timed = auditor.query(timed, json!({})).await["keyHealth"].clone();
+        for part in timed["components"].as_array().unwrap() {
+            assert_eq!(part["measuredAt"], timed["measuredAt"], "{timed:#}");
+            assert!(part["tookMicros"].is_u64(), "{timed:#}");
+        }
+
+        // Whether that is looked after is for those who look after keys.
+        let off = json!({ "suite": "KEY_SERVICE", "enabled": false });
+        let refused = admin.try_mutate("updateCheckSchedule", off.clone(), "checkSchedule { enabled }").await;
+        assert_eq!(refused["refusal"]["code"], "NOT_AN_ADMINISTRATOR", "{refused:#}");
+        let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
+        let done = manager.mutate("updateCheckSchedule", off, "checkSchedule { enabled }").await;
+        assert_eq!(done["checkSchedule"]["enabled"], false);
 
         pair.make_ready(&admin).await;
         let contact = pair.provider.client();

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use linkspan::domain::requester::Role;
 use serde_json::{Value, json};
 
 use crate::harness::{Client, Database, Instance, Pair};
@@ -117,6 +118,54 @@ async fn constant(database: Database) {
     }
     for query in CONSUMER {
         hold(&pair.consumer, &consumer, query).await;
+    }
+}
+
+/// Lists of modules and of the versions of keys.
+const KEYS: [&str; 2] = [
+    "{ keyModules { name actions { allowed } versions { version actions { allowed } } } }",
+    "query($n: Int!) { keys(module: \"many\", first: $n) { version actions { allowed } } }",
+];
+
+/// As [`hold`] for keys: their lists have no edges.
+async fn hold_keys(pair: &Pair) {
+    let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
+    let make = async |name: String| {
+        let draft = json!({ "name": name, "purpose": "SIGNING", "algorithm": "Ed25519" });
+        manager.try_mutate("createKeyModule", draft, "keyModule { name }").await
+    };
+    make("many".to_owned()).await;
+    manager.mutate("publishKeyModule", json!({ "module": "many" }), "keyModule { name }").await;
+    let few = measure(&pair.provider, &manager, KEYS[0], 1).await.0;
+    for n in 0..MANY {
+        make(format!("module-{n}")).await;
+        let rotated = "keyModule { versions { version } }";
+        let rotated = manager.mutate("rotateKeyModule", json!({ "module": "many" }), rotated).await;
+        assert_eq!(rotated["keyModule"]["versions"][0]["version"], n + 1, "{rotated:#}");
+    }
+    let (many, found) = measure(&pair.provider, &manager, KEYS[0], 1).await;
+    assert!(found["keyModules"].as_array().unwrap().len() > MANY);
+    assert_eq!(few, many, "statements for 6 and for more than {MANY} modules");
+    let (one, found) = measure(&pair.provider, &manager, KEYS[1], 1).await;
+    assert_eq!(found["keys"].as_array().unwrap().len(), 1);
+    let (many, found) = measure(&pair.provider, &manager, KEYS[1], MANY).await;
+    assert_eq!(found["keys"].as_array().unwrap().len(), MANY);
+    assert_eq!(one, many, "statements for 1 and for {MANY} of {}", KEYS[1]);
+    for _ in 0..12 {
+        manager.mutate("rotateKeyModule", json!({ "module": "many" }), "keyModule { name }").await;
+    }
+    let shown = "{ keyModule(name: \"many\") { versions { version } } }";
+    let shown = manager.query(shown, json!({})).await["keyModule"]["versions"].clone();
+    assert_eq!(shown.as_array().unwrap().len(), 50, "the newest of {}", MANY + 12);
+    let before = "{ keys(module: \"many\", before: 3) { version } }";
+    let found = manager.query(before, json!({})).await;
+    assert_eq!(found["keys"], json!([{ "version": 2 }, { "version": 1 }]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_of_keys_take_as_many_statements_however_long_they_are() {
+    for database in Database::available() {
+        hold_keys(&Pair::start(database).await).await;
     }
 }
 

@@ -202,7 +202,15 @@ impl App {
             }
         };
         listening.abort();
+        self.finish().await;
         worked.map_err(|_| StartError::Worker)
+    }
+
+    /// Puts on record what is not yet, before the program stops.
+    pub async fn finish(&self) {
+        if let Err(error) = self.actions.finish().await {
+            tracing::error!(%error, "the last uses of keys are not on record");
+        }
     }
 }
 

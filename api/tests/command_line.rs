@@ -1,7 +1,7 @@
 //! The command line as an operator uses it: the real program, in real processes, beside a server that runs.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -277,6 +277,79 @@ async fn keys_are_rotated_beside_a_server_by_whoever_has_the_role_and_on_record(
     let trail = host.run(&["audit", "export"]).ended(0);
     let entry = trail.out.lines().rfind(|line| line.contains("\"key.rotate\"")).unwrap();
     assert!(entry.contains("user:") && entry.contains("origin") && entry.contains("host"), "{entry}");
+}
+
+#[tokio::test]
+async fn keys_come_leave_and_are_used_on_the_host_as_well() {
+    let host = Host::new();
+    host.person("manager", &["key-manager"]);
+    host.person("second", &["key-manager"]);
+    host.person("user", &[]);
+    for (name, purpose, algorithm) in
+        [("moves", "SEALING", "A256GCM"), ("arrives", "SEALING", "A256GCM"), ("deeds", "SIGNING", "Ed25519")]
+    {
+        let make = ["create-module", name, "--purpose", purpose, "--algorithm", algorithm, "--exportable"];
+        host.key("manager", &make).ended(0);
+        host.key("manager", &["publish", name]).ended(0);
+    }
+    host.key("manager", &["rotate", "moves"]).ended(0);
+    let approved = |request: &[&str]| {
+        let id =
+            host.key("manager", &[&["request"], request, &["--reason", "To move it", "--json"]].concat());
+        let id = id.ended(0).json()["id"].as_str().unwrap().to_owned();
+        let approve = ["key", "approve", &id, "--password-stdin", "--as", &email("second")];
+        host.run_with(&approve, PASSWORD).ended(0);
+        id
+    };
+    let id = approved(&["import", "arrives"]);
+    let import = ["key", "--as", &email("manager"), "import", "arrives", "--approval", &id, "--json"];
+    let mut import = host.command(&import).spawn().unwrap();
+    let mut lines = BufReader::new(import.stdout.take().unwrap());
+    let mut offer = String::new();
+    lines.read_line(&mut offer).unwrap();
+    let offer: Value = serde_json::from_str(&offer).unwrap();
+    let told = |name: &str| offer[name].as_str().unwrap().to_owned();
+    let (public, aad) = (told("publicKey"), told("associatedData"));
+    let to = ["--public-key", &public, "--associated-data", &aad];
+    let id = approved(&[&["export", "moves", "--version", "1"][..], &to].concat());
+    let elsewhere = ["export", "moves", "1", "--public-key", &public, "--approval", &id];
+    let refused = host.key("manager", &elsewhere).ended(3);
+    assert!(refused.err.contains("WRONG_STATE"), "approved for another receiver: {refused:?}");
+    let package = host.key("manager", &[&["export", "moves", "1"][..], &to, &["--approval", &id]].concat());
+    import.stdin.take().unwrap().write_all(package.ended(0).out.as_bytes()).unwrap();
+    let mut taken = String::new();
+    lines.read_to_string(&mut taken).unwrap();
+    assert!(import.wait().unwrap().success(), "{taken}");
+    let taken: Value = serde_json::from_str(&taken).unwrap();
+    assert_eq!((&taken["version"], &taken["state"]), (&1.into(), &"PRE_ACTIVE".into()), "{taken:#}");
+    host.key("manager", &["activate", "arrives", "1"]).ended(0);
+    host.key("manager", &["generate", "deeds"]).ended(0);
+    host.key("manager", &["activate", "deeds", "1"]).ended(0);
+
+    // Whoever may use the keys is for their access policies to say.
+    let use_as = |arguments: &[&str], input: &str| {
+        host.run_with(&[&["key", "--as", &email("user")], arguments].concat(), input)
+    };
+    let denied = use_as(&["seal", "arrives"], "secret").ended(3);
+    assert!(denied.err.contains("linkspan key explain"), "{denied:?}");
+    for (module, operations) in [("arrives", "seal,open"), ("deeds", "sign,verify")] {
+        let add =
+            ["add-policy", module, "--effect", "track", "--who", "every-person", "--operations", operations];
+        host.key("manager", &add).ended(0);
+    }
+    let rights = host.key("manager", &["rights", "arrives"]).ended(0);
+    assert!(rights.out.contains("SEAL"), "{rights:?}");
+    let sealed = use_as(&["seal", "arrives", "--about", "field=note"], "secret\n").ended(0).out;
+    let opened = use_as(&["open", "arrives", "--about", "field=note"], &sealed).ended(0);
+    assert_eq!(opened.out, "secret\n", "as it was");
+    use_as(&["open", "arrives", "--about", "field=other"], &sealed).ended(3);
+    let signed = use_as(&["sign", "deeds"], "I sell the house").ended(0).out;
+    let (version, proof) = signed.trim().split_once(' ').unwrap();
+    let verify = ["verify", "deeds", "--version", version, "--proof", proof];
+    use_as(&verify, "I sell the house").ended(0);
+    use_as(&verify, "I sell the boat").ended(3);
+    let health = host.key("manager", &["health", "--recheck"]).ended(0);
+    assert!(health.out.starts_with("The key service is operational"), "{health:?}");
 }
 
 #[tokio::test]

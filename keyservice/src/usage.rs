@@ -58,14 +58,6 @@ pub struct UseRecord {
     pub decision: Decision,
 }
 
-impl UseRecord {
-    /// Whether this single use must be in the audit trail before its result is given away: the key is revoked or
-    /// compromised. All other uses may be recorded by the window.
-    pub fn must_be_audited(&self) -> bool {
-        matches!(self.permission, Permission::Audited | Permission::WithReason)
-    }
-}
-
 /// What a use gave, and what must be recorded of it. Its `Debug` form leaves out what was given: it may be a plaintext.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Used<T> {

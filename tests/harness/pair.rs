@@ -219,7 +219,7 @@ impl Pair {
         let link = format!("{}/connect#", self.consumer.origin);
         let mut texts = letters.iter().rev().map(|letter| unfold(letter));
         let text = texts.find(|text| text.contains(&link)).expect("a letter with a link");
-        let start = text.find(&link).unwrap();
+        let start = text.find(&link).expect("a link");
         text[start..].split(|c: char| c.is_whitespace() || c == '"' || c == '<').next().unwrap().to_owned()
     }
 

@@ -143,6 +143,16 @@ async fn each_role_does_what_it_is_for_and_an_administrator_nothing() {
     assert_eq!(allowed(&rotated["keyModule"]), ["rotateKeyModule"]);
     let refused = change(&operator, "suspendKey", 2, Some("No.")).await;
     assert_eq!(refused["refusal"]["code"], "NOT_AN_ADMINISTRATOR", "{refused:#}");
+    // A denial is a decision like any other.
+    let auditor = pair.provider.person("auditor", &[Role::KeyAuditor]).await;
+    let why = crate::key_policies::explain(&auditor, &refused["refusal"]["reason"]).await;
+    assert_eq!((&why["module"], &why["operation"]), (&json!("signatures"), &json!("SUSPEND")), "{why:#}");
+    assert!(why["explanation"].as_str().unwrap().contains("no key role"), "{why:#}");
+    assert_eq!(why["principal"]["kind"], "PERSON", "{why:#}");
+    let named = json!({ "module": "\u{0}".repeat(200), "version": 1 });
+    let refused = operator.try_mutate("resumeKey", named, KEY).await;
+    let why = crate::key_policies::explain(&auditor, &refused["refusal"]["reason"]).await;
+    assert_eq!(why["module"], "", "what no module is called is not kept: {refused:#}");
     let input = json!({ "module": "signatures", "version": 2, "reason": "Old." });
     assert_eq!(operator.mutate("revokeKey", input, KEY).await["key"]["state"], "REVOKED");
     let refused = admin.try_mutate("createKeyModule", draft("b", "SIGNING", "Ed25519"), MODULE).await;

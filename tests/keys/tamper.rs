@@ -40,7 +40,7 @@ async fn mend(pair: &Pair, client: &Client, done: &str) {
 }
 
 /// What somebody may write into each column, and what that is called. The id of nobody sorts first.
-const EDITS: &[(&str, &str, &str)] = &[
+pub(super) const EDITS: &[(&str, &str, &str)] = &[
     ("id", "NOBODY", "SWAPPED"),
     ("module", "'spare'", "MOVED"),
     ("purpose", "'DATA_ENCRYPTION'", "CHANGED"),
@@ -61,6 +61,14 @@ const EDITS: &[(&str, &str, &str)] = &[
     ("wrapped", "row_seal", "CHANGED"),
     ("row_seal", "(select row_seal from key_version where module = 'identity')", "CHANGED"),
 ];
+
+/// How a database writes the id of nobody.
+pub(super) fn nobody(database: Database) -> &'static str {
+    match database {
+        Database::Sqlite => "zeroblob(16)",
+        Database::Postgres => "'00000000-0000-0000-0000-000000000000'",
+    }
+}
 
 /// An instance with a module to seal with, and something that was sealed with it before.
 struct Papers {
@@ -111,12 +119,8 @@ async fn a_change_of_any_column_of_a_key_is_found_and_named_and_nothing_is_done_
         for column in &columns {
             assert!(EDITS.iter().any(|(edited, ..)| edited == column), "nobody tries to change {column}");
         }
-        let nobody = match database {
-            Database::Sqlite => "zeroblob(16)",
-            Database::Postgres => "'00000000-0000-0000-0000-000000000000'",
-        };
         for (column, value, code) in EDITS {
-            let value = value.replace("NOBODY", nobody);
+            let value = value.replace("NOBODY", nobody(database));
             let sql = format!("update key_version set {column} = {value} where module = 'papers'");
             pair.provider.tamper(&sql).await;
             papers.assert_unusable(&sql).await;

@@ -59,7 +59,7 @@ const STAGES = {
   HTTP: 'The other instance answered with an error.',
   TIMEOUT: 'The other instance did not answer in time.',
 };
-const BY_KEY_MANAGERS = ({ reason }) => `A key manager ${reason === 'OURS' ? 'of this instance' : 'of the other instance'} sees to it.`;
+const BY_KEY_MANAGERS = ({ reason }) => `A key manager ${reason?.startsWith('OUR') ? 'of this instance' : 'of the other instance'} sees to it.`;
 /** Who sees to a cause that does not lie between the two instances. */
 const ADVICE = {
   KEY_SERVICE_UNHEALTHY: BY_KEY_MANAGERS,

@@ -128,18 +128,23 @@ impl Actions {
 /// Why nothing is sealed or opened with the key of a connection, if somebody took it out of use: both sides hear it,
 /// because it breaks something for both.
 fn withdrawn(key: &SealedKey) -> Option<Refusal> {
-    let (reason, done) = match key.state {
-        KeyState::Suspended => ("KEY_SUSPENDED", "suspended"),
-        KeyState::Revoked => ("KEY_REVOKED", "revoked"),
-        KeyState::Compromised => ("KEY_COMPROMISED", "marked as compromised"),
-        KeyState::Destroyed => ("KEY_DESTROYED", "destroyed"),
-        KeyState::PreActive | KeyState::Active | KeyState::Deactivated => return None,
-    };
+    let (reason, done) = taken_out(key.state)?;
     let message = match &key.reason {
         Some(why) => format!("The key of the connection was {done}: {why}"),
         None => format!("The key of the connection was {done}."),
     };
     Some(Refusal::new(RefusalCode::KeyServiceUnhealthy, message).reason(reason))
+}
+
+/// How a key was taken out of use that is in this state, if it was: for programs, and for people.
+const fn taken_out(state: KeyState) -> Option<(&'static str, &'static str)> {
+    Some(match state {
+        KeyState::Suspended => ("KEY_SUSPENDED", "suspended"),
+        KeyState::Revoked => ("KEY_REVOKED", "revoked"),
+        KeyState::Compromised => ("KEY_COMPROMISED", "marked as compromised"),
+        KeyState::Destroyed => ("KEY_DESTROYED", "destroyed"),
+        KeyState::PreActive | KeyState::Active | KeyState::Deactivated => return None,
+    })
 }
 
 fn active_key(keys: &[SealedKey]) -> Done<&SealedKey> {
@@ -207,4 +212,21 @@ fn from_wire(envelope: &wire::Envelope) -> Done<keyservice::Envelope> {
         salt: envelope.salt.0,
         ciphertext: envelope.ct.0.clone(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keyservice::{Operation, Permission};
+
+    #[test]
+    fn a_key_that_may_not_read_is_said_to_be_taken_out_of_use_and_no_other() {
+        for state in KeyState::ALL {
+            let reads = state.permits(Operation::Open) == Permission::Allowed;
+            let waits = state == KeyState::PreActive;
+            assert_eq!(taken_out(state).is_none(), reads || waits, "{state}");
+            let named = taken_out(state).is_none_or(|(reason, _)| reason == format!("KEY_{state}"));
+            assert!(named, "{state}");
+        }
+    }
 }

@@ -5,8 +5,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::key_life::{changed, explained};
-use super::key_module::{shown, version};
-use super::key_rights::require_right;
+use super::key_module::{VERSIONS_SHOWN, shown, version, with_changes};
 use super::keys::Kept;
 use super::{Actions, Call, Done, Keys};
 use crate::domain::Timestamp;
@@ -41,11 +40,12 @@ impl Actions {
     /// # Errors
     /// As [`Actions::rotate_key_module`].
     pub async fn generate_key(&self, call: &Call, name: &str) -> Done<KeyModule> {
-        require_right(call, Right::Generate)?;
+        self.require_role(call, name, Right::Generate).await?;
         let module = self.module(name).await?;
         self.require_on(call, &module, Right::Generate).await?;
         self.may_change_module(call, &module, KeyModuleVerb::Generate)?;
-        let versions = self.store.keys(name).await?;
+        let versions = self.store.keys_for(name, None).await?;
+        let before = self.store.newest_keys_of(&[name], VERSIONS_SHOWN).await?;
         let made = self.keys.next_version(&module, &versions, self.world.uuid()?, self.world.now()).await;
         let made = made.map_err(explained)?;
         let mut tx = self.begin("key.generate", call).await?;
@@ -53,7 +53,7 @@ impl Actions {
         let details = json!({ "module": module.name, "version": made.version });
         tx.audit("key.generate", "KEY_MODULE", Uuid::from_bytes(module.id), "OK", details);
         tx.commit().await?;
-        Ok(shown(&module, &[vec![made], versions].concat()))
+        Ok(shown(&module, &with_changes(before, [&made])))
     }
 
     /// Puts a version that waits into use, and retires the one that was.

@@ -100,7 +100,7 @@ impl Actions {
         reason: &str,
     ) -> Done<KeyApproval> {
         let right: Right = shared(operation.as_str().parse().ok())?;
-        let by = require_right(call, right)?;
+        let by = self.require_role(call, module.unwrap_or_default(), right).await?;
         self.require_fresh(call)?;
         match module {
             Some(name) if right.is_of_a_module() => {
@@ -151,7 +151,7 @@ impl Actions {
         id: KeyApprovalId,
         verdict: Verdict,
     ) -> Done<KeyApproval> {
-        require_right(call, Right::ReadMetadata)?;
+        self.require_role(call, "", answering(verdict.verb())).await?;
         let mut tx = self.begin("key.approval.answer", call).await?;
         let (approval, revision) = self.believed(&tx, id).await?;
         let now = tx.now().timestamp_millis();
@@ -178,10 +178,7 @@ impl Actions {
         approval: &KeyApproval,
         verb: KeyApprovalVerb,
     ) -> Result<(), Refusal> {
-        let by = match verb {
-            KeyApprovalVerb::Give | KeyApprovalVerb::Refuse => require_right(call, Right::Approve)?,
-            KeyApprovalVerb::Withdraw => require_right(call, Right::ReadMetadata)?,
-        };
+        let by = require_right(call, answering(verb))?;
         let own = approval.asked_by.bytes() == by;
         let state = approval.state_at(self.now());
         let open = match (verb, own) {
@@ -408,4 +405,12 @@ fn shown(approval: &Approval, revision: i64) -> Done<KeyApproval> {
         answer: approval.answer.clone(),
         revision,
     })
+}
+
+/// The right that it takes to answer a request like this.
+const fn answering(verb: KeyApprovalVerb) -> Right {
+    match verb {
+        KeyApprovalVerb::Give | KeyApprovalVerb::Refuse => Right::Approve,
+        KeyApprovalVerb::Withdraw => Right::ReadMetadata,
+    }
 }

@@ -99,6 +99,7 @@ impl Actions {
     /// `NOT_AN_ADMINISTRATOR`, `STEP_UP_REQUIRED`; `WRONG_STATE` while one is under way; `CONFLICT` when somebody else
     /// began one at the same moment.
     pub async fn rotate_key_encryption_key(&self, call: &Call) -> Done<KeyEncryptionKey> {
+        self.require_role(call, "", Right::RotateKeyEncryptionKey).await?;
         let present = KeyEncryptionKey::after(self.store.key_rotation().await?);
         self.may_rotate_key_encryption(call, &present)?;
         let before = self.keys.vault.catch_up().await?;

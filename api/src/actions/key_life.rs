@@ -12,7 +12,9 @@ use keyservice::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::key_module::{shown, version};
+use super::key_module::{
+    Governing, MODULES_MAX, VERSIONS_MAX, VERSIONS_SHOWN, governing, shown, told, version, with_changes,
+};
 use super::key_rights::{may_see, require_allowed, require_right};
 use super::keys::Kept as Answered;
 use super::once::{Answer, Kept};
@@ -120,25 +122,30 @@ impl Actions {
     /// `NOT_AN_ADMINISTRATOR`.
     pub async fn key_module(&self, call: &Call, name: &str) -> Done<Option<KeyModule>> {
         require_right(call, Right::ReadMetadata)?;
-        let modules = self.store.modules().await?;
-        let found = modules.iter().find(|module| module.name == name);
+        let found = self.store.module(name).await?;
         let Some(module) = found.filter(|module| may_see(call, module, name)) else { return Ok(None) };
-        Ok(Some(shown(module, &self.store.keys_of(&[name]).await?)))
+        Ok(Some(shown(&module, &self.store.newest_keys_of(&[name], VERSIONS_SHOWN).await?)))
     }
 
-    /// The versions of a module's key, the newest first; `links/` and the id of a channel are the keys of one
-    /// connection.
+    /// The versions of a module's key before this one, or all, the newest first and [`VERSIONS_MAX`] at most; `links/` and
+    /// the id of a channel are the keys of one connection.
     ///
     /// # Errors
     /// `NOT_AN_ADMINISTRATOR`.
-    pub async fn keys_in(&self, call: &Call, module: &str) -> Done<Vec<KeyVersion>> {
+    pub async fn keys_in(
+        &self,
+        call: &Call,
+        module: &str,
+        before: Option<u64>,
+        most: u64,
+    ) -> Done<Vec<KeyVersion>> {
         require_right(call, Right::ReadMetadata)?;
-        let modules = self.store.modules().await?;
-        let known = modules.iter().find(|known| known.name == governing(module));
-        if !known.is_some_and(|known| may_see(call, known, module)) {
+        let known = self.store.module(governing(module)).await?;
+        if !known.is_some_and(|known| may_see(call, &known, module)) {
             return Ok(Vec::new());
         }
-        Ok(self.store.keys_of(&[module]).await?.iter().map(version).collect())
+        let keys = self.store.keys_before(module, before, most.min(VERSIONS_MAX)).await?;
+        Ok(keys.iter().map(version).collect())
     }
 
     /// A draft of a module, which key managers, operators and auditors may use as their roles say.
@@ -152,11 +159,16 @@ impl Actions {
         (name, purpose, algorithm): (&str, &str, &str),
         terms: &ModuleTerms,
     ) -> Done<KeyModule> {
-        require_right(call, Right::ManageModules)?;
+        self.require_role(call, name, Right::ManageModules).await?;
         self.require_fresh_person(call)?;
         let purpose = purpose.parse::<Purpose>().ok().and_then(PortablePurpose::of).ok_or_else(|| {
             Refusal::invalid("purpose", "A module that you make is for SEALING, SIGNING or AUTHENTICATION.")
         })?;
+        if self.store.modules().await?.len() >= MODULES_MAX {
+            let message =
+                format!("An instance has {MODULES_MAX} key modules at most; they are never deleted.");
+            return Err(Refusal::invalid("name", message).into());
+        }
         let now = self.world.now();
         let spec = ModuleSpec {
             id: self.world.uuid()?.into_bytes(),
@@ -187,7 +199,7 @@ impl Actions {
         verb: KeyModuleVerb,
         terms: &ModuleTerms,
     ) -> Done<KeyModule> {
-        require_right(call, Right::ManageModules)?;
+        self.require_role(call, name, Right::ManageModules).await?;
         let module = self.module(name).await?;
         self.require_on(call, &module, Right::ManageModules).await?;
         self.may_change_module(call, &module, verb)?;
@@ -202,7 +214,7 @@ impl Actions {
             }
         };
         let next = self.keys.change_module(&module, change, self.world.now()).await.map_err(explained)?;
-        let keys = self.store.keys_of(&[name]).await?;
+        let keys = self.store.newest_keys_of(&[name], VERSIONS_SHOWN).await?;
         let mut tx = self.begin(operation, call).await?;
         tx.save_module(&next).await?;
         audited(&mut tx, operation, &next);
@@ -216,7 +228,7 @@ impl Actions {
     /// `NOT_AN_ADMINISTRATOR`, `STEP_UP_REQUIRED`, `POLICY_DENIED`, `NOT_FOUND`; `WRONG_STATE` for a draft, and for what
     /// is not rotated like this; `CONFLICT`.
     pub async fn rotate_key_module(&self, call: &Call, name: &str) -> Done<KeyModule> {
-        require_right(call, Right::Rotate)?;
+        self.require_role(call, name, Right::Rotate).await?;
         let module = self.module(name).await?;
         self.require_on(call, &module, Right::Rotate).await?;
         self.may_change_module(call, &module, KeyModuleVerb::Rotate)?;
@@ -224,7 +236,8 @@ impl Actions {
     }
 
     async fn rotate_now(&self, call: &Call, module: &SealedModule) -> Done<KeyModule> {
-        let keys = self.store.keys(&module.name).await?;
+        let keys = self.store.keys_for(&module.name, None).await?;
+        let before = self.store.newest_keys_of(&[&module.name], VERSIONS_SHOWN).await?;
         let now = self.world.now();
         let Rotation { made, retired } =
             self.keys.rotate(module, &keys, self.world.uuid()?, now).await.map_err(explained)?;
@@ -239,12 +252,7 @@ impl Actions {
         });
         tx.audit("key.rotate", "KEY_MODULE", Uuid::from_bytes(module.id), "OK", details);
         tx.commit().await?;
-        let mut after = vec![made];
-        after.extend(keys.into_iter().map(|key| match &retired {
-            Some(retired) if retired.version == key.version => retired.clone(),
-            _ => key,
-        }));
-        Ok(shown(module, &after))
+        Ok(shown(module, &with_changes(before, retired.iter().chain([&made]))))
     }
 
     /// Rotates what is due by its module's schedule. A module with which it does not work keeps none of the others from
@@ -252,7 +260,7 @@ impl Actions {
     pub(crate) async fn rotate_due_keys(&self, call: &Call) -> Done<()> {
         let modules = self.store.untouched_modules().await?;
         let names: Vec<&str> = modules.iter().map(|module| module.name.as_str()).collect();
-        let keys = self.store.sound_keys_of(&names).await?;
+        let keys = self.store.sound_newest_keys_of(&names).await?;
         let mut all = Ok(());
         for due in due_rotations(&modules, &keys, self.world.now().timestamp_millis()) {
             let Some(module) = modules.iter().find(|module| module.id == due.module) else { continue };
@@ -332,10 +340,10 @@ impl Actions {
         verb: KeyVerb,
     ) -> Done<(SealedModule, Vec<SealedKey>, SealedKey)> {
         let right = Operation::Change(lifecycle(verb)).right();
-        require_right(call, right)?;
+        self.require_role(call, module, right).await?;
         let governing = self.module(governing(module)).await?;
         self.require_on_keys(call, &governing, module, right).await?;
-        let versions = self.store.keys(module).await?;
+        let versions = self.store.keys_for(module, Some(number)).await?;
         let key = versions.iter().find(|key| key.version == number).cloned();
         let key = key.ok_or_else(|| Refusal::not_found("key").field("version"))?;
         self.may_change_key(call, &governing, (module, key.state), verb)?;
@@ -426,33 +434,28 @@ impl Actions {
     }
 
     /// What can be done with a module, and whether the caller may.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn key_module_actions(
+    pub fn key_module_actions(
         &self,
         call: &Call,
-        name: &str,
-    ) -> Done<Vec<(KeyModuleVerb, Result<(), Refusal>)>> {
-        let module = self.module(name).await?;
-        let judged = |verb: &KeyModuleVerb| (*verb, self.may_change_module(call, &module, *verb));
-        Ok(KeyModuleVerb::ALL.iter().map(judged).collect())
+        module: Option<&Governing>,
+    ) -> Vec<(KeyModuleVerb, Result<(), Refusal>)> {
+        let judged = |verb: &KeyModuleVerb| {
+            (*verb, Governing::of(module).and_then(|module| self.may_change_module(call, module, *verb)))
+        };
+        KeyModuleVerb::ALL.iter().map(judged).collect()
     }
 
-    /// What can be done with a key, and whether the caller may.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn key_actions(
+    /// What can be done with a key of a module, and whether the caller may.
+    pub fn key_actions(
         &self,
         call: &Call,
+        module: Option<&Governing>,
         key: &KeyVersion,
-    ) -> Done<Vec<(KeyVerb, Result<(), Refusal>)>> {
-        let module = self.module(governing(&key.module)).await?;
-        let state = key.state.as_str().parse::<KeyState>()?;
-        let judged =
-            |verb: &KeyVerb| (*verb, self.may_change_key(call, &module, (&key.module, state), *verb));
-        Ok(KeyVerb::ALL.iter().map(judged).collect())
+    ) -> Vec<(KeyVerb, Result<(), Refusal>)> {
+        let may = |verb: KeyVerb| {
+            self.may_change_key(call, Governing::of(module)?, (&key.module, told(key.state)), verb)
+        };
+        KeyVerb::ALL.iter().map(|verb| (*verb, may(*verb))).collect()
     }
 }
 
@@ -466,7 +469,7 @@ impl Answer for KeyModule {
         let modules = reader.key_modules().await?;
         let module = modules.iter().find(|module| module.id == id);
         let module = module.ok_or_else(|| Refusal::not_found("key module"))?;
-        Ok(shown(module, &reader.keys(&module.name).await?))
+        Ok(shown(module, &reader.newest_keys(&module.name, VERSIONS_SHOWN).await?))
     }
 }
 
@@ -479,11 +482,6 @@ impl Answer for KeyVersion {
         let key = reader.key(kept.subject.ok_or(Failure::Bug("a kept answer"))?).await?;
         Ok(version(&key.ok_or_else(|| Refusal::not_found("key"))?))
     }
-}
-
-/// The module whose policies and specification govern the keys that carry this name.
-fn governing(name: &str) -> &str {
-    name.split_once('/').map_or(name, |(module, _)| module)
 }
 
 /// That a module's key gets new versions by itself or by a person.

@@ -1,7 +1,9 @@
 //! Key modules and their keys, for those who look after them.
 
-use keyservice::{Millis, SealedKey, SealedModule};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
+use keyservice::{Millis, SealedKey, SealedModule};
 use uuid::Uuid;
 
 use super::key_rights::may_see;
@@ -9,6 +11,14 @@ use super::{Actions, Call, Done};
 use crate::domain::Timestamp;
 use crate::domain::key_module::{KeyModule, KeyModuleState, KeyState, KeyVersion, reads_metadata};
 use crate::domain::refusal::{Refusal, RefusalCode};
+use crate::store::{Reader, StoreError};
+
+/// The most versions that a module is shown with, besides those in use or out of it for a while.
+pub(super) const VERSIONS_SHOWN: u64 = 50;
+/// The most versions of a key in one piece of their list.
+pub(super) const VERSIONS_MAX: u64 = 250;
+/// The most key modules of an instance: they are never deleted, and shown as one list.
+pub const MODULES_MAX: usize = 250;
 
 impl Actions {
     /// All key modules by name, each with the versions of its key. The keys of connections are not among them.
@@ -23,9 +33,48 @@ impl Actions {
         let mut modules = self.store.modules().await?;
         modules.retain(|module| may_see(call, module, &module.name));
         let names: Vec<&str> = modules.iter().map(|module| module.name.as_str()).collect();
-        let keys = self.store.keys_of(&names).await?;
+        let keys = self.store.newest_keys_of(&names, VERSIONS_SHOWN).await?;
         Ok(modules.iter().map(|module| shown(module, &keys)).collect())
     }
+}
+
+/// A key module that verbs are judged by; what it says, only the actions know.
+#[derive(Clone, Debug)]
+pub struct Governing(Arc<SealedModule>);
+
+impl Governing {
+    /// The module, or the refusal where there is none that can be trusted.
+    pub(super) fn of(this: Option<&Self>) -> Result<&SealedModule, Refusal> {
+        this.map(|known| known.0.as_ref()).ok_or_else(|| Refusal::not_found("key module"))
+    }
+}
+
+impl Actions {
+    /// The key modules that govern the keys of these names, by those names: what can be done with all of them is judged
+    /// from one reading. One that somebody tampered with is not among them.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn governing_modules(
+        &self,
+        reader: &Reader,
+        names: &[String],
+    ) -> Result<HashMap<String, Governing>, StoreError> {
+        let wanted: BTreeSet<&str> = names.iter().map(|name| governing(name)).collect();
+        let mut sound = HashMap::new();
+        for module in reader.untouched_key_modules().await? {
+            if wanted.contains(module.name.as_str()) && self.keys.check_module(&module).await.is_ok() {
+                sound.insert(module.name.clone(), Governing(Arc::new(module)));
+            }
+        }
+        let of = |name: &String| Some((name.clone(), sound.get(governing(name))?.clone()));
+        Ok(names.iter().filter_map(of).collect())
+    }
+}
+
+/// The module whose policies and specification govern the keys that carry this name.
+pub(super) fn governing(name: &str) -> &str {
+    name.split_once('/').map_or(name, |(module, _)| module)
 }
 
 pub(super) fn shown(module: &SealedModule, keys: &[SealedKey]) -> KeyModule {
@@ -50,6 +99,20 @@ pub(super) fn shown(module: &SealedModule, keys: &[SealedKey]) -> KeyModule {
     }
 }
 
+/// These keys after some of them were changed or made: the newest first, as they were.
+pub(super) fn with_changes<'a>(
+    mut keys: Vec<SealedKey>,
+    changes: impl IntoIterator<Item = &'a SealedKey>,
+) -> Vec<SealedKey> {
+    for change in changes {
+        match keys.iter_mut().find(|key| key.id == change.id) {
+            Some(key) => key.clone_from(change),
+            None => keys.insert(0, change.clone()),
+        }
+    }
+    keys
+}
+
 pub(super) fn version(key: &SealedKey) -> KeyVersion {
     KeyVersion {
         id: Uuid::from_bytes(key.id),
@@ -67,6 +130,19 @@ pub(super) fn version(key: &SealedKey) -> KeyVersion {
     }
 }
 
+/// The state as the key service knows it.
+pub(super) const fn told(state: KeyState) -> keyservice::KeyState {
+    match state {
+        KeyState::PreActive => keyservice::KeyState::PreActive,
+        KeyState::Active => keyservice::KeyState::Active,
+        KeyState::Suspended => keyservice::KeyState::Suspended,
+        KeyState::Deactivated => keyservice::KeyState::Deactivated,
+        KeyState::Revoked => keyservice::KeyState::Revoked,
+        KeyState::Compromised => keyservice::KeyState::Compromised,
+        KeyState::Destroyed => keyservice::KeyState::Destroyed,
+    }
+}
+
 const fn state(state: keyservice::KeyState) -> KeyState {
     match state {
         keyservice::KeyState::PreActive => KeyState::PreActive,
@@ -79,6 +155,7 @@ const fn state(state: keyservice::KeyState) -> KeyState {
     }
 }
 
-fn at(millis: Millis) -> Timestamp {
+/// A time of the key service.
+pub(super) fn at(millis: Millis) -> Timestamp {
     Timestamp::from_timestamp_millis(millis).unwrap_or_default()
 }

@@ -102,7 +102,7 @@ impl Actions {
         module: &str,
         terms: &PolicyTerms,
     ) -> Done<KeyPolicy> {
-        require_right(call, Right::ManagePolicies)?;
+        self.require_role(call, module, Right::ManagePolicies).await?;
         self.require_fresh_person(call)?;
         let module = self.module(module).await?;
         if module.policies.len() >= MAX_POLICIES {
@@ -126,7 +126,7 @@ impl Actions {
         expected: Option<i64>,
         terms: &PolicyTerms,
     ) -> Done<KeyPolicy> {
-        require_right(call, Right::ManagePolicies)?;
+        self.require_role(call, "", Right::ManagePolicies).await?;
         self.require_fresh_person(call)?;
         let module = self.module_with(id, expected).await?;
         let policy = parse(id.0, terms)?;
@@ -146,7 +146,7 @@ impl Actions {
         id: KeyPolicyId,
         expected: Option<i64>,
     ) -> Done<KeyPolicyId> {
-        require_right(call, Right::ManagePolicies)?;
+        self.require_role(call, "", Right::ManagePolicies).await?;
         self.require_fresh_person(call)?;
         let module = self.module_with(id, expected).await?;
         let (gone, left): (Vec<_>, Vec<_>) =

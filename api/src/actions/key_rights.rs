@@ -6,6 +6,7 @@ use keyservice::{Principal, Right, SealedModule};
 use serde_json::json;
 use uuid::Uuid;
 
+use super::key_module::governing;
 use super::key_policy::kept_decision;
 use super::keys::{LINK, link_of};
 use super::{Actions, Call, Done, Failure};
@@ -13,6 +14,9 @@ use crate::domain::key_policy::key_roles;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::requester::Role;
 use crate::vault::VaultError;
+
+/// The most bytes of a module's name that are kept with a denial: `links/` and a UUID are shorter.
+const NAME_MAX: usize = 64;
 
 /// A person, as the key service knows them. Whoever works on the host, and this instance itself, are nobody to it.
 pub(crate) fn key_person(call: &Call) -> Option<([u8; 16], KeyRoles)> {
@@ -75,6 +79,50 @@ pub(super) fn require_allowed(
 }
 
 impl Actions {
+    /// That a key role of the caller gives this right to the keys of this name, or to what is above all keys where there is
+    /// none; a denial is kept under its decision id. Call it before the verb begins its transaction.
+    ///
+    /// # Errors
+    /// `NOT_AN_ADMINISTRATOR`, with the roles that give it, and the decision as its reason.
+    pub(crate) async fn require_role(&self, call: &Call, name: &str, right: Right) -> Done<[u8; 16]> {
+        let refusal = match require_right(call, right) {
+            Ok(id) => return Ok(id),
+            Err(refusal) => refusal,
+        };
+        let Some((id, roles)) = key_person(call) else { return Err(refusal.into()) };
+        // Whoever may nothing may say anything.
+        let is_name = name.len() <= NAME_MAX && name.bytes().all(|byte| byte.is_ascii_graphic());
+        let name = if is_name { name } else { "" };
+        let principal = Principal::Person { id, roles };
+        let ground = policy::Ground::NoRole;
+        let decision =
+            Decision { id: self.world.uuid()?.into_bytes(), allowed: false, ground, trace: Vec::new() };
+        self.keep_denial(call, name, &principal, right, &about(name), &decision).await?;
+        Err(refusal.reason(Uuid::from_bytes(decision.id)).into())
+    }
+
+    /// Writes a denial down, so that it can be explained.
+    pub(super) async fn keep_denial(
+        &self,
+        call: &Call,
+        name: &str,
+        principal: &Principal,
+        right: Right,
+        context: &Context,
+        decision: &Decision,
+    ) -> Done<()> {
+        let mut tx = self.begin("key.denied", call).await?;
+        let kept = kept_decision(decision, governing(name), principal, right, context, tx.now());
+        let result = match decision.ground {
+            policy::Ground::NoRole => "NO_ROLE",
+            _ => RefusalCode::PolicyDenied.as_str(),
+        };
+        let details = json!({ "module": name, "operation": right.as_str() });
+        tx.audit("key.denied", "DECISION", kept.id, result, details);
+        tx.keep_decisions(vec![kept]).await?;
+        Ok(tx.commit().await?)
+    }
+
     /// That a person may do this with a module as a whole, see [`Actions::require_on_keys`].
     ///
     /// # Errors
@@ -96,7 +144,7 @@ impl Actions {
         name: &str,
         right: Right,
     ) -> Done<()> {
-        require_right(call, right)?;
+        self.require_role(call, name, right).await?;
         let context = about(name);
         let (id, roles) = key_person(call).ok_or(Failure::Bug("a person with a key role"))?;
         let principal = Principal::Person { id, roles };
@@ -111,12 +159,7 @@ impl Actions {
         if decision.allowed {
             return Ok(());
         }
-        let mut tx = self.begin("key.denied", call).await?;
-        let kept = kept_decision(&decision, &module.name, &principal, right, &context, tx.now());
-        let details = json!({ "module": name, "operation": right.as_str() });
-        tx.audit("key.denied", "DECISION", kept.id, "POLICY_DENIED", details);
-        tx.keep_decisions(vec![kept]).await?;
-        tx.commit().await?;
+        self.keep_denial(call, name, &principal, right, &context, &decision).await?;
         Err(denied(&module.name, &principal, right, &decision).into())
     }
 
@@ -125,8 +168,8 @@ impl Actions {
     /// # Errors
     /// `NOT_FOUND`; when its row was tampered with.
     pub(crate) async fn module(&self, name: &str) -> Done<SealedModule> {
-        let module = self.store.modules().await?.into_iter().find(|module| module.name == name);
-        let module = module.ok_or_else(|| Refusal::not_found("key module").field("module"))?;
+        let module =
+            self.store.module(name).await?.ok_or_else(|| Refusal::not_found("key module").field("module"))?;
         self.keys.check_module(&module).await?;
         Ok(module)
     }

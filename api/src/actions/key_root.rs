@@ -11,7 +11,6 @@ use keyservice::approval::Subject;
 use keyservice::{Right, SealedHierarchy};
 use serde_json::json;
 
-use super::key_rights::require_right;
 use super::{Actions, Call, Done, Failure};
 use crate::domain::id::KeyApprovalId;
 use crate::domain::key_approval::KeyApproval;
@@ -25,7 +24,7 @@ impl Actions {
     /// `NOT_AN_ADMINISTRATOR`, `STEP_UP_REQUIRED`; `WRONG_STATE` when the approval is not given or for something else,
     /// or the root key is not in a file; `NOT_FOUND` for the approval; `CONFLICT` when somebody else rotated it.
     pub async fn rotate_root_key(&self, call: &Call, approval: KeyApprovalId) -> Done<KeyApproval> {
-        require_right(call, Right::RotateRoot)?;
+        self.require_role(call, "", Right::RotateRoot).await?;
         let subject = Subject { right: Right::RotateRoot, module: String::new(), object: String::new() };
         // Nothing is made beside the root key in use for whoever comes without an approval.
         self.require_spendable(call, approval, &subject).await?;

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::key_life::{explained, sentence};
-use super::key_module::version;
-use super::key_rights::{require_allowed, require_right};
+use super::key_module::{Governing, told, version};
+use super::key_rights::require_allowed;
 use super::once::{Answer, Kept};
 use super::{Actions, Call, Done, Failure};
 use crate::domain::Timestamp;
@@ -94,7 +94,7 @@ impl Actions {
             let message = format!("A package is at most {MAX_PACKAGE} bytes, as base64url without padding.");
             Refusal::invalid("package", message)
         })?;
-        let versions = self.store.keys(&module.name).await?;
+        let versions = self.store.keys_for(&module.name, None).await?;
         let arrival = Arrival { offer: offer.into_bytes(), package, id: self.world.uuid()?.into_bytes() };
         let mut tx = self.begin("key.import", call).await?;
         let agreed = self.spend_approval(&mut tx, call, approval, &import_subject(&module)).await?;
@@ -110,7 +110,7 @@ impl Actions {
     }
 
     async fn importing(&self, call: &Call, module: &str) -> Done<SealedModule> {
-        require_right(call, Right::Import)?;
+        self.require_role(call, module, Right::Import).await?;
         let module = self.module(module).await?;
         self.require_on(call, &module, Right::Import).await?;
         self.may_import(call, &module)?;
@@ -130,10 +130,10 @@ impl Actions {
         receiver: &Receiver,
         approval: KeyApprovalId,
     ) -> Done<KeyPackage> {
-        require_right(call, Right::Export)?;
+        self.require_role(call, module, Right::Export).await?;
         let module = self.module(module).await?;
         self.require_on(call, &module, Right::Export).await?;
-        let versions = self.store.keys(&module.name).await?;
+        let versions = self.store.keys_for(&module.name, Some(number)).await?;
         let key = versions.iter().find(|key| key.version == number);
         let key = key.ok_or_else(|| Refusal::not_found("key").field("version"))?;
         self.may_export(call, &module, key.state)?;
@@ -199,31 +199,23 @@ impl Actions {
     }
 
     /// What can be done with a module and another system, and whether the caller may.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn key_module_transfers(
+    pub fn key_module_transfers(
         &self,
         call: &Call,
-        name: &str,
-    ) -> Done<(KeyTransferVerb, Result<(), Refusal>)> {
-        let module = self.module(name).await?;
-        Ok((KeyTransferVerb::Import, self.may_import(call, &module)))
+        module: Option<&Governing>,
+    ) -> (KeyTransferVerb, Result<(), Refusal>) {
+        (KeyTransferVerb::Import, Governing::of(module).and_then(|module| self.may_import(call, module)))
     }
 
     /// What can be done with a key and another system, and whether the caller may.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn key_transfers(
+    pub fn key_transfers(
         &self,
         call: &Call,
+        module: Option<&Governing>,
         key: &KeyVersion,
-    ) -> Done<(KeyTransferVerb, Result<(), Refusal>)> {
-        let name = key.module.split_once('/').map_or(key.module.as_str(), |(module, _)| module);
-        let module = self.module(name).await?;
-        let state = key.state.as_str().parse::<KeyState>()?;
-        Ok((KeyTransferVerb::Export, self.may_export(call, &module, state)))
+    ) -> (KeyTransferVerb, Result<(), Refusal>) {
+        let may = Governing::of(module).and_then(|module| self.may_export(call, module, told(key.state)));
+        (KeyTransferVerb::Export, may)
     }
 }
 

@@ -4,7 +4,7 @@
 //! unwrapped. What a use gives leaves this instance only after an entry of the audit trail says so; without the entry,
 //! nothing is given. (The parts of this program use keys far more often, and in windows: `keys/window.rs`.)
 
-use keyservice::policy::{Context, Decision};
+use keyservice::policy::Context;
 use keyservice::usage::compromised_subject;
 use keyservice::{
     Error, KeyService, KeyState, Operation, Principal, SealedKey, SealedModule, Signature, Tag, Use,
@@ -14,7 +14,6 @@ use secrecy::zeroize::Zeroizing;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::key_policy::kept_decision;
 use super::key_rights::{denied, key_person};
 use super::keys::{Kept, unrecorded};
 use super::{Actions, Call, Done, Failure};
@@ -131,13 +130,16 @@ impl Actions {
         })?;
         let data = associated(data)?;
         let version = wish.version()?;
-        let module = self.store.modules().await?.into_iter().find(|known| known.name == module);
-        let module = module.ok_or_else(|| Refusal::not_found("key module").field("module"))?;
+        let module = self
+            .store
+            .module(module)
+            .await?
+            .ok_or_else(|| Refusal::not_found("key module").field("module"))?;
         if module.built_in().is_some() {
             let message = "The keys of the built-in modules are for the parts of this program alone.";
             return Err(Refusal::new(RefusalCode::WrongState, message).reason("BUILT_IN").into());
         }
-        let key = one_of(self.store.keys(&module.name).await?, version);
+        let key = one_of(self.store.keys_for(&module.name, version).await?, version);
         let context = data.iter().fold(Context::nothing(), |all, (name, value)| all.with(*name, *value));
         let asked = Asked { principal: Principal::Person { id, roles }, module, key, context, data, wish };
         let done = match exception {
@@ -147,7 +149,9 @@ impl Actions {
         match done {
             Ok(given) => Ok(given),
             Err(VaultError::Refused(Error::PolicyDenied { decision, .. })) => {
-                self.keep_denial(call, &asked, &decision).await
+                let (right, name) = (asked.wish.operation().right(), &asked.module.name);
+                self.keep_denial(call, name, &asked.principal, right, &asked.context, &decision).await?;
+                Err(denied(name, &asked.principal, right, &decision).into())
             }
             Err(error) => Err(refused(error)),
         }
@@ -224,18 +228,6 @@ impl Actions {
                 checked(vault.module_verify_mac(&using, LABEL, &parts, &tag).await, *version)
             }
         }
-    }
-
-    /// Writes the denial down, and answers it.
-    async fn keep_denial<T>(&self, call: &Call, asked: &Asked<'_>, decision: &Decision) -> Done<T> {
-        let (right, name) = (asked.wish.operation().right(), &asked.module.name);
-        let mut tx = self.begin("key.denied", call).await?;
-        let kept = kept_decision(decision, name, &asked.principal, right, &asked.context, tx.now());
-        let details = json!({ "module": name, "operation": right.as_str() });
-        tx.audit("key.denied", "DECISION", kept.id, "POLICY_DENIED", details);
-        tx.keep_decisions(vec![kept]).await?;
-        tx.commit().await?;
-        Err(denied(name, &asked.principal, right, decision).into())
     }
 }
 

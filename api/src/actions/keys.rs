@@ -11,8 +11,8 @@ use keyservice::module::{BuiltIn, ModuleChange, SealedModule};
 use keyservice::principal::{IsService, Token, Tokens};
 use keyservice::{
     AuditMeasure, Envelope, EnvelopeHeader, ExchangeId, FaultyRow, Floor, HealthReport, KeyChange,
-    KeyService, KeyState, LastEntry, LinkSpec, M1, M2, M3, M4, MacPurpose, PublicKey, RegistrationContext,
-    Right, SealedHierarchy, SealedKey, SealedPending, Service, roll_up,
+    KeyService, KeyState, LastEntry, LinkSpec, M1, M2, M3, M4, MacPurpose, Operation, Permission, PublicKey,
+    RegistrationContext, Right, SealedHierarchy, SealedKey, SealedPending, Service, roll_up,
 };
 
 use uuid::Uuid;
@@ -198,6 +198,11 @@ impl Keys {
         self.of(&self.tokens.audit)
     }
 
+    /// Puts the uses that were counted on record, before the program stops.
+    pub(super) async fn finish(&self) -> Kept<()> {
+        self.window.finish().await
+    }
+
     /// Sees to it that the use of keys is on record for a while. Called where no transaction is open.
     pub(crate) async fn ready(&self) -> Kept<()> {
         self.window.ready(self).await
@@ -261,6 +266,10 @@ impl Keys {
         audit: AuditMeasure,
         now: Timestamp,
     ) -> Kept<HealthReport> {
+        if self.window.has_failed() {
+            // What becomes of it, the report says.
+            let _ = self.ready().await;
+        }
         let (stopped, now) = (self.window.stopped(now), now.timestamp_millis());
         let answered = report::measure(&self.vault, modules, keys, (audit, now)).await;
         let mut components = match answered {
@@ -301,7 +310,19 @@ impl std::fmt::Debug for ServiceKeys<'_> {
 }
 
 impl ServiceKeys<'_> {
-    /// That this part of the program may do so with the keys of the module; counted, and on record.
+    /// Counts a use of this version of a key, which is on record within a window.
+    fn count(&self, key: &SealedKey, right: Right) {
+        self.keys.window.count((&key.module, key.version), right, self.service);
+    }
+
+    /// As [`Self::count`], of a key that reads: one whose use must have an entry of its own is not used.
+    fn count_reading(&self, key: &SealedKey) -> Kept<()> {
+        require_countable(key.state, Operation::Open)?;
+        self.count(key, Right::Open);
+        Ok(())
+    }
+
+    /// That this part of the program may do so with the keys of the module, under an entry of the audit trail.
     async fn permit(&self, module: BuiltIn, right: Right, link: Option<&str>, now: Timestamp) -> Kept<()> {
         self.keys.window.permit(self.keys, (module, right, self.service), link, now).await
     }
@@ -310,7 +331,11 @@ impl ServiceKeys<'_> {
     pub(crate) async fn seal(&self, what: &str, id: &[u8], secret: &[u8], now: Timestamp) -> Kept<Vec<u8>> {
         self.permit(BuiltIn::Data, Right::Seal, None, now).await?;
         let (aad, at) = ([what.as_bytes(), id], now.timestamp_millis());
-        with_own!(self.keys, |own| self.keys.vault.seal(own.newest()?, &aad, secret, at).await)
+        with_own!(self.keys, |own| {
+            let key = own.newest()?;
+            self.count(key, Right::Seal);
+            self.keys.vault.seal(key, &aad, secret, at).await
+        })
     }
 
     /// Opens what [`Keys::seal`] sealed.
@@ -318,7 +343,10 @@ impl ServiceKeys<'_> {
         self.permit(BuiltIn::Data, Right::Open, None, now).await?;
         let (aad, at) = ([what.as_bytes(), id], now.timestamp_millis());
         with_own!(self.keys, |own| match own.named_by(sealed) {
-            Ok(key) => self.keys.vault.open_sealed(key, &aad, sealed, at).await,
+            Ok(key) => {
+                self.count_reading(key)?;
+                self.keys.vault.open_sealed(key, &aad, sealed, at).await
+            }
             Err(unknown) => Err(unknown),
         })
     }
@@ -327,14 +355,20 @@ impl ServiceKeys<'_> {
     pub(crate) async fn sign(&self, label: &str, parts: &[&[u8]], now: Timestamp) -> Kept<Vec<u8>> {
         self.permit(BuiltIn::Identity, Right::Sign, None, now).await?;
         let at = now.timestamp_millis();
-        with_own!(self.keys, |own| self.keys.vault.sign(&own.identity, label, parts, at).await)
+        with_own!(self.keys, |own| {
+            self.count(&own.identity, Right::Sign);
+            self.keys.vault.sign(&own.identity, label, parts, at).await
+        })
     }
 
     /// Signs the input of a JSON Web Signature (RFC 7515, section 5.1) with the identity key.
     pub(crate) async fn sign_jws(&self, input: &[u8], now: Timestamp) -> Kept<Vec<u8>> {
         self.permit(BuiltIn::Identity, Right::Sign, None, now).await?;
         let at = now.timestamp_millis();
-        with_own!(self.keys, |own| self.keys.vault.sign_jws(&own.identity, input, at).await)
+        with_own!(self.keys, |own| {
+            self.count(&own.identity, Right::Sign);
+            self.keys.vault.sign_jws(&own.identity, input, at).await
+        })
     }
 
     /// Signs a checkpoint of our audit trail.
@@ -345,6 +379,7 @@ impl ServiceKeys<'_> {
         now: Timestamp,
     ) -> Kept<Note> {
         self.permit(BuiltIn::Audit, Right::Sign, None, now).await?;
+        self.count(key, Right::Sign);
         self.keys.vault.sign_checkpoint(key, checkpoint, now.timestamp_millis()).await
     }
 
@@ -352,12 +387,16 @@ impl ServiceKeys<'_> {
     pub(crate) async fn countersign(&self, name: &str, note: &Note, now: Timestamp) -> Kept<NoteSignature> {
         self.permit(BuiltIn::Identity, Right::Sign, None, now).await?;
         let at = now.timestamp_millis();
-        with_own!(self.keys, |own| self.keys.vault.countersign(&own.identity, name, note, at).await)
+        with_own!(self.keys, |own| {
+            self.count(&own.identity, Right::Sign);
+            self.keys.vault.countersign(&own.identity, name, note, at).await
+        })
     }
 
     /// Retires the key of a link, for the next one; the caller saves it.
     pub(crate) async fn retire(&self, key: &SealedKey, now: Timestamp) -> Kept<SealedKey> {
         self.permit(BuiltIn::Links, Right::Rotate, link_of(&key.module), now).await?;
+        self.count(key, Right::Rotate);
         self.keys.vault.retire(key, now.timestamp_millis()).await
     }
 
@@ -370,6 +409,7 @@ impl ServiceKeys<'_> {
         now: Timestamp,
     ) -> Kept<SealedKey> {
         self.permit(BuiltIn::Links, Right::Revoke, link_of(&key.module), now).await?;
+        self.count(key, Right::Revoke);
         let (versions, change) = (std::slice::from_ref(key), KeyChange::Revoke { reason: reason.to_owned() });
         self.keys.vault.change_key(links, versions, key.version, &change, now.timestamp_millis()).await
     }
@@ -383,6 +423,7 @@ impl ServiceKeys<'_> {
         now: Timestamp,
     ) -> Kept<Envelope> {
         self.permit(BuiltIn::Links, Right::Seal, link_of(&key.module), now).await?;
+        self.count(key, Right::Seal);
         self.keys.vault.seal_message(key, header, plaintext, now.timestamp_millis()).await
     }
 
@@ -394,6 +435,7 @@ impl ServiceKeys<'_> {
         now: Timestamp,
     ) -> Kept<Vec<u8>> {
         self.permit(BuiltIn::Links, Right::Open, link_of(&key.module), now).await?;
+        self.count_reading(key)?;
         self.keys.vault.open_message(key, envelope, now.timestamp_millis()).await
     }
 
@@ -406,7 +448,10 @@ impl ServiceKeys<'_> {
     ) -> Kept<(ExchangeId, M1)> {
         self.permit(BuiltIn::Identity, Right::Agree, None, now).await?;
         let at = now.timestamp_millis();
-        with_own!(self.keys, |own| self.keys.vault.initiate(&own.identity, context, attempt, at).await)
+        with_own!(self.keys, |own| {
+            self.count(&own.identity, Right::Agree);
+            self.keys.vault.initiate(&own.identity, context, attempt, at).await
+        })
     }
 
     /// Consumer: forgets an exchange.
@@ -425,7 +470,12 @@ impl ServiceKeys<'_> {
         self.permit(BuiltIn::Identity, Right::Agree, None, now).await?;
         self.permit(BuiltIn::Links, Right::Agree, Some(&link_text(&link)), now).await?;
         let at = now.timestamp_millis();
-        with_own!(self.keys, |own| self.keys.vault.conclude(exchange, &own.identity, m2, link, at).await)
+        let made = with_own!(self.keys, |own| {
+            self.count(&own.identity, Right::Agree);
+            self.keys.vault.conclude(exchange, &own.identity, m2, link, at).await
+        })?;
+        self.count(&made.1, Right::Agree);
+        Ok(made)
     }
 
     /// Consumer: checks the final confirmation and activates the link's key.
@@ -437,6 +487,7 @@ impl ServiceKeys<'_> {
         now: Timestamp,
     ) -> Kept<SealedKey> {
         self.permit(BuiltIn::Links, Right::Agree, link_of(&key.module), now).await?;
+        self.count(key, Right::Agree);
         self.keys.vault.finish(pending, key, m4, now.timestamp_millis()).await
     }
 
@@ -450,7 +501,10 @@ impl ServiceKeys<'_> {
     ) -> Kept<(M2, SealedPending)> {
         self.permit(BuiltIn::Identity, Right::Agree, None, now).await?;
         let at = now.timestamp_millis();
-        with_own!(self.keys, |own| self.keys.vault.respond(&own.identity, context, m1, floor, at).await)
+        with_own!(self.keys, |own| {
+            self.count(&own.identity, Right::Agree);
+            self.keys.vault.respond(&own.identity, context, m1, floor, at).await
+        })
     }
 
     /// Provider: checks the consumer's proof and makes the link's key, active at once.
@@ -463,7 +517,20 @@ impl ServiceKeys<'_> {
     ) -> Kept<(M4, SealedKey)> {
         self.permit(BuiltIn::Identity, Right::Agree, None, now).await?;
         self.permit(BuiltIn::Links, Right::Agree, Some(&link_text(&link)), now).await?;
-        self.keys.vault.confirm(pending, m3, link.epoch, link, now.timestamp_millis()).await
+        let made = self.keys.vault.confirm(pending, m3, link.epoch, link, now.timestamp_millis()).await?;
+        self.count(&made.1, Right::Agree);
+        Ok(made)
+    }
+}
+
+/// That a use in this state need not have an entry of its own: then it is counted with others.
+fn require_countable(state: KeyState, operation: Operation) -> Kept<()> {
+    match state.permits(operation) {
+        // What is never done, the key service refuses.
+        Permission::Allowed | Permission::Never => Ok(()),
+        Permission::Audited | Permission::WithReason => {
+            Err(keyservice::Error::WrongState { state, operation }.into())
+        }
     }
 }
 
@@ -474,4 +541,17 @@ fn link_text(link: &LinkSpec) -> String {
 /// The connection whose keys these are, as its messages name it: what stands behind `links/` in the module's name.
 pub(super) fn link_of(module: &str) -> Option<&str> {
     module.strip_prefix(BuiltIn::Links.as_str())?.strip_prefix('/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_must_have_an_entry_of_its_own_is_not_counted_with_others() {
+        for state in KeyState::ALL {
+            let counted = require_countable(state, Operation::Open).is_ok();
+            assert_eq!(counted, !matches!(state, KeyState::Revoked | KeyState::Compromised), "{state}");
+        }
+    }
 }

@@ -59,6 +59,7 @@ pub use guided_setup::SetupActivity;
 pub use identity::VerifiedIdentity;
 pub use key_approval::Verdict;
 pub use key_life::KeyWish;
+pub use key_module::{Governing, MODULES_MAX};
 pub use key_transfer::Receiver;
 pub use keys::{Keys, needed};
 use limits::Limits;
@@ -266,6 +267,14 @@ impl Actions {
     #[must_use]
     pub const fn keys(&self) -> &Keys {
         &self.keys
+    }
+
+    /// Puts on record what is not yet, before the program stops: how often keys were used.
+    ///
+    /// # Errors
+    /// When the audit trail takes no entry.
+    pub async fn finish(&self) -> Done<()> {
+        Ok(self.keys.finish().await?)
     }
 
     /// Begins the transaction of a verb.

@@ -13,7 +13,7 @@ use super::connection::ConnectionState;
 use super::direction::{Cause, DirectionStatus, Evidence};
 use super::id::ConnectionId;
 use super::refusal::{Refusal, RefusalCode};
-use cause::{call, told_by_peer};
+use cause::{call, is_key_out_of_use, is_ours, told_by_peer};
 
 words! {
     /// What the status of a connection depends on, in the order in which each needs the one before.
@@ -190,6 +190,8 @@ impl Situation {
         };
         let summary = match &fault {
             None => "Everything that the connection depends on holds.".to_owned(),
+            // The service works: it is this one key that does not.
+            Some(fault) if is_key_out_of_use(fault.reason.as_deref()) => fault.evidence.clone(),
             Some(fault) => format!("{} {}", fault.dependency.fails(), fault.evidence),
         };
         Explanation { summary, chain: Dependency::ALL.iter().map(link).collect(), next: self.next(), fault }
@@ -310,7 +312,7 @@ impl Situation {
         };
         // Its own key service: the peer cannot even ask.
         let keys = [RefusalCode::KeyServiceUnhealthy, RefusalCode::PolicyDenied];
-        let theirs = code.is_some_and(|code| keys.contains(&code)) && reason.as_deref() == Some("OURS");
+        let theirs = code.is_some_and(|code| keys.contains(&code)) && is_ours(reason.as_deref());
         let dependency = if theirs { Dependency::PeerKeyService } else { Dependency::PeerReachesUs };
         let text = "The other side's operator looks at the way from there to this instance's base URL: name, firewall, \
                     certificate. What they need is in the support bundle.";

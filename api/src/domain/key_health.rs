@@ -34,6 +34,10 @@ pub struct KeyHealthComponent {
     pub message: String,
     /// What to do about it.
     pub remedy: Option<&'static str>,
+    /// When it was measured.
+    pub measured_at: Timestamp,
+    /// How long measuring it took, in microseconds.
+    pub took_micros: u64,
 }
 
 /// All measurements at one time.

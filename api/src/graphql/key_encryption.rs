@@ -1,9 +1,11 @@
-//! The key encryption key, which wraps all others.
+//! The keys above all modules: the key encryption key, which wraps all others, and the root key.
 
-use async_graphql::{ComplexObject, Context, Object, Result, SimpleObject};
+use async_graphql::{ComplexObject, Context, ID, Object, Result, SimpleObject};
 
-use super::ask::Ask;
+use super::ask::{Ask, check, named};
 use super::error;
+use super::id::Kind;
+use super::key_approval::{KeyApproval, KeyApprovalPayload};
 use super::refusal::Action;
 use super::words::KeyRotationState;
 use crate::domain::Timestamp;
@@ -128,5 +130,38 @@ impl From<domain::KeyRotation> for KeyRotation {
             error,
             error_since,
         }
+    }
+}
+
+input! {
+    /// The approval to rotate the root key.
+    RotateRootKeyInput {
+        /// The approval of a second person, of `ROTATE_ROOT`, without a module or an object.
+        approval_id: ID,
+    }
+}
+
+/// Mutations of the root key.
+#[derive(Default)]
+pub(super) struct RootKeyMutation;
+
+#[Object]
+impl RootKeyMutation {
+    /// Puts another root key in the place of the one in use, while everything goes on. The file of the root key is
+    /// another one then: keep a copy of it, and the old copy for as long as there are backups from before. For key
+    /// managers, with the approval of a second person, which can be used once: it is not done twice.
+    async fn rotate_root_key(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The approval.")] input: RotateRootKeyInput,
+    ) -> Result<KeyApprovalPayload> {
+        let ask = Ask::new(ctx)?;
+        let done = async {
+            check(&input)?;
+            let approval = named(Kind::KeyApproval, "approvalId", &input.approval_id)?;
+            // Not under its idempotency key: what follows must not begin before this is stored.
+            ask.actions.rotate_root_key(ask.call, approval).await
+        };
+        Ok(KeyApprovalPayload::new(ask.settle(done.await)?, KeyApproval))
     }
 }

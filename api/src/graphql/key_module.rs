@@ -3,10 +3,11 @@
 use async_graphql::{ComplexObject, Context, ID, Object, Result, SimpleObject};
 use data_encoding::BASE64URL_NOPAD;
 
-use super::ask::{Ask, check, named};
+use super::ask::{Ask, named};
 use super::error;
 use super::id::Kind;
-use super::key_approval::{KeyApproval, KeyApprovalPayload};
+use super::load::GoverningModule;
+use super::page::{MAX, items_cost, limit};
 use super::refusal::Action;
 use super::words::{KeyModuleState, KeyState};
 use crate::actions::{KeyWish, Receiver};
@@ -41,7 +42,8 @@ pub(super) struct KeyModule {
     created_at: Timestamp,
     /// When it was published; null for a draft.
     published_at: Option<Timestamp>,
-    /// The versions of its key, the newest first. Empty for `links`: a connection has its own keys, see `keys`.
+    /// The newest 50 versions of its key, and those in use or out of it for a while, the newest first; `keys` has all.
+    /// Empty for `links`: a connection has its own keys.
     versions: Vec<KeyVersion>,
     /// Grows by one with every change of the module, its access policies included.
     revision: i64,
@@ -52,9 +54,9 @@ impl KeyModule {
     /// What can be done with it, and whether it can be done now by whoever asks.
     async fn actions(&self, ctx: &Context<'_>) -> Result<Vec<Action>> {
         let ask = Ask::anyone(ctx)?;
-        let judged = ask.actions.key_module_actions(ask.call, &self.name).await.map_err(error::failed)?;
-        let (import, may) =
-            ask.actions.key_module_transfers(ask.call, &self.name).await.map_err(error::failed)?;
+        let module = ask.load.one(GoverningModule(self.name.clone())).await?;
+        let judged = ask.actions.key_module_actions(ask.call, module.as_ref());
+        let (import, may) = ask.actions.key_module_transfers(ask.call, module.as_ref());
         let import = Action::new(import.as_str(), import.label(), may);
         let judged = judged.into_iter().map(|(verb, may)| Action::new(verb.as_str(), verb.label(), may));
         Ok(judged.chain([import]).collect())
@@ -100,8 +102,9 @@ impl KeyVersion {
     /// What can be done with it, and whether it can be done now by whoever asks.
     async fn actions(&self, ctx: &Context<'_>) -> Result<Vec<Action>> {
         let ask = Ask::anyone(ctx)?;
-        let judged = ask.actions.key_actions(ask.call, &self.told).await.map_err(error::failed)?;
-        let (export, may) = ask.actions.key_transfers(ask.call, &self.told).await.map_err(error::failed)?;
+        let module = ask.load.one(GoverningModule(self.module.clone())).await?;
+        let judged = ask.actions.key_actions(ask.call, module.as_ref(), &self.told);
+        let (export, may) = ask.actions.key_transfers(ask.call, module.as_ref(), &self.told);
         let export = Action::new(export.as_str(), export.label(), may);
         let judged = judged.into_iter().map(|(verb, may)| Action::new(verb.as_str(), verb.label(), may));
         Ok(judged.chain([export]).collect())
@@ -131,7 +134,7 @@ pub(super) struct KeyModuleQuery;
 
 #[Object]
 impl KeyModuleQuery {
-    /// All key modules by name; `FORBIDDEN` without the role key manager, key operator, key auditor or key integrator.
+    /// All key modules by name, of which an instance has 250 at most; `FORBIDDEN` without the role key manager, key operator, key auditor or key integrator.
     #[graphql(complexity = "10 * child_complexity")]
     async fn key_modules(&self, ctx: &Context<'_>) -> Result<Vec<KeyModule>> {
         let ask = Ask::new(ctx)?;
@@ -149,17 +152,20 @@ impl KeyModuleQuery {
         Ok(ask.actions.key_module(ask.call, &name).await.map_err(error::failed)?.map(KeyModule::from))
     }
 
-    /// The keys under one name, the newest first: a module's, or those of one connection. For the same people as
-    /// `keyModules`.
-    #[graphql(complexity = "10 * child_complexity")]
+    /// The keys under one name, the newest first: a module's, or those of one connection; 250 of them at most, and `before`
+    /// has those behind. For the same people as `keyModules`.
+    #[graphql(complexity = "items_cost(first.unwrap_or(10), child_complexity)")]
     async fn keys(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The module's name, or `links/` and the id of a connection's channel.")]
         module: String,
+        #[graphql(desc = "How many, 250 at most, and when left out.")] first: Option<i32>,
+        #[graphql(desc = "Those older than this version.")] before: Option<u64>,
     ) -> Result<Vec<KeyVersion>> {
         let ask = Ask::new(ctx)?;
-        let keys = ask.actions.keys_in(ask.call, &module).await.map_err(error::failed)?;
+        let most = limit(first, MAX)?;
+        let keys = ask.actions.keys_in(ask.call, &module, before, most).await.map_err(error::failed)?;
         Ok(keys.into_iter().map(KeyVersion::from).collect())
     }
 }
@@ -475,7 +481,8 @@ impl KeyModuleMutation {
         Ok(KeyPayload::new(done.await?, KeyVersion::from))
     }
 
-    /// Withdraws a key: it makes nothing any more; what it made can still be read. For key managers and operators.
+    /// Withdraws a key: it makes nothing any more; what it made can still be read. That of a connection ends the connection
+    /// on both sides, which needs its key for everything: suspend it to stop for a while. For key managers and operators.
     async fn revoke_key(
         &self,
         ctx: &Context<'_>,
@@ -488,7 +495,8 @@ impl KeyModuleMutation {
         Ok(KeyPayload::new(done.await?, KeyVersion::from))
     }
 
-    /// Marks a key as known to others: what it made is only read for a stated reason. For key managers.
+    /// Marks a key as known to others: what it made is only read for a stated reason. That of a connection ends the
+    /// connection, as revoking it does. For key managers.
     async fn mark_key_compromised(
         &self,
         ctx: &Context<'_>,
@@ -515,39 +523,6 @@ impl KeyModuleMutation {
             ask.actions.destroy_key(&call, &input.module, input.version, approval).await
         });
         Ok(KeyPayload::new(done.await?, KeyVersion::from))
-    }
-}
-
-input! {
-    /// The approval to rotate the root key.
-    RotateRootKeyInput {
-        /// The approval of a second person, of `ROTATE_ROOT`, without a module or an object.
-        approval_id: ID,
-    }
-}
-
-/// Mutations of the keys above all modules.
-#[derive(Default)]
-pub(super) struct RootKeyMutation;
-
-#[Object]
-impl RootKeyMutation {
-    /// Puts another root key in the place of the one in use, while everything goes on. The file of the root key is
-    /// another one then: keep a copy of it, and the old copy for as long as there are backups from before. For key
-    /// managers, with the approval of a second person, which can be used once: it is not done twice.
-    async fn rotate_root_key(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "The approval.")] input: RotateRootKeyInput,
-    ) -> Result<KeyApprovalPayload> {
-        let ask = Ask::new(ctx)?;
-        let done = async {
-            check(&input)?;
-            let approval = named(Kind::KeyApproval, "approvalId", &input.approval_id)?;
-            // Not under its idempotency key: what follows must not begin before this is stored.
-            ask.actions.rotate_root_key(ask.call, approval).await
-        };
-        Ok(KeyApprovalPayload::new(ask.settle(done.await)?, KeyApproval))
     }
 }
 

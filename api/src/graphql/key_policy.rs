@@ -166,7 +166,7 @@ pub(super) struct AccessDecision {
     id: ID,
     /// When it was decided.
     decided_at: Timestamp,
-    /// The name of the key module.
+    /// The name of the key module; empty when it was about the key service as a whole.
     module: String,
     /// Who wanted it.
     principal: AccessPrincipal,
@@ -385,7 +385,11 @@ impl KeyPolicyQuery {
     async fn explain_decision(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The decision's id: the `reason` of a `POLICY_DENIED`.")] id: ID,
+        #[graphql(
+            desc = "The decision's id: the `reason` of a `POLICY_DENIED`, or of the `NOT_AN_ADMINISTRATOR` of a mutation \
+            about keys."
+        )]
+        id: ID,
     ) -> Result<Option<AccessDecision>> {
         let ask = Ask::new(ctx)?;
         let Ok(id) = Uuid::try_parse(&id) else { return Ok(None) };

@@ -12,6 +12,7 @@ use tokio::sync::OnceCell;
 use tokio::task::yield_now;
 
 use super::ask::ours;
+use crate::actions::{Actions, Governing};
 use crate::domain::Timestamp;
 use crate::domain::attempt::Attempt;
 use crate::domain::audit::{AuditEntry, AuditNumber};
@@ -48,8 +49,8 @@ struct Batch<K, V> {
 
 impl Loaders {
     /// Loads within what this reader may see.
-    pub(super) fn new(reader: Reader) -> Self {
-        Self { source: Source(reader), open: Mutex::default() }
+    pub(super) fn new(reader: Reader, actions: Actions) -> Self {
+        Self { source: Source(reader, actions), open: Mutex::default() }
     }
 
     /// The reader itself.
@@ -132,7 +133,11 @@ impl From<StoreError> for Shared {
 }
 
 /// What reads a batch.
-pub(super) struct Source(Reader);
+pub(super) struct Source(Reader, Actions);
+
+/// Key: the key module that governs the keys of this name.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct GoverningModule(pub(super) String);
 
 /// Key: the directions of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -388,6 +393,17 @@ impl Loader<Followers> for Source {
         let issues: Vec<_> = keys.iter().map(|key| key.0).collect();
         let found = self.0.issue_followers(&issues).await?;
         Ok(grouped(found.into_iter().map(|(issue, user)| (Followers(issue), user))))
+    }
+}
+
+impl Loader<GoverningModule> for Source {
+    type Value = Governing;
+    type Error = Shared;
+
+    async fn load(&self, keys: &[GoverningModule]) -> Result<HashMap<GoverningModule, Governing>, Shared> {
+        let names: Vec<String> = keys.iter().map(|key| key.0.clone()).collect();
+        let found = self.1.governing_modules(&self.0, &names).await?;
+        Ok(found.into_iter().map(|(name, module)| (GoverningModule(name), module)).collect())
     }
 }
 

@@ -95,7 +95,7 @@ pub struct Mutation(
     issue_mutation::IssueMutation,
     key_health::KeyHealthMutation,
     key_module::KeyModuleMutation,
-    key_module::RootKeyMutation,
+    key_encryption::RootKeyMutation,
     key_encryption::KeyEncryptionMutation,
     key_transfer::KeyTransferMutation,
     key_use::KeyUseMutation,
@@ -160,7 +160,7 @@ pub fn health_path(subject: Subject) -> String {
 /// Puts in what the resolvers need: who asks, and what loads on their behalf.
 #[must_use]
 pub fn prepare(request: Request, actions: &Actions, call: Call) -> Request {
-    let loaders = load::Loaders::new(actions.reader(&call));
+    let loaders = load::Loaders::new(actions.reader(&call), actions.clone());
     request.data(loaders).data(call)
 }
 

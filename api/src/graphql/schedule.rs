@@ -87,7 +87,8 @@ pub(super) struct ScheduleMutation;
 
 #[Object]
 impl ScheduleMutation {
-    /// Changes how often a suite runs by itself, or whether it does. For administrators.
+    /// Changes how often a suite runs by itself, or whether it does. For administrators; that of the key service is for key
+    /// managers alone.
     async fn update_check_schedule(
         &self,
         ctx: &Context<'_>,

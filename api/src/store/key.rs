@@ -9,8 +9,8 @@ use keyservice::integrity::LastEntry;
 use keyservice::{Algorithm, KeyState, Purpose, SealedKey};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait, EntityTrait as _, FromQueryResult, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _, Select, Set, Statement,
+    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, FromQueryResult, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _, Select, Set, Statement,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -139,6 +139,22 @@ pub(super) fn rows() -> Select<Entity> {
     Entity::find().order_by_desc(Column::Version)
 }
 
+/// The keys of these modules, the newest first.
+fn named(modules: &[&str]) -> Select<Entity> {
+    rows().filter(Column::Module.is_in(modules.iter().copied()))
+}
+
+/// The newest versions of each module's key, this many, and those in use or out of it for a while.
+fn newest(each: u64) -> Condition {
+    let behind = format!(
+        "key_version.version > (select max(other.version) from key_version other where other.module = \
+         key_version.module) - {each}"
+    );
+    Condition::any()
+        .add(Expr::cust(behind))
+        .add(Column::State.is_in([KeyState::Active.as_str(), KeyState::Suspended.as_str()]))
+}
+
 async fn given_out(
     conn: &impl ConnectionTrait,
     select: Select<Entity>,
@@ -185,9 +201,55 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn keys_of(&self, modules: &[&str]) -> Result<Vec<SealedKey>, StoreError> {
-        let named = Column::Module.is_in(modules.iter().copied());
-        let rows = rows().filter(named).all(&self.read).await?;
+        named(modules).all(&self.read).await?.into_iter().map(from_row).collect()
+    }
+
+    /// Of the keys of these modules, as they are, the newest of each first: this many of the newest versions of each, and
+    /// those in use or out of it for a while.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn newest_keys_of(&self, modules: &[&str], each: u64) -> Result<Vec<SealedKey>, StoreError> {
+        let rows = named(modules).filter(newest(each)).all(&self.read).await?;
         rows.into_iter().map(from_row).collect()
+    }
+
+    /// Versions of the key under this name, as they are, the newest first: those before this one, or all.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn keys_before(
+        &self,
+        module: &str,
+        before: Option<u64>,
+        most: u64,
+    ) -> Result<Vec<SealedKey>, StoreError> {
+        let mut rows = named(&[module]).limit(most);
+        if let Some(before) = before {
+            rows = rows.filter(Column::Version.lt(i64::try_from(before).unwrap_or(i64::MAX)));
+        }
+        rows.all(&self.read).await?.into_iter().map(from_row).collect()
+    }
+
+    /// What a verb or a use of the key under this name needs of it, the newest first: the version that is named, those in
+    /// use or out of it for a while, and the newest.
+    ///
+    /// # Errors
+    /// As [`Store::keys`].
+    pub async fn keys_for(&self, module: &str, version: Option<u64>) -> Result<Vec<SealedKey>, StoreError> {
+        let mut wanted = newest(1);
+        if let Some(version) = version {
+            wanted = wanted.add(Column::Version.eq(i64::try_from(version).unwrap_or(i64::MAX)));
+        }
+        given_out(&self.read, named(&[module]).filter(wanted), |_| None).await
+    }
+
+    /// As [`Store::newest_keys_of`] with one of each, but only those rows that the audit trail says the same of.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn sound_newest_keys_of(&self, modules: &[&str]) -> Result<Vec<SealedKey>, StoreError> {
+        untouched(&self.read, named(modules).filter(newest(1))).await
     }
 
     /// As [`Store::keys_of`], but only those rows that the audit trail says the same of.
@@ -195,7 +257,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn sound_keys_of(&self, modules: &[&str]) -> Result<Vec<SealedKey>, StoreError> {
-        untouched(&self.read, rows().filter(Column::Module.is_in(modules.iter().copied()))).await
+        untouched(&self.read, named(modules)).await
     }
 
     /// Active keys of connections, as they are, by the names of their modules: those behind this name.
@@ -251,15 +313,16 @@ impl Reader {
         Entity::find_by_id(id).one(self.conn()).await?.map(from_row).transpose()
     }
 
-    /// All versions of a module's key, the newest first, as they are; for whoever may read metadata of keys.
+    /// The newest versions of a module's key, this many, as they are, with those in use or out of it for a while; for
+    /// whoever may read metadata of keys.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn keys(&self, module: &str) -> Result<Vec<SealedKey>, StoreError> {
+    pub async fn newest_keys(&self, module: &str, most: u64) -> Result<Vec<SealedKey>, StoreError> {
         if !self.reads_keys() {
             return Ok(Vec::new());
         }
-        let rows = rows().filter(Column::Module.eq(module)).all(self.conn()).await?;
+        let rows = named(&[module]).filter(newest(most)).all(self.conn()).await?;
         rows.into_iter().map(from_row).collect()
     }
 }

@@ -1,5 +1,6 @@
 //! Decisions about access to keys, kept so that they can be explained.
 
+use sea_orm::sea_query::OnConflict;
 use sea_orm::{EntityTrait as _, Set};
 use serde_json::Value;
 use uuid::Uuid;
@@ -7,7 +8,7 @@ use uuid::Uuid;
 use super::tx::Tx;
 use super::{Store, StoreError, at, entity, ms};
 use crate::domain::Timestamp;
-use entity::key_decision::{ActiveModel, Entity};
+use entity::key_decision::{ActiveModel, Column, Entity};
 
 /// A decision as it is kept.
 #[derive(Clone, Debug)]
@@ -54,7 +55,7 @@ impl Store {
 }
 
 impl Tx {
-    /// Keeps decisions.
+    /// Keeps decisions; those that are kept already stay as they are.
     ///
     /// # Errors
     /// When the database refuses.
@@ -73,7 +74,8 @@ impl Tx {
             explanation: Set(record.explanation),
             trace: Set(record.trace),
         });
-        Entity::insert_many(rows).exec_without_returning(&self.txn).await?;
+        let known = OnConflict::column(Column::Id).do_nothing().to_owned();
+        Entity::insert_many(rows).on_conflict(known).exec_without_returning(&self.txn).await?;
         Ok(())
     }
 }

@@ -42,7 +42,7 @@ mod verification;
 mod watched;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use migrations::Migrator;
@@ -217,6 +217,8 @@ pub struct Store {
     work: Arc<Notify>,
     /// How often this process changed key modules.
     module_changes: Arc<AtomicU64>,
+    /// How often this process wrote entries of the audit trail that the database did not take.
+    lost_entries: Arc<AtomicU64>,
 }
 
 impl std::fmt::Debug for Store {
@@ -252,6 +254,7 @@ impl Store {
             committed,
             work: Arc::new(Notify::new()),
             module_changes: Arc::default(),
+            lost_entries: Arc::default(),
         })
     }
 
@@ -338,6 +341,13 @@ impl Store {
                 self.announce(seq);
             }
         }
+    }
+
+    /// How often this process wrote entries of the audit trail that the database did not take: grows with each such
+    /// transaction.
+    #[must_use]
+    pub fn lost_entries(&self) -> u64 {
+        self.lost_entries.load(Ordering::SeqCst)
     }
 
     /// Counts statements, for tests that hold their number.

@@ -27,8 +27,9 @@ const ADD: &str = "key_module.add";
 const LAST: &str = "(select audit.details from audit where audit.object_kind = 'KEY_MODULE_ROW' \
     and audit.object_id = key_module.name \
     order by cast(audit.details ->> 'count' as bigint) desc, audit.n limit 1)";
-/// The names of the modules that the audit trail knows of.
-const KNOWN: &str = "select distinct object_id from audit where operation = $1 and object_kind = $2";
+/// The names of the modules that the audit trail knows of, or this one if it does.
+const KNOWN: &str = "select distinct object_id from audit where operation = $1 and object_kind = $2 \
+    and ($3 = '' or object_id = $3)";
 
 /// A row, with what the audit trail says last about it.
 #[derive(FromQueryResult)]
@@ -131,14 +132,19 @@ fn to_row(module: &SealedModule) -> Result<ActiveModel, StoreError> {
     })
 }
 
-async fn all<T: FromIterator<Result<SealedModule, StoreError>>>(
+/// All modules by name, or the one of this name.
+async fn read<T: FromIterator<Result<SealedModule, StoreError>>>(
     conn: &impl ConnectionTrait,
+    name: Option<&str>,
     pending: impl Fn(&str) -> Option<Value>,
 ) -> Result<T, StoreError> {
-    let rows = Entity::find().expr_as(Expr::cust(LAST), "last").order_by_asc(Column::Name);
+    let mut rows = Entity::find().expr_as(Expr::cust(LAST), "last").order_by_asc(Column::Name);
+    if let Some(name) = name {
+        rows = rows.filter(Column::Name.eq(name));
+    }
     let rows = rows.into_model::<Witnessed>().all(conn).await?;
     // A module is never deleted: whoever took one out meant its policies to be forgotten.
-    let values = [ADD.into(), KIND.into()];
+    let values = [ADD.into(), KIND.into(), name.unwrap_or_default().into()];
     let known = Statement::from_sql_and_values(conn.get_database_backend(), KNOWN, values);
     let mut missing = Vec::new();
     for name in conn.query_all_raw(known).await? {
@@ -172,7 +178,19 @@ impl Reader {
         if !self.reads_keys() {
             return Ok(Vec::new());
         }
-        all::<Result<_, _>>(self.conn(), |_| None).await?
+        read::<Result<_, _>>(self.conn(), None, |_| None).await?
+    }
+
+    /// The key modules that the audit trail says the same of; for whoever may read metadata of keys.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn untouched_key_modules(&self) -> Result<Vec<SealedModule>, StoreError> {
+        if !self.reads_keys() {
+            return Ok(Vec::new());
+        }
+        let found: Vec<Result<SealedModule, StoreError>> = read(self.conn(), None, |_| None).await?;
+        Ok(found.into_iter().filter_map(Result::ok).collect())
     }
 }
 
@@ -182,7 +200,16 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn modules(&self) -> Result<Vec<SealedModule>, StoreError> {
-        all::<Result<_, _>>(&self.read, |_| None).await?
+        read::<Result<_, _>>(&self.read, None, |_| None).await?
+    }
+
+    /// The key module of this name; whatever is wrong with others.
+    ///
+    /// # Errors
+    /// When the database does not answer; [`StoreError::Tampered`].
+    pub async fn module(&self, name: &str) -> Result<Option<SealedModule>, StoreError> {
+        let found: Result<Vec<_>, _> = read(&self.read, Some(name), |_| None).await?;
+        Ok(found?.into_iter().next())
     }
 
     /// The key modules that the audit trail says the same of, by name. What is wrong with the others is for the health
@@ -191,7 +218,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn untouched_modules(&self) -> Result<Vec<SealedModule>, StoreError> {
-        let found: Vec<Result<SealedModule, StoreError>> = all(&self.read, |_| None).await?;
+        let found: Vec<Result<SealedModule, StoreError>> = read(&self.read, None, |_| None).await?;
         Ok(found.into_iter().filter_map(Result::ok).collect())
     }
 
@@ -208,7 +235,7 @@ impl Tx {
     /// # Errors
     /// When the database does not answer.
     pub async fn modules(&self) -> Result<Vec<SealedModule>, StoreError> {
-        all::<Result<_, _>>(&self.txn, |name| self.said_of(KIND, name)).await?
+        read::<Result<_, _>>(&self.txn, None, |name| self.said_of(KIND, name)).await?
     }
 
     /// The key module of this name.
@@ -216,7 +243,9 @@ impl Tx {
     /// # Errors
     /// When the database does not answer.
     pub async fn module(&self, name: &str) -> Result<Option<SealedModule>, StoreError> {
-        Ok(self.modules().await?.into_iter().find(|module| module.name == name))
+        let said = |name: &str| self.said_of(KIND, name);
+        let found: Result<Vec<_>, _> = read(&self.txn, Some(name), said).await?;
+        Ok(found?.into_iter().next())
     }
 
     /// Adds a key module.

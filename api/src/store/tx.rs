@@ -160,6 +160,17 @@ impl Tx {
             once.keep(self);
             return Ok(());
         }
+        let lost = (!self.audits.is_empty()).then(|| self.store.lost_entries.clone());
+        let done = self.make_true().await;
+        if let (Some(lost), Err(error)) = (lost, &done)
+            && !matches!(error, StoreError::Interrupted)
+        {
+            lost.fetch_add(1, Ordering::SeqCst);
+        }
+        done
+    }
+
+    async fn make_true(mut self) -> Result<(), StoreError> {
         let entries: Vec<_> = self.audits.iter().map(PendingAudit::said).collect();
         let seq = self.flush().await?;
         let dies = |committed| {

@@ -127,9 +127,17 @@ impl Worker {
             failure if keys_are_away(failure) => RefusalCode::KeyServiceUnhealthy,
             _ => RefusalCode::KeyConfirmationFailed,
         };
+        // What the other side would hear of it, as ours: a key that somebody took out of use has another remedy than a
+        // service that does not work.
+        let reason = match failure {
+            Failure::Refused(refusal) if code == RefusalCode::KeyServiceUnhealthy => {
+                refusal.reason.as_deref().filter(|reason| reason.starts_with("KEY_"))
+            }
+            _ => None,
+        };
         Cause {
             code,
-            reason: Some("OURS".to_owned()),
+            reason: Some(reason.map_or_else(|| "OURS".to_owned(), |reason| format!("OUR_{reason}"))),
             detail: Some(failure.to_string()),
             at: self.actions.now(),
             trace: Some(trace),

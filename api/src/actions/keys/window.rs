@@ -1,15 +1,18 @@
 //! The use of keys by the parts of this program: the one place where the access policies decide about it, and where it
 //! is entered into the audit trail.
 //!
-//! Keys are used far more often than the trail can take entries, so they are used in *windows*. An entry is committed
-//! first: from now on, under these revisions of the policies. For a quarter of an hour every use that the policies
-//! allow is then counted in memory, and the next window's entry says how often each was. Without a committed entry no
-//! key is used. What was counted since the last entry is lost when the process dies; that keys could be used is on
-//! record.
+//! A connection alone uses its key many times a minute, each time within the deadline of a probe; an entry for each would
+//! make the trail most of what the database holds, and the slowest part of every message. So the parts of this program use
+//! keys in *windows* of a minute. An entry is committed first: from now on, under these revisions of the policies. Every
+//! use that the policies allow is then counted in memory, by the key and its version, and is on record with the next
+//! window or when the program stops. Without a committed entry no key is used; and once the database did not take an
+//! entry, of whatever, no key is used until it takes the next. What a process that is killed counted in its last minute
+//! is lost; that keys could be used then is on record. A use that must have an entry of its own, of a key that is
+//! revoked or compromised, does not go by here at all.
 //!
 //! A denial has an entry of its own and is kept with its trace, once for the same use in the same window.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::TimeDelta;
@@ -30,9 +33,13 @@ use crate::vault::VaultError;
 use crate::world::World;
 
 /// How long uses are counted under one entry.
-const LASTS: TimeDelta = TimeDelta::minutes(15);
+const LASTS: TimeDelta = TimeDelta::minutes(1);
 /// How much longer a transaction that began in a window may use keys.
-const GRACE: TimeDelta = TimeDelta::minutes(2);
+const GRACE: TimeDelta = TimeDelta::minutes(1);
+/// How long one entry counts while keys do nothing but sign the trail itself: else each entry would bring about the next.
+const QUIET: TimeDelta = TimeDelta::minutes(15);
+/// The most keys in one entry about their use; more of them are in the entries behind it.
+const KEYS_AN_ENTRY: usize = 200;
 /// How soon policies count here that another node changed.
 const READ_EVERY: TimeDelta = TimeDelta::seconds(10);
 /// The most decisions about single connections that are remembered in a window.
@@ -45,6 +52,10 @@ pub(in crate::actions) const LINK: &str = "link_id";
 
 /// What a part of this program does with a module.
 type Doing = (BuiltIn, Right, Service);
+/// Which version of which key, in whose hands.
+type Used = (String, u64, Service);
+/// How often a key was used, for each operation.
+type Uses = BTreeMap<Used, BTreeMap<&'static str, u64>>;
 
 /// Decides, counts and records.
 pub(super) struct Window {
@@ -59,8 +70,14 @@ pub(super) struct Window {
 
 #[derive(Default)]
 struct State {
-    /// Since when uses are counted under a committed entry.
+    /// Since when keys may be used under a committed entry.
     opened: Option<Timestamp>,
+    /// When that entry was made, and what it said of the policies.
+    entered: Option<(Timestamp, Map<String, Value>)>,
+    /// How many entries had been lost by then.
+    lost: u64,
+    /// Since when the uses are counted.
+    since: Option<Timestamp>,
     /// Why the last try to open a window, or to read the policies, failed.
     failed: Option<VaultError>,
     /// When the modules were read, and how often this process had changed them by then.
@@ -70,7 +87,7 @@ struct State {
     decided: HashMap<Doing, Kept<()>>,
     /// What was decided about single connections.
     bound: HashMap<(Doing, String), Kept<()>>,
-    uses: HashMap<Doing, u64>,
+    uses: Uses,
     denials: Vec<DecisionRecord>,
 }
 
@@ -83,12 +100,23 @@ impl Window {
         Ok(Self { store, world, process, state: Mutex::default(), opening: tokio::sync::Mutex::default() })
     }
 
+    /// The state; the window is over if an entry was lost since it was opened.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let lost = self.store.lost_entries();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.opened.is_some() && state.lost != lost {
+            (state.opened, state.failed) = (None, Some(VaultError::Unrecorded));
+        }
+        state
     }
 
-    /// Decides one use, and counts it. While a window is open this asks memory only, so that it can be called within a
-    /// transaction.
+    /// Counts one use of a key.
+    pub(super) fn count(&self, (key, version): (&str, u64), right: Right, service: Service) {
+        let used = (key.to_owned(), version, service);
+        *self.lock().uses.entry(used).or_default().entry(right.as_str()).or_default() += 1;
+    }
+
+    /// Decides one use. While a window is open this asks memory only, so that it can be called within a transaction.
     pub(super) async fn permit(
         &self,
         keys: &Keys,
@@ -117,8 +145,28 @@ impl Window {
             Some(decided) => decided.clone(),
             None => state.decide(self.world.uuid()?, doing, link, now),
         };
-        decided?;
-        *state.uses.entry(doing).or_default() += 1;
+        decided
+    }
+
+    /// Whether the next try to prepare the use of keys may mend what the last one did not.
+    pub(super) fn has_failed(&self) -> bool {
+        self.lock().failed.is_some()
+    }
+
+    /// Puts what was counted on record before the program stops. No key is used behind it without another entry.
+    pub(super) async fn finish(&self) -> Kept<()> {
+        let _one = self.opening.lock().await;
+        let uses = {
+            let mut state = self.lock();
+            state.opened = None;
+            state.uses.clone()
+        };
+        if uses.is_empty() {
+            return Ok(());
+        }
+        let used = self.lock().said_of(&uses);
+        self.write(self.world.now(), None, used, Vec::new()).await.map_err(unrecorded)?;
+        self.lock().written(&uses, 0);
         Ok(())
     }
 
@@ -186,41 +234,53 @@ impl Window {
 
     async fn turn(&self, keys: &Keys, now: Timestamp) -> Kept<()> {
         self.read(keys, now).await?;
-        let (entry, uses, denials) = {
+        // What is lost from here on shuts what is opened here.
+        let lost = self.store.lost_entries();
+        // Whoever asks may go away in the middle: what is written is forgotten once it is.
+        let (entry, used, uses, denials) = {
             let mut state = self.lock();
             let opens = state.opened.is_none_or(|opened| now >= opened + LASTS || now + GRACE < opened);
-            let uses = if opens { std::mem::take(&mut state.uses) } else { HashMap::new() };
-            (opens.then(|| state.entry(&uses)), uses, std::mem::take(&mut state.denials))
-        };
-        let opens = entry.is_some();
-        if (opens || !denials.is_empty())
-            && let Err(error) = self.write(now, entry, denials.clone()).await
-        {
-            let mut state = self.lock();
-            for (doing, count) in uses {
-                *state.uses.entry(doing).or_default() += count;
+            let revisions = state.revisions();
+            let quiet = opens && state.is_quiet(&revisions, now);
+            if quiet {
+                state.opened = Some(now);
             }
-            state.denials.splice(0..0, denials);
-            return Err(unrecorded(error));
+            let opens = opens && !quiet;
+            let uses = if opens { state.uses.clone() } else { Uses::new() };
+            (opens.then_some(revisions), state.said_of(&uses), uses, state.denials.clone())
+        };
+        if entry.is_none() && denials.is_empty() {
+            return Ok(());
         }
-        if opens {
-            let mut state = self.lock();
+        let count = denials.len();
+        self.write(now, entry.clone(), used, denials).await.map_err(unrecorded)?;
+        let mut state = self.lock();
+        state.written(&uses, count);
+        if let Some(revisions) = entry {
             state.forget();
-            state.opened = Some(now);
+            (state.opened, state.since, state.lost) = (Some(now), Some(now), lost);
+            state.entered = Some((now, revisions));
         }
         Ok(())
     }
 
+    /// Writes what was used, what is denied, and under which policies keys are used from now on, as far as there is any
+    /// of it.
     async fn write(
         &self,
         now: Timestamp,
-        entry: Option<Value>,
+        revisions: Option<Map<String, Value>>,
+        used: Vec<Value>,
         denials: Vec<DecisionRecord>,
     ) -> Result<(), StoreError> {
         let cause = Cause { requester: Requester::System, trace: self.world.trace()?, now, once: None };
         let mut tx = self.store.begin("key.window", &cause).await?;
-        if let Some(entry) = entry {
-            tx.audit("key.window", "PROCESS", self.process, "OK", entry);
+        for used in used {
+            tx.audit("key.used", "PROCESS", self.process, "OK", used);
+        }
+        if let Some(revisions) = revisions {
+            let details = json!({ "seconds": LASTS.num_seconds(), "revisions": revisions });
+            tx.audit("key.window", "PROCESS", self.process, "OK", details);
         }
         for denial in &denials {
             let details = json!({ "module": denial.module, "operation": denial.operation,
@@ -279,24 +339,46 @@ impl State {
         self.bound.clear();
     }
 
-    /// What the entry says: under which policies keys are used from now on, and how they were used until now.
-    fn entry(&self, uses: &HashMap<Doing, u64>) -> Value {
-        let revisions: Map<String, Value> = BuiltIn::ALL
+    /// Under which policies keys are used.
+    fn revisions(&self) -> Map<String, Value> {
+        BuiltIn::ALL
             .iter()
             .filter_map(|name| Some((name, self.modules.get(name)?.as_ref().ok()?)))
             .map(|(name, module)| (name.to_string(), module.state_seq.into()))
-            .collect();
-        let mut used: Vec<_> = uses.iter().collect();
-        used.sort_unstable();
-        let used: Vec<Value> = used
-            .into_iter()
-            .map(|((module, right, service), count)| {
-                json!({ "module": module.as_str(), "operation": right.as_str(), "service": service.as_str(),
-                    "count": count })
-            })
-            .collect();
-        let last = self.opened.map(|since| json!({ "since": since.timestamp_millis(), "uses": used }));
-        json!({ "seconds": LASTS.num_seconds(), "revisions": revisions, "last": last })
+            .collect()
+    }
+
+    /// Whether the last entry still says all that there is to say: nothing changed, and at most the trail was signed.
+    fn is_quiet(&self, revisions: &Map<String, Value>, now: Timestamp) -> bool {
+        let said = |(at, known): &(Timestamp, Map<String, Value>)| {
+            known == revisions && (*at..*at + QUIET).contains(&now)
+        };
+        self.opened.is_some()
+            && self.entered.as_ref().is_some_and(said)
+            && self.uses.keys().all(|(_, _, service)| *service == Service::Audit)
+    }
+
+    /// What the entries about the use of keys say: how often each was used, by whom and for what.
+    fn said_of(&self, uses: &Uses) -> Vec<Value> {
+        let one = |((key, version, service), counts): (&Used, &BTreeMap<&str, u64>)| json!({ "key": format!("{key}@{version}"), "service": service.as_str(), "counts": counts });
+        let all: Vec<Value> = uses.iter().map(one).collect();
+        let since = self.since.map(|since| since.timestamp_millis());
+        all.chunks(KEYS_AN_ENTRY).map(|uses| json!({ "since": since, "uses": uses })).collect()
+    }
+
+    /// Forgets what is on record: these uses, and as many of the denials. What came meanwhile stays.
+    fn written(&mut self, uses: &Uses, denials: usize) {
+        self.denials.drain(..denials.min(self.denials.len()));
+        for (used, counts) in uses {
+            let Some(known) = self.uses.get_mut(used) else { continue };
+            for (operation, count) in counts {
+                if let Some(left) = known.get_mut(operation) {
+                    *left = left.saturating_sub(*count);
+                }
+            }
+            known.retain(|_, left| *left > 0);
+        }
+        self.uses.retain(|_, counts| !counts.is_empty());
     }
 
     fn has_conditions(&self, module: BuiltIn) -> bool {
@@ -352,5 +434,38 @@ impl State {
             Effective::Conditional { allowed, .. } => allowed.is_empty(),
             Effective::Denied => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_while_the_entry_is_written_is_for_the_next_one() {
+        let count = |state: &mut State, key: &str, operation: &'static str| {
+            let used = (key.to_owned(), 1, Service::Peer);
+            *state.uses.entry(used).or_default().entry(operation).or_default() += 1;
+        };
+        let mut state = State::default();
+        count(&mut state, "links/a", "SEAL");
+        count(&mut state, "links/b", "OPEN");
+        let written = state.uses.clone();
+        count(&mut state, "links/a", "SEAL");
+        count(&mut state, "links/a", "OPEN");
+        state.written(&written, 0);
+        let left: Vec<_> =
+            state.uses.iter().map(|((key, ..), counts)| (key.as_str(), counts.clone())).collect();
+        assert_eq!(left, [("links/a", BTreeMap::from([("OPEN", 1), ("SEAL", 1)]))]);
+    }
+
+    #[test]
+    fn many_keys_are_in_several_entries() {
+        let uses: Uses = (0..=KEYS_AN_ENTRY)
+            .map(|n| ((format!("links/{n}"), 1, Service::Peer), BTreeMap::from([("SEAL", 1)])))
+            .collect();
+        let said = State::default().said_of(&uses);
+        let keys = |entry: &Value| entry["uses"].as_array().map_or(0, Vec::len);
+        assert_eq!(said.iter().map(keys).collect::<Vec<_>>(), [KEYS_AN_ENTRY, 1]);
     }
 }

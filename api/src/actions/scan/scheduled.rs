@@ -2,14 +2,16 @@
 //! changes what is known.
 
 use chrono::TimeDelta;
+use keyservice::Right;
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::actions::scan::{ScanPlan, stands};
 use crate::actions::{Actions, Call, Done};
 use crate::domain::check::{Answer, CheckCode, Suite};
 use crate::domain::connection::{Connection, State};
 use crate::domain::effect::Work;
-use crate::domain::id::{ConnectionId, ScanId};
+use crate::domain::id::{ConnectionId, ScanId, UserId};
 use crate::domain::refusal::Refusal;
 use crate::domain::scan::{Scan, ScanState, StandingFacts, Subject, blocking};
 use crate::domain::schedule::Schedule;
@@ -30,7 +32,7 @@ impl Actions {
     /// further away than the new interval.
     ///
     /// # Errors
-    /// `NOT_AN_ADMINISTRATOR`; `NOT_FOUND` for a suite that has no schedule; `INVALID_INPUT`; `CONFLICT`.
+    /// `NOT_AN_ADMINISTRATOR`, for the key service's suite without the role key manager; `NOT_FOUND` for a suite that has no schedule; `INVALID_INPUT`; `CONFLICT`.
     pub async fn update_check_schedule(
         &self,
         call: &Call,
@@ -39,7 +41,13 @@ impl Actions {
         enabled: Option<bool>,
         expected: Option<i64>,
     ) -> Done<Schedule> {
-        let user = call.requester.administrator()?.user();
+        let user = match suite {
+            // Who looks after the application does not decide whether its keys are looked after.
+            Suite::KeyService => {
+                UserId(Uuid::from_bytes(self.require_role(call, "", Right::ManageModules).await?))
+            }
+            _ => call.requester.administrator()?.user(),
+        };
         let mut tx = self.begin("schedule.update", call).await?;
         let schedule = tx.schedule(suite).await?.ok_or_else(|| Refusal::not_found("schedule"))?;
         if expected.is_some_and(|expected| expected != schedule.revision) {

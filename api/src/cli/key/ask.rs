@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use super::{Verb, Version, VersionWithReason};
+use crate::cli::Failed;
 use crate::domain::key_approval::KeyApprovalState;
 
-const VERSION: &str =
+pub(super) const VERSION: &str =
     "keyId module version state stateLabel reason createdAt activatedAt expiresAt publicKey";
 const MODULE: &str = "name purpose algorithm builtIn state stateLabel exportable rotationPeriod keyLifetime";
 const APPROVAL: &str = "id operation operationLabel module object reason state stateLabel askedBy { name } \
@@ -23,24 +24,32 @@ pub(super) struct Question {
     pub(super) noun: &'static str,
 }
 
-fn query(field: &'static str, document: String, variables: Value) -> Question {
+pub(super) fn query(field: &'static str, document: String, variables: Value) -> Question {
     Question { document, variables, field, noun: "" }
 }
 
 /// A mutation with its one input, which answers a noun with these fields.
-fn mutation(field: &'static str, noun: (&'static str, &str), input: Value) -> Question {
+pub(super) fn mutation(field: &'static str, noun: (&'static str, &str), input: Value) -> Question {
     let (noun, fields) = noun;
+    // The id of what is gone has no fields.
+    let fields = if fields.is_empty() { String::new() } else { format!("{{ {fields} }}") };
     let kind = format!("{}{}Input", field[..1].to_uppercase(), &field[1..]);
-    let document = format!(
-        "mutation($input: {kind}!) {{ {field}(input: $input) {{ {noun} {{ {fields} }} {REFUSAL} }} }}"
-    );
+    let document =
+        format!("mutation($input: {kind}!) {{ {field}(input: $input) {{ {noun} {fields} {REFUSAL} }} }}");
     Question { document, variables: json!({ "input": input }), field, noun }
 }
 
 /// The versions of the key under one name.
-pub(super) fn keys(module: &str) -> Question {
+fn keys(module: &str) -> Question {
     let document = format!("query($module: String!) {{ keys(module: $module) {{ {VERSION} }} }}");
     query("keys", document, json!({ "module": module }))
+}
+
+/// This version of the key under one name, or the one before it where there is none.
+pub(super) fn one_key(module: &str, version: u64) -> Question {
+    let document = "query($module: String!, $before: Int) { keys(module: $module, first: 1, before: $before) { \
+        version keyId } }";
+    query("keys", document.to_owned(), json!({ "module": module, "before": version.saturating_add(1) }))
 }
 
 fn module(field: &'static str, input: Value) -> Question {
@@ -68,19 +77,28 @@ fn approval(field: &'static str, input: Value) -> Question {
 
 impl Verb {
     /// What it asks; `object` is what a request for approval is about.
-    pub(super) fn question(&self, object: Option<String>) -> Question {
-        match self {
+    ///
+    /// # Errors
+    /// When the standard input cannot be read, for what works on it.
+    pub(super) fn question(&self, object: Option<String>) -> Result<Question, Failed> {
+        Ok(match self {
+            Self::Transfer(verb) => verb.question(),
+            Self::Policy(verb) => verb.question(),
+            Self::Data(verb) => verb.question()?,
             Self::Modules | Self::List { module: None } => {
                 let document = format!("{{ keyModules {{ {MODULE} versions {{ {VERSION} }} }} }}");
                 query("keyModules", document, json!({}))
             }
             Self::List { module: Some(module) } => keys(module),
-            Self::Health => {
-                let parts = "name module critical status statusLabel code message remedy";
-                let document = format!(
-                    "{{ keyHealth {{ status statusLabel reason measuredAt components {{ {parts} }} }} }}"
-                );
-                query("keyHealth", document, json!({}))
+            Self::Health { recheck } => {
+                let parts =
+                    "name module critical status statusLabel code message remedy measuredAt tookMicros";
+                let fields = format!("status statusLabel reason measuredAt components {{ {parts} }}");
+                if *recheck {
+                    mutation("recheckKeyHealth", ("keyHealth", &fields), json!({}))
+                } else {
+                    query("keyHealth", format!("{{ keyHealth {{ {fields} }} }}"), json!({}))
+                }
             }
             Self::CreateModule { module: name, purpose, algorithm, exportable, rotate_every, lifetime } => {
                 let input = json!({
@@ -89,6 +107,13 @@ impl Verb {
                 });
                 module("createKeyModule", input)
             }
+            Self::Specify { module: name, exportable, rotate_every, lifetime } => {
+                let input = json!({ "module": name, "exportable": exportable, "rotationPeriod": rotate_every,
+                    "keyLifetime": lifetime });
+                module("specifyKeyModule", input)
+            }
+            Self::Generate { module: name } => module("generateKey", json!({ "module": name })),
+            Self::Activate(of) => key("activateKey", of),
             Self::Publish { module: name } => module("publishKeyModule", json!({ "module": name })),
             Self::Schedule { module: name, rotate_every } => {
                 module("scheduleKeyModule", json!({ "module": name, "rotationPeriod": rotate_every }))
@@ -100,11 +125,6 @@ impl Verb {
             Self::Revoke(of) => key_for("revokeKey", of),
             Self::Compromised(of) => key_for("markKeyCompromised", of),
             Self::Destroy { key, approval } => key_with("destroyKey", key, "approvalId", json!(approval)),
-            Self::Policies { module } => {
-                let document = "query($module: String) { accessPolicies(module: $module) { id module effect \
-                    principal { label } operations condition { name value } note } }";
-                query("accessPolicies", document.to_owned(), json!({ "module": module }))
-            }
             Self::Explain { decision } => {
                 let document = "query($id: ID!) { explainDecision(id: $id) { id decidedAt module operation \
                     allowed explanation principal { label } data { name value } \
@@ -138,6 +158,6 @@ impl Verb {
                 mutation("rotateKeyEncryptionKey", ("keyEncryptionKey", ENCRYPTION), json!({}))
             }
             Self::RotateRoot { approval: id } => approval("rotateRootKey", json!({ "approvalId": id })),
-        }
+        })
     }
 }

@@ -5,7 +5,10 @@
 //! on: this command reads the same root key and works on the same database, with a key service of its own.
 
 mod ask;
+mod data;
+mod policy;
 mod show;
+mod transfer;
 
 use std::process::ExitCode;
 
@@ -39,10 +42,19 @@ Examples:
   linkspan key rotate tokens --as manager@example.com
   linkspan key suspend papers 2 --reason 'A laptop was lost' --as manager@example.com
 
-What cannot be taken back needs two people; the second one approves with their password, here or in the console:
+What cannot be taken back, and what lets key material in or out, needs two people; the second one approves with their password, here or in the console:
   linkspan key request destroy papers --version 1 --reason 'Nobody needs it' --as manager@example.com
   pass show linkspan | linkspan key approve ID --password-stdin --as another@example.com
   linkspan key destroy papers 1 --approval ID --as manager@example.com     (seven days after the request)
+
+A key from another instance: the receiver's `import` prints what the sender's request and `export` name, and waits:
+  linkspan key import papers --approval ID --as manager@example.com
+  linkspan key request export papers --version 1 --public-key … --associated-data … --reason 'To move it' --as …
+  linkspan key export papers 1 --public-key … --associated-data … --approval ID --as …
+
+Keys of modules that you make are used here as well, by whomever their access policies allow it:
+  linkspan key add-policy papers --effect track --who every-person --operations seal,open --as manager@example.com
+  linkspan key seal papers --about field=note --as user@example.com < note.txt > note.sealed
 
 Codes: 0 done, 1 it could not be tried, 2 not understood, 3 refused; of `health` also 4 degraded, 5 malfunction.")]
 pub(super) struct Key {
@@ -85,7 +97,11 @@ enum Verb {
         module: Option<String>,
     },
     /// Measures the key service, each part of it, in a process of this command's own.
-    Health,
+    Health {
+        /// From scratch: every key is compared with the audit trail, and the trail verified from its beginning.
+        #[arg(long)]
+        recheck: bool,
+    },
     /// Makes a draft of a module.
     CreateModule {
         /// Its name: 1 to 64 of a to z, 0 to 9 and -, beginning with a letter.
@@ -96,6 +112,20 @@ enum Verb {
         /// A256GCM; Ed25519 or ECDSA-P256-SHA256; HMAC-SHA256, HMAC-SHA384 or HMAC-SHA512.
         #[arg(long)]
         algorithm: String,
+        /// Its keys may leave, wrapped, when a second person agrees.
+        #[arg(long)]
+        exportable: bool,
+        /// How long after its activation a key rotates by itself, such as 90d or 12h.
+        #[arg(long, value_name = "PERIOD", value_parser = seconds)]
+        rotate_every: Option<i64>,
+        /// How long after it was made a key stops sealing and signing, such as 365d.
+        #[arg(long, value_name = "PERIOD", value_parser = seconds)]
+        lifetime: Option<i64>,
+    },
+    /// Gives a draft another specification: what is left out is as if the draft were made anew.
+    Specify {
+        /// The module's name.
+        module: String,
         /// Its keys may leave, wrapped, when a second person agrees.
         #[arg(long)]
         exportable: bool,
@@ -124,6 +154,13 @@ enum Verb {
         /// The module's name.
         module: String,
     },
+    /// Makes the next version of a module's key ahead: it is not in use until it is activated.
+    Generate {
+        /// The module's name.
+        module: String,
+    },
+    /// Puts a version that waits into use; the one before still opens and verifies what it made.
+    Activate(Version),
     /// Takes a key out of use for a while.
     Suspend(VersionWithReason),
     /// Puts a suspended key back into use.
@@ -136,9 +173,11 @@ enum Verb {
         #[arg(long, value_name = "TIME", value_parser = time)]
         until: Option<Timestamp>,
     },
-    /// Withdraws a key: it makes nothing any more; what it made can still be read.
+    /// Withdraws a key: it makes nothing any more; what it made can still be read. That of a connection ends the
+    /// connection: suspend it to stop for a while.
     Revoke(VersionWithReason),
-    /// Marks a key as known to others: what it made is only read as a second person agrees.
+    /// Marks a key as known to others: what it made is only read as a second person agrees. That of a connection ends the
+    /// connection.
     Compromised(VersionWithReason),
     /// Erases the material of a key for good, as a second person agreed.
     Destroy {
@@ -148,11 +187,12 @@ enum Verb {
         #[arg(long, value_name = "ID")]
         approval: String,
     },
-    /// Lists access policies: of all modules, or of one.
-    Policies {
-        /// The module's name.
-        module: Option<String>,
-    },
+    #[command(flatten)]
+    Transfer(transfer::Transfer),
+    #[command(flatten)]
+    Policy(policy::Policy),
+    #[command(flatten)]
+    Data(data::Data),
     /// Explains how access to a key was decided.
     Explain {
         /// The id of the decision, as the refusal names it.
@@ -174,6 +214,12 @@ enum Verb {
         /// To which version of its key.
         #[arg(long, requires = "module")]
         version: Option<u64>,
+        /// Of export, with --version: the receiver's X25519 public key, as their offer says it.
+        #[arg(long, value_name = "BASE64URL", requires = "version")]
+        public_key: Option<String>,
+        /// Of export: the associated data that the receiver opens with, as their offer says it.
+        #[arg(long, value_name = "BASE64URL", requires = "public_key")]
+        associated_data: Option<String>,
         /// To what else, if not to a version.
         #[arg(long, conflicts_with = "version")]
         object: Option<String>,
@@ -246,6 +292,14 @@ fn operation(text: &str) -> Result<KeyOperation, String> {
     KeyOperation::parse(&word(text)).ok_or_else(|| "there is no such operation".to_owned())
 }
 
+/// A piece of associated data.
+fn data(text: &str) -> Result<Value, String> {
+    match text.split_once('=') {
+        Some((name, value)) => Ok(json!({ "name": name, "value": value })),
+        None => Err("a name, = and a value, such as link_id=ID".to_owned()),
+    }
+}
+
 /// What came of asking the API.
 enum Answer {
     /// The noun.
@@ -266,9 +320,14 @@ pub(super) async fn run(config: &Config, key: Key) -> Result<ExitCode, Failed> {
     let app = App::open(config, world).await.map_err(Failed::because)?;
     let call = app.actions().person_on_host(&acting, password).await.map_err(Failed::because)?;
     let answer = match object(&app, &call, &key.verb).await? {
-        Ok(object) => asked(&app, &call, key.verb.question(object)).await?,
+        Ok(object) => asked(&app, &call, key.verb.question(object)?).await?,
         Err(refused) => Answer::Refused(refused),
     };
+    let answer = match (answer, &key.verb) {
+        (Answer::Given(given), Verb::Transfer(verb)) => verb.go_on(&app, &call, given, key.json).await?,
+        (answer, _) => answer,
+    };
+    app.finish().await;
     match answer {
         Answer::Given(given) => {
             if key.json {
@@ -288,16 +347,35 @@ pub(super) async fn run(config: &Config, key: Key) -> Result<ExitCode, Failed> {
     }
 }
 
-/// The id of the version that a request is about, if it names one.
+/// What a request is about, if it names a version.
 async fn object(app: &App, call: &Call, verb: &Verb) -> Result<Result<Option<String>, Value>, Failed> {
-    let Verb::Request { module: Some(module), version: Some(version), .. } = verb else {
+    let Verb::Request {
+        operation,
+        module: Some(module),
+        version: Some(version),
+        public_key,
+        associated_data,
+        ..
+    } = verb
+    else {
         return Ok(Ok(None));
     };
-    match asked(app, call, ask::keys(module)).await? {
+    let (question, field) = match (operation, public_key) {
+        (KeyOperation::Export, None) => {
+            return Err(Failed(
+                "say for whom it is to be wrapped: --public-key, as their offer says it".to_owned(),
+            ));
+        }
+        (_, None) => (ask::one_key(module, *version), "keyId"),
+        (_, Some(key)) => {
+            (transfer::export_object(module, *version, key, associated_data.as_deref()), "exportObject")
+        }
+    };
+    match asked(app, call, question).await? {
         Answer::Refused(refusal) => Ok(Err(refusal)),
         Answer::Given(keys) => {
             let mut keys = keys.as_array().into_iter().flatten();
-            let key = keys.find(|key| key["version"] == *version).and_then(|key| key["keyId"].as_str());
+            let key = keys.find(|key| key["version"] == *version).and_then(|key| key[field].as_str());
             let missing = || Failed(format!("the module {module} has no key of version {version}"));
             Ok(Ok(Some(key.ok_or_else(missing)?.to_owned())))
         }

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::super::{failed, out};
-use super::{DEGRADED, MALFUNCTION, Verb};
+use super::{DEGRADED, MALFUNCTION, REFUSED, Verb};
 
 /// A text of an answer; empty where there is none.
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
@@ -17,7 +17,7 @@ fn text(value: &Value) -> String {
 }
 
 /// Rows under headings, each column as wide as it needs.
-fn table(headings: &[&str], rows: Vec<Vec<String>>, nothing: &str) {
+pub(super) fn table(headings: &[&str], rows: Vec<Vec<String>>, nothing: &str) {
     if rows.is_empty() {
         return out(nothing);
     }
@@ -31,7 +31,7 @@ fn table(headings: &[&str], rows: Vec<Vec<String>>, nothing: &str) {
     }
 }
 
-fn items(value: &Value) -> impl Iterator<Item = &Value> {
+pub(super) fn items(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
@@ -78,7 +78,7 @@ fn module(module: &Value) {
     }
 }
 
-fn key(key: &Value) {
+pub(super) fn key(key: &Value) {
     let reason = match text(&key["reason"]) {
         reason if reason.is_empty() => ".".to_owned(),
         reason => format!(": {reason}"),
@@ -102,28 +102,6 @@ fn health(health: &Value) {
         let name = format!("{}{module}", text(&part["name"]));
         out(&format!("{mark} {name:<32} {}{remedy}", text(&part["message"])));
     }
-}
-
-fn policies(policies: &Value) {
-    let row = |policy: &Value| {
-        let operations: Vec<String> = items(&policy["operations"]).map(text).collect();
-        let condition = &policy["condition"];
-        let condition = if condition.is_null() {
-            "-".to_owned()
-        } else {
-            format!("{} = {}", text(&condition["name"]), text(&condition["value"]))
-        };
-        vec![
-            text(&policy["module"]),
-            text(&policy["effect"]),
-            text(&policy["principal"]["label"]),
-            operations.join(","),
-            condition,
-            text(&policy["note"]),
-        ]
-    };
-    let headings = ["MODULE", "EFFECT", "WHO", "OPERATIONS", "ONLY FOR", "NOTE"];
-    table(&headings, items(policies).map(row).collect(), "There are no access policies.");
 }
 
 fn decision(decision: &Value) {
@@ -176,7 +154,10 @@ pub(super) fn refusal(refusal: &Value) {
     let remedy = ["text", "setting", "mutation"].iter().find_map(|field| remedy[*field].as_str());
     let remedy = remedy.map(|remedy| format!(" To do: {remedy}")).unwrap_or_default();
     let reason = match (refusal["code"].as_str(), refusal["reason"].as_str()) {
-        (Some("POLICY_DENIED"), Some(id)) => format!(" To know why: linkspan key explain {id}"),
+        // A person's lack of a role has another reason than a decision where nothing was decided about keys.
+        (Some("POLICY_DENIED" | "NOT_AN_ADMINISTRATOR"), Some(id)) if uuid::Uuid::try_parse(id).is_ok() => {
+            format!(" To know why: linkspan key explain {id}")
+        }
         _ => String::new(),
     };
     let (code, message) = (text(&refusal["code"]), text(&refusal["message"]));
@@ -193,20 +174,25 @@ impl Verb {
                 versions(items(given).flat_map(|module| items(&module["versions"])));
             }
             Self::List { module: Some(_) } => versions(items(given)),
-            Self::Health => health(given),
+            Self::Health { .. } => health(given),
+            Self::Transfer(verb) => verb.show(given),
+            Self::Policy(verb) => verb.show(given),
+            Self::Data(verb) => verb.show(given),
             Self::CreateModule { .. }
+            | Self::Specify { .. }
+            | Self::Generate { .. }
             | Self::Publish { .. }
             | Self::Schedule { .. }
             | Self::Rotate { .. } => {
                 module(given);
             }
-            Self::Suspend(_)
+            Self::Activate(_)
+            | Self::Suspend(_)
             | Self::Resume(_)
             | Self::Renew { .. }
             | Self::Revoke(_)
             | Self::Compromised(_)
             | Self::Destroy { .. } => key(given),
-            Self::Policies { .. } => policies(given),
             Self::Explain { .. } => decision(given),
             Self::Approvals { .. } => approvals(items(&given["edges"]).map(|edge| &edge["node"])),
             Self::RotateKeyEncryptionKey { .. } => encryption(given),
@@ -220,10 +206,13 @@ impl Verb {
 
     /// The code to end with.
     pub(super) fn code(&self, given: &Value) -> ExitCode {
+        if given["valid"] == false {
+            return ExitCode::from(REFUSED);
+        }
         match (self, given["status"].as_str()) {
-            (Self::Health, Some("DEGRADED")) => ExitCode::from(DEGRADED),
-            (Self::Health, Some("OPERATIONAL")) | (_, None) => ExitCode::SUCCESS,
-            (Self::Health, Some(_)) => ExitCode::from(MALFUNCTION),
+            (Self::Health { .. }, Some("DEGRADED")) => ExitCode::from(DEGRADED),
+            (Self::Health { .. }, Some("OPERATIONAL")) | (_, None) => ExitCode::SUCCESS,
+            (Self::Health { .. }, Some(_)) => ExitCode::from(MALFUNCTION),
             (_, Some(_)) => ExitCode::SUCCESS,
         }
     }

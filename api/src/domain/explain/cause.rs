@@ -15,6 +15,10 @@ pub(super) fn told_by_peer(code: RefusalCode, reason: Option<&str>) -> String {
         (C::PeerUnreachable, Some("HTTP")) => "it gets no answer from this instance that it can use",
         (C::PeerUnreachable, Some("REFUSED")) => "it may not call this instance's address",
         (C::KeyServiceUnhealthy, Some("OURS")) => "its own key service does not work",
+        (C::KeyServiceUnhealthy, reason) if is_ours(reason) => "it took the key of the connection out of use",
+        (C::KeyServiceUnhealthy, reason) if is_key_out_of_use(reason) => {
+            "the key of the connection was taken out of use on this instance"
+        }
         (C::PolicyDenied, Some("OURS")) => "its own access policies keep it from using its keys",
         (C::KeyServiceUnhealthy, _) => "this instance's key service does not work",
         (C::PolicyDenied, _) => "this instance does not allow its messages",
@@ -28,6 +32,18 @@ pub(super) fn told_by_peer(code: RefusalCode, reason: Option<&str>) -> String {
     format!("The peer says that {words}.")
 }
 
+/// Whether the reason of a failure says that it is this instance's own: `OURS`, or `OUR_` before what the other side hears
+/// of it.
+#[must_use]
+pub(super) fn is_ours(reason: Option<&str>) -> bool {
+    reason.is_some_and(|reason| reason == "OURS" || reason.starts_with("OUR_"))
+}
+
+/// Whether the reason of a failure says that somebody took the key of the connection out of use, here or there.
+pub(super) fn is_key_out_of_use(reason: Option<&str>) -> bool {
+    reason.is_some_and(|reason| reason.trim_start_matches("OUR_").starts_with("KEY_"))
+}
+
 /// The dependency that a missed probe says does not hold.
 #[must_use]
 pub fn dependency_of(code: RefusalCode, reason: Option<&str>) -> Dependency {
@@ -37,7 +53,7 @@ pub fn dependency_of(code: RefusalCode, reason: Option<&str>) -> Dependency {
         (C::PeerUnreachable, Some("TLS")) => Dependency::PeerCertificate,
         (C::PeerUnreachable, Some("HTTP")) => Dependency::PeerHttp,
         (C::PeerUnreachable, _) => Dependency::PeerAddress,
-        (C::KeyServiceUnhealthy | C::PolicyDenied, Some("OURS")) => Dependency::OurKeyService,
+        (C::KeyServiceUnhealthy | C::PolicyDenied, reason) if is_ours(reason) => Dependency::OurKeyService,
         (C::KeyServiceUnhealthy, _) => Dependency::PeerKeyService,
         (C::PeerUnavailable, Some("DATABASE")) => Dependency::PeerDatabase,
         (C::ClockSkew, _) => Dependency::ClocksAgree,
@@ -77,6 +93,17 @@ pub fn remedy_for(code: RefusalCode, reason: Option<&str>, connection: Connectio
         (C::KeyServiceUnhealthy, Some("OURS")) => {
             human("Look at this instance's key health: the component that does not work has its own remedy.")
         }
+        (C::KeyServiceUnhealthy, Some("OUR_KEY_SUSPENDED")) => human(
+            "A key manager of this instance puts the key of the connection back into use (resumeKey). It goes on by itself \
+             then.",
+        ),
+        (C::KeyServiceUnhealthy, Some("KEY_SUSPENDED")) => human(
+            "Ask the other side's key manager to put the key of the connection back into use. It goes on by itself then.",
+        ),
+        (C::KeyServiceUnhealthy, reason) if is_key_out_of_use(reason) => human(
+            "This key does not come back, and nothing is exchanged over this connection any more. Another one between the \
+             two instances needs this one to be off-boarded first, which this version does not do: tell the other side.",
+        ),
         (C::KeyServiceUnhealthy, _) => human("The other side's key manager looks at its key health."),
         (C::PeerUnavailable, Some("DATABASE")) => human("The other side's operator looks at its database."),
         (C::PeerUnavailable, _) => human("The other side's operator looks at its log, under the trace id."),

@@ -77,4 +77,6 @@ fn our_key_service_and_the_peers_are_told_apart() {
     assert_eq!(cause("OURS"), Some(Dependency::OurKeyService));
     assert_eq!(cause("PEER"), Some(Dependency::PeerKeyService));
     assert_eq!(cause("PROCESS"), Some(Dependency::PeerKeyService));
+    assert_eq!(cause("OUR_KEY_REVOKED"), Some(Dependency::OurKeyService));
+    assert_eq!(cause("KEY_REVOKED"), Some(Dependency::PeerKeyService));
 }

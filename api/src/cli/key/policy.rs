@@ -1,0 +1,174 @@
+//! Access policies, and what they come to.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::ask::{Question, mutation, query};
+use super::show::{items, table, text};
+use super::{operation, word};
+use crate::cli::out;
+use crate::domain::key_policy::{AccessEffect, KeyOperation, KeyUser};
+use crate::domain::requester::Role;
+
+const POLICY: &str = "id module effect principal { label } operations condition { name value } note revision";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Policy {
+    /// Lists access policies: of all modules, or of one.
+    Policies {
+        /// The module's name.
+        module: Option<String>,
+    },
+    /// Lists who can effectively do what with a module, all its policies taken together.
+    Rights {
+        /// The module's name.
+        module: String,
+    },
+    /// Adds an access policy to a module.
+    AddPolicy {
+        /// The module's name.
+        module: String,
+        #[command(flatten)]
+        terms: Terms,
+    },
+    /// Gives an access policy other terms: what is left out is not kept.
+    ChangePolicy {
+        /// The policy's id, as `policies` lists it.
+        policy: String,
+        #[command(flatten)]
+        terms: Terms,
+    },
+    /// Deletes an access policy; the audit trail keeps what it said.
+    DeletePolicy {
+        /// The policy's id, as `policies` lists it.
+        policy: String,
+    },
+}
+
+/// What an access policy says.
+#[derive(Debug, Args)]
+pub(super) struct Terms {
+    /// What follows when it applies: strict-reject, track (allow and record) or reject.
+    #[arg(long, value_parser = effect)]
+    effect: AccessEffect,
+    /// Whom it is about: anyone, every-service, every-person, service:NAME, role:ROLE, or person:ID.
+    #[arg(long, value_name = "WHO", value_parser = principal)]
+    who: Value,
+    /// What it is about, such as seal,open.
+    #[arg(long, required = true, value_delimiter = ',', value_parser = operation)]
+    operations: Vec<KeyOperation>,
+    /// The associated data that it is bound to, such as link_id=ID; without it, it holds for all.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = super::data)]
+    only_for: Option<Value>,
+    /// Why it exists, 500 characters at most.
+    #[arg(long)]
+    note: Option<String>,
+}
+
+impl Terms {
+    fn input(&self) -> Value {
+        let operations: Vec<&str> = self.operations.iter().map(|one| one.as_str()).collect();
+        json!({ "effect": self.effect.as_str(), "principal": self.who, "operations": operations,
+            "condition": self.only_for, "note": self.note })
+    }
+}
+
+fn effect(text: &str) -> Result<AccessEffect, String> {
+    AccessEffect::parse(&word(text)).ok_or_else(|| "strict-reject, track or reject".to_owned())
+}
+
+fn principal(text: &str) -> Result<Value, String> {
+    let (kind, name) = text.split_once(':').unwrap_or((text, ""));
+    match (word(kind).as_str(), name) {
+        (kind @ ("ANYONE" | "EVERY_SERVICE" | "EVERY_PERSON"), "") => Ok(json!({ "kind": kind })),
+        ("SERVICE", name) => match KeyUser::parse(&word(name)) {
+            Some(service) => Ok(json!({ "kind": "SERVICE", "service": service.as_str() })),
+            None => {
+                let all: Vec<String> = KeyUser::ALL.iter().map(|one| one.as_str().to_lowercase()).collect();
+                Err(format!("the services are {}", all.join(", ")))
+            }
+        },
+        ("ROLE", name) => match Role::parse(&word(name)).filter(|role| role.is_key_role()) {
+            Some(role) => Ok(json!({ "kind": "ROLE", "role": role.as_str() })),
+            None => Err("the role is one of the key roles, such as key-operator".to_owned()),
+        },
+        ("PERSON", id) if !id.is_empty() => Ok(json!({ "kind": "PERSON", "userId": id })),
+        _ => Err("anyone, every-service, every-person, service:NAME, role:ROLE, or person:ID".to_owned()),
+    }
+}
+
+impl Policy {
+    /// What it asks.
+    pub(super) fn question(&self) -> Question {
+        let one = ("accessPolicy", POLICY);
+        match self {
+            Self::Policies { module } => {
+                let document =
+                    format!("query($module: String) {{ accessPolicies(module: $module) {{ {POLICY} }} }}");
+                query("accessPolicies", document, json!({ "module": module }))
+            }
+            Self::Rights { module } => {
+                let document = "query($module: String!) { effectiveRights(module: $module) { \
+                    principal { label } operation verdict data { name value } } }";
+                query("effectiveRights", document.to_owned(), json!({ "module": module }))
+            }
+            Self::AddPolicy { module, terms } => {
+                mutation("createAccessPolicy", one, json!({ "module": module, "terms": terms.input() }))
+            }
+            Self::ChangePolicy { policy, terms } => {
+                let input = json!({ "accessPolicyId": policy, "terms": terms.input() });
+                mutation("updateAccessPolicy", one, input)
+            }
+            Self::DeletePolicy { policy } => {
+                mutation("deleteAccessPolicy", ("deletedId", ""), json!({ "accessPolicyId": policy }))
+            }
+        }
+    }
+
+    /// Shows what was given to a person.
+    pub(super) fn show(&self, given: &Value) {
+        match self {
+            Self::Policies { .. } => policies(items(given)),
+            Self::Rights { .. } => rights(given),
+            Self::AddPolicy { .. } | Self::ChangePolicy { .. } => policies(std::iter::once(given)),
+            Self::DeletePolicy { .. } => out("The policy is deleted."),
+        }
+    }
+}
+
+fn data(one: &Value) -> String {
+    format!("{} = {}", text(&one["name"]), text(&one["value"]))
+}
+
+fn policies<'a>(policies: impl Iterator<Item = &'a Value>) {
+    let row = |policy: &Value| {
+        let operations: Vec<String> = items(&policy["operations"]).map(text).collect();
+        let condition = &policy["condition"];
+        vec![
+            text(&policy["module"]),
+            text(&policy["effect"]),
+            text(&policy["principal"]["label"]),
+            operations.join(","),
+            if condition.is_null() { "-".to_owned() } else { data(condition) },
+            text(&policy["note"]),
+            text(&policy["id"]),
+        ]
+    };
+    let headings = ["MODULE", "EFFECT", "WHO", "OPERATIONS", "ONLY FOR", "NOTE", "ID"];
+    table(&headings, policies.map(row).collect(), "There are no access policies.");
+}
+
+fn rights(rights: &Value) {
+    let row = |right: &Value| {
+        let bound: Vec<String> = items(&right["data"]).map(data).collect();
+        vec![
+            text(&right["principal"]["label"]),
+            text(&right["operation"]),
+            text(&right["verdict"]),
+            bound.join(", "),
+        ]
+    };
+    // Whoever may not is whoever is not listed.
+    let shown = items(rights).filter(|right| right["verdict"] != "DENIED");
+    table(&["WHO", "OPERATION", "MAY", "FOR"], shown.map(row).collect(), "Nobody may do anything with it.");
+}
