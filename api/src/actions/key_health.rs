@@ -7,7 +7,7 @@ use keyservice::{
 use serde_json::json;
 
 use super::key_module::at;
-use super::{Actions, Call, Done, Failure};
+use super::{Actions, Call, Done};
 use crate::domain::Timestamp;
 use crate::domain::causes::causes;
 use crate::domain::check::Suite;
