@@ -1,8 +1,10 @@
 //! The key service, part by part.
 
+use linkspan::domain::Timestamp;
 use linkspan::domain::check::CheckCode;
 use linkspan::domain::requester::Role;
 use linkspan::vault::Form;
+use linkspan::world::Clock as _;
 use serde_json::{Value, json};
 
 use super::{Fixture, RESULTS, assert_found, assert_mended, checks_of, found};
@@ -13,6 +15,8 @@ use crate::vault::signal;
 
 /// A module of our own, which is broken where those of the instance are needed for finding it.
 const MODULE: &str = "signatures";
+/// Another one, whose keys are rotated by a schedule.
+const SCHEDULED: &str = "scheduled";
 
 /// An instance whose key service is within the test's reach, and its key manager.
 struct Scene {
@@ -35,12 +39,14 @@ impl Scene {
         let token = pair.provider_admin().await.mutate("createAccessToken", input, "secret").await;
         let admin = pair.provider.client().with_token(token["secret"].as_str().unwrap());
         let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
-        let draft = json!({
-            "name": MODULE, "purpose": "SIGNING", "algorithm": "Ed25519", "rotationPeriod": 7_200,
-        });
-        manager.mutate("createKeyModule", draft, "keyModule { name }").await;
-        for verb in ["publishKeyModule", "rotateKeyModule", "rotateKeyModule"] {
-            manager.mutate(verb, json!({ "module": MODULE }), "keyModule { name }").await;
+        for (name, period) in [(MODULE, None), (SCHEDULED, Some(7_200))] {
+            let draft = json!({
+                "name": name, "purpose": "SIGNING", "algorithm": "Ed25519", "rotationPeriod": period,
+            });
+            manager.mutate("createKeyModule", draft, "keyModule { name }").await;
+            for verb in ["publishKeyModule", "rotateKeyModule", "rotateKeyModule"] {
+                manager.mutate(verb, json!({ "module": name }), "keyModule { name }").await;
+            }
         }
         Self { pair, admin, manager, saboteur, well }
     }
@@ -60,9 +66,9 @@ impl Scene {
         self.manager.mutate("recheckKeyHealth", json!({}), "keyHealth { status }").await;
     }
 
-    /// Of the version that is in use after the rotation that was overdue.
-    async fn renew(&self, until: Option<&str>) {
-        let input = json!({ "module": MODULE, "version": 3, "expiresAt": until });
+    /// Has the key that is in use end at this time.
+    async fn renew(&self, until: Option<Timestamp>) {
+        let input = json!({ "module": MODULE, "version": 2, "expiresAt": until });
         self.manager.mutate("renewKey", input, "key { version }").await;
     }
 
@@ -102,7 +108,11 @@ impl Scene {
                 self.pair.advance(3 * 3_600 + 60).await;
                 self.manager.sign_in("manager@provider.example.com", PASSWORD).await;
             }
-            C::ModuleSelfTest => self.renew(Some("2026-01-08T09:00:00Z")).await,
+            C::ModuleSelfTest => {
+                // Soon, for a key that is hours old by now.
+                let soon = Timestamp::from_timestamp_millis(self.pair.clock.now_ms() + 1_200_000);
+                self.renew(soon).await;
+            }
             C::RootKey | C::KeyEncryptionKey | C::KnownAnswers | C::PolicyEngine => {
                 self.saboteur.break_part(code.as_str());
             }
@@ -129,9 +139,8 @@ impl Scene {
                 .await;
             }
             C::RotationSchedule => {
-                self.manager
-                    .mutate("rotateKeyModule", json!({ "module": MODULE }), "keyModule { name }")
-                    .await;
+                let input = json!({ "module": SCHEDULED });
+                self.manager.mutate("rotateKeyModule", input, "keyModule { name }").await;
             }
             C::ModuleSelfTest => self.renew(None).await,
             _ => self.saboteur.mend(),

@@ -1,5 +1,6 @@
 //! A provider's administrator registers a consumer.
 
+use linkspan::domain::requester::Role;
 use linkspan::mail::TransportKind;
 use serde_json::{Value, json};
 
@@ -33,8 +34,15 @@ async fn before(pair: &Pair, admin: &Client) -> crate::harness::pair::Ready {
     mark_complete(admin, side, "PROVIDER_RECORD").await;
     mark_complete(admin, side, "COMPANY_AND_CONTACT").await;
     assert_eq!(activity(admin, side, "REGISTER_CONSUMER").await["state"], "AVAILABLE");
-    let health = admin.query("{ keyHealth { status } }", json!({})).await;
-    assert_eq!(health["keyHealth"]["status"], "OPERATIONAL");
+    // Diagnostics of the keys: whether all is well, every administrator hears; each part, whoever was given a key role.
+    let diagnose = async |client: &Client| {
+        let health = client.mutate("recheckKeyHealth", json!({}), "keyHealth { status components { name } }");
+        health.await["keyHealth"].clone()
+    };
+    assert_eq!(diagnose(admin).await, json!({ "status": "OPERATIONAL", "components": null }));
+    let with_role = diagnose(&pair.provider.person("keys", &[Role::Admin, Role::KeyAuditor]).await).await;
+    let parts = with_role["components"].as_array().unwrap();
+    assert!(parts.iter().any(|part| part["name"] == "IDENTITY_SIGNING_KEY"), "{with_role:#}");
     ready
 }
 

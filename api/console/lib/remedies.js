@@ -12,6 +12,7 @@ ${REFUSAL}`;
 
 /** What a press does, by the mutation that the remedy calls. */
 const LABELS = {
+  cancelRegistration: 'Cancel the other registration',
   discardStaleAttempts: 'Discard what is left',
   updateContact: 'Switch the account on',
   grantRole: 'Grant the role',

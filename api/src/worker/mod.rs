@@ -6,6 +6,8 @@ mod onboarding;
 mod patience;
 mod prober;
 mod scan;
+#[cfg(test)]
+mod tests;
 mod verification;
 
 use std::panic::AssertUnwindSafe;
@@ -143,9 +145,9 @@ fn is_keys_away(refusal: &Refusal) -> bool {
 }
 
 /// Whether the work is not begun again.
-fn gives_up(job: &Job, trouble: &Trouble) -> bool {
-    let tries = if matches!(job.work, Work::Scan(_)) { scan::TRIES } else { TRIES };
-    !trouble.is_passing() || job.tries >= tries
+fn gives_up(work: &Work, tries: i64, trouble: &Trouble) -> bool {
+    let most = if matches!(work, Work::Scan(_)) { scan::TRIES } else { TRIES };
+    !trouble.is_passing() || tries >= most
 }
 
 impl Worker {
@@ -251,7 +253,7 @@ impl Worker {
                 self.log(&job, trouble).await;
             }
             let outcome = match outcome {
-                Err(trouble) if gives_up(&job, &trouble) => self.end(&job, trouble).await,
+                Err(trouble) if gives_up(&job.work, job.tries, &trouble) => self.end(&job, trouble).await,
                 outcome => outcome,
             };
             let settled = match &outcome {
