@@ -294,6 +294,11 @@ async fn browser_looks_after_keys_with_their_policies_and_approvals() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn browser_lets_keys_in_and_out_when_two_people_agree() {
+    browser("transfer.mjs", Scene::WithoutMail).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn browser_reads_every_letter() {
     browser("letters.mjs", Scene::Onboarded).await;
 }

@@ -287,7 +287,7 @@ await run({
   },
 
   async 'the list finds by number and state'() {
-    await ada.follow('Provider centre');
+    await ada.goto('/provider');
     await ada.page.getByLabel('State').selectOption('CANCELLED');
     await ada.page.getByRole('link', { name: 'REG-000001' }).waitFor();
     await until('the other is filtered out', async () => await ada.page.getByRole('link', { name: 'REG-000002' }).count() === 0);
