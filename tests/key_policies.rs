@@ -332,9 +332,9 @@ async fn no_key_is_used_while_the_trail_takes_no_entry() {
         admin.mutate("createCompany", json!({ "name": "One" }), "company { id }").await;
         assert_eq!(nobody.get(identity).await.status, 200, "it takes entries again");
 
-        // When nothing else is written, the minute ends it, and the one of grace for what is under way.
+        // When nothing else is written, the minute ends it, and the two of grace for what is under way.
         stop_entries(&pair.provider, database, "key.window").await;
-        pair.advance(2 * 60 + 1).await;
+        pair.advance(3 * 60 + 1).await;
         let refused = nobody.get(identity).await;
         assert_eq!(refused.status, 403, "{}", refused.body);
         let refused: Value = serde_json::from_str(&refused.body).unwrap();
