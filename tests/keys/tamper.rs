@@ -63,7 +63,7 @@ pub(super) const EDITS: &[(&str, &str, &str)] = &[
 ];
 
 /// How a database writes the id of nobody.
-pub(super) fn nobody(database: Database) -> &'static str {
+fn nobody(database: Database) -> &'static str {
     match database {
         Database::Sqlite => "zeroblob(16)",
         Database::Postgres => "'00000000-0000-0000-0000-000000000000'",
