@@ -206,8 +206,15 @@ async fn the_error_log_of_a_registration_tells_of_claims_letters_and_the_wrong_p
         let letter = letter.unwrap_or_else(|| panic!("{found:#?}"));
         assert_eq!((&letter["code"], &letter["reason"]), (&json!("MAIL_FAILED"), &json!("FILE")));
         assert!(letter["remedy"]["text"].as_str().unwrap().contains("mail.directory"), "{letter:#}");
+        let shown = "query($id: ID!) { registration(id: $id) { banner { text } link { delivery } } }";
+        let shown =
+            async || provider.query(shown, json!({ "id": registration })).await["registration"].clone();
+        let unsent = shown().await;
+        assert_eq!(unsent["link"]["delivery"], "FAILED");
+        assert!(unsent["banner"]["text"].as_str().unwrap().contains("did not go out"), "{unsent:#}");
         std::fs::remove_file(&directory).unwrap();
         pair.advance(600).await;
+        assert_eq!(shown().await, json!({ "banner": null, "link": { "delivery": "SENT_TO_CONTACT" } }));
 
         let consumer = pair.consumer_admin().await;
         let connection = pair.open_link(&consumer, &pair.link_in_letter()).await;

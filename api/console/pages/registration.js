@@ -154,6 +154,7 @@ export default function registration({ params, update, viewer }) {
     const sent = now.link.delivery === 'SENT_TO_CONTACT';
     const confirmation = sent
       ? notice('good', 'The link was sent to the contact.', html`<p>A letter with instructions went to ${now.contact.name} &lt;${now.contact.email}&gt;, ${when(now.link.issuedAt)}. Now it is their turn.</p>`)
+      : now.link.delivery === 'FAILED' ? notice('bad', 'The letter did not go out.', html`<p>The error log says why. It is tried again for a while. To go on without it, make a link and give it to ${now.contact.name} over a channel you trust.</p>`)
       : notice('calm', 'Share the link yourself.', html`<p>Letters are off here. Make a link, and give it to ${now.contact.name} over a channel you trust: whoever holds it can begin, but only ${now.contact.name} can approve.</p>`);
     return section('link', 'Registration link', html`
       ${now.link.contestedAt ? notice('bad', 'Two instances proved the same link.', html`<p>Nobody goes on with it since ${on(now.link.contestedAt)}. Find out from ${now.contact.name} who else holds it, then make a new one.</p>`) : confirmation}

@@ -3,8 +3,10 @@
 use secrecy::zeroize::Zeroizing;
 use serde::{Deserialize, Serialize};
 
-use super::{Actions, Done, Failure, Keys};
+use super::{Actions, Call, Done, Failure, Keys};
 use crate::domain::effect::Work;
+use crate::domain::id::LinkId;
+use crate::domain::link::Delivery;
 use crate::domain::scan::Subject;
 use crate::store::{Job, NewJob, Tx};
 
@@ -129,7 +131,33 @@ pub(crate) async fn enqueue_letter(
     Ok(())
 }
 
+impl LetterBody {
+    /// The registration link in it, if it has one.
+    pub(crate) fn link(&self) -> Option<LinkId> {
+        match self {
+            Self::RegistrationLink { link, .. } => {
+                let id = link.split(['#', '&']).find_map(|part| part.strip_prefix("r="))?;
+                uuid::Uuid::try_parse(id).ok().map(LinkId)
+            }
+            Self::SignInCode { .. } | Self::Issues { .. } | Self::OnboardingComplete { .. } => None,
+        }
+    }
+}
+
 impl Actions {
+    /// The letter with a registration's link went out, or did not: the registration says so.
+    pub(crate) async fn link_sent(&self, call: &Call, job: &Job, link: LinkId, sent: bool) -> Done<()> {
+        let Subject::Registration(id) = self.letter_subject(job).await? else { return Ok(()) };
+        let delivery = if sent { Delivery::SentToContact } else { Delivery::Failed };
+        let mut tx = self.begin("registration.link_sent", call).await?;
+        let registration = tx.registration(id).await?;
+        if let Some(told) = registration.and_then(|registration| registration.delivered(link, delivery)) {
+            tx.save_registration(told).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
     /// What the letter of a job says.
     ///
     /// # Errors

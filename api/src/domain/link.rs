@@ -17,6 +17,8 @@ words! {
     Delivery {
         /// A letter was written to the contact.
         SentToContact = "SENT_TO_CONTACT", "Sent to the contact";
+        /// The letter did not go out, the last time that it was tried.
+        Failed = "FAILED", "The letter did not go out";
         /// Mail is off: an administrator copies the link and passes it on.
         ShareItYourself = "SHARE_IT_YOURSELF", "Share it yourself";
     }

@@ -2,8 +2,8 @@
 
 use super::Timestamp;
 use super::effect::{Effect, Step};
-use super::id::{CompanyId, ConnectionId, RegistrationId, ScanId, UserId};
-use super::link::Link;
+use super::id::{CompanyId, ConnectionId, LinkId, RegistrationId, ScanId, UserId};
+use super::link::{Delivery, Link};
 use super::origin::Origin;
 use super::refusal::{Refusal, RefusalCode};
 
@@ -145,6 +145,20 @@ pub struct Registration {
 }
 
 impl Registration {
+    /// The letter with this link went out, or did not; none when that is known, or the link is not its any more.
+    #[must_use]
+    pub fn delivered(mut self, id: LinkId, delivery: Delivery) -> Option<Self> {
+        match &mut self.state {
+            State::Open { link } | State::WorkInProgress { link, .. }
+                if link.id == id && link.delivery != delivery =>
+            {
+                link.delivery = delivery;
+                Some(self)
+            }
+            _ => None,
+        }
+    }
+
     /// `REG-000001`.
     #[must_use]
     pub fn label(&self) -> String {

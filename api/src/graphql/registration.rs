@@ -14,11 +14,15 @@ use super::words::{Environment, LinkDelivery, RegistrationOrder, RegistrationSta
 use crate::actions::Failure;
 use crate::domain::Timestamp;
 use crate::domain::id::{CompanyId, RegistrationId};
-use crate::domain::link::{Link, OpenLink, hex};
+use crate::domain::link::{Delivery, Link, OpenLink, hex};
 use crate::domain::origin::OriginPolicy;
 use crate::domain::registration::{self as domain, RegistrationVerb, State};
 use crate::domain::scan::Subject;
 use crate::store::RegistrationFilter;
+
+/// What is said of a registration whose letter does not leave.
+const UNSENT: &str = "The letter with the link did not go out: the error log says why. It is tried again for a while. To go on \
+                      without it, make a new link and pass it on yourself.";
 
 /// The provider's wish to connect one consumer instance.
 pub(super) struct Registration(pub(super) domain::Registration);
@@ -76,6 +80,7 @@ impl Registration {
         let text = match &self.0.state {
             State::ValidationFailed { banner, .. } => banner.clone(),
             State::ClosedIncomplete { reason } => reason.clone(),
+            State::Open { link } if link.delivery == Delivery::Failed => UNSENT.to_owned(),
             _ => return Ok(None),
         };
         Ok(Some(Banner::new(&Ask::anyone(ctx)?, text, self.subject())))

@@ -125,6 +125,9 @@ mirror! {
     LinkDelivery of "crate::domain::link::Delivery" {
         /// A letter was written to the contact.
         SentToContact,
+        /// The letter did not go out, the last time that it was tried: the error log says why. Wait, or reissue the link and
+        /// pass it on.
+        Failed,
         /// Mail is off: copy the link and pass it on.
         ShareItYourself,
     }

@@ -1,7 +1,7 @@
 //! Letters: what a job says, put into the words of the mail room.
 
-use crate::actions::Failure;
 use crate::actions::letters::LetterBody;
+use crate::actions::{Call, Failure};
 use crate::domain::Timestamp;
 use crate::domain::person::{EmailAddress, PersonName};
 use crate::mail::{
@@ -12,10 +12,18 @@ use super::{Trouble, Worker};
 use crate::store::Job;
 
 impl Worker {
-    pub(super) async fn letter(&self, job: &Job) -> Result<(), Trouble> {
-        let letter = compose(self.actions.open_letter(job).await?, self.actions.now())?;
-        self.mailer.send(&letter, &job.id.to_string()).await?;
-        Ok(())
+    pub(super) async fn letter(&self, call: &Call, job: &Job) -> Result<(), Trouble> {
+        let body = self.actions.open_letter(job).await?;
+        let link = body.link();
+        let letter = compose(body, self.actions.now())?;
+        let sent = self.mailer.send(&letter, &job.id.to_string()).await;
+        // Whatever becomes of that, what went out is not sent again.
+        if let Some(link) = link
+            && let Err(failure) = self.actions.link_sent(call, job, link, sent.is_ok()).await
+        {
+            tracing::warn!(%failure, "a registration does not say what became of its letter");
+        }
+        Ok(sent?)
     }
 }
 

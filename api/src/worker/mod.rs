@@ -328,7 +328,7 @@ impl Worker {
         let call = Call::system(job.trace);
         match job.work {
             Work::Scan(id) => self.scan(&call, id).await,
-            Work::Letter => self.letter(job).await,
+            Work::Letter => self.letter(&call, job).await,
             Work::ProveClaim(id) => self.prove_claim(&call, id).await,
             Work::Phase(id) => self.phase(&call, id).await,
             Work::Ping(question) => self.ping(&call, question).await,
