@@ -8,9 +8,10 @@ use chrono::TimeDelta;
 use keyservice::MacPurpose;
 use secrecy::SecretString;
 use serde_json::json;
+use uuid::Uuid;
 
 use super::letters::{LetterBody, enqueue_letter};
-use super::limits::Limit;
+use super::limits::{Limit, network};
 use super::token::{digest_of_given, same};
 use super::{Actions, Call, Done, Failure};
 use crate::domain::Timestamp;
@@ -52,7 +53,7 @@ impl Actions {
         password: SecretString,
         from: Option<IpAddr>,
     ) -> Done<SignedIn> {
-        let key = self.admit(email, from)?;
+        let key = self.admit_try("password", email, from)?;
         // Longer than any password can be: wrong, and not worth hashing.
         let Some(candidate) = Candidate::new(password) else {
             let tx = self.begin("session.password", call).await?;
@@ -112,7 +113,9 @@ impl Actions {
             return Err(Refusal::new(RefusalCode::MailOff, message).into());
         }
         let key = self.admit(email, from)?;
-        self.limits.take(Limit::Letter, &key, self.world.now())?;
+        let now = self.world.now();
+        self.limits.take(Limit::Letter, &format!("{} {key}", network(from)), now)?;
+        self.limits.take(Limit::LetterAccount, &key, now)?;
         let number = u64::from_be_bytes(self.world.bytes()?) % 100_000_000;
         let code = format!("{number:08}");
         let mut tx = self.begin("session.code", call).await?;
@@ -121,7 +124,8 @@ impl Actions {
         };
         let digest = self.code_digest(&account, browser, &code).await?;
         let until = tx.now() + TimeDelta::minutes(CODE_MINUTES.into());
-        tx.create_code(account.id, digest, CODE_TRIES, until).await?;
+        let id = self.code_id(&account, browser).await?;
+        tx.create_code(id, account.id, digest, CODE_TRIES, until).await?;
         let body = LetterBody::SignInCode {
             to_name: account.name.clone(),
             to_address: account.email.clone(),
@@ -148,14 +152,14 @@ impl Actions {
         browser: &str,
         from: Option<IpAddr>,
     ) -> Done<SignedIn> {
-        let key = self.admit(email, from)?;
+        let key = self.admit_try("code", email, from)?;
         let code: String = code.chars().filter(char::is_ascii_digit).take(16).collect();
         let mut tx = self.begin("session.code", call).await?;
         let Some(account) = tx.account_by_email(&key).await?.filter(|account| account.active) else {
             return self.not_signed_in(tx, &key, "code").await;
         };
         let given = self.code_digest(&account, browser, &code).await?;
-        let expected = tx.try_code(account.id).await?;
+        let expected = tx.try_code(self.code_id(&account, browser).await?).await?;
         if !expected.is_some_and(|expected| same(&expected, &given)) {
             return self.not_signed_in(tx, &key, "code").await;
         }
@@ -263,16 +267,29 @@ impl Actions {
         Ok(!expected.is_empty() && same(expected.as_bytes(), token.as_bytes()))
     }
 
-    /// Counts a try; answers the address in the form under which accounts are found.
+    /// Counts what comes from a network address; answers the mail address in the form under which accounts are found.
     fn admit(&self, email: &str, from: Option<IpAddr>) -> Done<String> {
-        let now = self.world.now();
-        if let Some(from) = from {
-            self.limits.take(Limit::Address, &network(from), now)?;
-        }
+        self.limits.take(Limit::Address, &network(from), self.world.now())?;
         // An address that nobody can have is looked for all the same, so that it takes as long.
-        let key = EmailAddress::parse(email).map_or_else(|_| String::from("-"), |email| email.key());
-        self.limits.take(Limit::SignIn, &key, now)?;
+        Ok(EmailAddress::parse(email).map_or_else(|_| String::from("-"), |email| email.key()))
+    }
+
+    /// As [`Actions::admit`], and counts a try for the account: strictly for whoever tries, widely over everybody, so that
+    /// nobody is locked out by strangers; passwords and codes apart, so that one way in is left.
+    fn admit_try(&self, means: &str, email: &str, from: Option<IpAddr>) -> Done<String> {
+        let key = self.admit(email, from)?;
+        let now = self.world.now();
+        self.limits.take(Limit::SignIn, &format!("{means} {} {key}", network(from)), now)?;
+        self.limits.take(Limit::Account, &format!("{means} {key}"), now)?;
         Ok(key)
+    }
+
+    /// Under which id the code for an account and a browser is kept. Codes that others ask for, and their tries, are
+    /// others'.
+    async fn code_id(&self, account: &Account, browser: &str) -> Done<Uuid> {
+        let parts: [&[u8]; 3] = [b"sign-in code of", &account.id.bytes(), browser.as_bytes()];
+        let mac = self.keys.mac(MacPurpose::Lookup, &parts).await?;
+        Uuid::from_slice(&mac[..16]).map_err(|_| Failure::Bug("the length of an id"))
     }
 
     async fn code_digest(&self, account: &Account, browser: &str, code: &str) -> Done<[u8; 32]> {
@@ -331,17 +348,6 @@ fn person(account: Account, means: Means) -> Option<Person> {
         company: account.company,
         means,
     })
-}
-
-/// Whom an address is counted with: a household has a whole IPv6 network of 64 bits.
-fn network(address: IpAddr) -> String {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            format!("{a:x}:{b:x}:{c:x}:{d:x}")
-        }
-    }
 }
 
 pub(super) fn hashing(error: PasswordError) -> Failure {

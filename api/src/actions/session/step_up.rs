@@ -124,7 +124,7 @@ impl Actions {
         }) else {
             return Err(invalid("Only a browser session can be confirmed. Sign in with the browser.").into());
         };
-        self.limits.take(Limit::SignIn, &person.email, self.world.now())?;
+        self.limits.take(Limit::SignIn, &format!("step-up {}", person.user), self.world.now())?;
         let account = self.store.account(person.user).await?;
         let right = self.is_password(password, account.as_ref()).await?;
         let mut tx = self.begin("session.step-up", call).await?;
