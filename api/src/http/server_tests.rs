@@ -230,14 +230,17 @@ async fn a_body_that_drips_is_refused_and_one_that_comes_along_is_taken() {
     let mut drips = server.connect_and_send(head(1_000).as_bytes()).await;
     let (mut answer, mut writer) = drips.split();
     let dripping = async {
-        while writer.write_all(b"a").await.is_ok() {
+        loop {
+            // Once it is refused, nobody reads on.
+            let _ = writer.write_all(b"a").await;
             sleep(Duration::from_millis(SHORT / 4)).await;
         }
     };
     let mut status = [0; 12];
-    let read = timeout(PATIENCE, answer.read_exact(&mut status));
     tokio::select! {
-        read = read => { read.expect("it is read on for ever").unwrap(); }
+        read = timeout(PATIENCE, answer.read_exact(&mut status)) => {
+            read.expect("it is read on for ever").unwrap();
+        }
         () = dripping => {}
     }
     assert_eq!(&status, b"HTTP/1.1 408");
