@@ -106,7 +106,7 @@ impl<'a> Scale<'a> {
 
     /// The type that a `__type` means; all of them where a variable will say.
     fn named(&self, field: &Field) -> Vec<Place<'a>> {
-        match field.specified_argument_by_name("name").map(|value| value.as_ref()) {
+        match field.specified_argument_by_name("name").map(|value| &**value) {
             Some(Value::String(name)) => self.type_named(name).into_iter().collect(),
             _ => self.schema.types.values().map(Place::Type).collect(),
         }

@@ -155,15 +155,15 @@ async fn answer(
     let (mut parts, body) = request.into_parts();
     let is_http1 = parts.version < Version::HTTP_2;
     let late = Late::default();
-    let admitted = admit(&mut parts);
-    let is_refused = admitted.is_err();
-    let response = match admitted {
-        Ok(()) => {
+    let refused = refuse(&mut parts);
+    let is_refused = refused.is_some();
+    let response = match refused {
+        None => {
             parts.extensions.insert(ConnectInfo(forwarded::client(peer, &parts.headers, &shared.proxies)));
             let body = RequestBody::new(body, shared.limits.body, late.clone());
             shared.router.clone().oneshot(Request::from_parts(parts, body)).await?
         }
-        Err(refused) => refused,
+        Some(refused) => refused,
     };
     // The handler knows only that its body broke off.
     let mut response = if late.is_so() {
@@ -178,24 +178,21 @@ async fn answer(
     Ok(response.map(|body| ResponseBody::new(body, ticket)))
 }
 
-/// What holds for every request, whoever answers it: it names one host, and its body is as it stands.
-fn admit(parts: &mut Parts) -> Result<(), AxumResponse> {
+/// The answer to what no request may be, whoever would answer it: it must name one host, and its body come as it stands.
+fn refuse(parts: &mut Parts) -> Option<AxumResponse> {
     match Host::of(parts) {
-        Ok(Some(host)) => {
-            parts.extensions.insert(host);
-        }
+        Ok(Some(host)) => drop(parts.extensions.insert(host)),
         Ok(None) => {}
-        Err(error) => return Err(plain(StatusCode::BAD_REQUEST, &format!("{error}\n"))),
+        Err(error) => return Some(plain(StatusCode::BAD_REQUEST, &format!("{error}\n"))),
     }
     let codings = parts.headers.get_all(CONTENT_ENCODING);
-    if codings.iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        let mut refused =
-            plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send the body without a content coding\n");
-        // RFC 9110, 12.5.3.
-        refused.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        return Err(refused);
+    if codings.iter().all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return None;
     }
-    Ok(())
+    let mut refused = plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send the body without a content coding\n");
+    // RFC 9110, 12.5.3.
+    refused.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    Some(refused)
 }
 
 fn plain(status: StatusCode, text: &str) -> AxumResponse {
