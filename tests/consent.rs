@@ -160,7 +160,7 @@ async fn cancelled_on_the_provider_the_consumer_hears_why_and_is_free_again() {
         assert_eq!(stage.pair.provider.rows("connection").await, 0);
         leaves_nothing(&stage.pair.provider).await;
         let page = refused(stage.consent(&stage.pair.provider.client(), &now, CONTACT).await);
-        assert_eq!(page.status, 404, "there is nothing left to approve: {}", page.body);
+        assert_eq!(page.status, 400, "there is nothing left to approve: {}", page.body);
 
         consumer.mutate("startOver", json!({ "connectionId": connection }), "connection { state }").await;
         stage.pair.settle().await;

@@ -266,7 +266,7 @@ async fn sign_in_by_code(pair: &Pair, contact: &Client) -> String {
 }
 
 /// The eight digits of a letter with a code.
-fn code_in(letter: &str) -> String {
+pub(crate) fn code_in(letter: &str) -> String {
     let text = unfold(letter);
     let mut words = text.split(|c: char| !c.is_ascii_digit()).filter(|word| word.len() == 8);
     words.next().unwrap_or_else(|| panic!("no code in {text}")).to_owned()

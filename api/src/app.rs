@@ -167,11 +167,11 @@ impl App {
             self.config.graphql.clone(),
             shutdown,
         )?;
-        let router = graphql
-            .router()
-            .merge(http::peer::router(self.actions.clone()))
-            .merge(http::health::router(self.actions.clone()))
-            .merge(http::pages_router(state));
+        // Peers are told who we are whatever they call us: the checks compare it. Probes know our address only.
+        let router =
+            headers::only_as(graphql.router().merge(http::pages_router(state)), self.config.hosts()?)
+                .merge(http::peer::router(self.actions.clone()))
+                .merge(http::health::router(self.actions.clone()));
         Ok(headers::secured(router, self.actions.profile().origin.scheme()))
     }
 

@@ -248,6 +248,20 @@ impl Config {
         self.base_url.is_some()
     }
 
+    /// The host names under which pages and the API are answered; none where every name will do, as the operator said
+    /// none.
+    ///
+    /// # Errors
+    /// When `base_url` is not an origin.
+    pub fn hosts(&self) -> Result<Vec<String>, ConfigError> {
+        if !self.origin_is_set() {
+            return Ok(Vec::new());
+        }
+        let also = self.graphql.allowed_origins.iter().filter_map(|origin| url::Url::parse(origin).ok());
+        let also = also.filter_map(|origin| origin.host_str().map(str::to_owned));
+        Ok(std::iter::once(self.origin()?.host().to_owned()).chain(also).collect())
+    }
+
     /// Which URLs of other instances are acceptable.
     #[must_use]
     pub fn origin_policy(&self) -> OriginPolicy {

@@ -35,9 +35,11 @@ impl Client {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let url = url::Url::parse(origin).unwrap();
         let address = SocketAddr::from(([127, 0, 0, 1], url.port().unwrap_or(443)));
+        let other = url::Url::parse(base).unwrap();
         let http = reqwest::Client::builder()
             .tls_certs_only([reqwest::Certificate::from_pem(ca.as_bytes()).unwrap()])
             .resolve(url.host_str().unwrap(), address)
+            .resolve(other.host_str().unwrap(), address)
             .redirect(reqwest::redirect::Policy::none())
             .tls_danger_accept_invalid_certs(base != origin)
             .no_proxy()

@@ -1,6 +1,7 @@
 //! How often something may be tried. Kept in memory: a restart forgives, and every node counts for itself.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::TimeDelta;
@@ -14,16 +15,24 @@ const MOST: usize = 50_000;
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Limit {
-    /// Passwords and codes tried for one account, whether it exists or not.
+    /// Passwords tried for one account, whether it exists or not, from one network address; codes likewise; and
+    /// passwords given again in one session.
     SignIn,
+    /// Passwords tried for one account from anywhere; codes likewise. Wide, so that a stranger who fails again and again
+    /// does not keep its owner out.
+    Account,
     /// Passwords and codes tried from one network address, behind which many people may be.
     Address,
-    /// Letters with a code to one mail address.
+    /// Letters with a code to one mail address, asked for from one network address.
     Letter,
+    /// Letters with a code to one mail address, asked for from anywhere.
+    LetterAccount,
     /// Approval pages shown to one account.
     Approval,
-    /// Requests pushed, and codes redeemed, by one client.
+    /// Requests pushed, and codes redeemed, by one client that has proven who it is.
     Client,
+    /// Assertions of clients from one network address that the client did not sign.
+    Forged,
     /// Scans that look at one other instance.
     Look,
     /// The same, over a day.
@@ -37,10 +46,13 @@ impl Limit {
     const fn rate(self) -> (i64, i64) {
         match self {
             Self::SignIn => (10, 30_000),
+            Self::Account => (100, 6_000),
             Self::Address => (120, 500),
             Self::Letter => (4, 60_000),
+            Self::LetterAccount => (12, 60_000),
             Self::Approval => (60, 1_000),
             Self::Client => (30, 2_000),
+            Self::Forged => (30, 2_000),
             Self::Look => (12, 10_000),
             Self::LookDay => (200, 432_000),
             Self::Resume => (3, 60_000),
@@ -88,6 +100,19 @@ impl Limits {
         }
         *at = next;
         Ok(wait.max(0))
+    }
+}
+
+/// Whom a network address is counted with: a household has a whole IPv6 network of 64 bits. Those whose address is not
+/// known are one.
+pub(crate) fn network(address: Option<IpAddr>) -> String {
+    match address.map(|address| address.to_canonical()) {
+        None => "-".to_owned(),
+        Some(IpAddr::V4(address)) => address.to_string(),
+        Some(IpAddr::V6(address)) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}")
+        }
     }
 }
 

@@ -8,9 +8,10 @@ use chrono::TimeDelta;
 use keyservice::MacPurpose;
 use secrecy::SecretString;
 use serde_json::json;
+use uuid::Uuid;
 
 use super::letters::{LetterBody, enqueue_letter};
-use super::limits::Limit;
+use super::limits::{Limit, network};
 use super::token::{digest_of_given, same};
 use super::{Actions, Call, Done, Failure};
 use crate::domain::Timestamp;
@@ -48,6 +49,16 @@ enum CodeUse<'a> {
     StepUp(SessionId),
 }
 
+impl CodeUse<'_> {
+    /// What it is called where it is hashed, and where it works.
+    fn parts(self) -> (&'static [u8], Vec<u8>) {
+        match self {
+            Self::SignIn(browser) => (b"sign-in code", browser.as_bytes().to_vec()),
+            Self::StepUp(session) => (b"step-up code", session.bytes().to_vec()),
+        }
+    }
+}
+
 /// The value of a session's cookie, and whose it is.
 pub type SignedIn = (SecretString, Account);
 
@@ -63,7 +74,7 @@ impl Actions {
         password: SecretString,
         from: Option<IpAddr>,
     ) -> Done<SignedIn> {
-        let key = self.admit(email, from)?;
+        let key = self.admit_try("password", email, from)?;
         // Longer than any password can be: wrong, and not worth hashing.
         let Some(candidate) = Candidate::new(password) else {
             let tx = self.begin("session.password", call).await?;
@@ -123,7 +134,9 @@ impl Actions {
             return Err(Refusal::new(RefusalCode::MailOff, message).into());
         }
         let key = self.admit(email, from)?;
-        self.limits.take(Limit::Letter, &key, self.world.now())?;
+        let now = self.world.now();
+        self.limits.take(Limit::Letter, &format!("{} {key}", network(from)), now)?;
+        self.limits.take(Limit::LetterAccount, &key, now)?;
         let mut tx = self.begin("session.code", call).await?;
         let found = tx.account_by_email(&key).await?.filter(|account| account.active);
         let Some(account) = found else { return self.no_code_sent(tx, &key).await };
@@ -138,7 +151,8 @@ impl Actions {
         let code = format!("{number:08}");
         let digest = self.code_digest(account, wanted, &code).await?;
         let until = tx.now() + TimeDelta::minutes(CODE_MINUTES.into());
-        tx.create_code(account.id, digest, CODE_TRIES, until).await?;
+        let id = self.code_id(account, wanted).await?;
+        tx.create_code(id, account.id, digest, CODE_TRIES, until).await?;
         let body = LetterBody::SignInCode {
             to_name: account.name.clone(),
             to_address: account.email.clone(),
@@ -155,7 +169,8 @@ impl Actions {
     async fn is_code(&self, tx: &mut Tx, account: &Account, wanted: CodeUse<'_>, given: &str) -> Done<bool> {
         let given: String = given.chars().filter(char::is_ascii_digit).take(16).collect();
         let given = self.code_digest(account, wanted, &given).await?;
-        let right = tx.try_code(account.id).await?.is_some_and(|expected| same(&expected, &given));
+        let id = self.code_id(account, wanted).await?;
+        let right = tx.try_code(id).await?.is_some_and(|expected| same(&expected, &given));
         if right {
             tx.use_code(account.id).await?;
         }
@@ -174,7 +189,7 @@ impl Actions {
         browser: &str,
         from: Option<IpAddr>,
     ) -> Done<SignedIn> {
-        let key = self.admit(email, from)?;
+        let key = self.admit_try("code", email, from)?;
         let mut tx = self.begin("session.code", call).await?;
         let Some(account) = tx.account_by_email(&key).await?.filter(|account| account.active) else {
             return self.not_signed_in(tx, &key, "code").await;
@@ -288,24 +303,35 @@ impl Actions {
         Ok(!expected.is_empty() && same(expected.as_bytes(), token.as_bytes()))
     }
 
-    /// Counts a try; answers the address in the form under which accounts are found.
+    /// Counts what comes from a network address; answers the mail address in the form under which accounts are found.
     fn admit(&self, email: &str, from: Option<IpAddr>) -> Done<String> {
-        let now = self.world.now();
-        if let Some(from) = from {
-            self.limits.take(Limit::Address, &network(from), now)?;
-        }
+        self.limits.take(Limit::Address, &network(from), self.world.now())?;
         // An address that nobody can have is looked for all the same, so that it takes as long.
-        let key = EmailAddress::parse(email).map_or_else(|_| String::from("-"), |email| email.key());
-        self.limits.take(Limit::SignIn, &key, now)?;
+        Ok(EmailAddress::parse(email).map_or_else(|_| String::from("-"), |email| email.key()))
+    }
+
+    /// As [`Actions::admit`], and counts a try for the account: strictly for whoever tries, widely over everybody, so that
+    /// nobody is locked out by strangers; passwords and codes apart, so that one way in is left.
+    fn admit_try(&self, means: &str, email: &str, from: Option<IpAddr>) -> Done<String> {
+        let key = self.admit(email, from)?;
+        let now = self.world.now();
+        self.limits.take(Limit::SignIn, &format!("{means} {} {key}", network(from)), now)?;
+        self.limits.take(Limit::Account, &format!("{means} {key}"), now)?;
         Ok(key)
     }
 
+    /// Under which id the code for an account is kept, and where it works. Codes that others ask for, and their tries, are
+    /// others'.
+    async fn code_id(&self, account: &Account, wanted: CodeUse<'_>) -> Done<Uuid> {
+        let (what, place) = wanted.parts();
+        let parts: [&[u8]; 4] = [b"the id of a code", what, &account.id.bytes(), &place];
+        let mac = self.keys.mac(MacPurpose::Lookup, &parts).await?;
+        Uuid::from_slice(&mac[..16]).map_err(|_| Failure::Bug("the length of an id"))
+    }
+
     async fn code_digest(&self, account: &Account, wanted: CodeUse<'_>, code: &str) -> Done<[u8; 32]> {
-        let (what, place) = match wanted {
-            CodeUse::SignIn(browser) => ("sign-in code", browser.as_bytes().to_vec()),
-            CodeUse::StepUp(session) => ("step-up code", session.bytes().to_vec()),
-        };
-        let parts: [&[u8]; 4] = [what.as_bytes(), &account.id.bytes(), &place, code.as_bytes()];
+        let (what, place) = wanted.parts();
+        let parts: [&[u8]; 4] = [what, &account.id.bytes(), &place, code.as_bytes()];
         Ok(self.keys.mac(MacPurpose::Lookup, &parts).await?)
     }
 
@@ -369,17 +395,6 @@ fn person(account: Account, means: Means) -> Option<Person> {
         company: account.company,
         means,
     })
-}
-
-/// Whom an address is counted with: a household has a whole IPv6 network of 64 bits.
-fn network(address: IpAddr) -> String {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            format!("{a:x}:{b:x}:{c:x}:{d:x}")
-        }
-    }
 }
 
 pub(super) fn hashing(error: PasswordError) -> Failure {

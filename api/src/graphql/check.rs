@@ -3,6 +3,7 @@
 use async_graphql::{Context, Object, Result, SimpleObject};
 
 use super::ask::Ask;
+use super::page::items_cost;
 use super::refusal::docs_url;
 use super::words::{CheckCode, CheckSide, Severity, SuiteCode};
 use crate::domain::check as domain;
@@ -64,6 +65,11 @@ pub(super) struct Suite {
     checks: Vec<Check>,
 }
 
+/// What the whole catalogue costs.
+fn catalogue_cost(child: usize) -> usize {
+    items_cost(i32::try_from(domain::CheckCode::ALL.len()).unwrap_or(i32::MAX), child)
+}
+
 /// Queries of the catalogue.
 #[derive(Default)]
 pub(super) struct CheckQuery;
@@ -71,6 +77,7 @@ pub(super) struct CheckQuery;
 #[Object]
 impl CheckQuery {
     /// All suites with their checks.
+    #[graphql(complexity = "catalogue_cost(child_complexity)")]
     async fn suites(&self, ctx: &Context<'_>) -> Result<Vec<Suite>> {
         let ask = Ask::anyone(ctx)?;
         let suite = |suite: &domain::Suite| Suite {
@@ -82,6 +89,7 @@ impl CheckQuery {
     }
 
     /// All checks.
+    #[graphql(complexity = "catalogue_cost(child_complexity)")]
     async fn checks(&self, ctx: &Context<'_>) -> Result<Vec<Check>> {
         let ask = Ask::anyone(ctx)?;
         Ok(domain::CheckCode::ALL.iter().map(|code| Check::new(&ask, *code)).collect())

@@ -90,6 +90,25 @@ impl State {
         page(StatusCode::FORBIDDEN, &message)
     }
 
+    /// Refuses what is no form, or one that is too large.
+    pub(super) fn unreadable(&self, status: StatusCode) -> Response {
+        let happened = if status == StatusCode::PAYLOAD_TOO_LARGE {
+            "Nothing was done: what was sent is larger than 64 KiB."
+        } else {
+            "Nothing was done: what was sent is no form (application/x-www-form-urlencoded)."
+        };
+        let message = Message {
+            instance: self.instance(),
+            title: "This form cannot be read",
+            happened,
+            why: None,
+            what_to_do: &["Go back, load the page again, and repeat what you did."],
+            go_on: Some(("To the start", "/")),
+            reference: None,
+        };
+        page(status, &message)
+    }
+
     /// Whether the browser says that a page of ours sent this.
     ///
     /// `Sec-Fetch-Site` decides where there is one: our pages send no referrer, and browsers then write `null` as
@@ -118,6 +137,7 @@ pub(super) const fn status(code: RefusalCode) -> StatusCode {
         | RefusalCode::CredentialsInvalid
         | RefusalCode::StepUpRequired => StatusCode::FORBIDDEN,
         RefusalCode::InvalidInput | RefusalCode::LinkInvalid => StatusCode::BAD_REQUEST,
+        RefusalCode::KeyServiceUnhealthy => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::CONFLICT,
     }
 }

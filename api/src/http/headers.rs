@@ -1,10 +1,19 @@
-//! Security headers on every response.
+//! Security headers on every response, and the names under which there is one.
 
-use axum::{Router, http::HeaderName, middleware::map_response_with_state, response::Response};
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{HeaderName, StatusCode},
+    middleware::{Next, from_fn_with_state, map_response_with_state},
+    response::{IntoResponse as _, Response},
+};
 use hyper::header::{
     CONTENT_SECURITY_POLICY, HeaderValue, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 
+use super::server::Host;
 use crate::domain::origin::Scheme;
 
 /// No third party, no inline script or style, nobody may frame us.
@@ -36,10 +45,27 @@ pub fn secured(router: Router, scheme: Scheme) -> Router {
     router.layer(map_response_with_state(scheme, secure))
 }
 
-async fn secure(
-    axum::extract::State(scheme): axum::extract::State<Scheme>,
-    mut response: Response,
-) -> Response {
+/// Answers `router` under the names of these hosts only, or under any if there are none (RFC 9110, 15.5.20). A page that reaches us under a name of its own,
+/// which its server had resolve to our address, would pass for one of ours (DNS rebinding).
+pub fn only_as(router: Router, hosts: Vec<String>) -> Router {
+    if hosts.is_empty() {
+        return router;
+    }
+    router.layer(from_fn_with_state(Arc::<[String]>::from(hosts), look_for_name))
+}
+
+async fn look_for_name(State(hosts): State<Arc<[String]>>, request: Request, next: Next) -> Response {
+    match request.extensions().get::<Host>() {
+        Some(Host(name)) if !hosts.contains(name) => {
+            let message = format!("this instance is known as {}\n", hosts.join(", "));
+            (StatusCode::MISDIRECTED_REQUEST, message).into_response()
+        }
+        // HTTP/1.0 knows no names.
+        Some(_) | None => next.run(request).await,
+    }
+}
+
+async fn secure(State(scheme): State<Scheme>, mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.entry(CONTENT_SECURITY_POLICY).or_insert(POLICY);
     for (name, value) in ALWAYS {

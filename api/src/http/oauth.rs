@@ -1,8 +1,9 @@
 //! The authorization server's endpoints (RFC 6749, RFC 8414, RFC 9126, RFC 7009, RFC 9207), and its page.
 
 use axum::extract::rejection::{FormRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Form, OriginalUri, Query, State as With};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::{DefaultBodyLimit, Form, OriginalUri, Query, Request, State as With};
+use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -12,17 +13,20 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::State;
-use super::browser::{FORM_LIMIT, local_path, retry_after, see_other, sign_in_url};
+use super::browser::{FORM_LIMIT, came_from, local_path, retry_after, see_other, sign_in_url};
 use super::pages::{self, page, page_with_form_target};
 use super::visitor::{Posted, Visitor};
 use crate::actions::authorization::{
     Approval, ClientCredentials, DETAILS_TYPE, Decided, Decision, Mismatch, OAuthCode, OAuthFailure, Push,
     Redeem, SCOPE,
 };
+use crate::actions::jwt::ALGORITHMS;
 use crate::actions::{Call, Failure};
 
 /// Where the person approves.
 const AUTHORIZE: &str = "/oauth/authorize";
+/// What everybody may know and seldom changes.
+const FOR_A_WHILE: &str = "public, max-age=300";
 
 /// The routes of the authorization server.
 pub fn router(state: State) -> Router {
@@ -34,6 +38,7 @@ pub fn router(state: State) -> Router {
         .route("/oauth/token", post(token))
         .route("/oauth/revoke", post(revoke))
         .layer(DefaultBodyLimit::max(FORM_LIMIT))
+        .layer(from_fn(challenge))
         .with_state(state)
 }
 
@@ -41,7 +46,7 @@ pub fn router(state: State) -> Router {
 async fn metadata(With(state): With<State>) -> Response {
     let origin = state.actions.profile().origin.as_str();
     let at = |path: &str| format!("{origin}{path}");
-    Json(json!({
+    let body = json!({
         "issuer": origin,
         "authorization_endpoint": at(AUTHORIZE),
         "token_endpoint": at("/oauth/token"),
@@ -55,13 +60,13 @@ async fn metadata(With(state): With<State>) -> Response {
         "grant_types_supported": ["authorization_code"],
         "code_challenge_methods_supported": ["S256"],
         "token_endpoint_auth_methods_supported": ["private_key_jwt"],
-        "token_endpoint_auth_signing_alg_values_supported": ["EdDSA"],
+        "token_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
         "revocation_endpoint_auth_methods_supported": ["private_key_jwt"],
-        "revocation_endpoint_auth_signing_alg_values_supported": ["EdDSA"],
+        "revocation_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
         "authorization_details_types_supported": [DETAILS_TYPE],
         "authorization_response_iss_parameter_supported": true,
-    }))
-    .into_response()
+    });
+    ([(header::CACHE_CONTROL, FOR_A_WHILE)], Json(body)).into_response()
 }
 
 /// The key with which this instance signs when it is the client (RFC 8037).
@@ -69,8 +74,8 @@ async fn keys(With(state): With<State>) -> Response {
     let key = state.actions.keys().public_key();
     let x = BASE64URL_NOPAD.encode(key.as_bytes());
     let kid = key.kid().to_string();
-    Json(json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": x, "kid": kid, "use": "sig", "alg": "EdDSA" }] }))
-        .into_response()
+    let key = json!({ "kty": "OKP", "crv": "Ed25519", "x": x, "kid": kid, "use": "sig", "alg": "EdDSA" });
+    ([(header::CACHE_CONTROL, FOR_A_WHILE)], Json(json!({ "keys": [key] }))).into_response()
 }
 
 #[derive(Deserialize)]
@@ -81,10 +86,16 @@ struct PushForm {
     push: Push,
 }
 
-async fn push(With(state): With<State>, headers: HeaderMap, form: Parameters) -> Result<Response, Problem> {
+async fn push(
+    With(state): With<State>,
+    headers: HeaderMap,
+    extensions: Extensions,
+    form: Parameters,
+) -> Result<Response, Problem> {
+    let from = came_from(&extensions);
     let call = state.auth.anonymous(&headers)?;
     let PushForm { client, push } = read(form)?;
-    let pushed = state.actions.push_authorization(&call, &client, &push).await?;
+    let pushed = state.actions.push_authorization(&call, &client, &push, from).await?;
     let body = json!({ "request_uri": pushed.request_uri(), "expires_in": pushed.expires_in });
     Ok(answer(StatusCode::CREATED, body))
 }
@@ -97,15 +108,22 @@ struct TokenForm {
     redeem: Redeem,
 }
 
-async fn token(With(state): With<State>, headers: HeaderMap, form: Parameters) -> Result<Response, Problem> {
+async fn token(
+    With(state): With<State>,
+    headers: HeaderMap,
+    extensions: Extensions,
+    form: Parameters,
+) -> Result<Response, Problem> {
+    let from = came_from(&extensions);
     let call = state.auth.anonymous(&headers)?;
     let TokenForm { client, redeem } = read(form)?;
-    let issued = state.actions.redeem_code(&call, &client, &redeem).await?;
+    let issued = state.actions.redeem_code(&call, &client, &redeem, from).await?;
     let body = json!({
         "access_token": issued.token.expose_secret(),
         "token_type": "Bearer",
         "expires_in": issued.expires_in,
         "scope": issued.scope,
+        "authorization_details": [issued.detail],
         "auth_event_id": issued.auth_event.to_string(),
         "contact_sub": issued.contact.to_string(),
         "company_id": issued.company.to_string(),
@@ -121,10 +139,16 @@ struct RevokeForm {
     token: Option<String>,
 }
 
-async fn revoke(With(state): With<State>, headers: HeaderMap, form: Parameters) -> Result<Response, Problem> {
+async fn revoke(
+    With(state): With<State>,
+    headers: HeaderMap,
+    extensions: Extensions,
+    form: Parameters,
+) -> Result<Response, Problem> {
+    let from = came_from(&extensions);
     let call = state.auth.anonymous(&headers)?;
     let RevokeForm { client, token } = read(form)?;
-    state.actions.revoke_token(&call, &client, token.as_deref()).await?;
+    state.actions.revoke_token(&call, &client, token.as_deref(), from).await?;
     Ok(answer(StatusCode::OK, json!({})))
 }
 
@@ -133,9 +157,18 @@ type Parameters = Result<Form<Vec<(String, String)>>, FormRejection>;
 
 /// RFC 6749, 3.1 and 3.2: a parameter without a value is left out, one that is given twice is refused, one that
 /// nobody knows is ignored.
-fn read<T: for<'de> Deserialize<'de>>(form: Parameters) -> Result<T, OAuthFailure> {
-    let malformed = |description| OAuthFailure::Client { code: OAuthCode::InvalidRequest, description };
-    let Form(params) = form.map_err(|_| malformed("send application/x-www-form-urlencoded"))?;
+fn read<T: for<'de> Deserialize<'de>>(form: Parameters) -> Result<T, Problem> {
+    let malformed = |description| {
+        let code = OAuthCode::InvalidRequest;
+        Problem { failure: OAuthFailure::Client { code, description }, status: None }
+    };
+    let Form(params) = form.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => malformed("the form is larger than 64 KiB").with(rejection.status()),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            malformed("send application/x-www-form-urlencoded").with(rejection.status())
+        }
+        _ => malformed("the form cannot be read"),
+    })?;
     let mut known = serde_json::Map::new();
     for (name, value) in params {
         if known.insert(name, Value::String(value)).is_some() {
@@ -155,40 +188,61 @@ fn answer(status: StatusCode, body: Value) -> Response {
 }
 
 /// What went wrong, as a client hears of it (RFC 6749, 5.2).
-struct Problem(OAuthFailure);
+struct Problem {
+    failure: OAuthFailure,
+    /// Where HTTP has a status of its own for it (RFC 9126, 2.3).
+    status: Option<StatusCode>,
+}
+
+impl Problem {
+    fn with(self, status: StatusCode) -> Self {
+        Self { status: Some(status), ..self }
+    }
+}
 
 impl<T: Into<OAuthFailure>> From<T> for Problem {
     fn from(failure: T) -> Self {
-        Self(failure.into())
+        Self { failure: failure.into(), status: None }
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        error(&self.0)
+        match &self.failure {
+            OAuthFailure::Client { code, description } => {
+                let status = self.status.unwrap_or(match code {
+                    OAuthCode::InvalidClient => StatusCode::UNAUTHORIZED,
+                    _ => StatusCode::BAD_REQUEST,
+                });
+                answer(status, json!({ "error": code.as_str(), "error_description": description }))
+            }
+            OAuthFailure::Other(Failure::Refused(refusal)) => {
+                let body =
+                    json!({ "error": "temporarily_unavailable", "error_description": refusal.message });
+                let mut response = answer(super::browser::status(refusal.code), body);
+                retry_after(&mut response, refusal);
+                response
+            }
+            OAuthFailure::Other(failure) => {
+                tracing::error!(error = ?failure, "the authorization server failed");
+                answer(StatusCode::INTERNAL_SERVER_ERROR, json!({ "error": "server_error" }))
+            }
+        }
     }
 }
 
-fn error(failure: &OAuthFailure) -> Response {
-    match failure {
-        OAuthFailure::Client { code, description } => {
-            let status = match code {
-                OAuthCode::InvalidClient => StatusCode::UNAUTHORIZED,
-                _ => StatusCode::BAD_REQUEST,
-            };
-            answer(status, json!({ "error": code.as_str(), "error_description": description }))
-        }
-        OAuthFailure::Other(Failure::Refused(refusal)) => {
-            let body = json!({ "error": "temporarily_unavailable", "error_description": refusal.message });
-            let mut response = answer(super::browser::status(refusal.code), body);
-            retry_after(&mut response, refusal);
-            response
-        }
-        OAuthFailure::Other(failure) => {
-            tracing::error!(error = ?failure, "the authorization server failed");
-            answer(StatusCode::INTERNAL_SERVER_ERROR, json!({ "error": "server_error" }))
-        }
+/// Says with a 401 how one authenticates (RFC 9110, 15.5.2): in the scheme that the client tried (RFC 6749, 5.2), or, as
+/// there is none for an assertion in the body, with an error alone.
+async fn challenge(request: Request, next: Next) -> Response {
+    let tried = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let basic =
+        tried.and_then(|value| value.split(' ').next()).is_some_and(|it| it.eq_ignore_ascii_case("basic"));
+    let mut response = next.run(request).await;
+    if response.status() == StatusCode::UNAUTHORIZED {
+        let challenge = if basic { "Basic realm=\"linkspan\"" } else { "Bearer error=\"invalid_client\"" };
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
+    response
 }
 
 #[derive(Default, Deserialize)]
@@ -236,7 +290,14 @@ async fn authorize(
             };
             page_with_form_target(StatusCode::OK, &view, &consent.redirect_uri)
         }
-        Err(failure) => state.failure(&call, &failure),
+        Err(failure) => {
+            let mut response = state.failure(&call, &failure);
+            if response.status() == StatusCode::NOT_FOUND {
+                // The page is here; what it was asked about is not (RFC 6749, 4.1.2.1).
+                *response.status_mut() = StatusCode::BAD_REQUEST;
+            }
+            response
+        }
     }
 }
 

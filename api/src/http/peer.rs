@@ -3,18 +3,24 @@
 
 use axum::body::to_bytes;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::de::DeserializeOwned;
 
 use crate::actions::{Actions, Call, Failure};
+use crate::auth;
 use crate::domain::causes::causes;
 use crate::domain::id::TraceId;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::requester::Requester;
 use crate::peer::wire;
+
+/// Why a body is refused that is no JSON at all.
+const CONTENT_TYPE: &str = "CONTENT_TYPE";
+/// Why a body is refused that is too long.
+const SIZE: &str = "SIZE";
 
 /// The routes for peers.
 pub fn router(actions: Actions) -> Router {
@@ -119,17 +125,17 @@ fn call(actions: &Actions, headers: &HeaderMap) -> Call {
 
 fn bearer(headers: &HeaderMap) -> String {
     let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    value.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default().to_owned()
+    value.and_then(auth::bearer).unwrap_or_default().to_owned()
 }
 
 /// Reads a JSON body of at most `limit` bytes: size first, then form.
 async fn read<T: DeserializeOwned>(request: Request, limit: usize) -> Result<T, Refusal> {
-    let json = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let media_type = json.and_then(|value| value.split(';').next()).map(str::trim);
-    if media_type != Some("application/json") {
-        return Err(malformed("CONTENT_TYPE"));
+    let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media_type = media_type.and_then(|value| value.split(';').next()).map(str::trim);
+    if !media_type.is_some_and(|it| it.eq_ignore_ascii_case("application/json")) {
+        return Err(malformed(CONTENT_TYPE));
     }
-    let bytes = to_bytes(request.into_body(), limit).await.map_err(|_| malformed("SIZE"))?;
+    let bytes = to_bytes(request.into_body(), limit).await.map_err(|_| malformed(SIZE))?;
     serde_json::from_slice(&bytes).map_err(|error| {
         tracing::info!(line = error.line(), column = error.column(), "a peer sent a malformed message");
         malformed("FORM")
@@ -177,16 +183,29 @@ fn answer(call: &Call, outcome: Result<impl axum::response::IntoResponse, Failur
 }
 
 fn refused(call: &Call, refusal: &Refusal) -> Response {
-    (status(refusal), Json(wire::Refused::new(refusal, call.trace.to_string()))).into_response()
+    let status = status(refusal);
+    let mut response = (status, Json(wire::Refused::new(refusal, call.trace.to_string()))).into_response();
+    if status == StatusCode::UNAUTHORIZED {
+        // RFC 6750, 3.
+        let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    response
 }
 
 fn status(refusal: &Refusal) -> StatusCode {
     match refusal.code {
-        RefusalCode::InvalidInput => StatusCode::BAD_REQUEST,
+        RefusalCode::InvalidInput => match refusal.reason.as_deref() {
+            Some(CONTENT_TYPE) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Some(SIZE) => StatusCode::PAYLOAD_TOO_LARGE,
+            _ => StatusCode::BAD_REQUEST,
+        },
         RefusalCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         RefusalCode::NotFound | RefusalCode::NoMatchingRegistration => StatusCode::NOT_FOUND,
         RefusalCode::CredentialsInvalid => StatusCode::UNAUTHORIZED,
         RefusalCode::Conflict => StatusCode::CONFLICT,
+        // It passes: whoever reads nothing but the status shall come again.
+        RefusalCode::KeyServiceUnhealthy | RefusalCode::PeerUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::FORBIDDEN,
     }
 }

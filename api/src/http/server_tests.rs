@@ -209,7 +209,7 @@ async fn a_body_that_stalls_is_refused_and_one_that_only_pauses_is_taken() {
     let head = b"POST /body HTTP/1.1\r\nHost: a.example\r\nContent-Length: 6\r\n\r\nab";
     let mut stalls = server.connect_and_send(head).await;
     let answer = read_until(&mut stalls, "\r\n\r\n").await;
-    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     closed_after(&mut stalls).await;
 
     let mut pauses = server.connect_and_send(head).await;
@@ -218,6 +218,92 @@ async fn a_body_that_stalls_is_refused_and_one_that_only_pauses_is_taken() {
         pauses.write_all(part).await.unwrap();
     }
     read_until(&mut pauses, "\r\n\r\n6").await;
+}
+
+#[tokio::test]
+async fn a_body_that_drips_is_refused_and_one_that_comes_along_is_taken() {
+    let config =
+        ServerConfig { body_timeout_ms: 2 * SHORT, body_bytes_per_second: 100, ..ServerConfig::default() };
+    let server = Running::start(config).await;
+    let head =
+        |length: usize| format!("POST /body HTTP/1.1\r\nHost: a.example\r\nContent-Length: {length}\r\n\r\n");
+    let mut drips = server.connect_and_send(head(1_000).as_bytes()).await;
+    let (mut answer, mut writer) = drips.split();
+    let dripping = async {
+        loop {
+            // Once it is refused, nobody reads on.
+            let _ = writer.write_all(b"a").await;
+            sleep(Duration::from_millis(SHORT / 4)).await;
+        }
+    };
+    let mut status = [0; 12];
+    tokio::select! {
+        read = timeout(PATIENCE, answer.read_exact(&mut status)) => {
+            read.expect("it is read on for ever").unwrap();
+        }
+        () = dripping => {}
+    }
+    assert_eq!(&status, b"HTTP/1.1 408");
+
+    // Takes longer than the whole may, at more than a hundred bytes a second.
+    let mut comes = server.connect_and_send(head(6_000).as_bytes()).await;
+    for _ in 0..6 {
+        sleep(Duration::from_millis(SHORT / 2)).await;
+        comes.write_all(&[b'a'; 1_000]).await.unwrap();
+    }
+    read_until(&mut comes, "\r\n\r\n6000").await;
+}
+
+#[tokio::test]
+async fn a_request_names_one_host_or_is_refused() {
+    let server = Running::start(ServerConfig::default()).await;
+    for (head, status) in [
+        ("GET / HTTP/1.1\r\nHost: a.example", 200),
+        ("GET / HTTP/1.1\r\nHost: A.example.:8080", 200),
+        ("GET / HTTP/1.1\r\nHost: [2001:db8::1]:8080", 200),
+        ("GET http://a.example/ HTTP/1.1\r\nHost: a.example", 200),
+        ("GET / HTTP/1.0", 200),
+        ("GET / HTTP/1.1", 400),
+        ("GET / HTTP/1.1\r\nHost:", 400),
+        ("GET / HTTP/1.1\r\nHost: a.example\r\nHost: a.example", 400),
+        ("GET / HTTP/1.1\r\nHost: a.example, b.example:1:2", 400),
+        ("GET / HTTP/1.1\r\nHost: a.example:port", 400),
+        ("GET / HTTP/1.1\r\nHost: a.example:65536", 400),
+        ("GET / HTTP/1.1\r\nHost: a.example/b", 400),
+        ("GET / HTTP/1.1\r\nHost: somebody@a.example", 400),
+        ("GET / HTTP/1.1\r\nHost: [a.example]", 400),
+        ("GET http://a.example/ HTTP/1.1", 400),
+    ] {
+        let mut stream = server.connect_and_send(format!("{head}\r\n\r\n").as_bytes()).await;
+        let answer = read_until(&mut stream, "\r\n\r\n").await;
+        assert_eq!(answer[9..12].parse(), Ok(status), "{head:?}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_in_a_content_coding_is_refused() {
+    let server = Running::start(ServerConfig::default()).await;
+    for (coding, status) in [("gzip", 415), ("identity, br", 415), ("identity", 200), ("Identity", 200)] {
+        let head = format!(
+            "POST /body HTTP/1.1\r\nHost: a.example\r\nContent-Length: 2\r\nContent-Encoding: {coding}"
+        );
+        let mut stream = server.connect_and_send(format!("{head}\r\n\r\nab").as_bytes()).await;
+        let answer = read_until(&mut stream, "\r\n\r\n").await;
+        assert_eq!(answer[9..12].parse(), Ok(status), "{coding}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn behind_a_proxy_of_ours_the_client_is_who_it_says() {
+    let trusted = |networks: &[&str]| ServerConfig {
+        trusted_proxies: networks.iter().map(|network| network.parse().unwrap()).collect(),
+        ..ServerConfig::default()
+    };
+    let head = b"GET /peer HTTP/1.1\r\nHost: a.example\r\nX-Forwarded-For: 192.0.2.1, 198.51.100.7\r\n\r\n";
+    let server = Running::start(trusted(&["127.0.0.0/8"])).await;
+    read_until(&mut server.connect_and_send(head).await, "198.51.100.7").await;
+    let server = Running::start(trusted(&["10.0.0.0/8"])).await;
+    read_until(&mut server.connect_and_send(head).await, "127.0.0.1").await;
 }
 
 #[tokio::test]

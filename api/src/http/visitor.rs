@@ -1,8 +1,8 @@
 //! What the handlers for browsers are given: who asks, and forms that came from pages of ours.
 
 use axum::extract::{Form, FromRequest, FromRequestParts, Request};
-use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::de::DeserializeOwned;
 
@@ -31,7 +31,12 @@ impl<T: DeserializeOwned> FromRequest<State> for Posted<T> {
 
     async fn from_request(request: Request, state: &State) -> Result<Self, Response> {
         let form = Form::from_request(request, state).await;
-        form.map(|Form(form)| Self(form)).map_err(|_| state.foreign())
+        form.map(|Form(form)| Self(form)).map_err(|rejection| match rejection.status() {
+            status @ (StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNSUPPORTED_MEDIA_TYPE) => {
+                state.unreadable(status)
+            }
+            _ => state.foreign(),
+        })
     }
 }
 

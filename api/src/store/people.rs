@@ -476,23 +476,21 @@ impl Tx {
         Ok(())
     }
 
-    /// Makes a one-time code; the account's earlier ones are void.
+    /// Makes a one-time code; an earlier one with this id, which names account and browser, is void.
     ///
     /// # Errors
     /// When the database refuses.
     pub async fn create_code(
         &mut self,
+        id: Uuid,
         account: UserId,
         digest: [u8; 32],
         tries: i64,
         expires_at: Timestamp,
     ) -> Result<(), StoreError> {
-        sign_in_code::Entity::delete_many()
-            .filter(sign_in_code::Column::AccountId.eq(account.0))
-            .exec(&self.txn)
-            .await?;
+        sign_in_code::Entity::delete_by_id(id).exec(&self.txn).await?;
         let row = sign_in_code::ActiveModel {
-            id: Set(self.uuid()?),
+            id: Set(id),
             account_id: Set(account.0),
             digest: Set(digest.to_vec()),
             tries_left: Set(tries),
@@ -503,15 +501,15 @@ impl Tx {
         Ok(())
     }
 
-    /// Uses a try of the account's code up, and says its digest: one statement, so that two tries at once count
-    /// as two. None when there is no good code left.
+    /// Uses a try of this code up, and says its digest: one statement, so that two tries at once count as two. None
+    /// when there is no good code left.
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn try_code(&mut self, account: UserId) -> Result<Option<[u8; 32]>, StoreError> {
+    pub async fn try_code(&mut self, id: Uuid) -> Result<Option<[u8; 32]>, StoreError> {
         let used = sign_in_code::Entity::update_many()
             .col_expr(sign_in_code::Column::TriesLeft, Expr::col(sign_in_code::Column::TriesLeft).sub(1))
-            .filter(sign_in_code::Column::AccountId.eq(account.0))
+            .filter(sign_in_code::Column::Id.eq(id))
             .filter(sign_in_code::Column::TriesLeft.gt(0))
             .filter(sign_in_code::Column::ExpiresAt.gt(self.now_ms()))
             .exec_with_returning(&self.txn)
@@ -519,7 +517,7 @@ impl Tx {
         Ok(used.into_iter().next().and_then(|row| row.digest.try_into().ok()))
     }
 
-    /// The code was used.
+    /// A code of the account was used: all of its codes are void.
     ///
     /// # Errors
     /// When the database refuses.

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::change::{ChangeKind, SubjectKind};
 use super::tx::Tx;
-use super::{StoreError, at, entity, inconsistent, ms, unique};
+use super::{Store, StoreError, at, entity, inconsistent, ms, unique};
 use crate::domain::Timestamp;
 use crate::domain::id::{
     ClaimId, CompanyId, ConnectionId, InstanceId, LinkId, RegistrationId, ScanId, UserId,
@@ -219,6 +219,18 @@ pub struct SpentLink {
     pub digest: [u8; 32],
     /// Why it stopped working.
     pub reason: String,
+}
+
+impl Store {
+    /// With which key the claim signs, if there is one with this id. For requests that anybody can send: it is read
+    /// without taking the turn of somebody who writes.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn claim_key(&self, id: ClaimId) -> Result<Option<[u8; 32]>, StoreError> {
+        let row = claim::Entity::find_by_id(id.0).one(&self.read).await?;
+        Ok(row.map(claim_from).transpose()?.map(|claim| claim.public_key))
+    }
 }
 
 impl Tx {

@@ -1,16 +1,18 @@
 //! The client shows who it is, and pushes what it wants (RFC 9126).
 
+use std::net::IpAddr;
+
 use chrono::TimeDelta;
 use data_encoding::BASE64URL_NOPAD;
 use keyservice::PublicKey;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::{CALLBACK_PATH, DETAILS_TYPE, OAuthCode, OAuthFailure, REQUEST_URI, SCOPE, bound};
 use crate::actions::jwt::{Assertion, AssertionError};
-use crate::actions::limits::Limit;
+use crate::actions::limits::{Limit, network};
 use crate::actions::{Actions, Call};
 use crate::domain::id::{AuthorizationId, ClaimId};
 use crate::domain::registration::Registration;
@@ -71,17 +73,28 @@ pub struct Pushed {
     pub expires_in: i64,
 }
 
-/// RFC 9396: what exactly is asked for.
-#[derive(Deserialize)]
+/// RFC 9396: what exactly is asked for, and granted.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct Detail {
-    r#type: String,
-    registration: Uuid,
-    claim_id: Uuid,
+pub struct Detail {
+    /// [`DETAILS_TYPE`].
+    pub r#type: String,
+    /// The registration, by the public part of its link: as the consumer knows it.
+    pub registration: Uuid,
+    /// The claim.
+    pub claim_id: Uuid,
+}
+
+impl Detail {
+    /// What a claim's approval grants: all that can be asked for.
+    pub(super) fn of(claim: &Claim) -> Self {
+        Self { r#type: DETAILS_TYPE.to_owned(), registration: claim.link.0, claim_id: claim.id.0 }
+    }
 }
 
 impl Actions {
-    /// Keeps a pushed request; the claim's earlier ones, and what they led to, are void.
+    /// Keeps a pushed request; the claim's earlier ones, and what they led to, are void. `from` is the network address
+    /// that it came from.
     ///
     /// # Errors
     /// An OAuth error; `RATE_LIMITED`.
@@ -90,9 +103,10 @@ impl Actions {
         call: &Call,
         client: &ClientCredentials,
         push: &Push,
+        from: Option<IpAddr>,
     ) -> Result<Pushed, OAuthFailure> {
-        let (claim, registration) = self.authenticate_client(call, client).await?;
-        let (state, challenge) = judge(push, &claim, &registration)?;
+        let (claim, registration) = self.authenticate_client(call, client, from).await?;
+        let (state, challenge) = judge(push, &claim)?;
         let (secret, digest) = self.secret(REQUEST_URI)?;
         let mut tx = self.begin("authorization.push", call).await?;
         let request = AuthorizationRequest {
@@ -123,6 +137,7 @@ impl Actions {
         &self,
         call: &Call,
         client: &ClientCredentials,
+        from: Option<IpAddr>,
     ) -> Result<(Claim, Registration), OAuthFailure> {
         let refused = || OAuthFailure::new(OAuthCode::InvalidClient, "client authentication failed");
         if client.client_assertion_type.as_deref() != Some(ASSERTION_TYPE) || client.client_secret.is_some() {
@@ -137,19 +152,26 @@ impl Actions {
             return Err(refused());
         }
         let id = Uuid::try_parse(name).ok().filter(|id| id.to_string() == name).ok_or_else(refused)?;
+        // Who a client is, everybody may know: what others send in its name is not counted as its own.
+        let forged = || match self.limits.take(Limit::Forged, &network(from), self.world.now()) {
+            Ok(()) => refused(),
+            Err(limited) => limited.into(),
+        };
+        let key = self.store.claim_key(ClaimId(id)).await?.ok_or_else(forged)?;
+        let key = PublicKey::parse(&key).map_err(|_| forged())?;
+        let verified = assertion.verify(name, &key, self.profile.origin.as_str(), self.world.now());
+        if verified == Err(AssertionError::Signature) {
+            return Err(forged());
+        }
         self.limits.take(Limit::Client, name, self.world.now())?;
         let mut tx = self.begin("authorization.client", call).await?;
         let (claim, registration) = bound(&tx, ClaimId(id)).await?.ok_or_else(refused)?;
-        let key = PublicKey::parse(&claim.public_key).map_err(|_| refused())?;
-        let verified = assertion.verify(name, &key, self.profile.origin.as_str(), tx.now());
         let outcome = match verified {
             Ok(used) => match tx.use_once(REPLAY, &format!("{name}:{}", used.id), used.until).await {
                 Ok(()) => return Ok(tx.commit().await.map(|()| (claim, registration))?),
                 Err(StoreError::Duplicate(_)) => "REPLAYED".to_owned(),
                 Err(error) => return Err(error.into()),
             },
-            // Anybody can send this: nothing is written for it.
-            Err(AssertionError::Signature) => return Err(refused()),
             Err(error) => error.to_string(),
         };
         // A transaction in which a rule was broken cannot go on.
@@ -167,11 +189,7 @@ fn redirect_uri(claim: &Claim) -> String {
 }
 
 /// The client's state and challenge, if the rest is as it must be.
-fn judge<'p>(
-    push: &'p Push,
-    claim: &Claim,
-    registration: &Registration,
-) -> Result<(&'p str, &'p str), OAuthFailure> {
+fn judge<'p>(push: &'p Push, claim: &Claim) -> Result<(&'p str, &'p str), OAuthFailure> {
     let invalid = |description| OAuthFailure::new(OAuthCode::InvalidRequest, description);
     if push.request_uri.is_some() || push.request.is_some() {
         return Err(invalid("request_uri and request cannot be pushed"));
@@ -201,22 +219,12 @@ fn judge<'p>(
     let challenge = challenge.ok_or_else(|| invalid("code_challenge must be a SHA-256 in base64url"))?;
     let details =
         push.authorization_details.as_deref().and_then(|text| serde_json::from_str::<[Detail; 1]>(text).ok());
-    let ours = |[detail]: &[Detail; 1]| {
-        detail.r#type == DETAILS_TYPE
-            && detail.claim_id == claim.id.0
-            && names(detail.registration, registration)
-    };
-    if !details.as_ref().is_some_and(ours) {
+    if !details.is_some_and(|[detail]| detail == Detail::of(claim)) {
         let description =
             "authorization_details must hold one linkspan_link with this registration and claim";
         return Err(OAuthFailure::new(OAuthCode::InvalidAuthorizationDetails, description));
     }
     Ok((state, challenge))
-}
-
-/// A consumer knows a registration by the public part of its link.
-fn names(id: Uuid, registration: &Registration) -> bool {
-    registration.state.link().is_some_and(|link| link.id.0 == id)
 }
 
 impl Pushed {

@@ -9,7 +9,7 @@ mod client;
 mod token;
 
 pub use approval::{Approval, Consent, Decided, Decision, Mismatch};
-pub use client::{ClientCredentials, Push, Pushed};
+pub use client::{ClientCredentials, Detail, Push, Pushed};
 pub use token::{IssuedToken, Redeem};
 
 use super::token::digest_of_given;

@@ -1,5 +1,7 @@
 //! A code becomes an access token, once; tokens are taken back (RFC 7009).
 
+use std::net::IpAddr;
+
 use chrono::TimeDelta;
 use data_encoding::BASE64URL_NOPAD;
 use ring::digest::{SHA256, digest};
@@ -7,7 +9,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::client::ClientCredentials;
+use super::client::{ClientCredentials, Detail};
 use super::{OAuthCode, OAuthFailure, SCOPE, not_the_contact};
 use crate::actions::token::digest_of_given;
 use crate::actions::{Actions, Call, Failure};
@@ -39,6 +41,8 @@ pub struct IssuedToken {
     pub expires_in: i64,
     /// What it is good for.
     pub scope: &'static str,
+    /// What exactly, as it was asked for and granted (RFC 9396, 7).
+    pub detail: Detail,
     /// The approval.
     pub auth_event: AuthorizationId,
     /// Who approved.
@@ -57,8 +61,9 @@ impl Actions {
         call: &Call,
         client: &ClientCredentials,
         redeem: &Redeem,
+        from: Option<IpAddr>,
     ) -> Result<IssuedToken, OAuthFailure> {
-        let (claim, registration) = self.authenticate_client(call, client).await?;
+        let (claim, registration) = self.authenticate_client(call, client, from).await?;
         let invalid =
             || OAuthFailure::new(OAuthCode::InvalidGrant, "the code is wrong, used, expired or not yours");
         let missing = |description| OAuthFailure::new(OAuthCode::InvalidRequest, description);
@@ -110,6 +115,7 @@ impl Actions {
             token,
             expires_in: TOKEN_LIFETIME.num_seconds(),
             scope: SCOPE,
+            detail: Detail::of(&claim),
             auth_event: request.id,
             contact,
             company: registration.company,
@@ -125,8 +131,9 @@ impl Actions {
         call: &Call,
         client: &ClientCredentials,
         token: Option<&str>,
+        from: Option<IpAddr>,
     ) -> Result<(), OAuthFailure> {
-        let (claim, _) = self.authenticate_client(call, client).await?;
+        let (claim, _) = self.authenticate_client(call, client, from).await?;
         let token = token.ok_or(OAuthFailure::new(OAuthCode::InvalidRequest, "token is missing"))?;
         let Some(digest) = digest_of_given(token) else { return Ok(()) };
         let mut tx = self.begin("authorization.revoke", call).await?;

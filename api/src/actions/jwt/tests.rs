@@ -39,6 +39,19 @@ fn an_assertion_for_us_alone_is_accepted() {
         .unwrap();
 }
 
+/// As `oauth4webapi` and others send it.
+#[test]
+fn a_header_with_todays_name_of_the_algorithm_and_without_a_type_is_accepted() {
+    for header in [
+        r#"{"alg":"Ed25519"}"#,
+        r#"{"alg":"EdDSA"}"#,
+        r#"{"alg":"Ed25519","kid":"k"}"#,
+        r#"{"alg":"Ed25519","typ":"client-authentication+jwt"}"#,
+    ] {
+        judge(&signed(header, &claims(""))).unwrap_or_else(|error| panic!("{header}: {error}"));
+    }
+}
+
 #[test]
 fn a_header_that_asks_for_anything_else_is_refused() {
     for (header, error) in [
@@ -46,7 +59,11 @@ fn a_header_that_asks_for_anything_else_is_refused() {
         (r#"{"alg":"HS256","typ":"client-authentication+jwt"}"#, AssertionError::Algorithm),
         (r#"{"alg":"eddsa","typ":"client-authentication+jwt"}"#, AssertionError::Algorithm),
         (r#"{"alg":"EdDSA","typ":"JWT"}"#, AssertionError::Type),
-        (r#"{"alg":"EdDSA"}"#, AssertionError::Malformed),
+        (r#"{"alg":"EdDSA","typ":"at+jwt"}"#, AssertionError::Type),
+        (r#"{"alg":"EdDSA","typ":""}"#, AssertionError::Type),
+        (r#"{"alg":"Ed448"}"#, AssertionError::Algorithm),
+        (r#"{"alg":"ed25519"}"#, AssertionError::Algorithm),
+        (r#"{"typ":"client-authentication+jwt"}"#, AssertionError::Malformed),
         (r#"{"alg":"EdDSA","typ":"client-authentication+jwt","crit":["exp"]}"#, AssertionError::Malformed),
         (r#"{"alg":"EdDSA","typ":"client-authentication+jwt","crit":null}"#, AssertionError::Malformed),
         (r#"{"alg":"EdDSA","typ":"client-authentication+jwt","jwk":{}}"#, AssertionError::Malformed),

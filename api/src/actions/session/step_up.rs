@@ -123,8 +123,8 @@ impl Actions {
             let message = "This instance sends no letters. Give your password.";
             return Err(Refusal::new(RefusalCode::MailOff, message).into());
         }
-        let key = self.admit(&person.email, None)?;
-        self.limits.take(Limit::Letter, &key, self.world.now())?;
+        let (now, limit) = (self.world.now(), format!("step-up {}", person.user));
+        self.limits.take(Limit::Letter, &limit, now)?;
         let mut tx = self.begin("session.code", call).await?;
         let account = tx.account(person.user).await?.ok_or(Failure::Bug("account"))?;
         self.send_code(&mut tx, &account, CodeUse::StepUp(session)).await?;
@@ -138,7 +138,7 @@ impl Actions {
     /// `CREDENTIALS_INVALID` when the proof is wrong, or the caller has no session or no password; `RATE_LIMITED`.
     pub async fn step_up(&self, call: &Call, proof: Proof) -> Done<Timestamp> {
         let (person, session) = at_a_browser(call)?;
-        self.admit(&person.email, None)?;
+        self.limits.take(Limit::SignIn, &format!("step-up {}", person.user), self.world.now())?;
         let account = self.store.account(person.user).await?;
         let (right, wrong, mut tx) = match proof {
             Proof::Password(password) => {

@@ -13,6 +13,7 @@ const PRUNE_AT: usize = 1024;
 pub(super) struct Admission {
     operations: Arc<Semaphore>,
     connections: Arc<Semaphore>,
+    introspection: Arc<Semaphore>,
     callers: Mutex<Callers>,
     operations_per_caller: usize,
     connections_per_caller: usize,
@@ -47,6 +48,7 @@ impl Admission {
         Self {
             operations: semaphore(config.max_operations),
             connections: semaphore(config.max_connections),
+            introspection: semaphore(1),
             callers: Mutex::new(Callers { shares: HashMap::new(), prune_at: PRUNE_AT }),
             operations_per_caller: config.max_operations_per_caller,
             connections_per_caller: config.max_connections_per_caller,
@@ -74,6 +76,11 @@ impl Admission {
         let own = Arc::clone(&share.operations).acquire_owned().await?;
         let any = Arc::clone(&self.operations).acquire_owned().await?;
         Ok(Permit { _permits: [own, any] })
+    }
+
+    /// Waits for the one turn to answer what asks for the schema.
+    pub(super) async fn introspection(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
+        Arc::clone(&self.introspection).acquire_owned().await
     }
 
     /// Takes a place for one more connection, or says whose limit is reached.

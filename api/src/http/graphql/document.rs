@@ -19,7 +19,7 @@ use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use super::config::GraphqlConfig;
 use super::error::{Code, RequestError, error};
 use super::shape::Shape;
-use super::{guard, merge, size};
+use super::{guard, introspection, merge, size};
 
 /// Most problems of one document that are told.
 const MOST_ERRORS: usize = 10;
@@ -31,11 +31,12 @@ const ENTRY_WEIGHT: u64 = 2048;
 /// The schema's description is not one that documents can be checked against.
 #[derive(Debug, thiserror::Error)]
 #[error("the schema is not valid: {0}")]
-pub struct SchemaError(String);
+pub struct SchemaError(pub(super) String);
 
 /// Checks documents against the schema and remembers the good ones.
 pub(super) struct Documents {
     schema: Valid<Schema>,
+    introspection: introspection::Limit,
     cache: Cache<[u8; SHA256_OUTPUT_LEN], Arc<Document>, ByLength>,
 }
 
@@ -53,8 +54,9 @@ impl Documents {
         let schema = Schema::parse_and_validate(sdl, "schema.graphql")
             .map_err(|problem| SchemaError(problem.errors.to_string()))?;
         let schema = with_one_of(schema.into_inner());
+        let introspection = introspection::Limit::of(&schema)?;
         let cache = Cache::with_weighter(entries, ENTRY_WEIGHT.saturating_mul(entries as u64), ByLength);
-        Ok(Self { schema, cache })
+        Ok(Self { schema, introspection, cache })
     }
 
     /// The checked document for a text. The order matters: nothing walks the document before its size is known.
@@ -74,6 +76,7 @@ impl Documents {
         let executable = tree
             .to_executable_validate(&self.schema)
             .map_err(|problem| validation_errors(&problem.errors))?;
+        self.introspection.check(&self.schema, &executable)?;
         let mut parsed = parse_query(text).map_err(|problem| syntax_error_at(problem.positions().next()))?;
         merge::merge(&mut parsed, &self.schema);
         let shapes = executable

@@ -8,9 +8,10 @@ use async_graphql::{Executor, Request, Response, Value, Variables};
 use axum::http::HeaderMap;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, StreamExt};
-use tokio::task::JoinSet;
+use tokio::runtime::Handle;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use super::admission::Share;
 use super::config::Introspection;
@@ -29,6 +30,8 @@ pub(super) struct Call<'a, C> {
 /// A checked operation, ready to run.
 pub(super) struct Ready {
     pub(super) kind: OperationType,
+    /// Whether it asks for the schema.
+    introspects: bool,
     request: Request,
     shape: Arc<Shape>,
     trace_id: String,
@@ -55,7 +58,8 @@ impl<E: Executor, B: Backend> Endpoint<E, B> {
             Introspection::SignedIn => inner.backend.introspection_allowed(call.caller),
             Introspection::Off => false,
         };
-        if !introspection && document.introspects(operation) {
+        let introspects = document.introspects(operation);
+        if !introspection && introspects {
             return Err(RequestError::forbidden("The schema is not shown to you."));
         }
         inner.documents.check_variables(&document, operation, &params.variables)?;
@@ -76,7 +80,8 @@ impl<E: Executor, B: Backend> Endpoint<E, B> {
         let mut request = inner.backend.prepare(request, &about);
         request.set_parsed_query(document.parsed());
         let shape = document.shape(operation);
-        Ok(Ready { kind: operation.operation_type, request, shape, trace_id, share: Arc::clone(call.share) })
+        let share = Arc::clone(call.share);
+        Ok(Ready { kind: operation.operation_type, introspects, request, shape, trace_id, share })
     }
 
     /// Runs a query or mutation, for as long as the time-out allows. Dropping the future ends it.
@@ -84,29 +89,47 @@ impl<E: Executor, B: Backend> Endpoint<E, B> {
     /// # Errors
     /// When there was no time or room for it, or it was refused before it ran.
     pub(super) async fn run(&self, ready: Ready) -> Result<Reply, RequestError> {
-        let Ready { kind, request, shape, trace_id, share } = ready;
-        let inner = &self.0;
-        let work = async {
-            let permit = inner.admission.operation(&share).await.ok()?;
-            let result = AssertUnwindSafe(inner.executor.execute(request)).catch_unwind().await;
-            drop(permit);
-            Some(result)
-        };
+        let (kind, trace_id) = (ready.kind, ready.trace_id.clone());
         let span = tracing::info_span!("graphql", trace_id, kind = kind.name());
-        match timeout(inner.config.operation_timeout(), work.instrument(span)).await {
-            Ok(Some(Ok(mut response))) => {
-                let headers = std::mem::take(&mut response.http_headers);
-                Ok(Reply { body: publish(response, &shape, &trace_id)?, headers })
-            }
-            Ok(Some(Err(_panic))) => {
-                tracing::error!(trace_id, "operation panicked");
-                Err(RequestError::internal(&trace_id))
-            }
+        let work = async {
+            if ready.introspects { self.clone().run_aside(ready).await } else { self.execute(ready).await }
+        };
+        match timeout(self.0.config.operation_timeout(), work.instrument(span)).await {
+            Ok(Some(done)) => done,
             Ok(None) | Err(_) => {
                 tracing::warn!(trace_id, "operation took too long");
                 Err(RequestError::unavailable("The operation took too long.", &trace_id))
             }
         }
+    }
+
+    /// Runs a query or mutation; `None` when there is no room.
+    async fn execute(&self, ready: Ready) -> Option<Result<Reply, RequestError>> {
+        let Ready { request, shape, trace_id, share, .. } = ready;
+        let permit = self.0.admission.operation(&share).await.ok()?;
+        let result = AssertUnwindSafe(self.0.executor.execute(request)).catch_unwind().await;
+        drop(permit);
+        let Ok(mut response) = result else {
+            tracing::error!(trace_id, "operation panicked");
+            return Some(Err(RequestError::internal(&trace_id)));
+        };
+        let headers = std::mem::take(&mut response.http_headers);
+        Some(publish(response, &shape, &trace_id).map(|body| Reply { body, headers }))
+    }
+
+    /// Runs what asks for the schema, on a thread where it holds up nobody: such an answer is computed in one stretch.
+    /// One at a time, so that many of them take one core and not all.
+    async fn run_aside(self, ready: Ready) -> Option<Result<Reply, RequestError>> {
+        let turn = self.0.admission.introspection().await.ok()?;
+        let (runtime, span) = (Handle::current(), Span::current());
+        let work = move || {
+            // Whoever waits for it ends only the waiting.
+            let limit = self.0.config.operation_timeout();
+            let done = runtime.block_on(async { timeout(limit, self.execute(ready)).await }.instrument(span));
+            drop(turn);
+            done.ok().flatten()
+        };
+        spawn_blocking(work).await.ok().flatten()
     }
 
     /// Runs a query or mutation in a task of its own, so that it does not stand still, with its permit, while whoever

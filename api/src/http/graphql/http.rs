@@ -84,6 +84,9 @@ async fn serve<E: Executor, B: Backend>(
         return Ok(not_allowed(allow, "A mutation must be sent with POST.", media));
     }
     let is_subscription = ready.kind == OperationType::Subscription;
+    if is_subscription && parts.method == Method::HEAD {
+        return Err(RequestError::invalid("A subscription cannot be asked for with HEAD."));
+    }
     if accepted.prefers_stream || (is_subscription && accepted.stream) {
         let permit = inner.admission.connection(&share).map_err(too_many)?;
         return Ok(sse::respond(endpoint, caller, ready, permit));

@@ -14,6 +14,7 @@ mod error;
 mod execute;
 mod guard;
 mod http;
+mod introspection;
 mod merge;
 mod negotiate;
 mod params;

@@ -1,5 +1,7 @@
 //! The parameters of a GraphQL request, from a JSON body, a query string or a `subscribe` message.
 
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
@@ -14,11 +16,28 @@ pub(super) struct Params {
     pub(super) extensions: Map<String, Value>,
 }
 
+/// Which parameters there are, each once.
+#[derive(Deserialize)]
+struct Given {
+    #[serde(rename = "query")]
+    _query: Option<IgnoredAny>,
+    #[serde(rename = "operationName")]
+    _operation_name: Option<IgnoredAny>,
+    #[serde(rename = "variables")]
+    _variables: Option<IgnoredAny>,
+    #[serde(rename = "extensions")]
+    _extensions: Option<IgnoredAny>,
+}
+
 impl Params {
     /// Reads the body of a POST.
     pub(super) fn from_body(body: &[u8]) -> Result<Self, RequestError> {
-        let value =
+        let value: Value =
             serde_json::from_slice(body).map_err(|_| RequestError::bad_request("The body is not JSON."))?;
+        // Of two, a `Value` keeps the last; whoever looked at the request on the way may have read the first.
+        if value.is_object() && serde_json::from_slice::<Given>(body).is_err() {
+            return Err(RequestError::bad_request("A parameter is given twice."));
+        }
         Self::from_json(value)
     }
 

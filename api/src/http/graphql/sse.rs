@@ -100,18 +100,29 @@ impl<E: Executor, B: Backend> EventStream<E, B> {
         }
         loop {
             tokio::select! {
-                result = self.results.next() => return Some(self.result(result)),
+                result = self.results.next() => {
+                    // Whoever was shut out a moment ago is told nothing more.
+                    return Some(if self.is_valid().await { self.result(result) } else { self.refusal() });
+                }
                 _ = self.keepalive.tick() => return Some(COMMENT),
                 _ = self.reauthorise.tick() => {
-                    if !self.endpoint.still_valid(&self.caller).await {
-                        self.phase = Phase::Closing;
-                        return Some(next(&RequestError::from(AuthError::Rejected).into()));
+                    if !self.is_valid().await {
+                        return Some(self.refusal());
                     }
                 }
                 // No `complete`: the operation is not over, the client shall come back for the rest.
                 () = stopped(&mut self.shutdown) => return None,
             }
         }
+    }
+
+    async fn is_valid(&mut self) -> bool {
+        self.endpoint.still_valid(&self.caller).await
+    }
+
+    fn refusal(&mut self) -> Bytes {
+        self.phase = Phase::Closing;
+        next(&RequestError::from(AuthError::Rejected).into())
     }
 
     fn result(&mut self, result: Option<Result<Body, RequestError>>) -> Bytes {

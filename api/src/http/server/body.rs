@@ -4,7 +4,10 @@ use std::{
     error::Error,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -13,8 +16,10 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::{
     sync::watch,
-    time::{Sleep, sleep},
+    time::{Instant, Sleep, sleep},
 };
+
+use super::config::BodyLimits;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -43,23 +48,45 @@ impl Drop for Ticket {
     }
 }
 
-/// The client stopped sending its request body.
+/// The client stopped sending its request body, or sends it too slowly.
 #[derive(Debug, thiserror::Error)]
-#[error("the request body stopped arriving")]
-pub(super) struct BodyStalled;
+#[error("the request body did not arrive in time")]
+pub(super) struct BodyLate;
 
-/// A request body that fails when nothing arrives for a while. Time during which nobody asks for more, because the
-/// handler is busy, does not count.
+/// Whether a request's body was given up on, whatever its handler made of that.
+#[derive(Clone, Default)]
+pub(super) struct Late(Arc<AtomicBool>);
+
+impl Late {
+    pub(super) fn is_so(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A request body that fails when nothing arrives for a while, or too little for long. Time during which nobody asks for
+/// more, because the handler is busy, does not count.
 pub(super) struct RequestBody {
     body: Incoming,
-    idle: Duration,
-    waiting: Option<Pin<Box<Sleep>>>,
-    is_waiting: bool,
+    limits: BodyLimits,
+    late: Late,
+    received: u64,
+    /// How long was waited, without the pause that is now.
+    waited: Duration,
+    /// Since when nothing arrives.
+    since: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl RequestBody {
-    pub(super) fn new(body: Incoming, idle: Duration) -> Self {
-        Self { body, idle, waiting: None, is_waiting: false }
+    pub(super) fn new(body: Incoming, limits: BodyLimits, late: Late) -> Self {
+        Self { body, limits, late, received: 0, waited: Duration::ZERO, since: None, timer: None }
+    }
+
+    /// How long the next pause may be.
+    fn patience(&self) -> Duration {
+        let BodyLimits { idle, whole, bytes_per_second } = self.limits;
+        let earned = Duration::from_millis(self.received.saturating_mul(1_000) / u64::from(bytes_per_second));
+        whole.saturating_add(earned).saturating_sub(self.waited).min(idle)
     }
 }
 
@@ -73,17 +100,22 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
-            this.is_waiting = false;
+            this.waited += this.since.take().map_or(Duration::ZERO, |since| since.elapsed());
+            let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+            this.received += data.map_or(0, |data| data.len() as u64);
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
-        let idle = this.idle;
-        let timer = this.waiting.get_or_insert_with(|| Box::pin(sleep(idle)));
-        if !this.is_waiting {
+        let patience = this.patience();
+        let timer = this.timer.get_or_insert_with(|| Box::pin(sleep(patience)));
+        if this.since.is_none() {
             // One allocation for the whole body, moved forward at each pause.
-            timer.as_mut().set(sleep(idle));
-            this.is_waiting = true;
+            timer.as_mut().set(sleep(patience));
+            this.since = Some(Instant::now());
         }
-        timer.as_mut().poll(cx).map(|()| Some(Err(BodyStalled.into())))
+        timer.as_mut().poll(cx).map(|()| {
+            this.late.0.store(true, Ordering::Relaxed);
+            Some(Err(BodyLate.into()))
+        })
     }
 
     fn is_end_stream(&self) -> bool {

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 /// Where we listen and how long anyone may keep a connection busy or idle.
@@ -26,6 +27,10 @@ pub struct ServerConfig {
     pub header_timeout_ms: u64,
     /// The longest pause while a request body is received, in milliseconds.
     pub body_idle_timeout_ms: u64,
+    /// The longest time for a whole request body, in milliseconds, as long as less than `body_bytes_per_second` comes.
+    pub body_timeout_ms: u64,
+    /// How much of a request body must come in a second once `body_timeout_ms` is over, in bytes on average; at least 1.
+    pub body_bytes_per_second: u32,
     /// The longest time during which the other side takes nothing of what we send, in milliseconds.
     pub write_timeout_ms: u64,
     /// The longest time between requests on a connection, the next request's headers included, in milliseconds.
@@ -38,6 +43,9 @@ pub struct ServerConfig {
     pub max_header_bytes: u32,
     /// The most requests at a time on one HTTP/2 connection.
     pub max_concurrent_streams: u32,
+    /// The networks of our own proxies, as `10.0.0.0/8`. Where a request comes from one, its client is the right-most
+    /// address of `X-Forwarded-For` that is none; from anywhere else, that header means nothing.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl Default for ServerConfig {
@@ -49,14 +57,25 @@ impl Default for ServerConfig {
             tls_handshake_timeout_ms: 10_000,
             header_timeout_ms: 10_000,
             body_idle_timeout_ms: 10_000,
+            body_timeout_ms: 10_000,
+            body_bytes_per_second: 4_096,
             write_timeout_ms: 30_000,
             keep_alive_ms: 75_000,
             max_connections: 10_000,
             shutdown_grace_ms: 10_000,
             max_header_bytes: 16 * 1024,
             max_concurrent_streams: 64,
+            trusted_proxies: Vec::new(),
         }
     }
+}
+
+/// The time limits of one request body.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BodyLimits {
+    pub(super) idle: Duration,
+    pub(super) whole: Duration,
+    pub(super) bytes_per_second: u32,
 }
 
 /// The time limits of one connection.
@@ -64,7 +83,7 @@ impl Default for ServerConfig {
 pub(super) struct Limits {
     pub(super) handshake: Duration,
     pub(super) header: Duration,
-    pub(super) body_idle: Duration,
+    pub(super) body: BodyLimits,
     pub(super) write: Duration,
     pub(super) keep_alive: Duration,
 }
@@ -74,7 +93,11 @@ impl ServerConfig {
         Limits {
             handshake: Duration::from_millis(self.tls_handshake_timeout_ms),
             header: Duration::from_millis(self.header_timeout_ms),
-            body_idle: Duration::from_millis(self.body_idle_timeout_ms),
+            body: BodyLimits {
+                idle: Duration::from_millis(self.body_idle_timeout_ms),
+                whole: Duration::from_millis(self.body_timeout_ms),
+                bytes_per_second: self.body_bytes_per_second.max(1),
+            },
             write: Duration::from_millis(self.write_timeout_ms),
             keep_alive: Duration::from_millis(self.keep_alive_ms),
         }

@@ -2,12 +2,23 @@
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, extract::ConnectInfo};
-use hyper::{Request, Response, body::Incoming, service::service_fn};
+use axum::{
+    Router,
+    extract::ConnectInfo,
+    response::{IntoResponse as _, Response as AxumResponse},
+};
+use hyper::{
+    Request, Response, StatusCode, Version,
+    body::Incoming,
+    header::{ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, HeaderValue},
+    http::request::Parts,
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
+use ipnet::IpNet;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -20,8 +31,10 @@ use tower::ServiceExt;
 
 use super::{
     ServerConfig,
-    body::{InProgress, RequestBody, ResponseBody},
+    body::{InProgress, Late, RequestBody, ResponseBody},
     config::Limits,
+    forwarded,
+    host::Host,
     stream::Accepted,
 };
 
@@ -34,6 +47,7 @@ pub(super) struct Shared {
     pub(super) router: Router,
     pub(super) acceptor: Option<TlsAcceptor>,
     pub(super) limits: Limits,
+    pub(super) proxies: Vec<IpNet>,
 }
 
 /// The protocol limits, on top of hyper's own.
@@ -83,15 +97,14 @@ pub(super) async fn serve(
 }
 
 async fn speak(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     peer: SocketAddr,
     mut shutdown: watch::Receiver<bool>,
 ) {
     let limits = shared.limits;
     let (in_progress, mut progress) = InProgress::new();
-    let service =
-        service_fn(|request| answer(shared.router.clone(), request, peer, limits, in_progress.clone()));
+    let service = service_fn(|request| answer(Arc::clone(shared), request, peer, in_progress.clone()));
     let connection = shared.builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let idle = sleep(limits.header);
     pin!(connection, idle);
@@ -133,15 +146,55 @@ async fn speak(
 }
 
 async fn answer(
-    router: Router,
+    shared: Arc<Shared>,
     request: Request<Incoming>,
     peer: SocketAddr,
-    limits: Limits,
     in_progress: InProgress,
 ) -> Result<Response<ResponseBody>, Infallible> {
     let ticket = in_progress.enter();
-    let mut request = request.map(|body| RequestBody::new(body, limits.body_idle));
-    request.extensions_mut().insert(ConnectInfo(peer));
-    let response = router.oneshot(request).await?;
+    let (mut parts, body) = request.into_parts();
+    let is_http1 = parts.version < Version::HTTP_2;
+    let late = Late::default();
+    let refused = refuse(&mut parts);
+    let is_refused = refused.is_some();
+    let response = match refused {
+        None => {
+            parts.extensions.insert(ConnectInfo(forwarded::client(peer, &parts.headers, &shared.proxies)));
+            let body = RequestBody::new(body, shared.limits.body, late.clone());
+            shared.router.clone().oneshot(Request::from_parts(parts, body)).await?
+        }
+        Some(refused) => refused,
+    };
+    // The handler knows only that its body broke off.
+    let mut response = if late.is_so() {
+        plain(StatusCode::REQUEST_TIMEOUT, "the request body did not arrive in time\n")
+    } else {
+        response
+    };
+    if is_http1 && (late.is_so() || is_refused) {
+        // Its body is not read to the end.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     Ok(response.map(|body| ResponseBody::new(body, ticket)))
+}
+
+/// The answer to what no request may be, whoever would answer it: it must name one host, and its body come as it stands.
+fn refuse(parts: &mut Parts) -> Option<AxumResponse> {
+    match Host::of(parts) {
+        Ok(Some(host)) => drop(parts.extensions.insert(host)),
+        Ok(None) => {}
+        Err(error) => return Some(plain(StatusCode::BAD_REQUEST, &format!("{error}\n"))),
+    }
+    let codings = parts.headers.get_all(CONTENT_ENCODING);
+    if codings.iter().all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return None;
+    }
+    let mut refused = plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send the body without a content coding\n");
+    // RFC 9110, 12.5.3.
+    refused.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    Some(refused)
+}
+
+fn plain(status: StatusCode, text: &str) -> AxumResponse {
+    (status, text.to_owned()).into_response()
 }

@@ -7,6 +7,8 @@
 mod body;
 mod config;
 mod connection;
+mod forwarded;
+mod host;
 mod stream;
 mod tls;
 
@@ -24,6 +26,7 @@ use tokio_rustls::TlsAcceptor;
 use self::connection::Shared;
 pub use self::{
     config::ServerConfig,
+    host::Host,
     tls::{Certificate, CertificateError},
 };
 
@@ -122,6 +125,7 @@ impl Server {
             router,
             acceptor: self.tls.clone().map(TlsAcceptor::from),
             limits: self.config.limits(),
+            proxies: self.config.trusted_proxies.clone(),
         });
         let (mut connections, watched) = (JoinSet::new(), shutdown.clone());
         loop {

@@ -1,11 +1,13 @@
 //! Documents that are meant to hurt, and those that only look like it.
 #![allow(clippy::disallowed_methods, reason = "how long the machine takes is what is measured")]
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::super::GraphqlConfig;
+use super::super::introspection::STANDARD;
 use super::client::{Socket, post, query};
 use super::fixture::serve;
 use super::server;
@@ -106,24 +108,84 @@ async fn a_document_up_to_the_limits_is_served() {
     }
 }
 
-/// The query of graphql-js 16 with every option, from which code generators and GraphiQL work.
-const INTROSPECTION: &str = "query IntrospectionQuery { __schema { description queryType { name kind } \
-    mutationType { name kind } subscriptionType { name kind } types { ...FullType } directives { name description \
-    isRepeatable locations args(includeDeprecated: true) { ...InputValue } } } } fragment FullType on __Type { kind name \
-    description specifiedByURL isOneOf fields(includeDeprecated: true) { name description args(includeDeprecated: true) \
-    { ...InputValue } type { ...TypeRef } isDeprecated deprecationReason } inputFields(includeDeprecated: true) \
-    { ...InputValue } interfaces { ...TypeRef } enumValues(includeDeprecated: true) { name description isDeprecated \
-    deprecationReason } possibleTypes { ...TypeRef } } fragment InputValue on __InputValue { name description type \
-    { ...TypeRef } defaultValue isDeprecated deprecationReason } fragment TypeRef on __Type { kind name ofType { kind name \
-    ofType { kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name \
-    ofType { kind name ofType { kind name } } } } } } } } } }";
-
 #[tokio::test]
 async fn the_introspection_query_of_the_tools_passes() {
     let server = server().await;
-    let answer = query(server.address, INTROSPECTION).await;
+    let answer = query(server.address, STANDARD).await;
     assert_eq!((answer.status, answer.json().get("errors")), (200, None), "{}", answer.body);
     assert_eq!(answer.json()["data"]["__schema"]["queryType"]["name"], json!("Query"));
+}
+
+/// What clients ask of a schema besides: by name, to know what an interface may be, with `__typename` everywhere.
+#[tokio::test]
+async fn other_questions_about_the_schema_pass_up_to_what_the_tools_ask() {
+    let server = server().await;
+    let by_name = (0..8)
+        .map(|n| format!("t{n}: __type(name: \"Query\") {{ name fields {{ name type {{ name }} }} }} "));
+    let everywhere =
+        STANDARD.replace("{ kind name", "{ __typename kind name").replace("{ name", "{ __typename name");
+    for text in [
+        format!("{{ {} }}", by_name.collect::<String>()),
+        "query($name: String!) { __type(name: $name) { fields { name args { name } type { name ofType { name } } } } }".into(),
+        "{ __schema { types { kind name possibleTypes { name } } } }".into(),
+        everywhere,
+    ] {
+        let body = json!({ "query": text, "variables": { "name": "Query" } });
+        let answer = post(server.address, &body).await;
+        assert_eq!((answer.status, answer.json().get("errors")), (200, None), "{text}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn no_more_of_the_schema_is_told_at_once_than_the_tools_ask_for() {
+    let server = server().await;
+    let aliases = |field: &str| (0..190).map(|n| format!("a{n}: {field} ")).collect::<String>();
+    let whole = STANDARD.strip_prefix("query IntrospectionQuery { ").unwrap();
+    let (whole, fragments) = whole.split_once(" } fragment").unwrap();
+    for (name, text) in [
+        ("the whole twice", format!("{{ a: {whole} b: {whole} }} fragment{fragments}")),
+        ("in two operations", format!("query A {{ {whole} }} query B {{ {whole} }} fragment{fragments}")),
+        ("one name many times", format!("{{ {} }}", aliases("__schema { types { name } }"))),
+        ("many lists", format!("{{ __schema {{ {} }} }}", aliases("types { name }"))),
+        (
+            "one text many times",
+            format!("{{ __schema {{ types {{ fields {{ {} }} }} }} }}", aliases("description")),
+        ),
+        (
+            "by a variable",
+            format!("query($n: String!) {{ {} }}", aliases("__type(name: $n) { fields { name } }")),
+        ),
+        (
+            "through fragments",
+            format!(
+                "{{ ...A }} fragment A on Query {{ {} }} fragment T on __Type {{ fields {{ name }} }}",
+                aliases("__schema { types { ... on __Type { ...T } } }")
+            ),
+        ),
+    ] {
+        let answer = post(server.address, &json!({ "query": text, "variables": { "n": "Query" } })).await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (400, "LIMIT_EXCEEDED"),
+            "{name}: {}",
+            answer.body
+        );
+    }
+}
+
+#[tokio::test]
+async fn whoever_asks_for_the_schema_waits_for_their_turn_and_nobody_else_does() {
+    let server = server().await;
+    let running = || server.world.slow.load(Ordering::SeqCst);
+    let long = query(server.address, "{ __schema { queryType { name } } slow(ms: 1500) }");
+    let rest = async {
+        assert!(server.world.reaches(1).await);
+        assert_eq!((query(server.address, "{ hello }").await.status, running()), (200, 1));
+        let next = query(server.address, "{ __schema { queryType { name } } }").await;
+        assert_eq!((next.status, running()), (200, 0));
+    };
+    let (long, ()) = tokio::join!(long, rest);
+    assert_eq!(long.status, 200);
 }
 
 #[tokio::test]

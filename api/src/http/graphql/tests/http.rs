@@ -141,6 +141,8 @@ async fn parameters_are_checked_before_anything_runs() {
         "{\"query\":\"{hello}\",\"variables\":\"{}\"}",
         "{\"query\":\"{hello}\",\"operationName\":1}",
         "{\"query\":\"{hello}\",\"extensions\":1}",
+        "{\"query\":\"{hello}\",\"query\":\"{hello}\"}",
+        "{\"query\":\"{hello}\",\"variables\":{},\"variables\":{}}",
     ] {
         for accept in ["application/json", "application/graphql-response+json"] {
             let head = format!("POST /graphql HTTP/1.1\ncontent-type: application/json\naccept: {accept}");
@@ -257,6 +259,8 @@ async fn a_subscription_needs_a_stream() {
     let server = server().await;
     let answer = query(server.address, "subscription { ticks }").await;
     assert_eq!((answer.status, answer.code().as_str()), (400, "INVALID_INPUT"));
+    let head = "HEAD /graphql?query=subscription%7Bticks%7D HTTP/1.1\naccept: text/event-stream";
+    assert_eq!(send(server.address, head, b"").await.status, 400);
 }
 
 #[tokio::test]

@@ -209,6 +209,14 @@ async fn a_socket_ends_with_its_callers_rights_and_with_the_server() {
     server.world.valid.store(false, Ordering::SeqCst);
     assert_eq!(socket.closed().await, Some(4403));
 
+    // Also before the next look, once there is something to tell.
+    let server = super::server().await;
+    let mut socket = Socket::ready(server.address).await;
+    socket.subscribe("a", "subscription { ticks }").await;
+    assert_eq!(socket.message().await["payload"]["data"]["ticks"], json!(0));
+    server.world.valid.store(false, Ordering::SeqCst);
+    assert_eq!(socket.closed().await, Some(4403));
+
     let server = super::server().await;
     let mut socket = Socket::ready(server.address).await;
     socket.subscribe("a", "subscription { ticks }").await;

@@ -119,19 +119,26 @@ impl<E: Executor, B: Backend> Connection<E, B> {
         loop {
             tokio::select! {
                 message = socket.recv() => self.hear(message, socket).await?,
-                Some(event) = self.events.next(), if !self.events.is_empty() => self.report(event, socket).await?,
+                Some(event) = self.events.next(), if !self.events.is_empty() => {
+                    // Whoever was shut out a moment ago is told nothing more.
+                    self.require_valid().await?;
+                    self.report(event, socket).await?;
+                }
                 () = &mut init_deadline, if !self.acknowledged => {
                     return Err(Close::new(4408, "Connection initialisation timeout").into());
                 }
                 _ = keepalive.tick() => self.check_alive(&keepalive, socket).await?,
-                _ = reauthorise.tick() => {
-                    if !self.endpoint.still_valid(&self.caller).await {
-                        return Err(Close::new(4403, "Forbidden").into());
-                    }
-                }
+                _ = reauthorise.tick() => self.require_valid().await?,
                 () = stopped(&mut shutdown) => return Err(Close::new(1001, "Going away").into()),
             }
         }
+    }
+
+    async fn require_valid(&mut self) -> Result<(), Close> {
+        if self.endpoint.still_valid(&self.caller).await {
+            return Ok(());
+        }
+        Err(Close::new(4403, "Forbidden"))
     }
 
     async fn hear(
