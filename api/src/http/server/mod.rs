@@ -24,7 +24,7 @@ use tokio_rustls::TlsAcceptor;
 use self::connection::Shared;
 pub use self::{
     config::ServerConfig,
-    tls::{Certificate, CertificateError},
+    tls::{Certificate, CertificateError, CertificateFault},
 };
 
 /// How long accepting pauses when the system cannot give us another socket.
@@ -34,7 +34,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {source}; stop what listens there, or set server.listen")]
     Listen {
         /// The address.
         address: SocketAddr,
