@@ -26,7 +26,7 @@ async fn keys(instance: &Instance) -> Vec<VerifyingKey> {
 
 fn verified(file: &str, keys: &[VerifyingKey], elsewhere: &[Note]) -> Result<Verified, FirstBad> {
     match verify(file.as_bytes(), keys, elsewhere) {
-        Ok(verified) => Ok(verified),
+        Ok(chained) => Ok(chained.verified),
         Err(ExportError::Bad(bad)) => Err(bad),
         Err(error) => panic!("{error}"),
     }

@@ -154,7 +154,7 @@ async fn what_matters_most_needs_the_password_or_a_code_by_mail_within_five_minu
             ("requestStepUpCode", json!({})),
         ] {
             let refused = program.try_mutate(name, input, "__typename").await;
-            assert_eq!(refused["refusal"]["code"], "CREDENTIALS_INVALID", "{name}: {refused:#}");
+            assert_eq!(refused["refusal"]["code"], "PERSON_REQUIRED", "{name}: {refused:#}");
         }
         for (name, input, fields) in dangerous(&stage) {
             let done = admin.try_mutate(name, input, fields).await;

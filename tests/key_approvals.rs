@@ -48,7 +48,7 @@ async fn every_operation_that_needs_two_people_is_approved_by_another_than_who_a
             assert_eq!(allowed(approval), ["withdrawKeyApproval"], "by who asked");
             let id = &approval["id"];
             let own = answer(&asks, "giveKeyApproval", id).await;
-            assert_eq!(own["refusal"]["reason"], "OWN_REQUEST", "{operation}: {own:#}");
+            assert_eq!(own["refusal"]["code"], "SECOND_PERSON_REQUIRED", "{operation}: {own:#}");
             let given = answer(&other, "giveKeyApproval", id).await;
             assert_eq!(given["keyApproval"]["state"], "APPROVED", "{operation}: {given:#}");
             let again = answer(&other, "giveKeyApproval", id).await;
@@ -297,7 +297,7 @@ async fn what_gives_rights_or_is_for_two_people_asks_for_a_person_who_is_there()
         let before = pair.provider.rows("audit where actor like 'user:%'").await;
         for (verb, input) in &people_alone {
             let refused = program.try_mutate(verb, input.clone(), "__typename").await;
-            assert_eq!(refused["refusal"]["code"], "CREDENTIALS_INVALID", "{verb} by a program: {refused:#}");
+            assert_eq!(refused["refusal"]["code"], "PERSON_REQUIRED", "{verb} by a program: {refused:#}");
         }
         pair.clock.advance(SIX_MINUTES);
         for (verb, input) in people_alone.iter().chain(&[("rotateKeyModule", module.clone())]) {

@@ -187,6 +187,12 @@ async fn a_check_that_cannot_be_carried_out_is_an_error_and_never_a_pass() {
             .try_mutate("startOnboarding", json!({ "connectionId": connection }), "connection { state }")
             .await;
         assert_eq!(start["refusal"]["code"], "NOT_VALIDATED");
+        let call = "mutation($input: StartOnboardingInput!) { startOnboarding(input: $input) {
+            refusal { remedy { mutation variables { name value } } } } }";
+        let start = consumer.query(call, json!({ "input": { "connectionId": connection } })).await;
+        let variables = json!([{ "name": "connectionId", "value": connection }]);
+        let remedy = json!({ "mutation": "runPreOnboardingChecks", "variables": variables });
+        assert_eq!(start["startOnboarding"]["refusal"]["remedy"], remedy);
 
         let issue = now["issues"]
             .as_array()

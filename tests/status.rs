@@ -8,7 +8,9 @@ mod stage;
 
 use chrono::{DateTime, TimeDelta};
 use linkspan::domain::Timestamp;
+use linkspan::domain::check::CheckCode;
 use linkspan::domain::outage::{FarSide, OUTAGES, Outage as Documented, RECOVERED_WITHIN, Seen, Shown};
+use linkspan::domain::refusal::RefusalCode;
 use linkspan::domain::requester::Role;
 use serde_json::{Value, json};
 
@@ -171,6 +173,14 @@ async fn operators_read_what_both_sides_show_of_each_outage() {
             assert!(part.contains(&format!("{} ({reason})", code.as_str())), "{part}");
         }
         assert!(part.contains("The other side"), "{part}");
+    }
+    let index = pair.provider.client().get("/docs").await;
+    assert_eq!(index.status, 200);
+    let links: Vec<&str> =
+        index.body.split("href=\"/docs/").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert_eq!(links.len(), 1 + CheckCode::ALL.len() + RefusalCode::ALL.len(), "{links:?}");
+    for link in [links[0], links[1], links[links.len() - 1]] {
+        assert_eq!(pair.provider.client().get(&format!("/docs/{link}")).await.status, 200, "{link}");
     }
 }
 

@@ -89,7 +89,7 @@ impl std::fmt::Debug for App {
 /// # Errors
 /// [`StartError::Store`].
 pub async fn migrate(config: &Config, world: World) -> Result<usize, StartError> {
-    Ok(Store::open(&config.database, world).await?.migrate().await?)
+    Ok(Store::open_or_make(&config.database, world).await?.migrate().await?)
 }
 
 impl App {
@@ -212,6 +212,16 @@ impl App {
             tracing::error!(%error, "the last uses of keys are not on record");
         }
     }
+}
+
+/// Opens the keys of the instance that is on record, makes nothing, and answers the identity's fingerprint.
+///
+/// # Errors
+/// [`StartError::Keys`], [`StartError::RootKeyMissing`], [`StartError::KeyMissing`], [`StartError::Store`].
+pub async fn try_keys(config: &Config, store: &Store, world: &World) -> Result<String, StartError> {
+    let record = store.instance().await?.ok_or(StoreError::Missing("instance"))?;
+    open_vault(config, world, &record).await?;
+    Ok(active(store, Keys::IDENTITY).await?.public_key()?.fingerprint_groups())
 }
 
 /// The instance's own keys; made on first start.

@@ -2,6 +2,7 @@
 //!
 //! A setting that nobody knows is refused with its source, because a limit that is misspelt is a limit that is off.
 
+mod ranges;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,8 @@ use crate::vault::VaultConfig;
 
 /// What the variables of the environment begin with; `__` divides a section from a setting.
 pub const PREFIX: &str = "LINKSPAN_";
+/// Variables that stand for an argument of the command line, not for a setting.
+const ARGUMENTS: [&str; 2] = ["LINKSPAN_CONFIG", "LINKSPAN_AS"];
 /// The file that is read when none is named and it is there.
 const FILE: &str = "linkspan.toml";
 /// The root key's name, in the data directory and among systemd's credentials.
@@ -186,6 +189,9 @@ impl Sources {
             .collect();
         let named = file.map(Path::to_owned).or_else(|| variables.get("LINKSPAN_CONFIG").map(PathBuf::from));
         let file = match named {
+            Some(path) if path.is_dir() => {
+                return Err(ConfigError::File { path, problem: "this is a directory".to_owned() });
+            }
             Some(path) => match std::fs::File::open(&path) {
                 Ok(_) => Some(path),
                 Err(error) => return Err(ConfigError::File { path, problem: error.to_string() }),
@@ -215,11 +221,15 @@ impl Config {
         if let Some(file) = &sources.file {
             figment = figment.merge(Toml::file_exact(file));
         }
-        let own = |name: &&String| name.starts_with(PREFIX) && name.as_str() != "LINKSPAN_CONFIG";
+        let own = |name: &&String| name.starts_with(PREFIX) && !ARGUMENTS.contains(&name.as_str());
         for name in sources.variables.keys().filter(own) {
             figment = figment.merge(Variable { name, text: &sources.variables[name] });
         }
         let mut config: Self = figment.extract().map_err(refused)?;
+        if config.data_dir.as_os_str().is_empty() {
+            let problem = "data_dir: name a directory; `.` is that of the configuration file".to_owned();
+            return Err(ConfigError::Settings(vec![problem]));
+        }
         config.resolve(sources);
         config.judge()?;
         Ok(config)
@@ -357,17 +367,7 @@ impl Config {
 
     /// What a type cannot refuse.
     fn judge(&self) -> Result<(), ConfigError> {
-        let mut problems = Vec::new();
-        for (setting, value, most) in [
-            ("link_lifetime_days", self.link_lifetime_days, 90),
-            ("probe_interval_seconds", self.probe_interval_seconds, 3_600),
-            ("probe_timeout_ms", self.probe_timeout_ms, 60_000),
-            ("slow_ms", self.slow_ms, 60_000),
-        ] {
-            if !(1..=most).contains(&value) {
-                problems.push(format!("{setting}: {value} is not from 1 to {most}"));
-            }
-        }
+        let mut problems = ranges::outside(self);
         if let Some(name) = &self.root_key_variable
             && (name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'))
         {
@@ -375,6 +375,15 @@ impl Config {
         }
         if self.name.trim().is_empty() || self.name.chars().count() > 64 {
             problems.push("name: give this instance a name of at most 64 characters".to_owned());
+        }
+        if let Some(folder) = self.console_folder.as_ref().filter(|folder| !folder.is_dir()) {
+            problems.push(format!("console_folder: there is no folder {}", folder.display()));
+        }
+        for origin in &self.graphql.allowed_origins {
+            if !url::Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == *origin) {
+                let expected = "scheme, host and port, such as https://console.example.org";
+                problems.push(format!("graphql.allowed_origins: {origin} is no origin; give {expected}"));
+            }
         }
         if !problems.is_empty() {
             return Err(ConfigError::Settings(problems));
@@ -444,11 +453,27 @@ fn problem(error: &figment::Error) -> String {
             format!("there is no such setting{near} `linkspan config --defaults` lists them all")
         }
         // The value itself is left out: it may be a password.
-        Kind::InvalidType(_, expected) => format!("this is not {expected}"),
+        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => not(expected),
+        Kind::Message(said) if said.contains("socket address") => {
+            "this is not an address and port, such as 127.0.0.1:8080 (names are not resolved)".to_owned()
+        }
+        Kind::Message(said) if said.contains("untagged enum AllowedPorts") => {
+            "this is neither a list of ports, such as [8443], nor \"any\"".to_owned()
+        }
         other => other.to_string(),
     };
     let path = path.join(".");
     if path.is_empty() { format!("{what}{source}") } else { format!("{path}: {what}{source}") }
+}
+
+/// What was expected, in words of the file instead of the program's.
+fn not(expected: &str) -> String {
+    if expected.starts_with("struct ") {
+        return "this is a section: write its name in brackets, and its settings in the lines below"
+            .to_owned();
+    }
+    let number = ["u8", "u16", "u32", "u64", "usize"].contains(&expected);
+    format!("this is not {}", if number { "a whole number, written without a unit" } else { expected })
 }
 
 /// The known word that differs least, if it is close enough to be meant.

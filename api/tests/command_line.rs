@@ -4,7 +4,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -27,6 +27,14 @@ struct Ran {
 }
 
 impl Ran {
+    fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
     fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
     }
@@ -39,15 +47,37 @@ impl Ran {
 }
 
 impl Host {
+    /// One with a database.
     fn new() -> Self {
+        let host = Self::bare();
+        host.run(&["migrate"]).ended(0);
+        host
+    }
+
+    /// One on which nothing was done yet.
+    fn bare() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("linkspan-host-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst));
         let directory = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&directory).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let host = Self { directory, port };
-        host.run(&["migrate"]).ended(0);
-        host
+        Self { directory, port }
+    }
+
+    /// A line of the help, as a shell runs it here.
+    fn shell(&self, line: &str) -> Ran {
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_linkspan"));
+        let path = format!("{}:/usr/bin:/bin", program.parent().unwrap().display());
+        let mut command = Command::new("/bin/sh");
+        let output = command.args(["-c", line]).current_dir(&self.directory).env_clear().env("PATH", path);
+        Ran::of(output.output().unwrap())
+    }
+
+    /// What `linkspan check` finds about this subject, and of which verdict it is.
+    fn checked(&self, subject: &str) -> Value {
+        let ran = self.run(&["check", "--json"]);
+        let mut answers = ran.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        answers.find(|answer| answer["subject"] == subject).unwrap_or_default()
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -72,12 +102,7 @@ impl Host {
     fn run_with(&self, arguments: &[&str], input: &str) -> Ran {
         let mut child = self.command(arguments).spawn().unwrap();
         child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        Ran {
-            code: output.status.code().unwrap(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
+        Ran::of(child.wait_with_output().unwrap())
     }
 
     /// `linkspan key`, as somebody.
@@ -210,6 +235,107 @@ fn accounts_and_roles_are_made_listed_and_changed_on_the_host() {
     assert!(last.err.contains("last administrator"), "{last:?}");
 }
 
+/// Runs the examples of `linkspan audit verify --help`, and what must not pass for a verified trail.
+fn trail_is_verified_as_the_help_says(host: &Host) {
+    let write = |name: &str, text: &str| std::fs::write(host.directory.join(name), text).unwrap();
+    host.run(&["audit", "export", "--out", "audit.jsonl"]).ended(0);
+    let keys = host.run(&["audit", "keys"]).ended(0).out;
+    assert!(keys.lines().count() > 1, "{keys}");
+    write("provider.key", &keys);
+    write("consumer.key", &keys);
+    write("kept.jsonl", &host.run(&["audit", "witnessed"]).ended(0).out);
+    let help = host.run(&["audit", "verify", "--help"]).ended(0).out;
+    let examples: Vec<&str> =
+        help.lines().filter(|line| line.starts_with("  linkspan audit verify")).collect();
+    assert_eq!(examples.len(), 2, "{help}");
+    for example in examples {
+        let verified = host.shell(example).ended(0);
+        assert!(verified.out.contains("so as it was written: up to entry"), "{verified:?}");
+    }
+
+    let export = std::fs::read_to_string(host.directory.join("audit.jsonl")).unwrap();
+    let chain: Vec<&str> = export.lines().filter(|line| !line.contains("{\"checkpoint\"")).collect();
+    write("chain.jsonl", &chain.join("\n"));
+    write("header.jsonl", chain[0]);
+    for name in ["chain.jsonl", "header.jsonl"] {
+        let refused = host.run(&["audit", "verify", name, "--key", "provider.key"]).ended(1);
+        assert!(refused.err.contains("nothing of it is signed with a key that was given"), "{refused:?}");
+    }
+    let looked = host.run(&["audit", "verify", "chain.jsonl", "--unsigned"]).ended(0);
+    assert!(looked.out.contains("as it was written: none of them"), "{looked:?}");
+    let witness_only = keys.lines().last().unwrap();
+    let other = host.run(&["audit", "verify", "audit.jsonl", "--key", witness_only]).ended(1);
+    assert!(other.err.contains("is not signed with a key that was given"), "{other:?}");
+    let unknown = host.run(&["audit", "verify", "audit.jsonl", "--key", "no.key"]).ended(2);
+    assert!(unknown.err.contains("nor a file that can be read"), "{unknown:?}");
+
+    // A reader who has seen enough is no failure.
+    let mut child = host.command(&["audit", "export"]).spawn().unwrap();
+    drop(child.stdout.take());
+    let ended = Ran::of(child.wait_with_output().unwrap()).ended(0);
+    assert_eq!(ended.err, "");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_start_that_cannot_succeed_names_the_file_and_what_to_do_and_looking_makes_nothing() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let host = Host::bare();
+    let looked = host.run(&["check"]).ended(1);
+    assert!(looked.out.contains("run: linkspan migrate"), "{looked:?}");
+    assert_eq!(std::fs::read_dir(&host.directory).unwrap().count(), 0, "{looked:?}");
+    for command in [&["serve"][..], &["user", "list"]] {
+        let failed = host.run(command).ended(1);
+        assert!(failed.err.contains("data/linkspan.db is not there"), "{failed:?}");
+        assert!(failed.err.contains("linkspan serve --migrate"), "{failed:?}");
+    }
+
+    // The directory was there before, as packages make it.
+    let data = host.directory.join("data");
+    let mode = |path: &PathBuf| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    std::fs::create_dir(&data).unwrap();
+    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o755)).unwrap();
+    host.run(&["migrate"]).ended(0);
+    let file = data.join("linkspan.db");
+    assert_eq!(mode(&file), 0o600);
+    host.run(&["user", "list"]).ended(0);
+    let open = host.checked("privacy");
+    assert!(
+        open["found"].as_str().unwrap().contains("data is open to others on this host (mode 755)"),
+        "{open}"
+    );
+    assert!(!data.join("mail").exists(), "looking made it");
+    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o700)).unwrap();
+    assert!(host.checked("privacy").is_null());
+
+    // A mistake elsewhere is not the root key's.
+    std::fs::write(host.directory.join("linkspan.toml"), "[mail]\nfrom_address = \"foo\"\n").unwrap();
+    assert_eq!(host.checked("key service")["verdict"], "GOOD");
+    assert_eq!(host.checked("mail")["verdict"], "WRONG");
+    std::fs::remove_file(host.directory.join("linkspan.toml")).unwrap();
+
+    let database = sea_orm::Database::connect(format!("sqlite:{}", file.display())).await.unwrap();
+    let later = "insert into seaql_migrations (version, applied_at) values ('m9999_later', 0)";
+    sea_orm::ConnectionTrait::execute_unprepared(&database, later).await.unwrap();
+    database.close().await.unwrap();
+    for command in [&["serve"][..], &["migrate"]] {
+        let newer = host.run(command).ended(1);
+        assert!(newer.err.contains("by a newer Linkspan (this one does not know m9999_later)"), "{newer:?}");
+    }
+    let newer = host.checked("database");
+    assert!(newer["remedy"].as_str().unwrap().contains("run that version"), "{newer}");
+
+    for beside in ["linkspan.db-wal", "linkspan.db-shm"] {
+        let _ = std::fs::remove_file(data.join(beside));
+    }
+    std::fs::write(&file, "This is no database. ".repeat(400)).unwrap();
+    let corrupt = host.run(&["serve"]).ended(1);
+    assert!(corrupt.err.contains("data/linkspan.db cannot be opened"), "{corrupt:?}");
+    let corrupt = host.checked("database");
+    assert!(corrupt["found"].as_str().unwrap().contains("not a database"), "{corrupt}");
+}
+
 #[tokio::test]
 async fn keys_are_rotated_beside_a_server_by_whoever_has_the_role_and_on_record() {
     let host = Host::new();
@@ -255,6 +381,10 @@ async fn keys_are_rotated_beside_a_server_by_whoever_has_the_role_and_on_record(
     let nobody = host.run(&["key", "rotate", "papers"]).ended(1);
     assert!(nobody.err.contains("--as EMAIL"), "{nobody:?}");
     host.key("stranger", &["list"]).ended(1);
+    let named = host.command(&["key", "modules"]).env("LINKSPAN_AS", email("auditor")).output().unwrap();
+    assert!(Ran::of(named).ended(0).out.contains("papers"));
+    let ours = host.command(&["user", "list"]).env("LINKSPAN_AS", email("auditor")).output().unwrap();
+    Ran::of(ours).ended(0);
 
     let suspended =
         host.key("manager", &["suspend", "papers", "2", "--reason", "A laptop was lost"]).ended(0);
@@ -274,6 +404,7 @@ async fn keys_are_rotated_beside_a_server_by_whoever_has_the_role_and_on_record(
     assert!(health.out.starts_with("The key service is operational"), "{health:?}");
     assert!(health.out.contains("✓ ROOT_KEY"), "{health:?}");
 
+    trail_is_verified_as_the_help_says(&host);
     let trail = host.run(&["audit", "export"]).ended(0);
     let entry = trail.out.lines().rfind(|line| line.contains("\"key.rotate\"")).unwrap();
     assert!(entry.contains("user:") && entry.contains("origin") && entry.contains("host"), "{entry}");

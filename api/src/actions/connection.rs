@@ -7,7 +7,7 @@ use super::settings::sync_soon;
 use super::token::{digest, same};
 use super::{Actions, Call, Done, Failure, SECONDS, came_second};
 use crate::domain::attempt::Attempt;
-use crate::domain::check::Suite;
+use crate::domain::check::{Remedy, Suite};
 use crate::domain::connection::{Connection, ConnectionVerb, Part, Peer, State};
 use crate::domain::effect::Work;
 use crate::domain::id::{AttemptId, CompanyId, ConnectionId, UserId};
@@ -178,7 +178,8 @@ impl Actions {
         let connection = self.connection(&tx, id).await?;
         if matches!(connection.state, State::Pending | State::ValidationFailed { .. }) {
             let message = "The checks have not passed yet. Get started first, and resolve what they find.";
-            return Err(Refusal::new(RefusalCode::NotValidated, message).into());
+            let remedy = Remedy::call("runPreOnboardingChecks", &[("connectionId", id.to_string())]);
+            return Err(Refusal::new(RefusalCode::NotValidated, message).remedy(remedy).into());
         }
         let connection = if connection.is_stale(tx.now()) {
             let (suites, company) = (vec![Suite::PreOnboardingConsumer], connection.company);

@@ -16,6 +16,7 @@ use super::key_rights::{held, require_right};
 use super::once::{Answer, Kept};
 use super::token::same;
 use super::{Actions, Call, Done, Failure};
+use crate::domain::check::Remedy;
 use crate::domain::id::{KeyApprovalId, UserId};
 use crate::domain::key_approval::{KeyApproval, KeyApprovalState, KeyApprovalVerb};
 use crate::domain::key_policy::KeyOperation;
@@ -52,7 +53,7 @@ impl Verdict {
 
 impl From<ApprovalRefusal> for Refusal {
     fn from(refusal: ApprovalRefusal) -> Self {
-        use RefusalCode::{InvalidInput, NotAnAdministrator, WrongState};
+        use RefusalCode::{InvalidInput, NotAnAdministrator, SecondPersonRequired, WrongState};
         let at = |until: Millis| stamp(until).map(|at| at.to_rfc3339()).unwrap_or_default();
         match refusal {
             ApprovalRefusal::NeedsNobody(right) => {
@@ -64,7 +65,9 @@ impl From<ApprovalRefusal> for Refusal {
             }
             ApprovalRefusal::OwnRequest => {
                 let message = "Nobody answers their own request. Ask somebody else with the role.";
-                Self::new(NotAnAdministrator, message).reason("OWN_REQUEST")
+                Self::new(SecondPersonRequired, message)
+                    .reason("OWN_REQUEST")
+                    .remedy(Remedy::human("Ask another person with the role to approve it."))
             }
             ApprovalRefusal::OthersRequest => {
                 let message =
@@ -142,7 +145,7 @@ impl Actions {
     /// Answers a request, or takes it back. What was approved can be refused after all, as long as it was not used.
     ///
     /// # Errors
-    /// `NOT_AN_ADMINISTRATOR`, also for one's own request and for somebody else's to withdraw; `WRONG_STATE`;
+    /// `NOT_AN_ADMINISTRATOR`, also for somebody else's to withdraw; `SECOND_PERSON_REQUIRED` for one's own; `WRONG_STATE`;
     /// `INVALID_INPUT` for a refusal without a reason; `NOT_FOUND`; `STEP_UP_REQUIRED`, and `CREDENTIALS_INVALID` for a
     /// program that agrees or refuses; `KEY_SERVICE_UNHEALTHY` for a request that somebody tampered with.
     pub async fn answer_key_approval(

@@ -9,7 +9,7 @@ use super::letters::{self, LetterBody};
 use super::token::digest;
 use super::{Actions, Call, Done, Failure};
 use crate::domain::Timestamp;
-use crate::domain::check::Suite;
+use crate::domain::check::{Remedy, Suite};
 use crate::domain::connection::Connection;
 use crate::domain::effect::{Effect, Step, Work};
 use crate::domain::id::{CompanyId, ConnectionId, LinkId, RegistrationId, ScanId, UserId};
@@ -49,6 +49,7 @@ impl Actions {
                 RefusalCode::ProviderRecordMissing,
                 "This instance has no provider record yet. Save one first: it tells consumers what they connect to.",
             )
+            .remedy(Remedy::call("saveProviderRecord", &[("name", "your-service".to_owned())]))
             .into());
         }
         let company = tx.company(new.company).await?;

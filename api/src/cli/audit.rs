@@ -9,7 +9,7 @@ use keyservice::checkpoint::{Note, VerifyingKey};
 
 use super::{Failed, out};
 use crate::actions::Call;
-use crate::actions::audit::export;
+use crate::actions::audit::export::{self, ExportError};
 use crate::app::App;
 use crate::config::Config;
 use crate::world::World;
@@ -30,34 +30,69 @@ pub(super) enum Audit {
     #[command(after_help = "\
 Needs no configuration, no database and no secret. Take the keys from where the owner of the trail cannot change them.
 
-  linkspan audit verify audit.jsonl --key \"$(cat provider.key)\"
-  linkspan audit verify audit.jsonl --key \"$(cat provider.key)\" --key \"$(cat consumer.key)\" --witness kept.jsonl
+  linkspan audit verify audit.jsonl --key provider.key
+  linkspan audit verify audit.jsonl --key \"$(cat provider.key)\" --key consumer.key --witness kept.jsonl
 
 An edit, a removal and a change of order show by themselves; a truncation and a rewriting show against checkpoints, and
 against the owner of the keys only with checkpoints that another instance kept (linkspan audit witnessed, there).
-Ends with code 1 if anything is wrong.")]
+Ends with code 1 if anything is wrong, and if the export is not signed up to its last minutes with the keys given.")]
     Verify {
         /// The export.
         file: PathBuf,
-        /// A public key of the trail or of a witness, as `linkspan audit keys` prints it.
-        #[arg(long = "key", value_name = "KEY", required = true)]
-        keys: Vec<VerifyingKey>,
+        /// Public keys of the trail or of a witness: what `linkspan audit keys` prints, or a file with it.
+        #[arg(long = "key", value_name = "KEYS", required_unless_present = "unsigned", value_parser = keys)]
+        keys: Vec<Keys>,
+        /// Look at the chain even where it is not signed: it says nothing about who wrote it.
+        #[arg(long)]
+        unsigned: bool,
         /// Checkpoints that another instance kept, as `linkspan audit witnessed` prints them there.
         #[arg(long = "witness", value_name = "FILE")]
         witnesses: Vec<PathBuf>,
     },
 }
 
+/// What one `--key` gives.
+#[derive(Clone, Debug)]
+pub(super) struct Keys(Vec<VerifyingKey>);
+
+/// Keys as they are printed, divided by white space; or the name of a file with such.
+fn keys(text: &str) -> Result<Keys, String> {
+    let parse =
+        |text: &str| text.split_whitespace().map(str::parse).collect::<Result<Vec<VerifyingKey>, _>>();
+    let found = match (parse(text), std::fs::read_to_string(text)) {
+        (Ok(keys), _) => Ok(keys),
+        (Err(_), Ok(file)) => {
+            parse(&file).map_err(|_| "there is more in this file than public keys".to_owned())
+        }
+        (Err(_), Err(_)) => {
+            Err("this is neither what `linkspan audit keys` prints nor a file that can be read".to_owned())
+        }
+    }?;
+    if found.is_empty() { Err("there is no public key in it".to_owned()) } else { Ok(Keys(found)) }
+}
+
+/// What an export is verified against.
+pub(super) struct Against {
+    pub(super) keys: Vec<Keys>,
+    pub(super) witnesses: Vec<PathBuf>,
+    pub(super) unsigned: bool,
+}
+
 /// Verifies without anything else.
-pub(super) fn verify(file: &Path, keys: &[VerifyingKey], witnesses: &[PathBuf]) -> Result<(), Failed> {
+pub(super) fn verify(file: &Path, against: Against) -> Result<(), Failed> {
     let mut elsewhere: Vec<Note> = Vec::new();
-    for path in witnesses {
+    for path in &against.witnesses {
         elsewhere.extend(export::read_checkpoints(open(path)?).map_err(|error| named(path, &error))?);
     }
-    let verified = export::verify(open(file)?, keys, &elsewhere).map_err(|error| named(file, &error))?;
+    let keys: Vec<VerifyingKey> = against.keys.into_iter().flat_map(|Keys(keys)| keys).collect();
+    let chained = export::verify(open(file)?, &keys, &elsewhere).map_err(|error| named(file, &error))?;
+    if !against.unsigned {
+        chained.require_signed().map_err(|error| named(file, &error))?;
+    }
+    let verified = chained.verified;
     let upto = |n: u64| if n == 0 { "none of them".to_owned() } else { format!("up to entry {n}") };
-    out(&format!("{} entries, each in its place and as it was written.", verified.entries));
-    out(&format!("Signed by the instance: {}.", upto(verified.signed)));
+    out(&format!("{} entries, each following from the one before.", verified.entries));
+    out(&format!("Signed by the instance, so as it was written: {}.", upto(verified.signed)));
     out(&format!("Kept by another instance: {}.", upto(verified.witnessed)));
     Ok(())
 }
@@ -72,9 +107,13 @@ pub(super) async fn run(config: &Config, command: Audit) -> Result<(), Failed> {
             let call = Call::system(world.trace().map_err(Failed::because)?);
             actions.checkpoint(&call).await.map_err(Failed::because)?;
             match file {
-                None => {
-                    actions.export_audit(&mut io::stdout()).await.map_err(Failed::because)?;
-                }
+                None => match actions.export_audit(&mut io::stdout()).await {
+                    // Whoever read it has enough (`| head`).
+                    Err(ExportError::File(error)) if error.kind() == io::ErrorKind::BrokenPipe => {}
+                    done => {
+                        done.map_err(Failed::because)?;
+                    }
+                },
                 Some(path) => {
                     let file = File::create(&path).map_err(|error| named(&path, &error))?;
                     let mut file = BufWriter::new(file);
@@ -94,7 +133,9 @@ pub(super) async fn run(config: &Config, command: Audit) -> Result<(), Failed> {
                 out(&export::checkpoint_line(&note));
             }
         }
-        Audit::Verify { file, keys, witnesses } => verify(&file, &keys, &witnesses)?,
+        Audit::Verify { file, keys, witnesses, unsigned } => {
+            verify(&file, Against { keys, witnesses, unsigned })?;
+        }
     }
     Ok(())
 }

@@ -1,20 +1,28 @@
 //! `linkspan check`: each thing that has to be right, looked at; a remedy for each that is not.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::out;
-use crate::app::App;
+use crate::app;
 use crate::config::{Config, Sources};
 use crate::domain::causes::causes;
 use crate::domain::registration::Environment;
-use crate::http::server::Certificate;
+use crate::http::server::{Certificate, CertificateFault};
 use crate::mail::{MailError, Mailer};
 use crate::outbound::Outbound;
 use crate::store::{Store, StoreError};
 use crate::world::World;
+
+/// How much is written to see whether there is room, in bytes.
+const PROBE: usize = 64 * 1024;
+/// How long before its end a certificate is remarked upon.
+const RENEW_WITHIN: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// What was found out about one thing.
 #[derive(Debug, Serialize)]
@@ -81,16 +89,18 @@ pub(super) async fn run(file: Option<&Path>, json: bool) -> ExitCode {
             answer(configuration(&sources));
             answer(base_url(&config));
             answer(data_directory(&config));
-            let (initialised, database) = database(&config, &world).await;
+            let files = [Some(config.data_dir.clone()), config.database.file()];
+            files.into_iter().flatten().filter_map(|path| exposed(&path)).for_each(&mut answer);
+            let (store, database) = database(&config, &world).await;
             answer(database);
-            let root_key = root_key(&config, initialised);
-            let openable = initialised && root_key.verdict == Verdict::Good;
+            let root_key = root_key(&config, store.is_some());
+            let readable = root_key.verdict == Verdict::Good;
             answer(root_key);
-            if openable {
-                answer(key_service(&config, &world).await);
+            if let Some(store) = store.filter(|_| readable) {
+                answer(key_service(&config, &store, &world).await);
             }
             answer(mail(&config).await);
-            answer(certificate(&config));
+            answer(certificate(&config, &world));
             answer(outbound(&config));
             answer(clock(&world));
         }
@@ -123,37 +133,57 @@ fn data_directory(config: &Config) -> Answer {
     if !config.data_dir.exists() {
         return note("data directory", format!("{path} is not there yet"), "linkspan migrate makes it");
     }
-    match std::fs::write(&marker, b"").and_then(|()| std::fs::remove_file(&marker)) {
+    // Room is only proven by what has reached the disk.
+    let written =
+        File::create(&marker).and_then(|mut file| file.write_all(&[0; PROBE]).and_then(|()| file.sync_all()));
+    let removed = std::fs::remove_file(&marker);
+    match written.and(removed) {
         Ok(()) => good("data directory", format!("{path} can be written")),
+        Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+            wrong("data directory", format!("{path}: {error}"), "make room on its disk")
+        }
         Err(error) => {
             wrong("data directory", format!("{path}: {error}"), "give it to the user who runs linkspan")
         }
     }
 }
 
-/// Whether the database holds an initialised instance, and what is to be said about it.
-async fn database(config: &Config, world: &World) -> (bool, Answer) {
+/// Remarks on a path that others on this host may read.
+#[cfg(unix)]
+fn exposed(path: &Path) -> Option<Answer> {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let mode = std::fs::metadata(path).ok()?.permissions().mode();
+    let path = path.display();
+    (mode & 0o077 != 0).then(|| {
+        let found = format!("{path} is open to others on this host (mode {:o})", mode & 0o777);
+        note("privacy", found, format!("chmod go= {path}"))
+    })
+}
+
+#[cfg(not(unix))]
+fn exposed(_: &Path) -> Option<Answer> {
+    None
+}
+
+/// The database, if it holds an instance, and what is to be said about it.
+async fn database(config: &Config, world: &World) -> (Option<Store>, Answer) {
     let subject = "database";
-    let file = config.database.url.strip_prefix("sqlite:");
-    // Looking must not make one.
-    if let Some(path) = file.filter(|path| !path.contains(":memory:")) {
-        let path = path.split('?').next().unwrap_or(path);
-        let path = path.replace("%23", "#").replace("%3f", "?").replace("%25", "%");
-        if !Path::new(&path).exists() {
-            return (false, wrong(subject, format!("{path} is not there"), "run: linkspan migrate"));
-        }
-    }
     let store = match Store::open(&config.database, world.clone()).await {
         Ok(store) => store,
-        Err(error) => {
+        Err(StoreError::NoFile(path)) => {
             return (
-                false,
-                wrong(
-                    subject,
-                    causes(&error),
-                    "check database.url and database.password_file, and that it runs",
-                ),
+                None,
+                wrong(subject, format!("{} is not there", path.display()), "run: linkspan migrate"),
             );
+        }
+        Err(error) => {
+            let remedy = match &error {
+                StoreError::File { .. } => "look at its owner and mode",
+                _ if config.database.file().is_some() => "put back a copy, or correct database.url",
+                _ => "check database.url and database.password_file, and that it runs",
+            };
+            return (None, wrong(subject, causes(&error), remedy));
         }
     };
     let answer = match (store.ping().await, store.require_migrated().await) {
@@ -161,16 +191,21 @@ async fn database(config: &Config, world: &World) -> (bool, Answer) {
         (Ok(()), Err(StoreError::Pending(n))) => {
             wrong(subject, format!("{n} migrations are pending"), "run: linkspan migrate")
         }
+        (Ok(()), Err(StoreError::Newer(step))) => wrong(
+            subject,
+            format!("a newer Linkspan brought it up to date: this one does not know {step}"),
+            "run that version, or put back the copy from before the upgrade",
+        ),
         (Ok(()), Err(error)) => {
             wrong(subject, causes(&error), "the user of database.url needs to own its tables")
         }
         (Ok(()), Ok(())) => {
-            good(subject, if file.is_some() { "SQLite, up to date" } else { "PostgreSQL, up to date" })
+            let kind = if config.database.file().is_some() { "SQLite" } else { "PostgreSQL" };
+            good(subject, format!("{kind}, up to date"))
         }
     };
-    let initialised =
-        answer.verdict == Verdict::Good && store.instance().await.is_ok_and(|found| found.is_some());
-    (initialised, answer)
+    let holds = answer.verdict == Verdict::Good && store.instance().await.is_ok_and(|found| found.is_some());
+    (holds.then_some(store), answer)
 }
 
 fn root_key(config: &Config, initialised: bool) -> Answer {
@@ -196,11 +231,11 @@ fn root_key(config: &Config, initialised: bool) -> Answer {
     }
 }
 
-/// Opens everything, as starting would.
-async fn key_service(config: &Config, world: &World) -> Answer {
+/// Opens the keys, as starting would.
+async fn key_service(config: &Config, store: &Store, world: &World) -> Answer {
     let subject = "key service";
-    match App::open(config, world.clone()).await {
-        Ok(app) => good(subject, format!("opens; identity {}", app.actions().keys().fingerprint_text())),
+    match app::try_keys(config, store, world).await {
+        Ok(fingerprint) => good(subject, format!("opens; identity {fingerprint}")),
         Err(error) => {
             wrong(subject, causes(&error), "the root key has to be the one that this database began with")
         }
@@ -214,6 +249,15 @@ async fn mail(config: &Config) -> Answer {
         Err(error) => return wrong(subject, error.to_string(), "correct the section [mail]"),
     };
     let file = matches!(config.mail.transport, crate::mail::TransportKind::File);
+    // Looking must not make it.
+    if file && !config.mail.directory.exists() {
+        let found = format!("{} is not there yet", config.mail.directory.display());
+        return note(
+            subject,
+            found,
+            "the first letter makes it; set mail.transport to \"smtp\" for real letters",
+        );
+    }
     match mailer.check().await {
         Ok(()) if file && config.environment == Environment::Production => note(
             subject,
@@ -231,11 +275,11 @@ async fn mail(config: &Config) -> Answer {
     }
 }
 
-fn certificate(config: &Config) -> Answer {
+fn certificate(config: &Config, world: &World) -> Answer {
     let (subject, server) = ("TLS", &config.server);
     match (&server.tls_certificate_file, &server.tls_key_file) {
-        (Some(certificate), Some(key)) => match Certificate::read(certificate.clone(), key.clone()) {
-            Ok(_) => good(subject, format!("{} and its key can be used", certificate.display())),
+        (Some(path), Some(key)) => match Certificate::read(path.clone(), key.clone()) {
+            Ok(certificate) => judged(config, world, &certificate, &path.display().to_string()),
             Err(error) => {
                 wrong(subject, causes(&error), "both files have to be PEM, of one pair, and readable")
             }
@@ -249,6 +293,30 @@ fn certificate(config: &Config) -> Answer {
             "put a TLS-terminating proxy in front, or set server.tls_certificate_file and server.tls_key_file",
         ),
         _ => wrong(subject, "only one of certificate and key is set", "set both, or neither"),
+    }
+}
+
+/// What whoever reaches this instance will think of a certificate that can be used.
+fn judged(config: &Config, world: &World, certificate: &Certificate, path: &str) -> Answer {
+    let subject = "TLS";
+    let now = Duration::from_secs(u64::try_from(world.now().timestamp()).unwrap_or_default());
+    let origin = config.origin().ok().filter(|_| config.origin_is_set());
+    let host = origin.as_ref().map(|origin| origin.host());
+    let renew = "renew it, then send the signal HUP";
+    match (certificate.judge(host, now), certificate.judge(host, now + RENEW_WITHIN)) {
+        (Err(fault @ CertificateFault::OtherName), _) => {
+            let remedy = "get a certificate for the name in base_url";
+            wrong(subject, format!("{path} {fault}"), remedy)
+        }
+        (Err(fault @ CertificateFault::Unreadable(_)), _) => {
+            wrong(subject, format!("{path} {fault}"), "get another certificate")
+        }
+        (Err(fault @ CertificateFault::NotYet), _) => {
+            wrong(subject, format!("{path} {fault}"), "set the clock, or get another certificate")
+        }
+        (Err(fault @ CertificateFault::Expired), _) => wrong(subject, format!("{path} {fault}"), renew),
+        (Ok(()), Err(_)) => note(subject, format!("{path} expires within 14 days"), renew),
+        (Ok(()), Ok(())) => good(subject, format!("{path} and its key can be used")),
     }
 }
 

@@ -197,8 +197,8 @@ async fn run(cli: Cli) -> Result<ExitCode, Failed> {
             out(config::commented().trim_end());
             return Ok(ExitCode::SUCCESS);
         }
-        Command::Audit(audit::Audit::Verify { file, keys, witnesses }) => {
-            audit::verify(&file, &keys, &witnesses)?;
+        Command::Audit(audit::Audit::Verify { file, keys, witnesses, unsigned }) => {
+            audit::verify(&file, audit::Against { keys, witnesses, unsigned })?;
             return Ok(ExitCode::SUCCESS);
         }
         Command::Check { json } => return Ok(check::run(file, json).await),

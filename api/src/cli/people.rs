@@ -75,7 +75,10 @@ pub(super) async fn user(config: &Config, command: User) -> Result<(), Failed> {
             let given = password(change.password_stdin, &world)?;
             let done = actions.set_password(&call, account.id, given.secret.clone()).await;
             done.map_err(Failed::because)?;
-            out(&format!("{} has another password; its sessions have ended.", account.email));
+            out(&format!(
+                "{} has another password; its sessions have ended, and its access tokens with them.",
+                account.email
+            ));
             given.tell();
         }
     }

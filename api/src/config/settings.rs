@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Config;
+use super::{Config, ranges};
 
 /// One setting, as the example file explains it.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +24,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting { path: "data_dir", about: "Where the embedded database, the root key and letters are kept; from this file's directory.", unset: None },
     Setting { path: "root_key_file", about: "The file with the root key, if not `root.key` in `data_dir`: 32 bytes or 64 hexadecimal digits that only its owner can read. Made at the first start. A systemd credential named `root.key` wins. Keep a copy apart from the database's.", unset: Some("\"/etc/linkspan/root.key\"") },
     Setting { path: "root_key_variable", about: "A variable of the environment with the root key as 64 hexadecimal digits, instead of a file. For development: the environment of a process is inherited, logged and shown.", unset: Some("\"DEVELOPMENT_ROOT_KEY\"") },
-    Setting { path: "link_lifetime_days", about: "How long a registration link is good, in days; 1 to 90.", unset: None },
+    Setting { path: "link_lifetime_days", about: "How long a registration link is good, in days.", unset: None },
     Setting { path: "probe_interval_seconds", about: "The time between two probes of a connection, in seconds. Two misses make a direction Down.", unset: None },
     Setting { path: "probe_timeout_ms", about: "How long a probe may take before it counts as missed, in milliseconds. Less than the interval, so that a dead peer shows within 15 seconds.", unset: None },
     Setting { path: "slow_ms", about: "From which round trip on a direction is Slow, in milliseconds.", unset: None },
@@ -43,7 +43,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting { path: "server.keep_alive_ms", about: "The longest time between requests on a connection, the next request's headers included, in milliseconds.", unset: None },
     Setting { path: "server.max_connections", about: "The most connections at a time. More wait in the system's queue until one ends.", unset: None },
     Setting { path: "server.shutdown_grace_ms", about: "How long connections may finish what they are doing when the server stops, in milliseconds.", unset: None },
-    Setting { path: "server.max_header_bytes", about: "The largest size of request headers, in bytes; at least 8192.", unset: None },
+    Setting { path: "server.max_header_bytes", about: "The largest size of request headers, in bytes.", unset: None },
     Setting { path: "server.max_concurrent_streams", about: "The most requests at a time on one HTTP/2 connection.", unset: None },
     Setting { path: "server.trusted_proxies", about: "The networks of your own proxies, as `[\"10.0.0.0/8\"]`. Where a request comes from one, its client is the right-most address of `X-Forwarded-For` that is none of theirs. Without it, everybody behind a proxy shares the limits for one address.", unset: None },
     Setting { path: "database.url", about: "`sqlite:PATH` for the embedded database (from `data_dir`), or `postgres://user@host/name`. A password in the URL works, but `password_file` keeps it out of the environment.", unset: None },
@@ -99,7 +99,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting { path: "mail.smtp.password", about: "The account's password. Better in a file: `password_file`.", unset: Some("\"…\"") },
     Setting { path: "mail.smtp.password_file", about: "A file with the account's password on its first line, used instead of `password`.", unset: Some("\"smtp.password\"") },
     Setting { path: "mail.smtp.ca_file", about: "A PEM file of certificate authorities to trust besides those of the operating system.", unset: Some("\"mail-ca.pem\"") },
-    Setting { path: "mail.smtp.timeout_seconds", about: "The longest a letter may take, from connecting to its acceptance, in seconds; at least 1.", unset: None },
+    Setting { path: "mail.smtp.timeout_seconds", about: "The longest a letter may take, from connecting to its acceptance, in seconds.", unset: None },
 ];
 
 /// The comments are folded here.
@@ -133,13 +133,18 @@ pub fn commented() -> String {
     );
     by_section(
         |setting, text| {
-            let value = match (value(&defaults, setting.path), setting.unset) {
+            let value = value(&defaults, setting.path);
+            text.push('\n');
+            let range = match value {
+                Value::Number(_) => format!(" Range: {}.", ranges::in_words(setting.path)),
+                _ => String::new(),
+            };
+            text.push_str(&folded(&format!("{}{range}", setting.about)));
+            let shown = match (value, setting.unset) {
                 (Value::Null, Some(example)) => example.to_owned(),
                 (value, _) => toml(value),
             };
-            text.push('\n');
-            text.push_str(&folded(setting.about));
-            text.push_str(&format!("#{} = {value}\n", setting.place().1));
+            text.push_str(&format!("#{} = {shown}\n", setting.place().1));
         },
         &mut text,
     );
@@ -179,7 +184,7 @@ fn defaults() -> Value {
     serde_json::to_value(Config::default()).unwrap_or_default()
 }
 
-fn value<'a>(values: &'a Value, path: &str) -> &'a Value {
+pub(super) fn value<'a>(values: &'a Value, path: &str) -> &'a Value {
     path.split('.').fold(values, |value, name| &value[name])
 }
 

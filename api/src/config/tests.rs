@@ -109,6 +109,20 @@ fn a_wrong_value_is_refused_without_being_repeated() {
     assert!(!said.contains("8675309"), "{said}");
     for (text, expected) in [
         ("slow_ms = 0", "slow_ms: 0 is not from 1 to 60000"),
+        ("probe_timeout_ms = 6000", "probe_timeout_ms: 6000 is not less than probe_interval_seconds"),
+        ("link_lifetime_days = -1", "link_lifetime_days: this is not a whole number"),
+        ("data_dir = \"\"", "data_dir: name a directory"),
+        ("console_folder = \"nope\"", "console_folder: there is no folder"),
+        ("graphql = 1", "graphql: this is a section: write its name in brackets"),
+        ("[server]\nlisten = \"localhost:8080\"", "server.listen: this is not an address and port, such as"),
+        ("[server]\nmax_header_bytes = 10", "server.max_header_bytes: 10 is not from 8192 to"),
+        ("[keyservice]\ndeadline_ms = 0", "keyservice.deadline_ms: 0 is not from 100 to"),
+        ("[graphql]\ndepth = 0", "graphql.depth: 0 is not from 1 to"),
+        ("[graphql]\nbody_limit = \"128KiB\"", "graphql.body_limit: this is not a whole number"),
+        ("[graphql]\nallowed_origins = [\"foo\"]", "graphql.allowed_origins: foo is no origin"),
+        ("[graphql.websocket]\nmax_frame = 0", "graphql.websocket.max_frame: 0 is not from 1024 to"),
+        ("[mail.smtp]\ntimeout_seconds = 0", "mail.smtp.timeout_seconds: 0 is not from 1 to 600"),
+        ("[outbound]\nallowed_ports = [\"x\"]", "outbound.allowed_ports: this is neither a list of ports"),
         ("base_url = \"https://a.example/x\"", "base_url: the address must end after the host name"),
         ("environment = \"TEST\"", "neither \"PRODUCTION\" nor"),
         ("base_url = \"http://a.example\"", "must start with https://"),
@@ -116,6 +130,21 @@ fn a_wrong_value_is_refused_without_being_repeated() {
         let said = from_file("values", text).unwrap_err().to_string();
         assert!(said.contains(expected), "{said}");
     }
+}
+
+#[test]
+fn the_defaults_are_within_their_ranges_and_every_range_is_of_a_setting() {
+    assert!(from_environment(&[]).is_ok());
+    for (path, least, most) in super::ranges::RANGES {
+        assert!(SETTINGS.iter().any(|setting| setting.path == *path) && least < most, "{path}");
+    }
+}
+
+#[test]
+fn a_configuration_file_that_is_a_directory_is_named() {
+    let directory = std::env::temp_dir();
+    let said = Sources::find(Some(&directory)).unwrap_err().to_string();
+    assert!(said.starts_with(&format!("{}: this is a directory", directory.display())), "{said}");
 }
 
 #[test]

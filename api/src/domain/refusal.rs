@@ -19,6 +19,10 @@ words! {
         ContactNotInCompany = "CONTACT_NOT_IN_COMPANY", "Contact not in company";
         /// Only an administrator of this instance may do this.
         NotAnAdministrator = "NOT_AN_ADMINISTRATOR", "Not an administrator";
+        /// Whoever asked does not answer it: somebody else with the role does.
+        SecondPersonRequired = "SECOND_PERSON_REQUIRED", "Second person required";
+        /// A person does this, who signed in; a program with an access token does not.
+        PersonRequired = "PERSON_REQUIRED", "Person required";
         /// A connection to that instance exists already.
         DuplicateConnection = "DUPLICATE_CONNECTION", "Duplicate connection";
         /// A registration that is not finished exists for that company and environment, or that URL.

@@ -492,6 +492,10 @@ mirror! {
         ContactNotInCompany,
         /// The requester lacks the role that this needs.
         NotAnAdministrator,
+        /// Whoever asked does not answer it: somebody else with the role does.
+        SecondPersonRequired,
+        /// A person does this, who signed in; a program with an access token does not.
+        PersonRequired,
         /// A connection to that instance exists already.
         DuplicateConnection,
         /// A registration that is not finished exists for that company and environment, or that URL.

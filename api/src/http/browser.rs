@@ -131,6 +131,8 @@ pub(super) const fn status(code: RefusalCode) -> StatusCode {
         RefusalCode::NotFound => StatusCode::NOT_FOUND,
         RefusalCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         RefusalCode::NotAnAdministrator
+        | RefusalCode::SecondPersonRequired
+        | RefusalCode::PersonRequired
         | RefusalCode::ContactMismatch
         | RefusalCode::ContactInactive
         | RefusalCode::ContactNotInCompany

@@ -7,7 +7,7 @@ use axum::response::Response;
 use axum::routing::get;
 
 use super::State;
-use super::pages::{Message, OutageSection, OutageSide, Outages, page};
+use super::pages::{Docs, DocsLink, Message, OutageSection, OutageSide, Outages, page};
 use crate::domain::check::{CheckCode, Severity, Side, Suite};
 use crate::domain::outage::{FarSide, OUTAGES, RECOVERED_WITHIN, Seen, Shown};
 use crate::domain::refusal::RefusalCode;
@@ -15,6 +15,10 @@ use crate::domain::refusal::RefusalCode;
 /// The routes of the documentation pages.
 pub fn router(state: State) -> Router {
     Router::new()
+        .route("/docs", get(index))
+        .route("/docs/", get(index))
+        .route("/docs/checks", get(index))
+        .route("/docs/refusals", get(index))
         .route("/docs/checks/{slug}", get(check))
         .route("/docs/refusals/{slug}", get(refusal))
         .route("/docs/outages", get(outages))
@@ -25,6 +29,22 @@ pub fn router(state: State) -> Router {
 #[must_use]
 pub fn refusal_path(code: RefusalCode) -> String {
     format!("/docs/refusals/{}", slug(code.as_str()))
+}
+
+/// The pages that there are.
+async fn index(With(state): With<State>) -> Response {
+    let checks = CheckCode::ALL.iter().map(|code| DocsLink {
+        address: format!("/docs/checks/{}", slug(code.as_str())),
+        code: code.as_str(),
+        label: code.label(),
+    });
+    let refusals = RefusalCode::ALL.iter().map(|code| DocsLink {
+        address: refusal_path(*code),
+        code: code.as_str(),
+        label: code.label(),
+    });
+    let (checks, refusals): (Vec<_>, Vec<_>) = (checks.collect(), refusals.collect());
+    page(StatusCode::OK, &Docs { instance: state.instance(), checks: &checks, refusals: &refusals })
 }
 
 /// A check, under its code or its code in lower case with dashes.
@@ -131,7 +151,7 @@ fn missing(state: &State) -> Response {
         happened: "There is no documentation under this address.",
         why: None,
         what_to_do: &[],
-        go_on: Some(("To the start", "/")),
+        go_on: Some(("All pages", "/docs")),
         reference: None,
     };
     page(StatusCode::NOT_FOUND, &view)
@@ -161,6 +181,8 @@ const fn what_to_do(code: RefusalCode) -> &'static [&'static str] {
         C::NotAnAdministrator => {
             &["Ask an administrator of this instance to do it, or to grant you the role."]
         }
+        C::SecondPersonRequired => &["Ask another person with the role to answer it."],
+        C::PersonRequired => &["Sign in with the browser, and do it there yourself."],
         C::DuplicateConnection => &["Use the connection that exists, or end it first."],
         C::DuplicateRegistration => &["Finish or cancel the other registration first."],
         C::Duplicate => &["Choose another name, or use what exists."],

@@ -21,7 +21,7 @@ use tokio::{
 
 use super::{
     headers::secured,
-    server::{Certificate, CertificateError, Server, ServerConfig, ServerError},
+    server::{Certificate, CertificateError, CertificateFault, Server, ServerConfig, ServerError},
 };
 use crate::{
     domain::origin::{Origin, Scheme},
@@ -438,6 +438,23 @@ async fn a_renewed_certificate_is_served_without_a_restart() {
     certificate.reload().unwrap();
     let after = client.inspect_tls(&origin).await.unwrap();
     assert_eq!((before.not_after, after.not_after), (3_818_361_600, 4_007_750_400));
+}
+
+#[test]
+fn a_certificate_is_judged_by_its_dates_and_by_the_name_that_others_call() {
+    use CertificateFault::{Expired, NotYet, OtherName};
+
+    let authority = TestAuthority::new("judge");
+    let files = authority.issue("a.localhost", 2090);
+    let certificate = Certificate::read(files.certificate_file, files.key_file).unwrap();
+    let judged = |host, seconds| certificate.judge(host, Duration::from_secs(seconds));
+    // It is good from 2020 to the last day of 2090.
+    let (before, good, after) = (1_577_836_799, 1_800_000_000, 3_818_361_601);
+    assert_eq!(judged(Some("a.localhost"), good), Ok(()));
+    assert_eq!(judged(None, good), Ok(()));
+    assert_eq!(judged(Some("b.localhost"), good), Err(OtherName));
+    assert_eq!(judged(Some("a.localhost"), after), Err(Expired));
+    assert_eq!(judged(None, before), Err(NotYet));
 }
 
 #[tokio::test]

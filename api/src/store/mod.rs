@@ -26,6 +26,7 @@ mod key_encryption;
 mod matters;
 mod module;
 mod neighbours;
+mod opening;
 mod ordered;
 mod overview;
 mod page;
@@ -41,6 +42,7 @@ mod tx;
 mod verification;
 mod watched;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -97,7 +99,7 @@ pub struct Config {
     #[serde(serialize_with = "without_password")]
     pub url: String,
     /// A file whose content is the database password.
-    pub password_file: Option<std::path::PathBuf>,
+    pub password_file: Option<PathBuf>,
     /// The most connections held open (PostgreSQL), or the most readers (SQLite).
     pub max_connections: u32,
     /// How long one statement may take in milliseconds (PostgreSQL); 0 for as long as it likes. Migrations may always.
@@ -194,8 +196,36 @@ pub enum StoreError {
     #[error("there is no such {0}")]
     Missing(&'static str),
     /// The database is older than the program.
-    #[error("{0} migrations are pending; run `linkspan migrate`")]
+    #[error("{0} migrations are pending: run `linkspan migrate`, or start with `linkspan serve --migrate`")]
     Pending(usize),
+    /// The database was used by a program that is newer than this one.
+    #[error(
+        "it was brought up to date by a newer Linkspan (this one does not know {0}): run that version, or put back the \
+         copy from before the upgrade"
+    )]
+    Newer(String),
+    /// The file of the embedded database is not there.
+    #[error(
+        "{0} is not there: `linkspan migrate` makes it, and so does `linkspan serve --migrate`; if there should be one, \
+         correct data_dir or database.url"
+    )]
+    NoFile(PathBuf),
+    /// The file of the embedded database cannot be used.
+    #[error("{path} cannot be opened: {error}; give it and its directory to the user who runs linkspan")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// The database cannot be opened.
+    #[error("{place} cannot be opened")]
+    Opening {
+        /// Its file, or its URL without what is secret.
+        place: String,
+        /// What the driver says.
+        source: DbErr,
+    },
     /// The machine gave no entropy.
     #[error("no entropy")]
     Entropy(#[from] keyservice::Error),
@@ -231,17 +261,19 @@ impl Store {
     /// Opens the database.
     ///
     /// # Errors
-    /// When it cannot be reached, or the URL names neither SQLite nor PostgreSQL.
+    /// When its file is not there, it cannot be reached, or the URL names neither SQLite nor PostgreSQL.
     pub async fn open(config: &Config, world: World) -> Result<Self, StoreError> {
         let url = with_password(config)?;
+        config.require_file()?;
+        let opening = |source| StoreError::Opening { place: config.place(), source };
         let (write, read) = if url.starts_with("sqlite:") {
-            let writer = connect_sqlite(&url, 1).await?;
-            (writer, connect_sqlite(&url, config.max_connections.max(1)).await?)
+            let writer = connect_sqlite(&url, 1).await.map_err(opening)?;
+            (writer, connect_sqlite(&url, config.max_connections.max(1)).await.map_err(opening)?)
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             let mut options = options(url, config.max_connections.max(2));
             let timeout = [("statement_timeout", config.statement_timeout_ms.to_string())];
             options.map_sqlx_postgres_opts(move |options| options.options(timeout.clone()));
-            let pool = Database::connect(options).await?;
+            let pool = Database::connect(options).await.map_err(opening)?;
             (pool.clone(), pool)
         } else {
             return Err(StoreError::Config("database.url must begin with sqlite: or postgres:".to_owned()));
@@ -261,8 +293,9 @@ impl Store {
     /// Applies pending migrations; answers how many there were.
     ///
     /// # Errors
-    /// When the database refuses.
+    /// [`StoreError::Newer`]; when the database refuses.
     pub async fn migrate(&self) -> Result<usize, StoreError> {
+        opening::require_known(&self.write).await?;
         let pending = Migrator::get_pending_migrations(&self.write).await?.len();
         if self.backend() == DbBackend::Postgres {
             // To rewrite a long table takes its time.
@@ -276,11 +309,12 @@ impl Store {
         Ok(pending)
     }
 
-    /// Refuses a database that is older than the program.
+    /// Refuses a database that is older or newer than the program.
     ///
     /// # Errors
-    /// [`StoreError::Pending`] with their number.
+    /// [`StoreError::Pending`] with the number of steps; [`StoreError::Newer`].
     pub async fn require_migrated(&self) -> Result<(), StoreError> {
+        opening::require_known(&self.write).await?;
         match Migrator::get_pending_migrations(&self.write).await?.len() {
             0 => Ok(()),
             pending => Err(StoreError::Pending(pending)),
@@ -399,7 +433,7 @@ fn options(url: String, connections: u32) -> ConnectOptions {
     options
 }
 
-async fn connect_sqlite(url: &str, connections: u32) -> Result<DatabaseConnection, StoreError> {
+async fn connect_sqlite(url: &str, connections: u32) -> Result<DatabaseConnection, DbErr> {
     let url = if url.contains('?') { url.to_owned() } else { format!("{url}?mode=rwc") };
     let mut options = options(url, connections);
     options.map_sqlx_sqlite_opts(|options| {
@@ -411,7 +445,7 @@ async fn connect_sqlite(url: &str, connections: u32) -> Result<DatabaseConnectio
             .pragma("secure_delete", "ON")
             .busy_timeout(Duration::from_secs(5))
     });
-    Ok(Database::connect(options).await?)
+    Database::connect(options).await
 }
 
 /// The representation of a moment in the database: milliseconds since the Unix epoch.

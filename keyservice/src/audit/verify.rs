@@ -79,7 +79,9 @@ impl fmt::Display for FirstBad {
                     "entries were written anew from entry {n} or one up to {until} on: {held} has another hash"
                 )
             }
-            Fault::ForgedCheckpoint => write!(f, "the checkpoint at entry {n} has no valid signature"),
+            Fault::ForgedCheckpoint => {
+                write!(f, "the checkpoint at entry {n} is not signed with a key that was given")
+            }
         }
     }
 }

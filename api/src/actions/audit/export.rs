@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read as _, Write};
 
 use data_encoding::HEXLOWER;
 use keyservice::audit::{Entry, FirstBad, Recorded, Verified, Verifier, Witness};
-use keyservice::checkpoint::{Note, VerifyingKey};
+use keyservice::checkpoint::{EVERY_ENTRIES, EVERY_SECONDS, Note, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
 use crate::actions::{Actions, Failure};
@@ -121,6 +121,55 @@ pub enum ExportError {
     /// It is not what it was.
     #[error("{0}")]
     Bad(FirstBad),
+    /// No checkpoint of it is signed with a key that was given.
+    #[error(
+        "nothing of it is signed with a key that was given, so whoever had the file may have written it; --unsigned looks \
+         at the chain alone"
+    )]
+    Unsigned,
+    /// More follows the last signed entry than an instance leaves unsigned.
+    #[error(
+        "it is signed up to entry {signed} only, and what follows should have been signed: checkpoints were taken out, \
+         or entries put in; --unsigned looks at the chain alone"
+    )]
+    Overdue {
+        /// The last signed entry.
+        signed: u64,
+    },
+}
+
+/// An export of which each entry follows from the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chained {
+    /// How far it goes, and who vouches for how much of it.
+    pub verified: Verified,
+    /// The time from the first entry that nobody vouches for to the last, in milliseconds.
+    unsigned_ms: i64,
+}
+
+impl Chained {
+    /// Up to which entry a signature vouches for it.
+    #[must_use]
+    pub fn vouched(&self) -> u64 {
+        self.verified.signed.max(self.verified.witnessed)
+    }
+
+    /// Whether it is signed as far as an instance signs its trail. A chain alone proves nothing: anybody can write one.
+    ///
+    /// # Errors
+    /// [`ExportError::Unsigned`], [`ExportError::Overdue`].
+    pub fn require_signed(&self) -> Result<(), ExportError> {
+        let signed = self.vouched();
+        if signed == 0 {
+            return Err(ExportError::Unsigned);
+        }
+        // Twice the time, because a checkpoint is due then and made a little later.
+        let overdue = self.unsigned_ms > 2 * EVERY_SECONDS * 1_000;
+        if overdue || self.verified.entries - signed > EVERY_ENTRIES {
+            return Err(ExportError::Overdue { signed });
+        }
+        Ok(())
+    }
 }
 
 impl Actions {
@@ -188,16 +237,13 @@ pub fn read_checkpoints(file: impl BufRead) -> Result<Vec<Note>, ExportError> {
 }
 
 /// Verifies an export against public keys and against checkpoints that are kept elsewhere. Nothing but these is needed.
+/// How far it has to be signed is for [`Chained::require_signed`] to say.
 ///
 /// # Errors
 /// [`ExportError::Bad`] with the first bad entry; [`ExportError::Line`] for what is no export.
-pub fn verify(
-    file: impl BufRead,
-    keys: &[VerifyingKey],
-    elsewhere: &[Note],
-) -> Result<Verified, ExportError> {
+pub fn verify(file: impl BufRead, keys: &[VerifyingKey], elsewhere: &[Note]) -> Result<Chained, ExportError> {
     let mut header = None;
-    let (mut entries, mut notes) = (Vec::new(), Vec::new());
+    let (mut entries, mut notes) = (Vec::<Recorded>::new(), Vec::new());
     for (at, line) in Lines(file).enumerate() {
         let (line, bad) = (line?, ExportError::Line(at + 1));
         match (serde_json::from_str(&line), &header) {
@@ -219,7 +265,14 @@ pub fn verify(
     for note in elsewhere {
         verifier = verifier.checkpoint(note, Witness::Other);
     }
-    verifier.verify(entries).map_err(ExportError::Bad)
+    let times: Vec<i64> = entries.iter().map(|recorded| recorded.entry.at).collect();
+    let verified = verifier.verify(entries).map_err(ExportError::Bad)?;
+    let mut chained = Chained { verified, unsigned_ms: 0 };
+    let unsigned = times.get(usize::try_from(chained.vouched()).unwrap_or(usize::MAX)..).unwrap_or_default();
+    if let (Some(first), Some(last)) = (unsigned.first(), unsigned.last()) {
+        chained.unsigned_ms = last.saturating_sub(*first);
+    }
+    Ok(chained)
 }
 
 /// Lines of bounded length.
@@ -235,5 +288,26 @@ impl<R: BufRead> Iterator for Lines<R> {
             Ok(_) => Some(Ok(line)),
             Err(error) => Some(Err(error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn required(entries: u64, signed: u64, witnessed: u64, unsigned_ms: i64) -> Result<(), ExportError> {
+        let verified = Verified { entries, signed, witnessed, head: [0; 32] };
+        Chained { verified, unsigned_ms }.require_signed()
+    }
+
+    #[test]
+    fn a_trail_is_good_when_it_is_signed_as_far_as_an_instance_signs_it() {
+        assert!(required(300, 300, 0, 0).is_ok());
+        assert!(required(300, 0, 300, 0).is_ok(), "what another keeps vouches as well");
+        assert!(required(300, 44, 0, 60_000).is_ok(), "a checkpoint may be due");
+        assert!(matches!(required(300, 0, 0, 0), Err(ExportError::Unsigned)));
+        assert!(matches!(required(0, 0, 0, 0), Err(ExportError::Unsigned)));
+        assert!(matches!(required(300, 43, 0, 0), Err(ExportError::Overdue { signed: 43 })));
+        assert!(matches!(required(300, 299, 298, 120_001), Err(ExportError::Overdue { signed: 299 })));
     }
 }

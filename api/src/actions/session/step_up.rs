@@ -48,7 +48,7 @@ impl Actions {
     /// must not be one person who names two.
     ///
     /// # Errors
-    /// `STEP_UP_REQUIRED`; `CREDENTIALS_INVALID` for an access token.
+    /// `STEP_UP_REQUIRED`; `PERSON_REQUIRED` for an access token.
     pub fn require_themselves(&self, call: &Call) -> Result<(), Refusal> {
         if call.requester.is_on_host() && !self.is_fresh(call) {
             let message = "Approving needs the password of whoever approves, also on the host.";
@@ -107,7 +107,7 @@ impl Actions {
     pub fn require_fresh_person(&self, call: &Call) -> Result<(), Refusal> {
         if matches!(call.requester.person().map(|person| person.means), Some(Means::AccessToken(_))) {
             let message = "An access token cannot do this: a person does, who signed in with the browser.";
-            return Err(Refusal::new(RefusalCode::CredentialsInvalid, message));
+            return Err(Refusal::new(RefusalCode::PersonRequired, message));
         }
         self.require_fresh(call)
     }

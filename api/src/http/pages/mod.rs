@@ -10,8 +10,8 @@ mod views;
 pub use assets::{ASSETS, Asset, STYLE, matches_tag};
 pub use response::{content_security_policy, page, page_with_form_target};
 pub use views::{
-    Code, Connect, Consent, Instance, Message, Mismatch, NotAnAdministrator, OutageSection, OutageSide,
-    Outages, Shell, SignIn, SignedOut,
+    Code, Connect, Consent, Docs, DocsLink, Instance, Message, Mismatch, NotAnAdministrator, OutageSection,
+    OutageSide, Outages, Shell, SignIn, SignedOut,
 };
 
 #[cfg(test)]

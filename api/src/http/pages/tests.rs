@@ -70,6 +70,9 @@ fn pages() -> Vec<(&'static str, String)> {
         reference: Some("4bf92f3577b34da6a3ce929d0e0e4736"),
     };
     let connect = Connect { instance: HERE, error: None, kept: None, provider: "", csrf: "csrf" };
+    let links =
+        [DocsLink { address: "/docs/refusals/conflict".to_owned(), code: "CONFLICT", label: "Conflict" }];
+    let docs = Docs { instance: HERE, checks: &[], refusals: &links };
     let sides = vec![OutageSide { whose: "This side <b>", lines: vec!["Outbound: Down <b>.".to_owned()] }];
     let outages = [OutageSection { name: "LINE_CLOSED", happens: "It <b> breaks.", sides }];
     let outages = Outages { instance: HERE, recovered: 5, outages: &outages };
@@ -90,6 +93,7 @@ fn pages() -> Vec<(&'static str, String)> {
         ("mismatch", render(askama::Template::render(&mismatch))),
         ("message", render(askama::Template::render(&message))),
         ("connect", render(askama::Template::render(&connect))),
+        ("docs", render(askama::Template::render(&docs))),
         ("outages", render(askama::Template::render(&outages))),
         ("not-an-administrator", render(askama::Template::render(&not_an_administrator))),
         ("signed-out", render(askama::Template::render(&signed_out))),

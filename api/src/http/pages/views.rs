@@ -155,6 +155,29 @@ pub struct Message<'a> {
     pub reference: Option<&'a str>,
 }
 
+/// What is documented: a list of links.
+#[derive(Clone, Debug, Template)]
+#[template(path = "docs.html")]
+pub struct Docs<'a> {
+    /// The instance.
+    pub instance: Instance<'a>,
+    /// One for each check.
+    pub checks: &'a [DocsLink],
+    /// One for each refusal.
+    pub refusals: &'a [DocsLink],
+}
+
+/// A link of [`Docs`].
+#[derive(Clone, Debug)]
+pub struct DocsLink {
+    /// Where it leads.
+    pub address: String,
+    /// The stable code.
+    pub code: &'static str,
+    /// Its words.
+    pub label: &'static str,
+}
+
 /// What both sides show when something breaks.
 #[derive(Template)]
 #[template(path = "outages.html")]

@@ -27,7 +27,7 @@ use self::connection::Shared;
 pub use self::{
     config::ServerConfig,
     host::Host,
-    tls::{Certificate, CertificateError},
+    tls::{Certificate, CertificateError, CertificateFault},
 };
 
 /// How long accepting pauses when the system cannot give us another socket.
@@ -37,7 +37,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {source}; stop what listens there, or set server.listen")]
     Listen {
         /// The address.
         address: SocketAddr,

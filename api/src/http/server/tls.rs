@@ -4,13 +4,15 @@ use std::{
     fmt,
     path::PathBuf,
     sync::{Arc, PoisonError, RwLock},
+    time::Duration,
 };
 
 use rustls::{
-    ServerConfig,
+    RootCertStore, ServerConfig,
+    client::{verify_server_cert_signed_by_trust_anchor, verify_server_name},
     crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::{ClientHello, ResolvesServerCert},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    server::{ClientHello, ParsedCertificate, ResolvesServerCert},
     sign::CertifiedKey,
 };
 
@@ -30,6 +32,23 @@ pub enum CertificateError {
     Pair(#[from] rustls::Error),
 }
 
+/// Why others will not accept a certificate that can be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateFault {
+    /// Its time is over.
+    #[error("has expired")]
+    Expired,
+    /// Its time has not come.
+    #[error("is not valid yet")]
+    NotYet,
+    /// It is for others than this name.
+    #[error("is not for the name under which others reach this instance")]
+    OtherName,
+    /// It is not what a server's certificate is.
+    #[error("cannot be a server's certificate: {0}")]
+    Unreadable(String),
+}
+
 /// The certificate and key that new connections are served with. Certificates are renewed every few weeks, so they
 /// are read again from the same files on [`Self::reload`]; connections in progress keep theirs.
 pub struct Certificate {
@@ -47,6 +66,39 @@ impl Certificate {
     pub fn read(certificate_file: PathBuf, key_file: PathBuf) -> Result<Self, CertificateError> {
         let current = RwLock::new(read_pair(&certificate_file, &key_file)?);
         Ok(Self { certificate_file, key_file, current })
+    }
+
+    /// Whether others accept its name and its dates at this time since the Unix epoch; whom they trust is not asked.
+    ///
+    /// # Errors
+    /// [`CertificateFault`], the first that is found.
+    pub fn judge(&self, host: Option<&str>, at: Duration) -> Result<(), CertificateFault> {
+        use rustls::CertificateError as E;
+
+        let unreadable = |error: &dyn fmt::Display| CertificateFault::Unreadable(error.to_string());
+        let current = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner));
+        let own = current.end_entity_cert().map_err(|error| unreadable(&error))?;
+        let own = ParsedCertificate::try_from(own).map_err(|error| unreadable(&error))?;
+        let dates = verify_server_cert_signed_by_trust_anchor(
+            &own,
+            &RootCertStore::empty(),
+            &[],
+            UnixTime::since_unix_epoch(at),
+            ring::default_provider().signature_verification_algorithms.all,
+        );
+        match dates {
+            Err(rustls::Error::InvalidCertificate(E::Expired | E::ExpiredContext { .. })) => {
+                return Err(CertificateFault::Expired);
+            }
+            Err(rustls::Error::InvalidCertificate(E::NotValidYet | E::NotValidYetContext { .. })) => {
+                return Err(CertificateFault::NotYet);
+            }
+            // No authority is known here, so that it comes no further than to its dates.
+            Ok(()) | Err(_) => {}
+        }
+        let Some(host) = host else { return Ok(()) };
+        let name = ServerName::try_from(host).map_err(|error| unreadable(&error))?;
+        verify_server_name(&own, &name).map_err(|_| CertificateFault::OtherName)
     }
 
     /// Reads both files again. On failure the previous certificate stays in use.
