@@ -301,7 +301,7 @@ fn judged(config: &Config, world: &World, certificate: &Certificate, path: &str)
     let subject = "TLS";
     let now = Duration::from_secs(u64::try_from(world.now().timestamp()).unwrap_or_default());
     let origin = config.origin().ok().filter(|_| config.origin_is_set());
-    let host = origin.as_ref().map(|origin| origin.host());
+    let host = origin.as_ref().map(crate::domain::origin::Origin::host);
     let renew = "renew it, then send the signal HUP";
     match (certificate.judge(host, now), certificate.judge(host, now + RENEW_WITHIN)) {
         (Err(fault @ CertificateFault::OtherName), _) => {

@@ -142,11 +142,10 @@ impl Window {
             Some(link) => state.bound.get(&(doing, link.to_owned())),
             None => state.decided.get(&doing),
         };
-        let decided = match known {
+        match known {
             Some(decided) => decided.clone(),
             None => state.decide(self.world.uuid()?, doing, link, now),
-        };
-        decided
+        }
     }
 
     /// Whether the next try to prepare the use of keys may mend what the last one did not.

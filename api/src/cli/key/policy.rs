@@ -25,21 +25,24 @@ pub(super) enum Policy {
         module: String,
     },
     /// Adds an access policy to a module.
-    AddPolicy {
+    #[command(name = "add-policy")]
+    Add {
         /// The module's name.
         module: String,
         #[command(flatten)]
         terms: Terms,
     },
     /// Gives an access policy other terms: what is left out is not kept.
-    ChangePolicy {
+    #[command(name = "change-policy")]
+    Change {
         /// The policy's id, as `policies` lists it.
         policy: String,
         #[command(flatten)]
         terms: Terms,
     },
     /// Deletes an access policy; the audit trail keeps what it said.
-    DeletePolicy {
+    #[command(name = "delete-policy")]
+    Delete {
         /// The policy's id, as `policies` lists it.
         policy: String,
     },
@@ -112,14 +115,14 @@ impl Policy {
                     principal { label } operation verdict data { name value } } }";
                 query("effectiveRights", document.to_owned(), json!({ "module": module }))
             }
-            Self::AddPolicy { module, terms } => {
+            Self::Add { module, terms } => {
                 mutation("createAccessPolicy", one, json!({ "module": module, "terms": terms.input() }))
             }
-            Self::ChangePolicy { policy, terms } => {
+            Self::Change { policy, terms } => {
                 let input = json!({ "accessPolicyId": policy, "terms": terms.input() });
                 mutation("updateAccessPolicy", one, input)
             }
-            Self::DeletePolicy { policy } => {
+            Self::Delete { policy } => {
                 mutation("deleteAccessPolicy", ("deletedId", ""), json!({ "accessPolicyId": policy }))
             }
         }
@@ -130,8 +133,8 @@ impl Policy {
         match self {
             Self::Policies { .. } => policies(items(given)),
             Self::Rights { .. } => rights(given),
-            Self::AddPolicy { .. } | Self::ChangePolicy { .. } => policies(std::iter::once(given)),
-            Self::DeletePolicy { .. } => out("The policy is deleted."),
+            Self::Add { .. } | Self::Change { .. } => policies(std::iter::once(given)),
+            Self::Delete { .. } => out("The policy is deleted."),
         }
     }
 }

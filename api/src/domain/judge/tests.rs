@@ -337,6 +337,8 @@ fn health(status: KeyHealthStatus, name: &'static str) -> Measured<KeyHealth> {
         code: "A_CODE",
         message: "It is so.".to_owned(),
         remedy: None,
+        measured_at: now(),
+        took_micros: 10,
     };
     Ok(KeyHealth { status, reason: None, components: vec![part], measured_at: now() })
 }
