@@ -31,7 +31,7 @@ pub(super) enum Audit {
 Needs no configuration, no database and no secret. Take the keys from where the owner of the trail cannot change them.
 
   linkspan audit verify audit.jsonl --key provider.key
-  linkspan audit verify audit.jsonl --key \"$(cat provider.key)\" --key consumer.key --witness kept.jsonl
+  linkspan audit verify audit.jsonl --key provider.key --key consumer.key --witness kept.jsonl
 
 An edit, a removal and a change of order show by themselves; a truncation and a rewriting show against checkpoints, and
 against the owner of the keys only with checkpoints that another instance kept (linkspan audit witnessed, there).

@@ -72,13 +72,14 @@ impl House {
 /// The settings of `linkspan serve` for an instance that is reached on this machine only.
 fn configured(role: &str, directory: &Path, port: u16) -> Result<Config, Failed> {
     let name = if role == "provider" { "Example Provider" } else { "Example Consumer" };
-    let variables: [(&str, String); 9] = [
+    let variables: [(&str, String); 10] = [
         ("NAME", name.to_owned()),
         ("BASE_URL", format!("http://{role}.localhost:{port}")),
         ("DATA_DIR", directory.join(role).display().to_string()),
         ("SERVER__LISTEN", format!("127.0.0.1:{port}")),
         ("SERVER__SHUTDOWN_GRACE_MS", "2000".to_owned()),
         ("PROBE_INTERVAL_SECONDS", "2".to_owned()),
+        ("PROBE_TIMEOUT_MS", "1500".to_owned()),
         ("OUTBOUND__ALLOW_NETWORKS", "[\"127.0.0.0/8\", \"::1/128\"]".to_owned()),
         ("OUTBOUND__ALLOW_HTTP", "true".to_owned()),
         ("OUTBOUND__ALLOWED_PORTS", "any".to_owned()),

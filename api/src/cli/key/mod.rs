@@ -37,23 +37,26 @@ const MALFUNCTION: u8 = 5;
 Whoever acts needs the key roles for it, as in the API:
   linkspan role grant --email manager@example.com --role key-manager
 
-Examples:
-  linkspan key list --as manager@example.com
-  linkspan key rotate tokens --as manager@example.com
-  linkspan key suspend papers 2 --reason 'A laptop was lost' --as manager@example.com
+Examples, all as the same person; `--as` names one for a single command:
+  export LINKSPAN_AS=manager@example.com
+  linkspan key list
+  linkspan key rotate tokens
+  linkspan key suspend papers 2 --reason 'A laptop was lost'
 
-What cannot be taken back, and what lets key material in or out, needs two people; the second one approves with their password, here or in the console:
-  linkspan key request destroy papers --version 1 --reason 'Nobody needs it' --as manager@example.com
+What cannot be taken back, and what lets key material in or out, needs two people; the second one
+approves with their password, here or in the console:
+  linkspan key request destroy papers --version 1 --reason 'Nobody needs it'
   pass show linkspan | linkspan key approve ID --password-stdin --as another@example.com
-  linkspan key destroy papers 1 --approval ID --as manager@example.com     (seven days after the request)
+  linkspan key destroy papers 1 --approval ID     (seven days after the request)
 
-A key from another instance: the receiver's `import` prints what the sender's request and `export` name, and waits:
-  linkspan key import papers --approval ID --as manager@example.com
-  linkspan key request export papers --version 1 --public-key … --associated-data … --reason 'To move it' --as …
-  linkspan key export papers 1 --public-key … --associated-data … --approval ID --as …
+A key from another instance: the receiver's `import` prints what the sender's request and `export`
+name as public key (PK) and associated data (DATA), and waits:
+  linkspan key import papers --approval ID
+  linkspan key request export papers --version 1 --public-key PK --associated-data DATA --reason …
+  linkspan key export papers 1 --public-key PK --associated-data DATA --approval ID
 
 Keys of modules that you make are used here as well, by whomever their access policies allow it:
-  linkspan key add-policy papers --effect track --who every-person --operations seal,open --as manager@example.com
+  linkspan key add-policy papers --effect track --who every-person --operations seal,open
   linkspan key seal papers --about field=note --as user@example.com < note.txt > note.sealed
 
 Codes: 0 done, 1 it could not be tried, 2 not understood, 3 refused; of `health` also 4 degraded, 5 malfunction.")]
