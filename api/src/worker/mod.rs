@@ -246,6 +246,11 @@ impl Worker {
             let work = AssertUnwindSafe(self.work(&job)).catch_unwind();
             let outcome = match tokio::time::timeout(JOB_LIMIT, work).await {
                 Ok(Ok(outcome)) => outcome,
+                // As if the process had ended: another try when the lease does, but not for ever.
+                Ok(Err(_)) if job.tries < TRIES => {
+                    tracing::error!(tries = job.tries, "work broke off in this instance; it is tried again");
+                    return;
+                }
                 Ok(Err(_)) => Err(Trouble::Ours(Failure::Bug("The work broke off in this instance."))),
                 Err(_) => Err(Trouble::Late),
             };

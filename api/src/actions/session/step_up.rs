@@ -103,7 +103,7 @@ impl Actions {
     /// policies; programs rotate and renew keys, and take them out of use.
     ///
     /// # Errors
-    /// `STEP_UP_REQUIRED`; `CREDENTIALS_INVALID` for an access token.
+    /// `STEP_UP_REQUIRED`; `PERSON_REQUIRED` for an access token.
     pub fn require_fresh_person(&self, call: &Call) -> Result<(), Refusal> {
         if matches!(call.requester.person().map(|person| person.means), Some(Means::AccessToken(_))) {
             let message = "An access token cannot do this: a person does, who signed in with the browser.";
@@ -116,7 +116,7 @@ impl Actions {
     /// session alone. It counts as a letter with a code to them, as one to sign in does.
     ///
     /// # Errors
-    /// `MAIL_OFF`; `CREDENTIALS_INVALID` when the caller has no session; `RATE_LIMITED`.
+    /// `MAIL_OFF`; `PERSON_REQUIRED` when the caller has no session; `RATE_LIMITED`.
     pub async fn request_step_up_code(&self, call: &Call) -> Done<()> {
         let (person, session) = at_a_browser(call)?;
         if !self.profile.mail_on {
@@ -135,7 +135,8 @@ impl Actions {
     /// Shows again who sits at the caller's session; answers until when that counts.
     ///
     /// # Errors
-    /// `CREDENTIALS_INVALID` when the proof is wrong, or the caller has no session or no password; `RATE_LIMITED`.
+    /// `CREDENTIALS_INVALID` when the proof is wrong, or the caller has no password; `PERSON_REQUIRED` when the caller has no
+    /// session; `RATE_LIMITED`.
     pub async fn step_up(&self, call: &Call, proof: Proof) -> Done<Timestamp> {
         let (person, session) = at_a_browser(call)?;
         self.limits.take(Limit::SignIn, &format!("step-up {}", person.user), self.world.now())?;
@@ -186,7 +187,8 @@ fn at_a_browser(call: &Call) -> Result<(&Person, SessionId), Refusal> {
         Means::Session { id, .. } => Some((person, id)),
         Means::AccessToken(_) | Means::Host { .. } => None,
     });
-    found.ok_or_else(|| not_shown("Only a browser session can be confirmed. Sign in with the browser."))
+    let message = "Only a browser session can be confirmed. Sign in with the browser.";
+    found.ok_or_else(|| Refusal::new(RefusalCode::PersonRequired, message))
 }
 
 fn not_shown(message: &str) -> Refusal {
