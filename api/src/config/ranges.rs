@@ -14,6 +14,7 @@ pub(super) const RANGES: &[(&str, u64, u64)] = &[
     ("server.max_header_bytes", 8_192, 1_048_576),
     ("server.shutdown_grace_ms", 0, LONGEST_MS),
     ("database.max_connections", 1, 1_000),
+    ("database.statement_timeout_ms", 0, LONGEST_MS),
     ("keyservice.deadline_ms", 100, 60_000),
     ("keyservice.hang_ms", 100, 600_000),
     ("graphql.document_cache_entries", 0, 1_000_000),

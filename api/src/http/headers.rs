@@ -45,8 +45,9 @@ pub fn secured(router: Router, scheme: Scheme) -> Router {
     router.layer(map_response_with_state(scheme, secure))
 }
 
-/// Answers `router` under the names of these hosts only, or under any if there are none (RFC 9110, 15.5.20). A page that reaches us under a name of its own,
-/// which its server had resolve to our address, would pass for one of ours (DNS rebinding).
+/// Answers `router` under the names of these hosts and under addresses only, or under any name if there are none (RFC 9110,
+/// 15.5.20). A page that reaches us under a name of its own, which its server had resolve to our address, would pass for
+/// one of ours (DNS rebinding); under an address there is no page but ours.
 pub fn only_as(router: Router, hosts: Vec<String>) -> Router {
     if hosts.is_empty() {
         return router;
@@ -56,7 +57,7 @@ pub fn only_as(router: Router, hosts: Vec<String>) -> Router {
 
 async fn look_for_name(State(hosts): State<Arc<[String]>>, request: Request, next: Next) -> Response {
     match request.extensions().get::<Host>() {
-        Some(Host(name)) if !hosts.contains(name) => {
+        Some(host @ Host(name)) if !hosts.contains(name) && !host.is_address() => {
             let message = format!("this instance is known as {}\n", hosts.join(", "));
             (StatusCode::MISDIRECTED_REQUEST, message).into_response()
         }

@@ -1,6 +1,6 @@
 //! Under which name a request was sent (RFC 9110, 7.2; RFC 9112, 3.2; RFC 9113, 8.3.1).
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use hyper::header::HOST;
 use hyper::http::request::Parts;
@@ -18,6 +18,11 @@ pub struct Host(pub String);
 pub(super) struct NoHost;
 
 impl Host {
+    /// Whether it is an address, or this machine's own name for its own.
+    pub(crate) fn is_address(&self) -> bool {
+        self.0.starts_with('[') || self.0 == "localhost" || self.0.parse::<Ipv4Addr>().is_ok()
+    }
+
     /// Reads the name. Without a request target that names it, it is the `Host` field's, which HTTP/1.1 asks for in any
     /// case. HTTP/1.0 knows no names: `None`.
     ///
