@@ -327,7 +327,7 @@ async fn no_key_is_used_while_the_trail_takes_no_entry() {
         let lost = "mutation { createCompany(input: { name: \"A\" }) { company { id } } }";
         let lost = admin.raw(lost, json!({})).await;
         assert_eq!(lost["errors"][0]["extensions"]["code"], "INTERNAL", "{lost:#}");
-        assert_eq!(nobody.get(identity).await.status, 403, "no time has passed");
+        assert_eq!(nobody.get(identity).await.status, 503, "no time has passed");
         allow_entries(&pair.provider, database).await;
         admin.mutate("createCompany", json!({ "name": "One" }), "company { id }").await;
         assert_eq!(nobody.get(identity).await.status, 200, "it takes entries again");
@@ -336,7 +336,7 @@ async fn no_key_is_used_while_the_trail_takes_no_entry() {
         stop_entries(&pair.provider, database, "key.window").await;
         pair.advance(3 * 60 + 1).await;
         let refused = nobody.get(identity).await;
-        assert_eq!(refused.status, 403, "{}", refused.body);
+        assert_eq!(refused.status, 503, "{}", refused.body);
         let refused: Value = serde_json::from_str(&refused.body).unwrap();
         assert_eq!(
             (&refused["code"], &refused["reason"]),

@@ -324,8 +324,9 @@ async fn a_consumer_that_was_away_hears_of_it_when_it_is_back() {
         stage.pair.consumer.kill().await;
         publish(&stage, draft("TASK_DEFINITION", "Inspect")).await;
         stage.pair.consumer.start(None).await;
-        stage.pair.advance(4).await;
-        stage.pair.advance(8).await;
+        for seconds in [4, 8, 16] {
+            stage.pair.advance(seconds).await;
+        }
         let consumer = stage.pair.consumer_admin().await;
         let here = settings(&consumer, &connection).await;
         let both = named(&[("Inspect", false), ("Repair", false)]);

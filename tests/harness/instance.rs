@@ -424,6 +424,9 @@ async fn create_database(name: &str) -> String {
     let server = environment::postgres().unwrap();
     let database = format!("t{}_{}_{name}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst));
     let connection = sea_orm::Database::connect(&server).await.unwrap();
+    // Numbers of processes come round again.
+    let left = format!("drop database if exists {database} with (force)");
+    connection.execute_unprepared(&left).await.unwrap();
     connection.execute_unprepared(&format!("create database {database}")).await.unwrap();
     connection.close().await.unwrap();
     let mut url = url::Url::parse(&server).unwrap();
