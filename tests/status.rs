@@ -375,12 +375,11 @@ async fn a_day_with_an_outage_has_its_up_time_its_log_and_a_bundle_without_secre
             history["buckets"].as_array().unwrap().iter().map(|b| b["downMs"].as_i64().unwrap()).sum();
         assert!((40_000..90_000).contains(&down), "{down} ms down of 60,000: {history:#}");
 
-        let entry = &answer["errorLog"]["edges"][0]["node"];
-        assert_eq!(
-            (&entry["operation"], &entry["code"]),
-            (&json!("PROBE"), &json!("PEER_UNREACHABLE")),
-            "{answer:#}"
-        );
+        // Other messages may have failed as well.
+        let edges = answer["errorLog"]["edges"].as_array().unwrap();
+        let entry = edges.iter().map(|edge| &edge["node"]).find(|entry| entry["operation"] == "PROBE");
+        let entry = entry.unwrap_or_else(|| panic!("{answer:#}"));
+        assert_eq!(entry["code"], "PEER_UNREACHABLE", "{answer:#}");
         assert_eq!(entry["traceId"].as_str().unwrap().len(), 32);
         assert_eq!(entry["remedy"]["kind"], "HUMAN");
 
