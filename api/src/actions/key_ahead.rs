@@ -4,7 +4,8 @@ use keyservice::{Right, Rotation, SealedKey, SealedModule};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::key_life::{changed, explained};
+use super::key_life::changed;
+use super::key_module::explained;
 use super::key_module::{VERSIONS_SHOWN, shown, version, with_changes};
 use super::keys::Kept;
 use super::{Actions, Call, Done, Keys};

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::key_module::{
-    Governing, MODULES_MAX, VERSIONS_MAX, VERSIONS_SHOWN, governing, shown, told, version, with_changes,
+    Governing, MODULES_MAX, VERSIONS_MAX, VERSIONS_SHOWN, explained, governing, shown, told, version,
+    with_changes,
 };
 use super::key_rights::{may_see, require_allowed, require_right};
 use super::keys::Kept as Answered;
@@ -25,7 +26,6 @@ use crate::domain::id::{ChannelId, KeyApprovalId};
 use crate::domain::key_module::{KeyModule, KeyModuleVerb, KeyVerb, KeyVersion, ModuleTerms};
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::store::{ChangeKind, Reader, Tx};
-use crate::vault::VaultError;
 use crate::world::World;
 
 /// A wish about one version of a module's key.
@@ -566,40 +566,4 @@ pub(super) async fn changed(tx: &mut Tx, key: &SealedKey, verb: KeyVerb) -> Done
         tx.connection_changed(&connection, ChangeKind::Updated, connection.revision);
     }
     Ok(())
-}
-
-/// What the key service refuses of a wish, as a refusal; the rest is ours.
-pub(super) fn explained(error: VaultError) -> Failure {
-    let VaultError::Refused(refused) = &error else { return error.into() };
-    let message = sentence(&refused.to_string());
-    match refused {
-        Error::AlgorithmRefused { .. } => Refusal::invalid("algorithm", message).into(),
-        Error::SpecificationRefused { what, .. } => {
-            let field = match *what {
-                "rotation period" => "rotationPeriod",
-                "key lifetime" => "keyLifetime",
-                "expiry" => "expiresAt",
-                _ => "name",
-            };
-            Refusal::invalid(field, message).into()
-        }
-        Error::Malformed { what: "reason" } => {
-            Refusal::invalid("reason", "A reason has 1 to 500 characters.").into()
-        }
-        Error::Malformed { .. } => Refusal::invalid("expiresAt", "The expiry must lie ahead.").into(),
-        Error::WrongState { .. }
-        | Error::WrongModuleState { .. }
-        | Error::AnotherIsActive { .. }
-        | Error::KeyExpired { .. } => Refusal::new(RefusalCode::WrongState, message).into(),
-        Error::ApprovalMismatch { .. } => {
-            Refusal::new(RefusalCode::WrongState, message).reason("SOMETHING_ELSE").into()
-        }
-        _ => error.into(),
-    }
-}
-
-pub(super) fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    let first = letters.next().map(char::to_uppercase);
-    format!("{}{}.", first.into_iter().flatten().collect::<String>(), letters.as_str())
 }

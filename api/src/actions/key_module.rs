@@ -3,15 +3,16 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use keyservice::{Millis, SealedKey, SealedModule};
+use keyservice::{Error, Millis, SealedKey, SealedModule};
 use uuid::Uuid;
 
 use super::key_rights::may_see;
-use super::{Actions, Call, Done};
+use super::{Actions, Call, Done, Failure};
 use crate::domain::Timestamp;
 use crate::domain::key_module::{KeyModule, KeyModuleState, KeyState, KeyVersion, reads_metadata};
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::store::{Reader, StoreError};
+use crate::vault::VaultError;
 
 /// The most versions that a module is shown with, besides those in use or out of it for a while.
 pub(super) const VERSIONS_SHOWN: u64 = 50;
@@ -158,4 +159,40 @@ const fn state(state: keyservice::KeyState) -> KeyState {
 /// A time of the key service.
 pub(super) fn at(millis: Millis) -> Timestamp {
     Timestamp::from_timestamp_millis(millis).unwrap_or_default()
+}
+
+/// What the key service refuses of a wish, as a refusal; the rest is ours.
+pub(super) fn explained(error: VaultError) -> Failure {
+    let VaultError::Refused(refused) = &error else { return error.into() };
+    let message = sentence(&refused.to_string());
+    match refused {
+        Error::AlgorithmRefused { .. } => Refusal::invalid("algorithm", message).into(),
+        Error::SpecificationRefused { what, .. } => {
+            let field = match *what {
+                "rotation period" => "rotationPeriod",
+                "key lifetime" => "keyLifetime",
+                "expiry" => "expiresAt",
+                _ => "name",
+            };
+            Refusal::invalid(field, message).into()
+        }
+        Error::Malformed { what: "reason" } => {
+            Refusal::invalid("reason", "A reason has 1 to 500 characters.").into()
+        }
+        Error::Malformed { .. } => Refusal::invalid("expiresAt", "The expiry must lie ahead.").into(),
+        Error::WrongState { .. }
+        | Error::WrongModuleState { .. }
+        | Error::AnotherIsActive { .. }
+        | Error::KeyExpired { .. } => Refusal::new(RefusalCode::WrongState, message).into(),
+        Error::ApprovalMismatch { .. } => {
+            Refusal::new(RefusalCode::WrongState, message).reason("SOMETHING_ELSE").into()
+        }
+        _ => error.into(),
+    }
+}
+
+pub(super) fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(char::to_uppercase);
+    format!("{}{}.", first.into_iter().flatten().collect::<String>(), letters.as_str())
 }

@@ -11,8 +11,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::key_life::{explained, sentence};
 use super::key_module::{Governing, told, version};
+use super::key_module::{explained, sentence};
 use super::key_rights::require_allowed;
 use super::once::{Answer, Kept};
 use super::{Actions, Call, Done, Failure};
