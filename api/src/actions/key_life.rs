@@ -127,7 +127,7 @@ impl Actions {
         Ok(Some(shown(&module, &self.store.newest_keys_of(&[name], VERSIONS_SHOWN).await?)))
     }
 
-    /// The versions of a module's key before this one, or all, the newest first and [`VERSIONS_MAX`] at most; `links/` and
+    /// The versions of a module's key before this one, or all, the newest first and 250 at most; `links/` and
     /// the id of a channel are the keys of one connection.
     ///
     /// # Errors
