@@ -132,7 +132,9 @@ async fn nothing_goes_through_with_the_row_of_a_key_that_somebody_edited() {
         ];
         let proven = async || [sides[0].proven().await, sides[1].proven().await].concat();
         pair.provider.tamper("create table kept as select * from key_version").await;
-        let of_the_row = EDITS.iter().filter(|(column, ..)| *column != "id");
+        // What is judged does not depend on the database: on the second one a sample will do.
+        let step = if database == Database::Sqlite { 1 } else { 4 };
+        let of_the_row = EDITS.iter().filter(|(column, ..)| *column != "id").step_by(step);
         let edits = of_the_row.map(|(column, value, _)| {
             format!("update key_version set {column} = {value} where module like 'links/%'")
         });

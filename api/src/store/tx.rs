@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use sea_orm::{
-    AccessMode, ConnectionTrait, DatabaseTransaction, EntityTrait as _, Set, SqliteTransactionMode,
-    Statement, TransactionOptions, TransactionTrait as _,
+    AccessMode, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait as _, Set,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait as _,
 };
 
 use super::change::{ChangeKind, SubjectKind};
@@ -96,7 +96,9 @@ impl Store {
     /// # Errors
     /// When the database gives no connection within its time-out.
     pub async fn begin_reading(&self, label: &'static str, cause: &Cause) -> Result<Tx, StoreError> {
-        let options = TransactionOptions { access_mode: Some(AccessMode::ReadOnly), ..Default::default() };
+        // SQLite knows no such mode; a transaction that does not say otherwise only reads until it writes.
+        let read_only = (self.backend() == DbBackend::Postgres).then_some(AccessMode::ReadOnly);
+        let options = TransactionOptions { access_mode: read_only, ..Default::default() };
         Ok(self.tx(self.read.begin_with_options(options).await?, label, cause))
     }
 
@@ -251,7 +253,7 @@ impl Tx {
     /// Tells the other nodes, on the commit; SQLite has one node and needs no telling.
     async fn notify_nodes(&self, seq: i64) -> Result<(), StoreError> {
         let backend = self.txn.get_database_backend();
-        if backend == sea_orm::DbBackend::Postgres {
+        if backend == DbBackend::Postgres {
             let statement = Statement::from_sql_and_values(
                 backend,
                 "select pg_notify('linkspan', $1)",
