@@ -117,13 +117,13 @@ impl Actions {
 
     /// Over which connection this message of a peer came; none once it is forgotten.
     pub(crate) async fn asked_over(&self, call: &Call, question: MessageId) -> Done<Option<ConnectionId>> {
-        let tx = self.begin("message.read", call).await?;
+        let tx = self.begin_reading("message.read", call).await?;
         Ok(tx.connection_of_message(question).await?)
     }
 
     /// Whether a message came that names this one of ours as what asked for it.
     pub(crate) async fn is_answered(&self, call: &Call, id: ConnectionId, question: MessageId) -> Done<bool> {
-        let tx = self.begin("message.read", call).await?;
+        let tx = self.begin_reading("message.read", call).await?;
         Ok(tx.answered_message(id, question).await?.is_some())
     }
 

@@ -192,11 +192,6 @@ impl Actions {
         for (connection, _) in unsaved.changed.iter().filter(|(one, _)| back.contains(&one.id)) {
             sync_soon(&mut tx, connection).await?;
         }
-        for (id, way, told) in &unsaved.told {
-            let (status, code) =
-                (told.status.map(DirectionStatus::as_str), told.code.map(RefusalCode::as_str));
-            tracing::info!(connection = %id, direction = way.as_str(), status, code, reason = told.reason, "status");
-        }
         let changed: Vec<_> = unsaved.changed.iter().map(|(connection, _)| connection.id).collect();
         self.look_soon(&mut tx, &changed).await?;
         for (connection, cause) in &unsaved.changed {
@@ -205,7 +200,13 @@ impl Actions {
                 tx.record_failure(&missed(connection, cause, call)).await?;
             }
         }
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        for (id, way, told) in &unsaved.told {
+            let (status, code) =
+                (told.status.map(DirectionStatus::as_str), told.code.map(RefusalCode::as_str));
+            tracing::info!(connection = %id, direction = way.as_str(), status, code, reason = told.reason, "status");
+        }
+        Ok(())
     }
 
     /// Writes everything and lets another node go on at once.

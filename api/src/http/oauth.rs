@@ -1,8 +1,11 @@
 //! The authorization server's endpoints (RFC 6749, RFC 8414, RFC 9126, RFC 7009, RFC 9207), and its page.
 
+use std::net::IpAddr;
+
 use axum::extract::rejection::{FormRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Form, OriginalUri, Query, Request, State as With};
-use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::{DefaultBodyLimit, Form, FromRequestParts, OriginalUri, Query, Request, State as With};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -78,6 +81,20 @@ async fn keys(With(state): With<State>) -> Response {
     ([(header::CACHE_CONTROL, FOR_A_WHILE)], Json(json!({ "keys": [key] }))).into_response()
 }
 
+/// A request of a client, which shows who it is in its form only, and the network address that it came from.
+struct Sender {
+    call: Call,
+    from: Option<IpAddr>,
+}
+
+impl FromRequestParts<State> for Sender {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
+        Ok(Self { call: state.auth.anonymous(&parts.headers)?, from: came_from(&parts.extensions) })
+    }
+}
+
 #[derive(Deserialize)]
 struct PushForm {
     #[serde(flatten)]
@@ -88,12 +105,9 @@ struct PushForm {
 
 async fn push(
     With(state): With<State>,
-    headers: HeaderMap,
-    extensions: Extensions,
+    Sender { call, from }: Sender,
     form: Parameters,
 ) -> Result<Response, Problem> {
-    let from = came_from(&extensions);
-    let call = state.auth.anonymous(&headers)?;
     let PushForm { client, push } = read(form)?;
     let pushed = state.actions.push_authorization(&call, &client, &push, from).await?;
     let body = json!({ "request_uri": pushed.request_uri(), "expires_in": pushed.expires_in });
@@ -110,12 +124,9 @@ struct TokenForm {
 
 async fn token(
     With(state): With<State>,
-    headers: HeaderMap,
-    extensions: Extensions,
+    Sender { call, from }: Sender,
     form: Parameters,
 ) -> Result<Response, Problem> {
-    let from = came_from(&extensions);
-    let call = state.auth.anonymous(&headers)?;
     let TokenForm { client, redeem } = read(form)?;
     let issued = state.actions.redeem_code(&call, &client, &redeem, from).await?;
     let body = json!({
@@ -141,12 +152,9 @@ struct RevokeForm {
 
 async fn revoke(
     With(state): With<State>,
-    headers: HeaderMap,
-    extensions: Extensions,
+    Sender { call, from }: Sender,
     form: Parameters,
 ) -> Result<Response, Problem> {
-    let from = came_from(&extensions);
-    let call = state.auth.anonymous(&headers)?;
     let RevokeForm { client, token } = read(form)?;
     state.actions.revoke_token(&call, &client, token.as_deref(), from).await?;
     Ok(answer(StatusCode::OK, json!({})))

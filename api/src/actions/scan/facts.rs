@@ -218,7 +218,7 @@ impl Actions {
 
     /// Whether work about a scan's subject is under way that mends something: a check would look too early.
     pub(crate) async fn is_being_mended(&self, call: &Call, scan: ScanId) -> Done<bool> {
-        let tx = self.begin("scan.read", call).await?;
+        let tx = self.begin_reading("scan.read", call).await?;
         let Some(Subject::Connection(id)) = tx.scan(scan).await?.map(|scan| scan.subject) else {
             return Ok(false);
         };

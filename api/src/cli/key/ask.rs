@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Verb, Version, VersionWithReason};
+use super::{Specification, Verb, Version, VersionWithReason};
 use crate::cli::Failed;
 use crate::domain::key_approval::KeyApprovalState;
 
@@ -100,14 +100,16 @@ impl Verb {
                     query("keyHealth", format!("{{ keyHealth {{ {fields} }} }}"), json!({}))
                 }
             }
-            Self::CreateModule { module: name, purpose, algorithm, exportable, rotate_every, lifetime } => {
+            Self::CreateModule { module: name, purpose, algorithm, specification } => {
+                let Specification { exportable, rotate_every, lifetime } = specification;
                 let input = json!({
                     "name": name, "purpose": purpose.to_uppercase(), "algorithm": algorithm,
                     "exportable": exportable, "rotationPeriod": rotate_every, "keyLifetime": lifetime,
                 });
                 module("createKeyModule", input)
             }
-            Self::Specify { module: name, exportable, rotate_every, lifetime } => {
+            Self::Specify { module: name, specification } => {
+                let Specification { exportable, rotate_every, lifetime } = specification;
                 let input = json!({ "module": name, "exportable": exportable, "rotationPeriod": rotate_every,
                     "keyLifetime": lifetime });
                 module("specifyKeyModule", input)

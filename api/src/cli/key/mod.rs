@@ -90,6 +90,20 @@ struct VersionWithReason {
     reason: String,
 }
 
+/// What holds for the keys of a module.
+#[derive(Debug, Args)]
+struct Specification {
+    /// Its keys may leave, wrapped, when a second person agrees.
+    #[arg(long)]
+    exportable: bool,
+    /// How long after its activation a key rotates by itself, such as 90d or 12h.
+    #[arg(long, value_name = "PERIOD", value_parser = seconds)]
+    rotate_every: Option<i64>,
+    /// How long after it was made a key stops sealing and signing, such as 365d.
+    #[arg(long, value_name = "PERIOD", value_parser = seconds)]
+    lifetime: Option<i64>,
+}
+
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Lists the key modules.
@@ -115,29 +129,15 @@ enum Verb {
         /// A256GCM; Ed25519 or ECDSA-P256-SHA256; HMAC-SHA256, HMAC-SHA384 or HMAC-SHA512.
         #[arg(long)]
         algorithm: String,
-        /// Its keys may leave, wrapped, when a second person agrees.
-        #[arg(long)]
-        exportable: bool,
-        /// How long after its activation a key rotates by itself, such as 90d or 12h.
-        #[arg(long, value_name = "PERIOD", value_parser = seconds)]
-        rotate_every: Option<i64>,
-        /// How long after it was made a key stops sealing and signing, such as 365d.
-        #[arg(long, value_name = "PERIOD", value_parser = seconds)]
-        lifetime: Option<i64>,
+        #[command(flatten)]
+        specification: Specification,
     },
     /// Gives a draft another specification: what is left out is as if the draft were made anew.
     Specify {
         /// The module's name.
         module: String,
-        /// Its keys may leave, wrapped, when a second person agrees.
-        #[arg(long)]
-        exportable: bool,
-        /// How long after its activation a key rotates by itself, such as 90d or 12h.
-        #[arg(long, value_name = "PERIOD", value_parser = seconds)]
-        rotate_every: Option<i64>,
-        /// How long after it was made a key stops sealing and signing, such as 365d.
-        #[arg(long, value_name = "PERIOD", value_parser = seconds)]
-        lifetime: Option<i64>,
+        #[command(flatten)]
+        specification: Specification,
     },
     /// Publishes a draft: its keys can be made and used, and its specification is fixed.
     Publish {
