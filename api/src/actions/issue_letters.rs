@@ -9,6 +9,7 @@ use super::{Actions, Call, Done};
 use crate::domain::Timestamp;
 use crate::domain::check::Remedy;
 use crate::domain::effect::Work;
+use crate::domain::explain::capital;
 use crate::domain::id::UserId;
 use crate::domain::issue::{Issue, IssueMail};
 use crate::domain::requester::{Role, sees_everything};
@@ -254,11 +255,4 @@ fn line(issue: &Issue) -> (String, String) {
 
 fn muted(issue: &Issue, now: Timestamp) -> bool {
     issue.mute.as_ref().is_some_and(|mute| mute.holds(now))
-}
-
-/// The same, as a sentence begins.
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    let first = letters.next().map(char::to_uppercase);
-    first.into_iter().flatten().chain(letters).collect()
 }

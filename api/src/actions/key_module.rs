@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::key_rights::may_see;
 use super::{Actions, Call, Done, Failure};
 use crate::domain::Timestamp;
+use crate::domain::explain::sentence;
 use crate::domain::key_module::{KeyModule, KeyModuleState, KeyState, KeyVersion, reads_metadata};
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::store::{Reader, StoreError};
@@ -189,10 +190,4 @@ pub(super) fn explained(error: VaultError) -> Failure {
         }
         _ => error.into(),
     }
-}
-
-pub(super) fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    let first = letters.next().map(char::to_uppercase);
-    format!("{}{}.", first.into_iter().flatten().collect::<String>(), letters.as_str())
 }

@@ -11,12 +11,13 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::key_module::explained;
 use super::key_module::{Governing, told, version};
-use super::key_module::{explained, sentence};
 use super::key_rights::require_allowed;
 use super::once::{Answer, Kept};
 use super::{Actions, Call, Done, Failure};
 use crate::domain::Timestamp;
+use crate::domain::explain::sentence;
 use crate::domain::id::KeyApprovalId;
 use crate::domain::key_module::KeyVersion;
 use crate::domain::key_transfer::{ImportTicket, KeyPackage, KeyTransferVerb};

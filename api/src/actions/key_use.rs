@@ -314,7 +314,7 @@ fn associated(data: &[AccessData]) -> Result<Vec<(&str, &str)>, Refusal> {
 fn refused(error: VaultError) -> Failure {
     let VaultError::Refused(reason) = &error else { return error.into() };
     let wrong = |message: String| Refusal::new(RefusalCode::WrongState, message).reason(reason.code());
-    let text = super::key_module::sentence(&reason.to_string());
+    let text = crate::domain::explain::sentence(&reason.to_string());
     match reason {
         Error::Tampered { what: "ciphertext" } => {
             let message = "This is not what was sealed, or not with this associated data.";
