@@ -2,7 +2,7 @@
 //! The one file that reads the machine's clock.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use keyservice::Entropy;
@@ -82,6 +82,35 @@ pub trait Interruption: Send + Sync {
     }
 }
 
+/// Hands out ids that sort in the order in which they were made, also within one millisecond: the 12 bits after the time
+/// count, and begin anywhere in their lower half (RFC 9562, section 6.2, method 1). Where they run out, and where the
+/// clock was set back, the next one is after the last all the same.
+#[derive(Clone, Debug, Default)]
+pub struct Ids(Arc<Mutex<(u64, u16)>>);
+
+impl Ids {
+    /// Where the count may begin.
+    const BEGINS: u16 = 0x7ff;
+    /// Where it runs out.
+    const ENDS: u16 = 0xfff;
+
+    fn next(&self, now_ms: u64, mut random: [u8; 10]) -> Uuid {
+        let [first, second, ..] = random;
+        let begins = u16::from_be_bytes([first, second]) & Self::BEGINS;
+        let (ms, count) = {
+            let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            *last = match *last {
+                (ms, _) if ms < now_ms => (now_ms, begins),
+                (ms, Self::ENDS) => (ms + 1, begins),
+                (ms, count) => (ms, count + 1),
+            };
+            *last
+        };
+        random[..2].copy_from_slice(&count.to_be_bytes());
+        uuid::Builder::from_unix_timestamp_millis(ms, &random).into_uuid()
+    }
+}
+
 /// Everything from outside.
 #[derive(Clone)]
 pub struct World {
@@ -89,6 +118,8 @@ pub struct World {
     pub clock: Arc<dyn Clock>,
     /// Chance.
     pub entropy: Arc<dyn Entropy>,
+    /// Ids in order.
+    pub ids: Ids,
     /// How the process of the key service is started.
     pub launcher: Launcher,
     /// Where a test may stop the instance.
@@ -108,6 +139,7 @@ impl World {
         Self {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(keyservice::SystemEntropy),
+            ids: Ids::default(),
             launcher: Launcher::own(),
             interruption: None,
         }
@@ -139,13 +171,13 @@ impl World {
         Ok(bytes)
     }
 
-    /// A fresh id that sorts by time (RFC 9562, version 7).
+    /// A fresh id that sorts after those before it (RFC 9562, version 7).
     ///
     /// # Errors
     /// When the machine has no entropy to give.
     pub fn uuid(&self) -> Result<Uuid, keyservice::Error> {
         let ms = u64::try_from(self.clock.now_ms()).unwrap_or(0);
-        Ok(uuid::Builder::from_unix_timestamp_millis(ms, &self.bytes()?).into_uuid())
+        Ok(self.ids.next(ms, self.bytes()?))
     }
 
     /// A fresh trace id.
@@ -154,5 +186,28 @@ impl World {
     /// When the machine has no entropy to give.
     pub fn trace(&self) -> Result<TraceId, keyservice::Error> {
         Ok(TraceId(u128::from_be_bytes(self.bytes()?) | 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// More than fit into one millisecond, and through a clock that is set back.
+    #[test]
+    fn ids_sort_in_the_order_in_which_they_were_made() {
+        let ids = Ids::default();
+        let mut random = [0xff; 10];
+        let mut last = Uuid::nil();
+        for at in 0..20_000_u64 {
+            random[2] = u8::try_from(at * 151 % 256).unwrap();
+            let now = if at < 10_000 { 1_700_000_000_000 } else { 1_600_000_000_000 };
+            let id = ids.next(now, random);
+            assert!(id > last, "{at}: {id} after {last}");
+            assert_eq!((id.get_version_num(), id.get_variant()), (7, uuid::Variant::RFC4122));
+            last = id;
+        }
+        let later = ids.next(1_800_000_000_000, random);
+        assert_eq!(later.get_timestamp().unwrap().to_unix(), (1_800_000_000, 0));
     }
 }

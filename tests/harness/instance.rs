@@ -16,7 +16,7 @@ use linkspan::outbound::AllowedPorts;
 use linkspan::store::Store;
 use linkspan::vault::{Form, Launcher};
 use linkspan::worker::Worker;
-use linkspan::world::{Clock, Interruption, ManualClock, World};
+use linkspan::world::{Clock, Ids, Interruption, ManualClock, World};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -171,7 +171,8 @@ impl Instance {
             None => (self.clock.clone(), self.entropy.clone()),
         };
         let clock = if self.real_time { World::real().clock } else { clock };
-        let world = World { clock, entropy, interruption, launcher: self.launcher.clone() };
+        let ids = Ids::default();
+        let world = World { clock, entropy, ids, interruption, launcher: self.launcher.clone() };
         app::migrate(&self.config, world.clone()).await.unwrap();
         let mut store = Store::open(&self.config.database, world.clone()).await.unwrap();
         let statements = self.statements.clone();
@@ -208,6 +209,7 @@ impl Instance {
         let world = World {
             clock: self.clock.clone(),
             entropy: self.entropy.clone(),
+            ids: Ids::default(),
             interruption: None,
             launcher: self.launcher.clone(),
         };
