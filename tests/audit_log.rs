@@ -99,6 +99,11 @@ async fn an_entry_says_who_did_what_to_what_and_is_found_by_each() {
         assert_eq!((&entry["objectKind"], &entry["objectId"]), (&json!("COMPANY"), company));
         assert_eq!(entry["traceId"].as_str().unwrap().len(), 32);
         assert_eq!(entry["hash"].as_str().unwrap().len(), 64);
+        let signed_in = read(&admin, json!({ "filter": { "operation": "session.start" } })).await;
+        assert_eq!(
+            signed_in["edges"][0]["node"]["actorId"], me,
+            "whoever signed in did that, too: {signed_in:#}"
+        );
         for filter in [
             json!({ "objectId": company }),
             json!({ "actorId": me, "operation": "company." }),

@@ -1,13 +1,16 @@
 //! Issues and scans: who looks after them, what silences and what waives them, how they end, and who hears of it.
 
+use std::time::{Duration, Instant};
+
 use futures_util::future::join_all;
+use linkspan::domain::check::CheckCode;
 use linkspan::domain::requester::Role;
 use linkspan::world::Clock as _;
 use serde_json::{Value, json};
 
 use crate::harness::pair::{PASSWORD, Ready, unfold};
 use crate::harness::saboteur::Saboteur;
-use crate::harness::{Client, Database, Pair};
+use crate::harness::{Client, Database, Pair, let_pass};
 
 /// A registration that fails on its contact, who is switched off and has no role, and a provider that can be broken.
 struct Scene {
@@ -307,17 +310,29 @@ async fn a_scan_can_be_called_off_and_what_waited_for_it_has_not_passed() {
         scene.provider.mutate("updateContact", on, "contact { active }").await;
         let role = json!({ "userId": scene.ready.contact, "role": "CONSUMER_CONTACT" });
         scene.provider.mutate("grantRole", role, "__typename").await;
-        scene.saboteur.hang("MAIL_SERVICE");
+        scene.saboteur.hang("PEER_TLS");
         let input = json!({ "subjectId": scene.registration });
         let scan = scene.provider.mutate("runScan", input, "scan { id actions { name allowed } }").await;
         let scan = scan["scan"].clone();
         assert_eq!(scan["actions"], json!([{ "name": "cancelScan", "allowed": true }]));
+        let all_but_one = "query($id: ID!) { node(id: $id) { ... on Scan { progress { done total } } } }";
+        let far = async || {
+            let scan = scene.provider.query(all_but_one, json!({ "id": scan["id"] })).await;
+            let progress = &scan["node"]["progress"];
+            progress["total"].as_i64().unwrap() - progress["done"].as_i64().unwrap() == 1
+        };
+        while !far().await {
+            let_pass(Duration::from_millis(100)).await;
+        }
         let input = json!({ "scanId": scan["id"] });
         let off = scene.provider.mutate("cancelScan", input.clone(), "scan { state }").await;
         assert_eq!(off["scan"]["state"], "CANCELLED");
         let again = scene.provider.try_mutate("cancelScan", input, "scan { state }").await;
         assert_eq!(again["refusal"]["code"], "WRONG_STATE", "{again:#}");
+        let called_off = Instant::now();
         scene.pair.settle().await;
+        let limit = CheckCode::PeerTls.spec().time_limit.to_std().unwrap();
+        assert!(called_off.elapsed() < limit, "checks that nobody waits for went on");
         assert_eq!(scene.state().await, "VALIDATION_FAILED");
         scene.saboteur.mend();
         for check in ["CONTACT_ACTIVE", "CONTACT_ROLE"] {

@@ -81,9 +81,14 @@ impl Host {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_linkspan"));
+        let mut command = self.prepared(env!("CARGO_BIN_EXE_linkspan"));
+        command.args(arguments);
         command
-            .args(arguments)
+    }
+
+    fn prepared(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
             .current_dir(&self.directory)
             .env_clear()
             .env("LINKSPAN_SERVER__LISTEN", format!("127.0.0.1:{}", self.port))
@@ -120,7 +125,10 @@ impl Host {
     }
 
     fn serve(&self) -> Server {
-        let mut child = self.command(&["serve"]).spawn().unwrap();
+        // As few open files as a shell or a service begins with on many systems.
+        let mut command = self.prepared("/bin/sh");
+        command.args(["-c", "ulimit -Sn 256; exec \"$0\" serve", env!("CARGO_BIN_EXE_linkspan")]);
+        let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let ready = lines.by_ref().map(Result::unwrap).find(|line| line.contains("\"ready\""));
         assert!(ready.is_some(), "it did not start");
@@ -140,6 +148,14 @@ impl Drop for Host {
 struct Server(Child);
 
 impl Server {
+    /// How many files it may have open: as the system began it, and at most.
+    fn open_files(&self) -> (u64, u64) {
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", self.0.id())).unwrap();
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+        let mut words = line.split_whitespace().map(|word| word.parse().unwrap_or(u64::MAX));
+        (words.next().unwrap(), words.next().unwrap())
+    }
+
     /// Kills the process of its key service.
     fn kill_key_service(&self) {
         let parent = self.0.id().to_string();
@@ -342,7 +358,9 @@ async fn keys_are_rotated_beside_a_server_by_whoever_has_the_role_and_on_record(
     host.person("manager", &["key-manager"]);
     host.person("auditor", &["key-auditor"]);
     host.person("other", &["admin"]);
-    let _server = host.serve();
+    let server = host.serve();
+    let (now, most) = server.open_files();
+    assert_eq!(now, most, "as many files as the system allows");
     let client = Client::sign_in(&host, "manager").await;
 
     let make = [

@@ -168,3 +168,51 @@ async fn a_check_that_hangs_is_an_error_after_as_long_as_its_limit_says_and_so_i
         "issue where check_code = 'ENTROPY' and state = 'OPEN' and evidence = 'no answer within 5 s'";
     assert_eq!(pair.provider.rows(by_itself).await, 1);
 }
+
+/// The database takes no answer that passes: a fault that stays, and that a test can set from outside.
+const NO_PASSES: [(Database, &str, &str); 2] = [
+    (
+        Database::Sqlite,
+        "create trigger no_passes before insert on scan_result when new.answer = 'PASS' \
+         begin select raise(abort, 'no passes'); end",
+        "drop trigger no_passes",
+    ),
+    (
+        Database::Postgres,
+        "create function no_passes() returns trigger as 'begin raise exception ''no passes''; end' language plpgsql; \
+         create trigger no_passes before insert on scan_result for each row when (new.answer = 'PASS') \
+         execute function no_passes()",
+        "drop trigger no_passes on scan_result; drop function no_passes()",
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scan_that_cannot_be_carried_out_is_given_up_with_an_error_for_each_check_and_can_be_run_again() {
+    for database in Database::available() {
+        let Scene { pair, provider, .. } = Scene::set(database).await;
+        let ready = pair.make_ready(&provider).await;
+        let (_, set, lift) = NO_PASSES.into_iter().find(|(of, ..)| *of == database).unwrap();
+        pair.provider.tamper(set).await;
+        let registration = pair.register(&provider, &ready).await;
+        // Tried again as often as it says, each time a little later.
+        for _ in 0..8 {
+            pair.advance(4).await;
+        }
+        let scan = latest(&provider, Some(&registration)).await;
+        assert_eq!(scan["state"], "FAILED", "{database:?}: {scan:#}");
+        assert_eq!(all_broken(&scan).len(), scan["results"].as_array().unwrap().len());
+        let why = "this instance could not carry it out; its log says why";
+        assert!(
+            scan["results"].as_array().unwrap().iter().all(|result| result["message"] == why),
+            "{scan:#}"
+        );
+        let failed = pair.registration(&provider, &registration).await;
+        assert_eq!(failed["state"], "VALIDATION_FAILED", "{database:?}");
+        pair.provider.tamper(lift).await;
+        let input = json!({ "registrationId": registration });
+        provider.mutate("revalidateRegistration", input, "registration { state }").await;
+        pair.settle().await;
+        let open = pair.registration(&provider, &registration).await;
+        assert_eq!(open["state"], "OPEN", "{database:?}: {open:#}");
+    }
+}

@@ -51,7 +51,7 @@ async fn a_pause_shows_on_the_other_side_at_once_with_its_reason_and_so_does_its
             theirs["suspension"]["reason"].as_str().unwrap().ends_with("Maintenance until noon"),
             "{theirs:#}"
         );
-        let signed = "audit where operation = 'connection.paused_by_peer'";
+        let signed = "audit where operation = 'connection.paused_by_peer' and actor like 'peer:%'";
         assert_eq!(watched.pair.consumer.rows(signed).await, 1);
 
         let input = json!({ "connectionId": watched.at_provider });

@@ -260,7 +260,13 @@ async fn a_probe_that_breaks_off_is_a_miss_of_ours_and_the_next_one_is_sent() {
     let noticed = watched.until(Side::Consumer, 20, down).await;
     let look = watched.look(Side::Consumer).await;
     assert!(noticed.is_some(), "{look:#}");
-    assert_eq!(look["outbound"]["cause"]["reason"], "OURS", "{look:#}");
+    let cause = &look["outbound"]["cause"];
+    assert_eq!(
+        (&cause["code"], &cause["reason"]),
+        (&json!("PEER_UNAVAILABLE"), &json!("OUR_FAULT")),
+        "{look:#}"
+    );
+    assert_eq!(look["explanation"]["fault"]["dependency"], "OUR_INSTANCE", "{look:#}");
     saboteur.mend();
     let recovered = watched.until(Side::Consumer, 20, |look| look["outbound"]["status"] == "UP").await;
     assert!(recovered.is_some_and(|seconds| seconds <= 5), "recovered after {recovered:?} s");

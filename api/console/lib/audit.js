@@ -11,7 +11,7 @@ export const ENTRY = gql`fragment EntryParts on AuditEntry { number at actorKind
 export const COLUMNS = ['Number', 'When', 'Who', 'What', 'Result'];
 
 const PLACES = { REGISTRATION: '/registrations/', CONNECTION: '/connections/', SCAN: '/scans/', ISSUE: '/issues/', COMPANY: '/companies/' };
-const ACTORS = { SYSTEM: 'This instance', ANONYMOUS: 'Nobody known', PERSON: 'Somebody' };
+const ACTORS = { SYSTEM: 'This instance', ANONYMOUS: 'Nobody known', PERSON: 'Somebody', PEER: 'The other instance' };
 
 /** The details as text, without an empty object. */
 const details = (text) => (text && text !== '{}' && text !== 'null' ? html`<details class="more"><summary>Details</summary><pre class="answer" tabindex="0">${JSON.stringify(JSON.parse(text), null, 2)}</pre></details>` : nothing);

@@ -14,6 +14,7 @@ use crate::domain::connection::{Connection, State as ConnectionState};
 use crate::domain::id::{AttemptId, ChannelId, InstanceId};
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::registration::Registration;
+use crate::domain::requester::Requester;
 use crate::peer::wire::{self, Bytes};
 use crate::store::{AttemptWork, AuthorizationRequest, Claim, Handshake, Tx};
 use crate::vault::VaultError;
@@ -209,6 +210,7 @@ impl Actions {
             .await?;
         self.follow(&mut tx, &connection, &[PhaseName::ConfirmKeys]).await?;
         let details = serde_json::json!({ "epoch": key.version });
+        tx.acts_for(Requester::Peer(connection.id));
         tx.audit("keys.established", "CONNECTION", connection.id, "OK", details);
         tx.commit().await?;
         Ok(m4)

@@ -501,7 +501,7 @@ fn exchanged() -> Refusal {
     Refusal::new(RefusalCode::WrongState, message).reason("EXCHANGE")
 }
 
-/// What each key role may do with a new module: what the role is for.
+/// What each key role may do with a new module.
 pub(crate) fn role_policies(world: &World) -> Result<Vec<AccessPolicy>, Error> {
     let governed = KeyRole::ALL.iter().filter_map(|role| {
         let rights: Rights = role.rights().iter().filter(|right| right.is_of_a_module()).collect();
@@ -515,7 +515,7 @@ pub(crate) fn role_policies(world: &World) -> Result<Vec<AccessPolicy>, Error> {
                 matcher: Matcher::Role(*role),
                 rights,
                 condition: None,
-                note: "What the role is for.".to_owned(),
+                note: format!("Comes with the role {}.", role.as_str().to_lowercase().replace('_', " ")),
             })
         })
         .collect()

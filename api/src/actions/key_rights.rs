@@ -10,7 +10,7 @@ use super::key_module::governing;
 use super::key_policy::kept_decision;
 use super::keys::{LINK, link_of};
 use super::{Actions, Call, Done, Failure};
-use crate::domain::key_policy::key_roles;
+use crate::domain::key_policy::{KeyUser, key_roles};
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::requester::Role;
 use crate::vault::VaultError;
@@ -177,14 +177,17 @@ impl Actions {
 
 /// The denial, as whoever was denied is told.
 pub(super) fn denied(module: &str, principal: &Principal, right: Right, decision: &Decision) -> VaultError {
+    let principal = match principal {
+        Principal::Service(service) => {
+            let name = KeyUser::parse(service.as_str()).map_or(service.as_str(), |user| user.label());
+            format!("“{name}”")
+        }
+        Principal::Person { .. } => "this person".to_owned(),
+    };
     VaultError::Denied {
         module: module.to_owned(),
-        principal: principal.to_string(),
-        operation: right,
-        policy: match decision.ground {
-            policy::Ground::Policy(_, id) => Some(Uuid::from_bytes(id)),
-            policy::Ground::NoRole | policy::Ground::Role | policy::Ground::Default(_) => None,
-        },
+        principal,
+        operation: right.as_str().to_lowercase().replace('_', " "),
         decision: Uuid::from_bytes(decision.id),
     }
 }

@@ -16,6 +16,7 @@ use crate::domain::effect::Work;
 use crate::domain::failure::Operation;
 use crate::domain::id::{ChannelId, ConnectionId, MessageId};
 use crate::domain::refusal::{Refusal, RefusalCode};
+use crate::domain::requester::Requester;
 use crate::peer::wire::{self, Heartbeat};
 use crate::store::{NewJob, ServiceAccount, StoreError, Tx};
 
@@ -80,6 +81,7 @@ impl Actions {
         let connection = tx.connection_by_channel(channel).await?.ok_or_else(undecipherable)?;
         let keys = tx.keys(&Self::channel_module(channel)).await?;
         let plaintext = self.open_request(&keys, envelope).await?;
+        tx.acts_for(Requester::Peer(connection.id));
         if envelope.expires < tx.now().timestamp() - MESSAGE_LASTS.num_seconds()
             || envelope.in_reply_to.is_some()
         {
@@ -95,6 +97,7 @@ impl Actions {
             Err(Failure::Refused(refusal)) => {
                 drop(tx);
                 tx = self.begin("message.refuse", call).await?;
+                tx.acts_for(Requester::Peer(connection.id));
                 tx.record_failure(&failed(&connection, Operation::Receive, &refusal, call.trace)).await?;
                 json!({ "refused": wire::Refused::new(&refusal, call.trace.to_string()) })
             }

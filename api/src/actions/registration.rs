@@ -55,8 +55,9 @@ impl Actions {
         let company = tx.company(new.company).await?;
         company.ok_or_else(|| Refusal::invalid("companyId", "There is no such company."))?;
         self.require_contact(&tx, new.contact, new.company).await?;
-        if !tx.rival_registrations(new.company, new.environment, &origin, None).await?.is_empty() {
-            return Err(duplicate().into());
+        let rivals = tx.rival_registrations(new.company, new.environment, &origin, None).await?;
+        if !rivals.is_empty() {
+            return Err(duplicate(&rivals).into());
         }
         let registration = Registration {
             id: RegistrationId(tx.uuid()?),
@@ -74,7 +75,7 @@ impl Actions {
         };
         let registration = self.validate(&mut tx, call, registration).await?;
         tx.insert_registration(&registration).await.map_err(|error| match error {
-            StoreError::Duplicate(_) => duplicate().into(),
+            StoreError::Duplicate(_) => duplicate(&[]).into(),
             error => Failure::from(error),
         })?;
         tx.grant_role(new.contact, Role::ConsumerContact).await?;
@@ -113,7 +114,7 @@ impl Actions {
         let rivals =
             tx.rival_registrations(registration.company, registration.environment, &target, Some(id)).await?;
         if !rivals.is_empty() {
-            return Err(duplicate().into());
+            return Err(duplicate(&rivals).into());
         }
         let before = registration.clone();
         let step = registration.update(contact, origin)?;
@@ -410,11 +411,20 @@ impl Actions {
     }
 }
 
-fn duplicate() -> Refusal {
-    Refusal::new(
-        RefusalCode::DuplicateRegistration,
-        "A registration that is not finished exists for this company and environment, or for this URL. Finish or \
-         cancel it first.",
-    )
-    .field("url")
+/// One of these is in the way; none is known where another request was quicker just now.
+fn duplicate(rivals: &[Registration]) -> Refusal {
+    let rule = "There is one unfinished registration at a time for a company and environment, and for a URL";
+    let refusal = |message| Refusal::new(RefusalCode::DuplicateRegistration, message).field("url");
+    match rivals.first() {
+        Some(rival) => {
+            let message = format!(
+                "{} ({}) is not finished: finish or cancel it first. {rule}.",
+                rival.label(),
+                rival.origin
+            );
+            let rival = ("registrationId", rival.id.to_string());
+            refusal(message).remedy(Remedy::call("cancelRegistration", &[rival]))
+        }
+        None => refusal(format!("{rule}: finish or cancel the other one first.")),
+    }
 }

@@ -225,6 +225,12 @@ impl Actions {
         Ok(plan)
     }
 
+    /// Whether a scan goes on; not when it was called off, or overtaken by another.
+    pub(crate) async fn is_running(&self, call: &Call, id: ScanId) -> Done<bool> {
+        let tx = self.begin_reading("scan.read", call).await?;
+        Ok(tx.scan(id).await?.is_some_and(|scan| scan.state == ScanState::Running))
+    }
+
     /// Records answers as they come; answers whether the scan still goes on.
     pub(crate) async fn record_answers(
         &self,
@@ -233,9 +239,8 @@ impl Actions {
         answers: &[(CheckCode, Answer)],
     ) -> Done<bool> {
         let mut tx = self.begin("scan.answers", call).await?;
-        match tx.scan(scan.id).await? {
-            Some(now) if matches!(now.state, ScanState::Running) => {}
-            _ => return Ok(false),
+        if tx.scan(scan.id).await?.is_none_or(|now| now.state != ScanState::Running) {
+            return Ok(false);
         }
         self.keep_answers(&mut tx, scan, answers).await?;
         tx.commit().await?;

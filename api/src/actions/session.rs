@@ -343,6 +343,10 @@ impl Actions {
         let until = tx.now() + SESSION_LIFETIME;
         let id = tx.create_session(account.id, digest, until).await?;
         let details = json!({ "account": account.id.to_string(), "means": means });
+        let means = Means::Session { id, fresh_at: tx.now() };
+        if let Some(person) = person(account.clone(), means) {
+            tx.acts_for(Requester::Person(person));
+        }
         tx.audit("session.start", "SESSION", id, "OK", details);
         tx.commit().await?;
         Ok((cookie, account))
@@ -382,7 +386,7 @@ fn stands(session: &Session, now: Timestamp) -> bool {
 fn session_of(call: &Call) -> Option<SessionId> {
     match &call.requester {
         Requester::Person(Person { means: Means::Session { id, .. }, .. }) => Some(*id),
-        Requester::Person(_) | Requester::Anonymous | Requester::System => None,
+        Requester::Person(_) | Requester::Anonymous | Requester::Peer(_) | Requester::System => None,
     }
 }
 

@@ -79,7 +79,9 @@ impl Backend for Door {
                 Means::AccessToken(id) => format!("token:{id}"),
                 Means::Host { .. } => "host".to_owned(),
             },
-            Requester::Anonymous | Requester::System => format!("address:{}", caller.from),
+            Requester::Anonymous | Requester::Peer(_) | Requester::System => {
+                format!("address:{}", caller.from)
+            }
         }
     }
 

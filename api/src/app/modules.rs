@@ -56,7 +56,7 @@ fn policies(module: BuiltIn, world: &World) -> Result<Vec<AccessPolicy>, StartEr
         })
     };
     let services = needed(module).iter().map(|(service, rights)| {
-        let note = "Needed for what this part of the program does.".to_owned();
+        let note = "Comes with this part of the program, which works only with it.".to_owned();
         policy(Matcher::Service(*service), Rights::of(rights), note)
     });
     let mut policies: Vec<AccessPolicy> = services.collect::<Result<_, StartError>>()?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::out;
+use super::{open_files, out};
 use crate::app;
 use crate::config::{Config, Sources};
 use crate::domain::causes::causes;
@@ -103,9 +103,21 @@ pub(super) async fn run(file: Option<&Path>, json: bool) -> ExitCode {
             answer(certificate(&config, &world));
             answer(outbound(&config));
             answer(clock(&world));
+            answer(files(&config));
         }
     }
     if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn files(config: &Config) -> Answer {
+    match open_files::too_few(config) {
+        None => good("open files", "as many as server.max_connections asks for"),
+        Some((most, needed)) => note(
+            "open files",
+            format!("at most {most}, of {needed} that server.max_connections asks for"),
+            format!("set LimitNOFILE={needed} in the service's unit, or ulimit -Hn {needed}"),
+        ),
+    }
 }
 
 fn configuration(sources: &Sources) -> Answer {

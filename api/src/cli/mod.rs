@@ -4,6 +4,7 @@ mod audit;
 mod check;
 mod key;
 pub mod logging;
+mod open_files;
 mod people;
 mod print;
 mod serve;

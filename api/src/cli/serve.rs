@@ -4,7 +4,7 @@ use std::future::Future;
 
 use tokio::sync::watch;
 
-use super::{Failed, out};
+use super::{Failed, open_files, out};
 use crate::app::{self, App};
 use crate::config::Config;
 use crate::http::server::Server;
@@ -17,6 +17,10 @@ pub(super) async fn run(config: &Config, migrate: bool) -> Result<(), Failed> {
         config.make_data_dir().map_err(Failed::because)?;
         let applied = app::migrate(config, world.clone()).await.map_err(Failed::because)?;
         tracing::info!(applied, "the database is up to date");
+    }
+    open_files::raise();
+    if let Some((most, needed)) = open_files::too_few(config) {
+        tracing::warn!(most, needed, "fewer files may be open than server.max_connections asks for");
     }
     let app = App::open(config, world).await.map_err(Failed::because)?;
     let server = bind(config).await?;

@@ -1,7 +1,7 @@
 //! The audit trail, as people read it.
 
 use super::Timestamp;
-use super::id::{TraceId, UserId};
+use super::id::{ConnectionId, TraceId, UserId};
 use super::requester::{Person, Role};
 
 /// Who did something.
@@ -13,6 +13,8 @@ pub enum Actor {
     Anonymous,
     /// Somebody with an account.
     Person(UserId),
+    /// The other instance of a connection.
+    Peer(ConnectionId),
 }
 
 /// Which entries somebody may read, by how their operations begin.

@@ -20,8 +20,10 @@ words! {
     Dependency {
         /// The connection is onboarded here, and not paused.
         Stands = "STANDS", "The connection stands";
+        /// This instance can work: its database answers, and nothing in it breaks.
+        OurInstance = "OUR_INSTANCE", "Our instance works";
         /// This instance's key service seals and opens.
-        OurKeyService = "OUR_KEY_SERVICE", "Our key service works";
+        OurKeyService = "OUR_KEY_SERVICE", "Our keys can be used";
         /// The peer's name resolves to an address that may be called.
         PeerName = "PEER_NAME", "The peer's name resolves";
         /// Somebody takes a connection at that address.
@@ -37,7 +39,7 @@ words! {
         /// Both sides hold the same keys for the connection.
         KeysAgree = "KEYS_AGREE", "Both sides hold the same keys";
         /// The peer's key service seals and opens.
-        PeerKeyService = "PEER_KEY_SERVICE", "The peer's key service works";
+        PeerKeyService = "PEER_KEY_SERVICE", "The peer's keys can be used";
         /// The connection is onboarded on the peer, and not paused there.
         PeerStands = "PEER_STANDS", "The connection stands on the other side";
         /// The peer lets us send messages.
@@ -61,7 +63,8 @@ impl Dependency {
     pub const fn fails(self) -> &'static str {
         match self {
             Self::Stands => "The connection does not stand.",
-            Self::OurKeyService => "This instance's key service does not work.",
+            Self::OurInstance => "Something in this instance does not work.",
+            Self::OurKeyService => "This instance cannot use its keys.",
             Self::PeerName => "The peer's name does not resolve.",
             Self::PeerAddress => "The peer's address does not answer.",
             Self::PeerCertificate => "The peer cannot be trusted by its certificate.",
@@ -69,7 +72,7 @@ impl Dependency {
             Self::PeerIdentity => "The peer is not who it was.",
             Self::ClocksAgree => "The two clocks do not agree.",
             Self::KeysAgree => "The two sides do not hold the same keys.",
-            Self::PeerKeyService => "The peer's key service does not work.",
+            Self::PeerKeyService => "The peer cannot use its keys.",
             Self::PeerStands => "The connection does not stand on the other side.",
             Self::PeerAllows => "The peer does not allow our messages.",
             Self::PeerDatabase => "The peer's database does not work.",

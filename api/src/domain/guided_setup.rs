@@ -205,7 +205,7 @@ impl ActivityName {
             (Self::Contact, _) => (facts.contacts > 0, "There is no company with an active contact yet."),
             (Self::Publish, _) => (facts.definitions > 0, "Nothing is published yet."),
             (Self::Register, _) => {
-                (facts.registrations > 0, "There is no registration that was not cancelled.")
+                (facts.registrations > 0, "There is no registration yet, or all were cancelled.")
             }
             (Self::OpenLink, _) => (facts.connections > 0, "No registration link was opened yet."),
             (Self::Connect, Part::Provider) => (facts.onboarded > 0, "No consumer is onboarded yet."),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Timestamp;
 use super::audit::AuditScope;
-use super::id::{AccessTokenId, CompanyId, SessionId, UserId};
+use super::id::{AccessTokenId, CompanyId, ConnectionId, SessionId, UserId};
 use super::key_module::reads_metadata;
 use super::refusal::{Refusal, RefusalCode};
 
@@ -86,6 +86,8 @@ pub enum Requester {
     Anonymous,
     /// Somebody who signed in.
     Person(Person),
+    /// The other instance of a connection: what its seal or its key shows it to be.
+    Peer(ConnectionId),
     /// This instance itself, doing what a committed fact asked for.
     System,
 }
@@ -163,7 +165,7 @@ impl Requester {
     pub const fn person(&self) -> Option<&Person> {
         match self {
             Self::Person(person) => Some(person),
-            Self::Anonymous | Self::System => None,
+            Self::Anonymous | Self::Peer(_) | Self::System => None,
         }
     }
 
@@ -178,7 +180,7 @@ impl Requester {
     pub fn viewer(&self) -> Viewer {
         let scope = match self {
             Self::System => Scope::Everything,
-            Self::Anonymous => Scope::Nothing,
+            Self::Anonymous | Self::Peer(_) => Scope::Nothing,
             Self::Person(person) => {
                 if sees_everything(&person.roles) {
                     Scope::Everything
@@ -248,6 +250,7 @@ impl Requester {
             Self::Anonymous => "anonymous".to_owned(),
             Self::System => "system".to_owned(),
             Self::Person(person) => format!("user:{}", person.user),
+            Self::Peer(connection) => format!("peer:{connection}"),
         }
     }
 }

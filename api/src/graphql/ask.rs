@@ -51,7 +51,7 @@ impl<'a> Ask<'a> {
     pub(super) fn new(ctx: &Context<'a>) -> Result<Self> {
         let ask = Self::anyone(ctx)?;
         match ask.call.requester {
-            Requester::Anonymous => Err(error::unauthenticated()),
+            Requester::Anonymous | Requester::Peer(_) => Err(error::unauthenticated()),
             Requester::Person(_) | Requester::System => Ok(ask),
         }
     }

@@ -31,6 +31,8 @@ pub(super) enum AuditActorKind {
     Anonymous,
     /// Somebody with an account.
     Person,
+    /// The other instance of a connection.
+    Peer,
 }
 
 /// An entry of the audit trail: who did what to what, when, and how it went.
@@ -57,13 +59,15 @@ impl AuditEntry {
             domain::Actor::System => AuditActorKind::System,
             domain::Actor::Anonymous => AuditActorKind::Anonymous,
             domain::Actor::Person(_) => AuditActorKind::Person,
+            domain::Actor::Peer(_) => AuditActorKind::Peer,
         }
     }
 
-    /// With `PERSON`: the account, for `AuditLogFilter.actorId`.
+    /// With `PERSON` the account, with `PEER` the connection, for `AuditLogFilter.actorId`.
     async fn actor_id(&self) -> Option<ID> {
         match self.0.actor {
             domain::Actor::Person(user) => Some(Kind::User.id(user.0)),
+            domain::Actor::Peer(connection) => Some(Kind::Connection.id(connection.0)),
             domain::Actor::System | domain::Actor::Anonymous => None,
         }
     }
@@ -72,7 +76,7 @@ impl AuditEntry {
     async fn actor_name(&self, ctx: &Context<'_>) -> Result<Option<String>> {
         match self.0.actor {
             domain::Actor::Person(user) => Ask::anyone(ctx)?.load.one(PersonName(user)).await,
-            domain::Actor::System | domain::Actor::Anonymous => Ok(None),
+            domain::Actor::System | domain::Actor::Anonymous | domain::Actor::Peer(_) => Ok(None),
         }
     }
 
@@ -183,7 +187,8 @@ impl AuditLogFilter {
         }
         let actor = self.actor_id.map(|id| match decode(&id) {
             Some((Kind::User | Kind::Contact, id)) => Ok(format!("user:{id}")),
-            _ => Err(error::invalid("`actorId` is the global id of a user or contact.")),
+            Some((Kind::Connection, id)) => Ok(format!("peer:{id}")),
+            _ => Err(error::invalid("`actorId` is the global id of a user, contact or connection.")),
         });
         Ok(AuditFilter {
             operation: self.operation,

@@ -305,6 +305,8 @@ mirror! {
     StatusDependency of "crate::domain::explain::Dependency" {
         /// The connection is onboarded here, and not paused.
         Stands,
+        /// This instance can work: its database answers, and nothing in it breaks.
+        OurInstance,
         /// This instance's key service seals and opens.
         OurKeyService,
         /// The peer's name resolves to an address that may be called.

@@ -13,8 +13,9 @@ use super::tx::{Cause, PendingAudit, Tx};
 use super::{Page, Reader, Slice, Store, StoreError, at, entity, inconsistent, ms};
 use crate::domain::Timestamp;
 use crate::domain::audit::{Actor, AuditEntry, AuditNumber, AuditScope};
-use crate::domain::id::{TraceId, UserId};
+use crate::domain::id::{ConnectionId, TraceId, UserId};
 use crate::domain::link::hex;
+use crate::domain::requester::Requester;
 use entity::audit::{ActiveModel, Column, Entity, Model};
 
 /// The most rows one statement carries, to stay under the databases' limits on parameters.
@@ -97,6 +98,11 @@ impl Tx {
             details,
             sensitive: Vec::new(),
         });
+    }
+
+    /// Whose doing all of this is, from when it is known: who signed in, and whose message it is.
+    pub fn acts_for(&mut self, requester: Requester) {
+        self.cause.requester = requester;
     }
 
     /// Adds a sensitive value to the last audit entry, as its keyed hash: searchable for a known value, readable by
@@ -266,14 +272,15 @@ impl Store {
 fn shown(row: Model) -> AuditEntry {
     let then = at(row.at);
     let Recorded { entry, hash } = from_row(row);
-    let person = entry.actor.strip_prefix("user:").and_then(|id| Uuid::try_parse(id).ok());
+    let id = |prefix| entry.actor.strip_prefix(prefix).and_then(|id| Uuid::try_parse(id).ok());
     AuditEntry {
         id: AuditNumber(i64::try_from(entry.n).unwrap_or(i64::MAX)),
         at: then,
-        actor: match (person, entry.actor.as_str()) {
-            (Some(id), _) => Actor::Person(UserId(id)),
-            (None, "system") => Actor::System,
-            (None, _) => Actor::Anonymous,
+        actor: match (id("user:"), id("peer:")) {
+            (Some(person), _) => Actor::Person(UserId(person)),
+            (None, Some(connection)) => Actor::Peer(ConnectionId(connection)),
+            (None, None) if entry.actor == "system" => Actor::System,
+            (None, None) => Actor::Anonymous,
         },
         roles: entry.role.split(',').filter(|role| !role.is_empty()).map(str::to_owned).collect(),
         on_behalf_of: Some(entry.on_behalf_of).filter(|company| !company.is_empty()),

@@ -83,7 +83,6 @@ impl VaultConfig {
     }
 }
 
-use keyservice::Right;
 use uuid::Uuid;
 
 /// Why the key service did not do what it was asked.
@@ -99,23 +98,17 @@ pub enum VaultError {
     #[error("The use of keys cannot be entered into the audit trail")]
     Unrecorded,
     /// The access policies of the module forbid it.
-    #[error("The access policies of the key module “{module}” do not allow {operation} to {principal} ({}).", ground(*policy))]
+    #[error("The access policies of the key module “{module}” do not allow {principal} to {operation}.")]
     Denied {
         /// The name of the module.
         module: String,
-        /// Who wanted it.
+        /// Who wanted it, in words.
         principal: String,
-        /// What they wanted.
-        operation: Right,
-        /// The policy that settled it; none when no policy applied.
-        policy: Option<Uuid>,
+        /// What they wanted, in words.
+        operation: String,
         /// Under which the decision is explained.
         decision: Uuid,
     },
-}
-
-fn ground(policy: Option<Uuid>) -> String {
-    policy.map_or_else(|| "no policy allows it".to_owned(), |id| format!("policy {id}"))
 }
 
 impl VaultError {
@@ -292,11 +285,16 @@ fn away(why: &str) -> (HealthStatus, String) {
 
 fn component(status: HealthStatus, message: String, now: Millis) -> Component {
     let (code, remedy) = match status {
-        HealthStatus::Disabled => ("IN_PROCESS", Some("set keyservice.form to \"process\"")),
+        HealthStatus::Disabled => (
+            "IN_PROCESS",
+            Some(
+                "An operator may set keyservice.form to \"process\", so that keys are in a process of their own.",
+            ),
+        ),
         HealthStatus::Operational => ("OK", None),
         HealthStatus::Degraded | HealthStatus::Malfunction => (
             "UNAVAILABLE",
-            Some("it is started again by itself; if it stays so, the log of this instance says why"),
+            Some("It is started again by itself; if it stays so, the log of this instance says why."),
         ),
     };
     Component {

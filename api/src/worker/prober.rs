@@ -118,22 +118,19 @@ impl Worker {
         }
     }
 
-    /// Something of ours does not work.
+    /// Something of ours does not work: what the other side would hear of it, as ours. A key that somebody took out of
+    /// use has another remedy than a service that does not work.
     fn ours(&self, failure: &Failure, trace: TraceId) -> Cause {
-        let code = match failure {
-            Failure::Refused(refusal) if refusal.code == RefusalCode::PolicyDenied => {
-                RefusalCode::PolicyDenied
+        let (code, reason) = match failure {
+            Failure::Refused(refusal) if refusal.code == RefusalCode::PolicyDenied => (refusal.code, None),
+            Failure::Refused(refusal) if keys_are_away(failure) => {
+                let reason = refusal.reason.as_deref().filter(|reason| reason.starts_with("KEY_"));
+                (RefusalCode::KeyServiceUnhealthy, reason)
             }
-            failure if keys_are_away(failure) => RefusalCode::KeyServiceUnhealthy,
-            _ => RefusalCode::KeyConfirmationFailed,
-        };
-        // What the other side would hear of it, as ours: a key that somebody took out of use has another remedy than a
-        // service that does not work.
-        let reason = match failure {
-            Failure::Refused(refusal) if code == RefusalCode::KeyServiceUnhealthy => {
-                refusal.reason.as_deref().filter(|reason| reason.starts_with("KEY_"))
-            }
-            _ => None,
+            failure if keys_are_away(failure) => (RefusalCode::KeyServiceUnhealthy, None),
+            Failure::Store(_) => (RefusalCode::PeerUnavailable, Some("DATABASE")),
+            Failure::Bug(_) => (RefusalCode::PeerUnavailable, Some("FAULT")),
+            Failure::Refused(_) | Failure::Keys(_) => (RefusalCode::KeyConfirmationFailed, None),
         };
         Cause {
             code,

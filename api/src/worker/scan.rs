@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use super::examine::Examination;
 use super::{Trouble, Worker};
 use crate::actions::{Answers, Call, Examine, ScanPlan};
+use crate::domain::causes::causes;
 use crate::domain::check::{Answer, CheckCode, Suite};
 use crate::domain::id::{ConnectionId, ScanId};
 use crate::domain::scan::Subject;
@@ -19,6 +20,8 @@ const SCAN_LIMIT: Duration = Duration::from_secs(40);
 pub(super) const TRIES: i64 = 4;
 /// The most answers that are recorded together.
 const TOGETHER: usize = 64;
+/// How often a scan that is under way looks whether it was called off: checks that nobody waits for take no place.
+const CALLED_OFF: Duration = Duration::from_secs(1);
 /// How long a check waits for a remedy that is under way: so often, and each time so long.
 const MENDING: (usize, Duration) = (50, Duration::from_millis(100));
 
@@ -49,9 +52,22 @@ impl Worker {
             }
             Ok::<_, Trouble>(self.actions.end_scan(call, &plan.scan, &all).await?)
         };
+        let called_off = async {
+            loop {
+                tokio::time::sleep(CALLED_OFF).await;
+                match self.actions.is_running(call, id).await {
+                    Ok(false) => break,
+                    Ok(true) => {}
+                    Err(error) => {
+                        tracing::debug!(error = causes(&error), "whether the scan goes on could not be read");
+                    }
+                }
+            }
+        };
         tokio::select! {
             ended = recording => ended,
             () = asking => Ok(()),
+            () = called_off => Ok(()),
         }
     }
 

@@ -139,7 +139,7 @@ fn key_role(role: Role) -> Option<KeyRole> {
 fn granter(call: &Call) -> Result<Granter, Refusal> {
     match call.requester {
         Requester::System => Ok(Granter::Host),
-        Requester::Person(_) | Requester::Anonymous => {
+        Requester::Person(_) | Requester::Anonymous | Requester::Peer(_) => {
             let (id, roles) = key_person(call).ok_or_else(|| refused(GrantRefusal::NotAKeyAdministrator))?;
             Ok(Granter::Person { id, roles })
         }

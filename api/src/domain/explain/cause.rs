@@ -22,6 +22,7 @@ pub(super) fn told_by_peer(code: RefusalCode, reason: Option<&str>) -> String {
         (C::PolicyDenied, Some("OURS")) => "its own access policies keep it from using its keys",
         (C::KeyServiceUnhealthy, _) => "this instance's key service does not work",
         (C::PolicyDenied, _) => "this instance does not allow its messages",
+        (C::PeerUnavailable, reason) if is_ours(reason) => "something in it does not work",
         (C::PeerUnavailable, Some("DATABASE")) => "this instance's database does not work",
         (C::ClockSkew, _) => "the two clocks do not agree",
         (C::PeerIdentityMismatch, _) => "another instance answers at this instance's address",
@@ -55,6 +56,7 @@ pub fn dependency_of(code: RefusalCode, reason: Option<&str>) -> Dependency {
         (C::PeerUnreachable, _) => Dependency::PeerAddress,
         (C::KeyServiceUnhealthy | C::PolicyDenied, reason) if is_ours(reason) => Dependency::OurKeyService,
         (C::KeyServiceUnhealthy, _) => Dependency::PeerKeyService,
+        (C::PeerUnavailable, reason) if is_ours(reason) => Dependency::OurInstance,
         (C::PeerUnavailable, Some("DATABASE")) => Dependency::PeerDatabase,
         (C::ClockSkew, _) => Dependency::ClocksAgree,
         (C::PeerIdentityMismatch, _) => Dependency::PeerIdentity,
@@ -94,17 +96,22 @@ pub fn remedy_for(code: RefusalCode, reason: Option<&str>, connection: Connectio
             human("Look at this instance's key health: the component that does not work has its own remedy.")
         }
         (C::KeyServiceUnhealthy, Some("OUR_KEY_SUSPENDED")) => human(
-            "A key manager of this instance puts the key of the connection back into use (resumeKey). It goes on by itself \
-             then.",
+            "A key manager of this instance resumes the key of the connection. It goes on by itself then.",
         ),
         (C::KeyServiceUnhealthy, Some("KEY_SUSPENDED")) => human(
-            "Ask the other side's key manager to put the key of the connection back into use. It goes on by itself then.",
+            "Ask the other side's key manager to resume the key of the connection. It goes on by itself then.",
         ),
         (C::KeyServiceUnhealthy, reason) if is_key_out_of_use(reason) => human(
             "This key does not come back, and nothing is exchanged over this connection any more. Another one between the \
              two instances needs this one to be off-boarded first, which this version does not do: tell the other side.",
         ),
         (C::KeyServiceUnhealthy, _) => human("The other side's key manager looks at its key health."),
+        (C::PeerUnavailable, Some("OUR_DATABASE")) => {
+            human("This instance's operator looks at its database.")
+        }
+        (C::PeerUnavailable, reason) if is_ours(reason) => {
+            human("This instance's operator looks at its log, under the trace id.")
+        }
         (C::PeerUnavailable, Some("DATABASE")) => human("The other side's operator looks at its database."),
         (C::PeerUnavailable, _) => human("The other side's operator looks at its log, under the trace id."),
         (C::ClockSkew, _) => human("Synchronise the clocks of both instances (NTP)."),
@@ -124,8 +131,8 @@ pub fn remedy_for(code: RefusalCode, reason: Option<&str>, connection: Connectio
             human("The other side's key manager looks at the service account's rights.")
         }
         (C::PolicyDenied, _) => human(
-            "The other side's key manager looks at its access policies: the reason is the id of the decision, which \
-             explainDecision explains there.",
+            "The other side's key manager looks at its access policies. The reason is the id of the decision, under which \
+             the other side finds how it was decided.",
         ),
         (C::WrongState, Some("SUSPENDED")) => {
             human("The other side paused the connection: ask it to resume.")
@@ -133,12 +140,15 @@ pub fn remedy_for(code: RefusalCode, reason: Option<&str>, connection: Connectio
         (C::WrongState, _) => {
             human("The connection does not stand on the other side: compare with its people.")
         }
+        (C::AuthorizationDenied, _) => {
+            human("Ask the named contact why; who opens the link again can be asked and allow it then.")
+        }
         (C::RateLimited, _) => human("Wait: it is tried again by itself."),
         (C::VersionUnsupported, _) => human("Bring the older of the two instances up to date."),
         (C::Conflict, Some("DIGEST")) => call("syncConnectionSettings", connection),
         (code, _) => Remedy::Human(format!(
             "Look at what it says, and at {} in the documentation. If that is not enough, both sides' operators find it \
-             in their logs under the trace id.",
+             in their logs under the reference.",
             code.as_str()
         )),
     }

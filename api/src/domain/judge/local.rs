@@ -42,10 +42,13 @@ pub fn judge_local(code: CheckCode, local: &LocalFacts) -> Answer {
             Some((other, _)) => {
                 let numbers: Vec<_> =
                     local.other_registrations.iter().map(|(_, number)| number.as_str()).collect();
+                let numbers = numbers.join(", ");
                 Answer::found(
                     code,
-                    "Another unfinished registration exists for this company and environment, or for this URL.",
-                    &numbers.join(", "),
+                    &format!(
+                        "{numbers} is not finished, for the same company and environment or the same URL."
+                    ),
+                    &numbers,
                     Remedy::call("cancelRegistration", &[("registrationId", other.to_string())]),
                 )
             }
