@@ -173,12 +173,15 @@ async fn one_side_ends_alone_while_the_other_is_away_which_follows_when_it_is_ba
         for pause in [5, 15, 30, 60, 120, 180, 240, 300, 300, 300, 300] {
             stage.pair.advance(pause).await;
         }
+        // That was too long for anybody's session.
+        stage.provider.sign_in("admin@provider.example.com", PASSWORD).await;
         let ours = shown(&stage.provider, &here).await;
         assert_eq!((&ours["state"], &ours["offboarding"]["peerTold"]), (&json!("OFFBOARDED"), &json!(false)));
         assert!(offers(&ours, "reRegister"), "{ours:#}");
 
         // Back with the database from before: its first probe is answered with the notice.
         stage.pair.consumer.start(None).await;
+        consumer.sign_in("admin@consumer.example.com", PASSWORD).await;
         for _ in 0..4 {
             stage.pair.advance(6).await;
         }
