@@ -52,6 +52,7 @@ async fn what_a_person_sees_allowed_is_what_they_may_do() {
             let company = company["companies"]["edges"][0]["node"]["id"].clone();
             let extra = json!({
                 "chooseProviderCompany": { "companyId": company },
+                "offboardConnection": { "confirmation": "another" },
                 "updateRegistration": { "contactId": stage.ready.contact },
             });
             let there = stage.pair.consumer.person(&name, &[role]).await;

@@ -157,7 +157,10 @@ enum Scene {
 
 /// Copies of the one connection, each to another origin.
 const CROWD: &str = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 10000)
-    insert into connection select randomblob(16), part, company_id, null, randomblob(16),
+    insert into connection (id, part, company_id, registration_id, link_id, origin, fingerprint, instance_id, public_key,
+        peer_name, peer_version, state, scan_id, then_start, attempt_id, validated_at, onboarded_at, suspended_at, ended_at,
+        attempts, link_secret, channel_id, message_seq, created_at, updated_at, revision, suspend_reason)
+    select randomblob(16), part, company_id, null, randomblob(16),
         'https://partner-' || i || '.example.org', fingerprint, instance_id, public_key, 'Partner ' || i,
         peer_version, state, scan_id, then_start, attempt_id, validated_at, onboarded_at, suspended_at, ended_at,
         attempts, link_secret, null, message_seq, created_at, updated_at, revision, suspend_reason

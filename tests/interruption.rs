@@ -145,6 +145,7 @@ tests! {
     starting_over_leaves_nothing_behind_wherever_it_breaks: break_what_it_adds(Plot::StartOver);
     cancelling_leaves_nothing_behind_wherever_it_breaks: break_what_it_adds(Plot::Cancel);
     a_consumer_hears_that_the_provider_cancelled_wherever_it_breaks: break_what_it_adds(Plot::Withdraw);
+    a_connection_that_is_taken_down_ends_on_both_sides_wherever_it_breaks: break_what_it_adds(Plot::Offboard);
     messages_to_the_consumer_may_be_lost_repeated_and_late: break_each(Consumer, Sqlite, &Fault::ALL, |_| true);
 }
 

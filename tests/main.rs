@@ -27,6 +27,7 @@ mod lists;
 mod mail;
 mod measurements;
 mod oauth;
+mod offboarding;
 mod registration;
 mod schema;
 mod secrets;

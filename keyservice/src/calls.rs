@@ -134,6 +134,7 @@ macro_rules! key_service_calls {
                 module: one<$crate::SealedModule>, key: one<$crate::SealedKey>, to: one<$crate::Destination>,
                 agreed: one<$crate::approval::Agreed>, now: copy<$crate::Millis>
             ) -> $crate::Package;
+            56 destroy_link(key: one<$crate::SealedKey>, now: copy<$crate::Millis>) -> $crate::SealedKey;
             60 activate(
                 module: one<$crate::SealedModule>, versions: many<$crate::SealedKey>, version: copy<u64>,
                 now: copy<$crate::Millis>

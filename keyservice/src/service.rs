@@ -164,6 +164,18 @@ impl KeyService {
         self.transition(key, LifecycleVerb::Rotate, now)
     }
 
+    /// The key of a link that ended, without its material: only the metadata stays. It takes neither a second person nor a
+    /// waiting period, unlike [`Self::destroy`]: what it sealed was messages on their way, and no more come.
+    ///
+    /// # Errors
+    /// [`Error::WrongPurpose`] for any other key; [`Error::WrongState`] while it is active or suspended;
+    /// [`Error::Tampered`].
+    pub fn destroy_link(&self, key: &SealedKey, now: Millis) -> Result<SealedKey, Error> {
+        let destroy = Operation::Change(LifecycleVerb::Destroy);
+        self.require_purpose(key, destroy, &[Purpose::LinkTraffic])?;
+        self.transition(key, LifecycleVerb::Destroy, now)
+    }
+
     /// Takes a key to the state that the verb leads to, with the date of it. Who may ask for it, and what has to come
     /// with it (a reason, a second person), is for the callers: none but the functions with names of their own.
     ///

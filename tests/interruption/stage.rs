@@ -35,6 +35,8 @@ pub(super) enum Plot {
     Cancel,
     /// The provider cancels the registration when the contact was to approve.
     Withdraw,
+    /// They onboard, and the provider takes the connection down.
+    Offboard,
 }
 
 /// What an undisturbed journey did.
@@ -251,10 +253,22 @@ impl Stage {
         let again = seen.iter().filter(|before| **before == summary).count();
         let called_off = summary.contains("PEER_REFUSED") && summary.contains("CANCELLED");
         seen.push(summary);
-        if state == "ONBOARDED" || self.plot == Plot::Withdraw && called_off {
+        let offboards = self.plot == Plot::Offboard;
+        if state == "ONBOARDED"
+            || offboards && state == "OFFBOARDED"
+            || self.plot == Plot::Withdraw && called_off
+        {
             let registration = self.people.registration.clone().unwrap_or_default();
             let registration = perhaps(self.pair.registration(&self.people.provider, &registration)).await;
-            return registration.is_some_and(|registration| registration["state"] == self.plot.ending());
+            let reached = |it: &Value| it["state"] == self.plot.ending();
+            let Some(registration) = registration.filter(reached) else { return false };
+            let here = &registration["connection"];
+            if offboards && here["state"] == "ONBOARDED" {
+                perhaps(self.people.offboard(here["id"].as_str().unwrap(), &self.pair.consumer.origin)).await;
+            } else if offboards && again > 0 {
+                self.pair.clock.advance(61_000);
+            }
+            return !offboards || state == "OFFBOARDED" && here["state"] == "OFFBOARDED";
         }
         if state == "VALIDATION_FAILED" {
             // Reading what is wrong takes a while.
@@ -295,8 +309,8 @@ impl Stage {
             }
             let _ = memory.0.close().await;
         }
-        let agreed = common[0] == common[1] && !common[0][1].is_empty();
-        if self.plot != Plot::Withdraw && !agreed {
+        let settled = self.plot == Plot::Offboard || !common[0][1].is_empty();
+        if self.plot != Plot::Withdraw && (common[0] != common[1] || !settled) {
             problems.push(format!("the two sides do not hold the same keys and settings: {common:?}"));
         }
         problems
@@ -307,7 +321,9 @@ impl Plot {
     /// The state of the registration in the end.
     const fn ending(self) -> &'static str {
         match self {
-            Self::Onboard | Self::Register | Self::StartOver | Self::Cancel => "CLOSED_COMPLETE",
+            Self::Onboard | Self::Register | Self::StartOver | Self::Cancel | Self::Offboard => {
+                "CLOSED_COMPLETE"
+            }
             Self::Withdraw => "CANCELLED",
         }
     }
@@ -317,6 +333,7 @@ impl Plot {
         let facts = match (self, side) {
             (Self::Withdraw, "provider") => NOTHING,
             (Self::Withdraw, _) => CALLED_OFF,
+            (Self::Offboard, _) => ENDED,
             _ => ONBOARDED,
         };
         facts.iter().chain(QUIET)
@@ -337,6 +354,15 @@ const CALLED_OFF: &[(&str, &str)] = &[
     ("select state from connection", "ONBOARDING"),
     ("select state from attempt", "FAILED"),
     ("select state from key_version where module like 'links/%' and state = 'ACTIVE'", ""),
+];
+
+/// What both databases hold of a connection that was taken down: that it was.
+const ENDED: &[(&str, &str)] = &[
+    ("select state from connection where peer_told", "OFFBOARDED"),
+    ("select state from key_version where module like 'links/%'", "DESTROYED"),
+    ("select cast(count(*) as text) from service_account", "0"),
+    ("select cast(count(*) as text) from settings", "0"),
+    ("select kind from job where kind in ('CONNECTION_HEALTH', 'SCAN', 'PING')", ""),
 ];
 
 /// What both databases hold after onboarding. The scan that follows it, and the calls back that it asks for, may
@@ -435,6 +461,12 @@ impl People {
             _ => return false,
         }
         true
+    }
+
+    /// The provider's administrator takes the connection down.
+    async fn offboard(&self, connection: &str, peer: &str) {
+        let input = json!({ "connectionId": connection, "confirmation": peer });
+        self.provider.mutate("offboardConnection", input, "connection { state }").await;
     }
 
     /// The contact approves; where the request is not good any more, the administrator asks again.

@@ -20,6 +20,7 @@ const CONNECTION = gql`query Connection($id: ID!) {
   connection(id: $id) {
     id role roleLabel state stateLabel createdAt updatedAt onboardedAt keyModule
     suspension { byPeer since reason }
+    offboarding { byPeer since reason onboardedAt endedAt peerTold }
     company { id name }
     registration { id number }
     peer { name origin fingerprintText version }
@@ -44,6 +45,14 @@ const SUSPEND = gql`mutation Suspend($input: SuspendConnectionInput!) {
 ${REFUSAL}`;
 const RESUME = gql`mutation Resume($input: ResumeConnectionInput!) {
   resumeConnection(input: $input) { connection { id state } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+const OFFBOARD = gql`mutation Offboard($input: OffboardConnectionInput!) {
+  offboardConnection(input: $input) { connection { id state } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+const RE_REGISTER = gql`mutation ReRegister($input: ReRegisterInput!) {
+  reRegister(input: $input) { registration { id } refusal { ...RefusalParts } }
 }
 ${REFUSAL}`;
 const SCAN_IT = gql`mutation RunScan($input: RunScanInput!) {
@@ -124,6 +133,38 @@ export default function connection({ params, update, query, viewer, navigate }) 
     await run(SUSPEND, { connectionId: id, ...(reason ? { reason } : {}) }, 'Suspended.');
   }
 
+  async function offboard(now) {
+    const names = [now.peer.name, now.peer.origin].filter(Boolean);
+    const answer = await askFor({
+      title: `Off-board ${names[0]}?`,
+      body: 'This cannot be undone. Nothing is exchanged any more, the keys of the connection are destroyed and its settings forgotten. The other side is told, with your reason, and follows. To connect again, the provider registers the consumer again.',
+      confirm: 'Off-board',
+      fields: [
+        { name: 'confirmation', label: `Enter “${names[0]}”`, required: 'Enter the name of the other instance.', check: (value) => (names.includes(value.trim()) ? null : `Enter ${names[0]}, exactly as it is written here.`) },
+        { name: 'reason', label: 'Reason', optional: true, maxlength: 500, help: 'The other side’s people read it, too.' },
+      ],
+    });
+    if (!answer) return;
+    const reason = answer.reason.trim();
+    await run(OFFBOARD, { connectionId: id, confirmation: answer.confirmation.trim(), ...(reason ? { reason } : {}) }, 'Off-boarded.');
+  }
+
+  async function registerAgain() {
+    const payload = await act.run(() => mutate(RE_REGISTER, { connectionId: id }));
+    if (payload) navigate(`/registrations/${payload.registration.id}`);
+  }
+
+  /** Who took it down, when and why, and how to connect again. */
+  function ended(now) {
+    if (!now.offboarding) return nothing;
+    const { byPeer, since, reason, endedAt, peerTold } = now.offboarding;
+    const them = now.peer.name ?? host(now.peer.origin);
+    return notice('calm', byPeer ? `Off-boarded by ${them}.` : 'Off-boarded by us.', html`
+      <p>Nothing is exchanged since ${on(since)}, and the keys are destroyed. ${reason ? html`Reason: ${reason}` : 'No reason was given.'}</p>
+      <p>${endedAt ? (peerTold ? 'Both sides know.' : `${them} did not answer; it is told when it next speaks to us.`) : `${them} is being told. If it does not answer for about twenty minutes, this side ends alone.`}
+        ${now.role === 'PROVIDER' ? 'To connect again, register the consumer again.' : `To connect again, ask ${them} to register you again: you get a new link.`}</p>`);
+  }
+
   /** Who paused it, since when and why, and who can end that. */
   function paused(now) {
     if (!now.suspension) return nothing;
@@ -197,8 +238,11 @@ export default function connection({ params, update, query, viewer, navigate }) 
 
   function actions(now) {
     const allowed = (name) => may(now, name);
-    if (allowed('resumeConnection')) return button('Resume', () => run(RESUME, { connectionId: id }, 'Resumed.'), { busy: act.busy });
-    return allowed('suspendConnection') ? button('Suspend', () => suspend(now), { kind: 'secondary', busy: act.busy }) : nothing;
+    return html`
+      ${allowed('reRegister') ? button('Register again', registerAgain, { busy: act.busy }) : nothing}
+      ${allowed('resumeConnection') ? button('Resume', () => run(RESUME, { connectionId: id }, 'Resumed.'), { busy: act.busy }) : nothing}
+      ${allowed('suspendConnection') ? button('Suspend', () => suspend(now), { kind: 'secondary', busy: act.busy }) : nothing}
+      ${allowed('offboardConnection') ? button('Off-board', () => offboard(now), { kind: 'secondary', busy: act.busy }) : nothing}`;
   }
 
   function view() {
@@ -213,14 +257,15 @@ export default function connection({ params, update, query, viewer, navigate }) 
         ${settled ? notice('good', 'Settings saved.', html`<p>What next? Run a scan suite, to see that everything holds on both sides.</p>
           ${viewer.canOperate ? html`<p>${button('Run a scan suite', () => scan(['POST_ONBOARDING']), { busy: scanning.busy })}</p>` : nothing}<p class="small">Then follow the <a href="/setup/consumer">guided set-up</a>: verify the connection.</p>`) : nothing}
         ${paused(now)}
+        ${ended(now)}
         ${now.issues.length ? section('issues', 'Open issues', issues(now.issues, { latest: now.latestScan })) : nothing}
-        ${UNFINISHED.has(now.state) ? nothing : why.part('Why it is as it is', ({ explain }) => (explain && !explain.healthy ? explained(name) : nothing))}
-        <div class="cards">${direction(now.outbound)}${direction(now.inbound)}</div>
+        ${UNFINISHED.has(now.state) || now.offboarding ? nothing : why.part('Why it is as it is', ({ explain }) => (explain && !explain.healthy ? explained(name) : nothing))}
+        ${now.offboarding ? nothing : html`<div class="cards">${direction(now.outbound)}${direction(now.inbound)}</div>`}
         <div class="columns"><div class="column-main">
-          ${settings(now)}
-          ${verification(now, verify, () => all.refresh())}
+          ${now.offboarding ? nothing : settings(now)}
+          ${now.offboarding ? nothing : verification(now, verify, () => all.refresh())}
           ${keys.view()}
-          ${checks(now, data.suites)}
+          ${now.offboarding ? nothing : checks(now, data.suites)}
           ${why.data?.explain?.healthy && !UNFINISHED.has(now.state) ? explained(name) : nothing}
           ${log.part('What failed', (data) => (data.errorLog.edges.length ? section('errors', 'What failed', errorList(data, id)) : nothing))}
           ${now.onboarding ? html`<details class="panel more"><summary>How it was onboarded</summary><p class="small">Attempt ${now.onboarding.number}, ${now.onboarding.stateLabel.toLowerCase()}, begun ${on(now.onboarding.startedAt)}</p>${phaseList(now.onboarding)}</details>` : nothing}
@@ -229,7 +274,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
             ['Name', now.peer.name ?? '–'],
             ['URL', now.peer.origin],
             ['Version', now.peer.version ?? '–'],
-            ['Connection established', on(now.onboardedAt)],
+            ['Connection established', on(now.onboardedAt ?? now.offboarding?.onboardedAt)],
             now.registration && ['Registration', html`<a href="/registrations/${now.registration.id}">${now.registration.number}</a>`],
           ])}<details class="more"><summary>Fingerprint</summary>${fingerprint(now.peer.fingerprintText)}</details>`)}
         </div></div>

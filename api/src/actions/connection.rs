@@ -3,6 +3,7 @@
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
+use super::handshake::UNDONE;
 use super::settings::sync_soon;
 use super::token::{digest, same};
 use super::{Actions, Call, Done, Failure, SECONDS, came_second};
@@ -42,7 +43,12 @@ impl Actions {
         }
         let mut tx = self.begin("connection.open", call).await?;
         let now = tx.now();
-        let connection = match tx.connection_to(&link.provider, Part::Consumer).await? {
+        let known = match tx.connection_to(&link.provider, Part::Consumer).await? {
+            Some(known) => Some(known),
+            // A link that was used is not good for another connection: it shows what became of its own.
+            None => tx.connection_by_link(link.id).await?,
+        };
+        let connection = match known {
             Some(known) if known.link == link.id => known,
             Some(known) => self.replace_link(&mut tx, known, &link).await?,
             None => {
@@ -269,7 +275,7 @@ impl Actions {
     async fn undo_attempt(&self, tx: &mut Tx, mut connection: Connection) -> Done<Connection> {
         let (_, work, ..) = self.attempt_of(tx, &connection).await?;
         if let Some(channel) = connection.channel.take() {
-            self.revoke_link_keys(tx, channel).await?;
+            self.revoke_link_keys(tx, channel, UNDONE).await?;
         }
         if let Some(claim) = work.claim {
             let abandon = serde_json::to_vec(&self.make_abandon(&connection, claim, tx.now()).await?)
@@ -393,8 +399,14 @@ impl Actions {
             ConnectionVerb::RunChecks
             | ConnectionVerb::Suspend
             | ConnectionVerb::Resume
+            | ConnectionVerb::ReRegister
             | ConnectionVerb::Verify => {
                 call.requester.operator()?;
+            }
+            ConnectionVerb::Offboard => {
+                call.requester.administrator()?;
+                connection.allows(verb)?;
+                return self.require_fresh(call);
             }
             ConnectionVerb::ChooseCompany
             | ConnectionVerb::Start

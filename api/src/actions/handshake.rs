@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::token::digest;
 use super::{Actions, Call, Done, Failure};
 use crate::domain::attempt::{Outcome, PhaseName};
+use crate::domain::causes::causes;
 use crate::domain::connection::{Connection, State as ConnectionState};
 use crate::domain::id::{AttemptId, ChannelId, InstanceId};
 use crate::domain::refusal::{Refusal, RefusalCode};
@@ -22,7 +23,7 @@ use crate::vault::VaultError;
 /// Handshakes of one attempt; the attempt's number is in the upper bits, so that numbers only grow.
 const HANDSHAKES_PER_ATTEMPT: i64 = 1 << 16;
 /// Why a key of a link is revoked that its attempt leaves behind.
-const UNDONE: &str = "Its onboarding was cancelled or started over.";
+pub(super) const UNDONE: &str = "Its onboarding was cancelled or started over.";
 
 impl Actions {
     /// Begins a handshake on the consumer: what to send, with which token. The ephemeral key lives in the key
@@ -315,12 +316,31 @@ impl Actions {
 
     /// Withdraws the keys of an attempt that is undone. They stay, as all keys do: one that was in use is revoked, and
     /// one that never was cannot come into use, because what would have confirmed it is gone.
-    pub(super) async fn revoke_link_keys(&self, tx: &mut Tx, channel: ChannelId) -> Done<()> {
+    pub(super) async fn revoke_link_keys(&self, tx: &mut Tx, channel: ChannelId, why: &str) -> Done<()> {
         let links = tx.module(BuiltIn::Links.as_str()).await?.ok_or(Failure::Bug("the module of links"))?;
         for key in tx.keys(&link_module(&channel.bytes())).await? {
             if key.state.after(LifecycleVerb::Revoke).is_ok() {
-                let revoked = self.keys.onboarding().revoke(&links, &key, UNDONE, tx.now()).await?;
+                let revoked = self.keys.onboarding().revoke(&links, &key, why, tx.now()).await?;
                 tx.save_key(&revoked).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the keys of a connection that is taken down: revoked, so that the trail says why, and destroyed. A row that
+    /// somebody edited is left as the evidence that it is; nothing is done with it.
+    pub(super) async fn destroy_link_keys(&self, tx: &mut Tx, channel: ChannelId, why: &str) -> Done<()> {
+        match self.revoke_link_keys(tx, channel, why).await {
+            Err(Failure::Store(error)) if error.breaks_a_seal() => {
+                tracing::error!(error = causes(&error), "the key of a connection that ends is not destroyed");
+                return Ok(());
+            }
+            revoked => revoked?,
+        }
+        for key in tx.keys(&link_module(&channel.bytes())).await? {
+            if key.state.after(LifecycleVerb::Destroy).is_ok() {
+                let destroyed = self.keys.onboarding().destroy_link(&key, tx.now()).await?;
+                tx.save_key(&destroyed).await?;
             }
         }
         Ok(())

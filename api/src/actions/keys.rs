@@ -414,6 +414,13 @@ impl ServiceKeys<'_> {
         self.keys.vault.change_key(links, versions, key.version, &change, now.timestamp_millis()).await
     }
 
+    /// Destroys the key of a link that ended, which takes no more than to withdraw it; the caller saves it.
+    pub(crate) async fn destroy_link(&self, key: &SealedKey, now: Timestamp) -> Kept<SealedKey> {
+        self.permit(BuiltIn::Links, Right::Revoke, link_of(&key.module), now).await?;
+        self.count(key, Right::Revoke);
+        self.keys.vault.destroy_link(key, now.timestamp_millis()).await
+    }
+
     /// Seals a message to the peer of a link.
     pub(crate) async fn seal_message(
         &self,

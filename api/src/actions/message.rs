@@ -79,6 +79,10 @@ impl Actions {
         let mut tx = self.begin("message.receive", call).await?;
         let channel = ChannelId(Uuid::from_bytes(envelope.link_id.0));
         let connection = tx.connection_by_channel(channel).await?.ok_or_else(undecipherable)?;
+        if connection.ending().is_some() {
+            self.remind_of_end(tx, connection).await?;
+            return Err(undecipherable());
+        }
         let keys = tx.keys(&Self::channel_module(channel)).await?;
         let plaintext = self.open_request(&keys, envelope).await?;
         tx.acts_for(Requester::Peer(connection.id));

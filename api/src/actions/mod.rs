@@ -27,6 +27,7 @@ mod key_transfer;
 pub mod key_use;
 mod keys;
 pub(crate) mod message;
+mod offboarding;
 pub(crate) mod onboarding;
 pub(crate) mod pause;
 pub(crate) mod probing;

@@ -5,6 +5,7 @@ use secrecy::SecretString;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::handshake::UNDONE;
 use super::letters::{self, LetterBody};
 use super::token::digest;
 use super::{Actions, Call, Done, Failure};
@@ -325,7 +326,7 @@ impl Actions {
         }
         if let Some(connection) = tx.connection(connection).await? {
             if let Some(channel) = connection.channel {
-                self.revoke_link_keys(tx, channel).await?;
+                self.revoke_link_keys(tx, channel, UNDONE).await?;
             }
             tx.delete_connection(&connection).await?;
             tx.audit("attempt.discard", "CONNECTION", connection.id, "OK", json!({}));

@@ -463,9 +463,7 @@ impl Actions {
     async fn has_ended(&self, tx: &Tx, subject: Subject) -> Done<bool> {
         Ok(match subject {
             Subject::Registration(id) => tx.registration(id).await?.is_none_or(|it| it.has_ended()),
-            Subject::Connection(id) => {
-                tx.connection(id).await?.is_none_or(|it| it.state.name() == ConnectionState::Offboarded)
-            }
+            Subject::Connection(id) => tx.connection(id).await?.is_none_or(|it| it.ending().is_some()),
             Subject::Instance(_) => false,
         })
     }

@@ -185,7 +185,8 @@ impl Watched {
         }
     }
 
-    fn forget(&mut self, id: ConnectionId) {
+    /// It is not watched any more.
+    pub(super) fn forget(&mut self, id: ConnectionId) {
         let Some(one) = self.known.remove(&id) else { return };
         if let Some(due) = one.due {
             self.due.remove(&(due, id));

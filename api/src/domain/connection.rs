@@ -38,9 +38,9 @@ words! {
         Onboarded = "ONBOARDED", "Onboarded";
         /// Paused by an administrator.
         Suspended = "SUSPENDED", "Suspended";
-        /// Being taken down.
+        /// Taken down here; the other side is being told.
         Offboarding = "OFFBOARDING", "Off-boarding";
-        /// Taken down.
+        /// Taken down for good. Another one to the same instance can be made.
         Offboarded = "OFFBOARDED", "Off-boarded";
     }
 }
@@ -64,6 +64,10 @@ words! {
         Suspend = "suspendConnection", "Suspend";
         /// Go on after a pause.
         Resume = "resumeConnection", "Resume";
+        /// Take the connection down for good.
+        Offboard = "offboardConnection", "Off-board";
+        /// Make a connection to the same instance again.
+        ReRegister = "reRegister", "Register again";
         /// Send messages both ways, and compare what both sides hold.
         Verify = "verifyConnection", "Verify the connection";
     }
@@ -72,7 +76,7 @@ words! {
 /// How long a passed scan is good for starting.
 pub const VALIDATION_LASTS: TimeDelta = TimeDelta::minutes(15);
 
-/// The longest reason for a pause, in characters.
+/// The longest reason for a pause or an end, in characters.
 const REASON_MAX: usize = 500;
 
 /// A pause that one side made.
@@ -95,6 +99,20 @@ impl Pause {
     }
 }
 
+/// How a connection was taken down. Nothing of it comes back: its keys are destroyed when it begins, because what is
+/// dead here must not be revived by whoever gets at a copy. To go on, register again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// When it was taken down here.
+    pub at: Timestamp,
+    /// Whether the other side did it first.
+    pub by_peer: bool,
+    /// Why, if whoever did it said so.
+    pub reason: Option<String>,
+    /// Since when it had stood; none if it was not complete here yet.
+    pub onboarded_at: Option<Timestamp>,
+}
+
 /// The state, with exactly what is true in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
@@ -112,10 +130,10 @@ pub enum State {
     Onboarded { at: Timestamp },
     /// Since when it stood, since when it is paused, and why, if whoever paused it said so.
     Suspended { onboarded_at: Timestamp, at: Timestamp, reason: Option<String> },
-    /// Being taken down since.
-    Offboarding { at: Timestamp },
-    /// Taken down at.
-    Offboarded { at: Timestamp },
+    /// Taken down here; the other side is being told.
+    Offboarding { ending: Ending },
+    /// How it was taken down, since when nothing is to be done about it, and whether the other side knows.
+    Offboarded { ending: Ending, at: Timestamp, peer_told: bool },
 }
 
 impl State {
@@ -197,8 +215,14 @@ impl Connection {
             V::Start => (true, &[S::Validated]),
             V::RetryPhase | V::StartOver | V::Cancel => (true, &[S::Onboarding]),
             V::Suspend | V::Verify => (false, &[S::Onboarded]),
+            V::Offboard => (false, &[S::Onboarded, S::Suspended]),
+            V::ReRegister => (false, &[S::Offboarded]),
             V::Resume => (false, &[S::Suspended]),
         };
+        if verb == V::ReRegister && self.part == Part::Consumer {
+            let message = "The provider registers again, and its contact here gets a new link.";
+            return Err(Refusal::new(RefusalCode::WrongState, message).reason(self.state.name().as_str()));
+        }
         if consumer_only && self.part == Part::Provider {
             return Err(Refusal::new(
                 RefusalCode::WrongState,
@@ -326,14 +350,9 @@ impl Connection {
     /// `WRONG_STATE` unless onboarded; `INVALID_INPUT` for a reason of more than 500 characters.
     pub fn suspend(mut self, reason: Option<&str>, now: Timestamp) -> Result<Step<Self>, Refusal> {
         self.allows(ConnectionVerb::Suspend)?;
-        let reason = reason.map(str::trim).filter(|reason| !reason.is_empty());
-        if reason
-            .is_some_and(|reason| reason.chars().count() > REASON_MAX || reason.contains(char::is_control))
-        {
-            return Err(Refusal::invalid("reason", "Say why in one line of at most 500 characters."));
-        }
+        let reason = said(reason)?;
         if let State::Onboarded { at } = self.state {
-            self.state = State::Suspended { onboarded_at: at, at: now, reason: reason.map(str::to_owned) };
+            self.state = State::Suspended { onboarded_at: at, at: now, reason };
         }
         Ok(Step::quiet(self))
     }
@@ -358,4 +377,115 @@ impl Connection {
         }
         Ok(Step::quiet(self))
     }
+
+    /// Takes the connection down, without the peer's consent. Whoever asks for it names the peer, by its name or its
+    /// URL, so that it is not another one's connection that ends.
+    ///
+    /// # Errors
+    /// `WRONG_STATE` unless onboarded or suspended; `INVALID_INPUT` when another name is given, or for a reason of more
+    /// than 500 characters.
+    pub fn offboard(
+        mut self,
+        named: &str,
+        reason: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Step<Self>, Refusal> {
+        self.allows(ConnectionVerb::Offboard)?;
+        let (named, origin) = (named.trim(), self.peer.origin.as_str());
+        if named != origin && self.peer.name.as_deref() != Some(named) {
+            let message =
+                format!("Enter the name of the other instance, or {origin}, exactly as it is shown.");
+            return Err(Refusal::invalid("confirmation", message));
+        }
+        let reason = said(reason)?;
+        let ending = Ending { at: now, by_peer: false, reason, onboarded_at: self.stood_since() };
+        self.state = State::Offboarding { ending };
+        Ok(Step::quiet(self))
+    }
+
+    /// The peer took the connection down, so it ends here, too. Said twice, or after it ended here by itself, it only
+    /// settles that the peer knows. On the provider it is too early before onboarding is complete: the consumer calls
+    /// its attempt off instead.
+    ///
+    /// # Errors
+    /// `WRONG_STATE` when nothing was exchanged yet that could end.
+    pub fn offboarded_by_peer(
+        mut self,
+        reason: Option<String>,
+        now: Timestamp,
+    ) -> Result<Step<Self>, Refusal> {
+        let by_peer = Ending { at: now, by_peer: true, reason, onboarded_at: self.stood_since() };
+        self.state = match self.state {
+            State::Onboarding { .. } if self.part == Part::Consumer => {
+                State::Offboarded { ending: by_peer, at: now, peer_told: true }
+            }
+            State::Onboarded { .. } | State::Suspended { .. } => {
+                State::Offboarded { ending: by_peer, at: now, peer_told: true }
+            }
+            State::Offboarding { ending } => State::Offboarded { ending, at: now, peer_told: true },
+            State::Offboarded { ending, at, .. } => State::Offboarded { ending, at, peer_told: true },
+            State::Pending
+            | State::AwaitingValidation { .. }
+            | State::Validated { .. }
+            | State::ValidationFailed { .. }
+            | State::Onboarding { .. } => {
+                let allowed = [ConnectionState::Onboarded.label(), ConnectionState::Suspended.label()];
+                return Err(Refusal::wrong_state("connection", self.state.name().label(), &allowed));
+            }
+        };
+        Ok(Step::quiet(self))
+    }
+
+    /// Nothing more is done about telling the peer: it knows, or it did not answer for as long as it was tried.
+    #[must_use]
+    pub fn offboarded(mut self, told: bool, now: Timestamp) -> Self {
+        self.state = match self.state {
+            State::Offboarding { ending } => State::Offboarded { ending, at: now, peer_told: told },
+            State::Offboarded { ending, at, peer_told } => {
+                State::Offboarded { ending, at, peer_told: peer_told || told }
+            }
+            other => other,
+        };
+        self
+    }
+
+    /// The peer still speaks over a connection that ended: it does not know, or not any more.
+    #[must_use]
+    pub fn is_not_known_to_have_ended(mut self) -> Self {
+        if let State::Offboarded { peer_told, .. } = &mut self.state {
+            *peer_told = false;
+        }
+        self
+    }
+
+    /// How it was taken down; none unless it was.
+    #[must_use]
+    pub const fn ending(&self) -> Option<&Ending> {
+        match &self.state {
+            State::Offboarding { ending } | State::Offboarded { ending, .. } => Some(ending),
+            _ => None,
+        }
+    }
+
+    /// Whether the peer is to be told that it was taken down.
+    #[must_use]
+    pub const fn has_to_tell_its_end(&self) -> bool {
+        matches!(self.state, State::Offboarding { .. } | State::Offboarded { peer_told: false, .. })
+    }
+
+    const fn stood_since(&self) -> Option<Timestamp> {
+        match self.state {
+            State::Onboarded { at } | State::Suspended { onboarded_at: at, .. } => Some(at),
+            _ => None,
+        }
+    }
+}
+
+/// Why somebody does something, as both sides' people read it; none where nothing was said.
+fn said(reason: Option<&str>) -> Result<Option<String>, Refusal> {
+    let reason = reason.map(str::trim).filter(|reason| !reason.is_empty());
+    if reason.is_some_and(|reason| reason.chars().count() > REASON_MAX || reason.contains(char::is_control)) {
+        return Err(Refusal::invalid("reason", "Say why in one line of at most 500 characters."));
+    }
+    Ok(reason.map(str::to_owned))
 }

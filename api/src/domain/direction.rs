@@ -277,16 +277,17 @@ impl Evidence {
         (self.was_down || self.pace > 0) && self.answers > 0 && !self.is_flapping(now)
     }
 
-    /// What we ourselves see. `None` (blank) while nothing is begun.
+    /// What we ourselves see. `None` (blank) while nothing is begun, and once it was taken down.
     #[must_use]
     pub fn seen(&self, state: ConnectionState, measure: Measure, now: Timestamp) -> Option<DirectionStatus> {
         match state {
             ConnectionState::Pending
             | ConnectionState::AwaitingValidation
             | ConnectionState::Validated
-            | ConnectionState::ValidationFailed => return None,
+            | ConnectionState::ValidationFailed
+            | ConnectionState::Offboarding
+            | ConnectionState::Offboarded => return None,
             ConnectionState::Suspended => return Some(DirectionStatus::Suspended),
-            ConnectionState::Offboarding | ConnectionState::Offboarded => return Some(DirectionStatus::Down),
             ConnectionState::Onboarding | ConnectionState::Onboarded => {}
         }
         let (Some(_), Some(_)) = (self.activated_at, self.last_proof_at) else {

@@ -55,6 +55,8 @@ pub enum Work {
     Withdraw(RegistrationId),
     /// Tell the peer that the connection is paused here.
     TellPause(ConnectionId),
+    /// Tell the peer that the connection was taken down here.
+    TellOffboarding(ConnectionId),
     /// Agree on the settings with the peer again.
     SyncSettings(ConnectionId),
     /// Verify the connection: messages both ways, and what both sides hold.
@@ -125,9 +127,15 @@ impl Lane {
             Self::Schedule => &[Work::CONNECTION_HEALTH],
             Self::Checks => &["SCAN", "VERIFY"],
             Self::Onboarding => &["PROVE_CLAIM", "PHASE", "PING"],
-            Self::Notices => {
-                &["ABANDON", "WITHDRAW", "TELL_PAUSE", "SYNC_SETTINGS", "RENEW_CREDENTIALS", "REFRESH_PEER"]
-            }
+            Self::Notices => &[
+                "ABANDON",
+                "WITHDRAW",
+                "TELL_PAUSE",
+                "TELL_OFFBOARDING",
+                "SYNC_SETTINGS",
+                "RENEW_CREDENTIALS",
+                "REFRESH_PEER",
+            ],
             Self::Mail => &["LETTER"],
             Self::Own => &[
                 "PUBLISH",
@@ -160,6 +168,7 @@ impl Work {
             Self::Abandon(_) => "ABANDON",
             Self::Withdraw(_) => "WITHDRAW",
             Self::TellPause(_) => "TELL_PAUSE",
+            Self::TellOffboarding(_) => "TELL_OFFBOARDING",
             Self::SyncSettings(_) => "SYNC_SETTINGS",
             Self::Verify(_) => "VERIFY",
             Self::Publish => "PUBLISH",
@@ -187,6 +196,7 @@ impl Work {
             Self::Abandon(_)
             | Self::Withdraw(_)
             | Self::TellPause(_)
+            | Self::TellOffboarding(_)
             | Self::SyncSettings(_)
             | Self::RenewCredentials(_)
             | Self::RefreshPeer(_) => Lane::Notices,
@@ -226,7 +236,7 @@ impl Work {
             Self::Ping(id) => Some(id.0),
             Self::Abandon(id) | Self::SyncSettings(id) | Self::Verify(id) => Some(id.0),
             Self::RenewCredentials(id) | Self::RefreshPeer(id) | Self::ConnectionHealth(id) => Some(id.0),
-            Self::TellPause(id) => Some(id.0),
+            Self::TellPause(id) | Self::TellOffboarding(id) => Some(id.0),
             Self::ExpireRegistration(id) | Self::Withdraw(id) => Some(id.0),
             Self::Letter
             | Self::Publish
@@ -251,6 +261,7 @@ impl Work {
             ("ABANDON", Some(id)) => Self::Abandon(ConnectionId(id)),
             ("WITHDRAW", Some(id)) => Self::Withdraw(RegistrationId(id)),
             ("TELL_PAUSE", Some(id)) => Self::TellPause(ConnectionId(id)),
+            ("TELL_OFFBOARDING", Some(id)) => Self::TellOffboarding(ConnectionId(id)),
             ("SYNC_SETTINGS", Some(id)) => Self::SyncSettings(ConnectionId(id)),
             ("RENEW_CREDENTIALS", Some(id)) => Self::RenewCredentials(ConnectionId(id)),
             ("REFRESH_PEER", Some(id)) => Self::RefreshPeer(ConnectionId(id)),
@@ -285,6 +296,6 @@ mod tests {
                 known += 1;
             }
         }
-        assert_eq!(known, 22);
+        assert_eq!(known, 23);
     }
 }

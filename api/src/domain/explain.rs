@@ -243,6 +243,11 @@ impl Situation {
                 fault.since = Some(*since);
                 fault.remedy = remedy.clone();
             }
+            (ConnectionState::Offboarding | ConnectionState::Offboarded, ..) => {
+                fault.remedy = Remedy::human(
+                    "It does not come back. The provider registers the consumer again to make another connection.",
+                );
+            }
             (ConnectionState::Validated, ..) => fault.remedy = call("startOnboarding", self.connection),
             _ => {}
         }

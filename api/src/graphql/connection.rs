@@ -36,6 +36,23 @@ struct Suspension {
     reason: Option<String>,
 }
 
+/// How a connection was taken down.
+#[derive(SimpleObject)]
+struct Offboarding {
+    /// Whether the other side did it first.
+    by_peer: bool,
+    /// Since when nothing is exchanged any more.
+    since: Timestamp,
+    /// Why; null if nothing was said.
+    reason: Option<String>,
+    /// Since when it had stood; null if onboarding was not complete here.
+    onboarded_at: Option<Timestamp>,
+    /// When nothing was left to be done; null while the other side is being told.
+    ended_at: Option<Timestamp>,
+    /// Whether the other side knows. If not, it did not answer for about twenty minutes, and is told when it next speaks.
+    peer_told: bool,
+}
+
 /// Our tie to one other instance. (It is not called `Connection`, which in Relay is a list with cursors.)
 pub(super) struct ConnectionRecord(pub(super) domain::Connection);
 
@@ -216,6 +233,17 @@ impl ConnectionRecord {
         }
         let outbound = self.outbound(ctx).await?;
         Ok(outbound.pause().map(|(since, told)| Suspension { by_peer: true, since, reason: told }))
+    }
+
+    /// How it was taken down: by which side, when and why; null unless it was.
+    async fn offboarding(&self) -> Option<Offboarding> {
+        let ending = self.0.ending()?.clone();
+        let (ended_at, peer_told) = match self.0.state {
+            State::Offboarded { at, peer_told, .. } => (Some(at), peer_told),
+            _ => (None, false),
+        };
+        let (by_peer, since, reason) = (ending.by_peer, ending.at, ending.reason);
+        Some(Offboarding { by_peer, since, reason, onboarded_at: ending.onboarded_at, ended_at, peer_told })
     }
 
     /// Since when it is paused here; null unless it is.

@@ -6,6 +6,8 @@ use secrecy::SecretString;
 use super::ask::{Ask, named};
 use super::connection::ConnectionRecord;
 use super::id::Kind;
+use super::registration::Registration;
+use super::registration_mutation::RegistrationPayload;
 use crate::domain::id::{CompanyId, ConnectionId};
 
 input! {
@@ -45,6 +47,8 @@ inputs_of! {
     ContinueAuthorizationInput;
     /// The connection to go on with.
     ResumeConnectionInput;
+    /// The connection that was taken down, and whose consumer is to be registered again.
+    ReRegisterInput;
 }
 
 input! {
@@ -52,6 +56,19 @@ input! {
     SuspendConnectionInput {
         /// The connection.
         connection_id: ID,
+        /// Why, in one line of at most 500 characters. The other side's people read it, too.
+        reason: Option<String>,
+    }
+}
+
+input! {
+    /// The connection to take down for good.
+    OffboardConnectionInput {
+        /// The connection.
+        connection_id: ID,
+        /// The other instance's name or URL, exactly as `peer` has it: that nobody takes down another connection than
+        /// they mean.
+        confirmation: String,
         /// Why, in one line of at most 500 characters. The other side's people read it, too.
         reason: Option<String>,
     }
@@ -196,6 +213,39 @@ impl ConnectionMutation {
             ask.actions.suspend_connection(&call, id, input.reason.as_deref()).await
         });
         Ok(ConnectionPayload::new(done.await?, ConnectionRecord))
+    }
+
+    /// Takes a connection down for good, without the peer's consent. At once nothing is exchanged any more, its keys are
+    /// destroyed on this side, and what was agreed is forgotten; there is no way back but to register again. The other
+    /// side is told, with the reason, and follows (`OFFBOARDED`); if it does not answer for about twenty minutes, this side
+    /// ends alone. Administrators only, with credentials that were given within five minutes.
+    async fn offboard_connection(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which one, and its peer's name.")] input: OffboardConnectionInput,
+    ) -> Result<ConnectionPayload> {
+        let ask = Ask::new(ctx)?;
+        let done = ask.once(input, |call, input| async move {
+            let id = named(Kind::Connection, "connectionId", &input.connection_id)?;
+            let (confirmation, reason) = (&input.confirmation, input.reason.as_deref());
+            ask.actions.offboard_connection(&call, id, confirmation, reason).await
+        });
+        Ok(ConnectionPayload::new(done.await?, ConnectionRecord))
+    }
+
+    /// Registers the consumer of an off-boarded connection again: the same company, contact, URL and environment. Its
+    /// checks start, and the contact gets a new link, as with `createRegistration`. On the provider only.
+    async fn re_register(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which one.")] input: ReRegisterInput,
+    ) -> Result<RegistrationPayload> {
+        let ask = Ask::new(ctx)?;
+        let done = ask.once(input, |call, input| async move {
+            let id = named(Kind::Connection, "connectionId", &input.connection_id)?;
+            ask.actions.re_register(&call, id).await
+        });
+        Ok(RegistrationPayload::new(done.await?, Registration))
     }
 
     /// Goes on with a connection after a pause.

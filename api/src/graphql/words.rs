@@ -160,9 +160,9 @@ mirror! {
         Onboarded,
         /// Paused by an administrator.
         Suspended,
-        /// Being taken down.
+        /// Taken down here: nothing is exchanged any more. The other side is being told.
         Offboarding,
-        /// Taken down.
+        /// Taken down for good. Final: the provider registers the consumer again to make another connection.
         Offboarded,
     }
 }

@@ -30,6 +30,7 @@ pub fn router(actions: Actions) -> Router {
         .route(wire::PROVE, post(prove))
         .route(wire::ABANDON, post(abandon))
         .route(wire::WITHDRAW, post(withdraw))
+        .route(wire::OFFBOARD, post(offboard))
         .route(wire::EXCHANGE, post(exchange))
         .route(wire::CONFIRM, post(confirm))
         .route(wire::MESSAGE, post(message))
@@ -76,6 +77,16 @@ async fn withdraw(State(actions): State<Actions>, request: Request) -> Response 
         Err(refusal) => return refused(&call, &refusal),
     };
     let done = actions.receive_withdrawal(&call, &body).await;
+    answer(&call, done.map(|()| Json(serde_json::json!({}))))
+}
+
+async fn offboard(State(actions): State<Actions>, request: Request) -> Response {
+    let call = call(&actions, request.headers());
+    let body = match read::<wire::Offboard>(request, wire::BODY_LIMIT).await {
+        Ok(body) => body,
+        Err(refusal) => return refused(&call, &refusal),
+    };
+    let done = actions.receive_offboarding(&call, &body).await;
     answer(&call, done.map(|()| Json(serde_json::json!({}))))
 }
 

@@ -18,6 +18,8 @@ pub const PROVE: &str = "/link/v1/prove";
 pub const ABANDON: &str = "/link/v1/abandon";
 /// Where a consumer hears that the provider called its attempt off.
 pub const WITHDRAW: &str = "/link/v1/withdraw";
+/// Where an instance hears that its peer took the connection down.
+pub const OFFBOARD: &str = "/link/v1/offboard";
 /// Where the first message of the handshake goes.
 pub const EXCHANGE: &str = "/link/v1/exchange";
 /// Where the third message of the handshake goes.
@@ -219,6 +221,21 @@ pub struct Pause {
     /// Why, for people; empty where nothing was said.
     pub reason: String,
     /// Over all of it, both identity keys and the channel.
+    pub proof: Bytes<64>,
+}
+
+/// One side took the connection down. Signed with its identity key and not sealed: the keys of the connection are gone
+/// where it is said, and may have been out of use before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Offboard {
+    /// The channel of the connection.
+    pub link_id: Bytes<16>,
+    /// Since when, in milliseconds since the Unix epoch.
+    pub at: i64,
+    /// Why, for people; empty where nothing was said.
+    pub reason: String,
+    /// Over all of it and both identity keys.
     pub proof: Bytes<64>,
 }
 

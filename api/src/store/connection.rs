@@ -8,7 +8,7 @@ use super::change::{ChangeKind, SubjectKind};
 use super::registration::bytes;
 use super::tx::Tx;
 use super::{StoreError, at, entity, inconsistent, ms, unique};
-use crate::domain::connection::{Connection, ConnectionState, Part, Peer, State};
+use crate::domain::connection::{Connection, ConnectionState, Ending, Part, Peer, State};
 use crate::domain::direction::{Evidence, Way};
 use crate::domain::id::{
     AttemptId, ChannelId, CompanyId, ConnectionId, InstanceId, LinkId, RegistrationId, ScanId, UserId,
@@ -39,8 +39,12 @@ pub(super) fn from_row(row: connection::Model) -> Result<Connection, StoreError>
             at: time(row.suspended_at, "suspended_at")?,
             reason: row.suspend_reason.clone(),
         },
-        ConnectionState::Offboarding => State::Offboarding { at: time(row.ended_at, "ended_at")? },
-        ConnectionState::Offboarded => State::Offboarded { at: time(row.ended_at, "ended_at")? },
+        ConnectionState::Offboarding => State::Offboarding { ending: ending_of(&row)? },
+        ConnectionState::Offboarded => State::Offboarded {
+            ending: ending_of(&row)?,
+            at: time(row.ended_at, "ended_at")?,
+            peer_told: row.peer_told.ok_or_else(|| wrong("peer_told"))?,
+        },
     };
     Ok(Connection {
         id: ConnectionId(row.id),
@@ -69,6 +73,16 @@ pub(super) fn from_row(row: connection::Model) -> Result<Connection, StoreError>
     })
 }
 
+fn ending_of(row: &connection::Model) -> Result<Ending, StoreError> {
+    let wrong = |column| inconsistent("connection", row.id, column);
+    Ok(Ending {
+        at: row.offboard_at.map(at).ok_or_else(|| wrong("offboard_at"))?,
+        by_peer: row.offboard_by_peer.ok_or_else(|| wrong("offboard_by_peer"))?,
+        reason: row.offboard_reason.clone(),
+        onboarded_at: row.onboarded_at.map(at),
+    })
+}
+
 /// The row of a connection, without what is saved apart (the link's secret, the message number).
 fn to_row(connection: &Connection, now: i64, revision: i64) -> connection::ActiveModel {
     let state = &connection.state;
@@ -81,12 +95,12 @@ fn to_row(connection: &Connection, now: i64, revision: i64) -> connection::Activ
     let validated = if let State::Validated { at, .. } = state { Some(*at) } else { None };
     let onboarded = match state {
         State::Onboarded { at } | State::Suspended { onboarded_at: at, .. } => Some(*at),
-        _ => None,
+        _ => connection.ending().and_then(|ending| ending.onboarded_at),
     };
-    let pause = connection.pause();
-    let ended = match state {
-        State::Offboarding { at } | State::Offboarded { at } => Some(*at),
-        _ => None,
+    let (pause, ending) = (connection.pause(), connection.ending());
+    let (ended, told) = match state {
+        State::Offboarded { at, peer_told, .. } => (Some(*at), Some(*peer_told)),
+        _ => (None, None),
     };
     let peer = &connection.peer;
     connection::ActiveModel {
@@ -109,6 +123,10 @@ fn to_row(connection: &Connection, now: i64, revision: i64) -> connection::Activ
         onboarded_at: Set(onboarded.map(ms)),
         suspended_at: Set(pause.as_ref().map(|pause| ms(pause.at))),
         suspend_reason: Set(pause.and_then(|pause| pause.reason)),
+        offboard_at: Set(ending.map(|ending| ms(ending.at))),
+        offboard_reason: Set(ending.and_then(|ending| ending.reason.clone())),
+        offboard_by_peer: Set(ending.map(|ending| ending.by_peer)),
+        peer_told: Set(told),
         ended_at: Set(ended.map(ms)),
         attempts: Set(connection.attempts),
         channel_id: Set(connection.channel.map(|id| id.0)),
@@ -238,6 +256,28 @@ impl Tx {
         connection.updated_at = self.now();
         self.connection_changed(&connection, ChangeKind::Updated, revision);
         Ok(connection)
+    }
+
+    /// Forgets what a connection that was taken down held: what was agreed, what its peer may do here, what was said last,
+    /// and all work about it. What it was, and what was seen of it, stays.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn empty_connection(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        let id = connection.id.0;
+        self.forget_work(id).await?;
+        self.discard_unfinished_attempts(connection.id).await?;
+        self.forget_settings(connection.id).await?;
+        self.set_link_secret(connection.id, None).await?;
+        let accounts = entity::service_account::Column::ConnectionId.eq(id);
+        entity::service_account::Entity::delete_many().filter(accounts).exec(&self.txn).await?;
+        entity::verification::Entity::delete_by_id(id).exec(&self.txn).await?;
+        entity::handshake::Entity::delete_by_id(id).exec(&self.txn).await?;
+        let messages = entity::message::Column::ConnectionId.eq(id);
+        entity::message::Entity::delete_many().filter(messages).exec(&self.txn).await?;
+        self.cancel_scans(Subject::Connection(connection.id), connection.company).await?;
+        self.reset_directions(connection.id).await?;
+        self.close_issues(Subject::Connection(connection.id), connection.company).await
     }
 
     /// Removes a connection and everything that hangs on it.

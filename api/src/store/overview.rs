@@ -210,8 +210,11 @@ pub(super) fn needing_attention() -> sea_orm::Condition {
         .column(direction::Column::ConnectionId)
         .filter(direction::Column::Shown.is_in(troubled.map(DirectionStatus::as_str)));
     let states = [ConnectionState::ValidationFailed, ConnectionState::Suspended];
+    let troubled = connection::Column::Id.in_subquery(sea_orm::QueryTrait::into_query(troubled));
+    // Another node may still have written what it saw last of a connection that was taken down.
+    let ended = [ConnectionState::Offboarding, ConnectionState::Offboarded].map(ConnectionState::as_str);
     sea_orm::Condition::any()
-        .add(connection::Column::Id.in_subquery(sea_orm::QueryTrait::into_query(troubled)))
+        .add(sea_orm::Condition::all().add(troubled).add(connection::Column::State.is_not_in(ended)))
         .add(connection::Column::State.is_in(states.map(ConnectionState::as_str)))
 }
 

@@ -171,6 +171,26 @@ impl Tx {
         Ok(true)
     }
 
+    /// Calls off what runs or waits to run on something that ended.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn cancel_scans(
+        &mut self,
+        subject: Subject,
+        company: Option<CompanyId>,
+    ) -> Result<(), StoreError> {
+        let under_way = scan::Entity::find()
+            .filter(scan::Column::SubjectId.eq(subject.id()))
+            .filter(scan::Column::State.is_in([ScanState::Queued.as_str(), ScanState::Running.as_str()]));
+        for row in under_way.all(&self.txn).await? {
+            self.forget_work(row.id).await?;
+            let ended = Scan { state: ScanState::Cancelled, finished_at: Some(self.now()), ..from_row(row)? };
+            self.save_scan(&ended, company).await?;
+        }
+        Ok(())
+    }
+
     /// Records what a check answered; the same check again in the same scan replaces it.
     ///
     /// # Errors

@@ -291,6 +291,8 @@ impl Worker {
             match job.work {
                 Work::Scan(id) => Some(self.actions.break_scan(&call, id, why).await),
                 Work::Verify(id) => Some(self.actions.break_verification(&call, id).await),
+                // The one side ends alone.
+                Work::TellOffboarding(id) => Some(self.actions.end_offboarding(&call, id, false).await),
                 _ => None,
             }
         };
@@ -311,7 +313,9 @@ impl Worker {
             Work::Letter => {
                 self.actions.letter_subject(job).await.ok().map(|about| (Operation::Letter, about))
             }
-            Work::Abandon(id) | Work::TellPause(id) => Some((Operation::Notice, Subject::Connection(id))),
+            Work::Abandon(id) | Work::TellPause(id) | Work::TellOffboarding(id) => {
+                Some((Operation::Notice, Subject::Connection(id)))
+            }
             Work::Withdraw(id) => Some((Operation::Notice, Subject::Registration(id))),
             Work::RenewCredentials(id) => Some((Operation::Credentials, Subject::Connection(id))),
             Work::RefreshPeer(id) => Some((Operation::Identity, Subject::Connection(id))),
@@ -340,6 +344,7 @@ impl Worker {
             Work::Abandon(id) => self.abandon(&call, id, job).await,
             Work::Withdraw(_) => self.withdraw(&call, job).await,
             Work::TellPause(id) => self.tell_pause(&call, id).await,
+            Work::TellOffboarding(id) => self.tell_offboarding(&call, id).await,
             Work::SyncSettings(id) => self.sync_settings(&call, id).await,
             Work::Verify(id) => self.verify(&call, id).await,
             Work::Publish => Ok(self.actions.publish(&call).await?),

@@ -320,6 +320,17 @@ impl Worker {
         Ok(())
     }
 
+    /// Tells the peer that the connection was taken down here; that it does not know the connection is as good.
+    pub(super) async fn tell_offboarding(&self, call: &Call, id: ConnectionId) -> Result<(), Trouble> {
+        let Some((origin, notice)) = self.actions.offboarding_notice(call, id).await? else { return Ok(()) };
+        match self.peer.post::<Value>(&origin, wire::OFFBOARD, None, &notice, call.trace).await {
+            Ok(_) => {}
+            Err(PeerError::Refused(refused)) if refused.code == RefusalCode::LinkInvalid.as_str() => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(self.actions.end_offboarding(call, id, true).await?)
+    }
+
     /// Says something over the sealed channel and opens the answer. Answers how long it took, in milliseconds.
     pub(super) async fn say(
         &self,

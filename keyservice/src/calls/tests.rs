@@ -165,9 +165,8 @@ impl World {
             "sign" | "sign_jws" | "seal" | "open_sealed" | "sign_checkpoint" | "countersign" => {
                 self.with_own_key(name, at)
             }
-            "initiate" | "conclude" | "respond" | "finish" | "retire" | "seal_message" | "open_message" => {
-                self.with_a_peer(name, at)
-            }
+            "initiate" | "conclude" | "respond" | "finish" | "retire" | "destroy_link" | "seal_message"
+            | "open_message" => self.with_a_peer(name, at),
             "authorise" | "module_seal" | "module_open" | "module_sign" | "module_verify" | "module_mac"
             | "module_verify_mac" | "export" => self.with_a_module(name, at),
             "rotate" | "activate" | "change_key" | "destroy" | "next_version" | "rewrap" | "report"
@@ -237,6 +236,7 @@ impl World {
                 vec![changes(LifecycleVerb::Activate, done)]
             }
             "retire" => vec![changes(LifecycleVerb::Rotate, service.retire(link, NOW))],
+            "destroy_link" => vec![changes(LifecycleVerb::Destroy, service.destroy_link(link, NOW))],
             "seal_message" => {
                 let header = self.header(Direction::ConsumerToProvider);
                 uses(Operation::Seal, service.seal_message(link, &header, b"", NOW))

@@ -370,6 +370,29 @@ await run({
     await other.close();
   },
 
+  async 'off-boarded by whoever enters the other side’s name, both see by whom and why, and the provider registers again'() {
+    await ada.goto(`/connections/${await first(ada, 'connections')}`);
+    await ada.press('Off-board');
+    const dialog = ada.page.getByRole('dialog');
+    await dialog.getByLabel(/^Enter/).fill('provider');
+    await dialog.getByLabel('Reason').fill('The contract ended.');
+    await dialog.getByRole('button', { name: 'Off-board' }).click();
+    await ada.sees('Enter consumer, exactly as it is written here.');
+    await ada.look('connection-offboard');
+    await dialog.getByLabel(/^Enter/).fill('consumer');
+    await ada.page.keyboard.press('Enter');
+    await ada.sees('Off-boarded by us.');
+    await ada.sees('Both sides know.', 30_000);
+    await ada.look('connection-offboarded');
+    await grace.goto(`/connections/${connection}`);
+    await grace.sees('Off-boarded by provider.', 30_000);
+    await grace.sees(/The contract ended\./);
+    assert.equal(await grace.page.getByRole('button', { name: /Suspend|Resume|Off-board|Register again/ }).count(), 0);
+    await grace.look('connection-offboarded-by-them');
+    await ada.press('Register again');
+    await ada.heading('REG-000002');
+  },
+
   async 'a session that ended is said to have ended, and signing in leads back'() {
     await grace.goto('/companies');
     await grace.heading('Companies');

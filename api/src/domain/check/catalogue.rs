@@ -186,7 +186,7 @@ checks! {
     ];
     #[doc = "Are the keys of the connection younger than 90 days?"]
     KeyAge = "KEY_AGE", "Key age": Both, Moderate, Warns, 2 s, [
-        "The keys go on working. This version cannot exchange them anew while the connection stands.",
+        "The keys go on working. New ones come with a new connection: off-board this one and register the consumer again.",
     ];
     #[doc = "Is the other instance's certificate good for 30 days more?"]
     CertificateAge = "CERTIFICATE_AGE", "Certificate age": Both, High, Blocks, 15 s, [

@@ -102,8 +102,8 @@ pub fn remedy_for(code: RefusalCode, reason: Option<&str>, connection: Connectio
             "Ask the other side's key manager to resume the key of the connection. It goes on by itself then.",
         ),
         (C::KeyServiceUnhealthy, reason) if is_key_out_of_use(reason) => human(
-            "This key does not come back, and nothing is exchanged over this connection any more. Another one between the \
-             two instances needs this one to be off-boarded first, which this version does not do: tell the other side.",
+            "This key does not come back, and nothing is exchanged over this connection any more. An administrator of either \
+             side off-boards it, and the provider registers the consumer again: the new connection has new keys.",
         ),
         (C::KeyServiceUnhealthy, _) => human("The other side's key manager looks at its key health."),
         (C::PeerUnavailable, Some("OUR_DATABASE")) => {
@@ -121,7 +121,7 @@ pub fn remedy_for(code: RefusalCode, reason: Option<&str>, connection: Connectio
         ),
         (C::KeyConfirmationFailed, _) => human(
             "One side lost or replaced the connection's keys, for example by restoring an older backup: have it restore \
-             the one that holds them. This version cannot exchange keys anew for a connection that stands.",
+             the one that holds them. If there is none, off-board the connection and register the consumer again.",
         ),
         (C::PolicyDenied, Some("OURS")) => human(
             "Ask a key manager of this instance to look at the access policies of its key modules: they deny what this \

@@ -14,8 +14,8 @@ pub const CREDENTIAL_NOTICE: TimeDelta = TimeDelta::days(14);
 pub const KEY_LASTS: TimeDelta = TimeDelta::days(90);
 
 /// What to do where the two sides do not hold the same keys.
-const RESTORE: &str = "This version cannot exchange keys anew for a connection that stands. Find out which side lost or \
-                       replaced its keys, and have it restore the backup that holds them.";
+const RESTORE: &str = "Find out which side lost or replaced its keys, and have it restore the backup that holds them. If \
+                       there is none, off-board the connection and register the consumer again.";
 
 /// Judges what our own database says of a connection that stands.
 #[must_use]
@@ -42,7 +42,7 @@ pub fn judge_standing(code: CheckCode, facts: &StandingFacts, now: Timestamp) ->
                 "The connection's key is old.",
                 &format!("made {}, {} days ago", made.to_rfc3339(), (now - made).num_days()),
                 Remedy::human(
-                    "The keys go on working. This version cannot exchange them anew while the connection stands: plan it with the other side for the next version.",
+                    "The keys go on working. New ones come with a new connection: agree with the other side on a time, off-board this one, and register the consumer again.",
                 ),
             ),
         },
