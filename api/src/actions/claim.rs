@@ -305,6 +305,8 @@ impl Actions {
             revision: 1,
             attempts: 1,
             channel: None,
+            agreements: 0,
+            survivor: None,
             state: ConnectionState::Onboarding { attempt: attempt.id },
         };
         tx.insert_connection(&connection, None).await?;

@@ -66,6 +66,8 @@ impl Actions {
                     revision: 1,
                     attempts: 0,
                     channel: None,
+                    agreements: 0,
+                    survivor: None,
                     state: State::Pending,
                 };
                 let sealed = self
@@ -366,7 +368,7 @@ impl Actions {
     /// Goes on after a pause; the next probe tells the peer.
     ///
     /// # Errors
-    /// `WRONG_STATE` unless suspended.
+    /// `WRONG_STATE` unless suspended, or while a copy of the peer is suspected and no survivor is confirmed there.
     pub async fn resume_connection(&self, call: &Call, id: ConnectionId) -> Done<Connection> {
         call.requester.operator()?;
         let mut tx = self.begin("connection.resume", call).await?;
@@ -395,6 +397,11 @@ impl Actions {
             | ConnectionVerb::Resume
             | ConnectionVerb::Verify => {
                 call.requester.operator()?;
+            }
+            ConnectionVerb::ConfirmSurvivor => {
+                call.requester.administrator()?;
+                connection.allows(verb)?;
+                return self.is_suspected(connection);
             }
             ConnectionVerb::ChooseCompany
             | ConnectionVerb::Start

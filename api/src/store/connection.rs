@@ -10,6 +10,7 @@ use super::tx::Tx;
 use super::{StoreError, at, entity, inconsistent, ms, unique};
 use crate::domain::connection::{Connection, ConnectionState, Part, Peer, State};
 use crate::domain::direction::{Evidence, Way};
+use crate::domain::heartbeat::Line;
 use crate::domain::id::{
     AttemptId, ChannelId, CompanyId, ConnectionId, InstanceId, LinkId, RegistrationId, ScanId, UserId,
 };
@@ -38,6 +39,7 @@ pub(super) fn from_row(row: connection::Model) -> Result<Connection, StoreError>
             onboarded_at: time(row.onboarded_at, "onboarded_at")?,
             at: time(row.suspended_at, "suspended_at")?,
             reason: row.suspend_reason.clone(),
+            suspects: row.clone_suspected,
         },
         ConnectionState::Offboarding => State::Offboarding { at: time(row.ended_at, "ended_at")? },
         ConnectionState::Offboarded => State::Offboarded { at: time(row.ended_at, "ended_at")? },
@@ -65,6 +67,8 @@ pub(super) fn from_row(row: connection::Model) -> Result<Connection, StoreError>
         revision: row.revision,
         attempts: row.attempts,
         channel: row.channel_id.map(ChannelId),
+        agreements: row.agreements,
+        survivor: row.survivor_line.zip(row.survivor_since).map(|(id, since)| Line { id, since }),
         state,
     })
 }
@@ -108,7 +112,11 @@ fn to_row(connection: &Connection, now: i64, revision: i64) -> connection::Activ
         validated_at: Set(validated.map(ms)),
         onboarded_at: Set(onboarded.map(ms)),
         suspended_at: Set(pause.as_ref().map(|pause| ms(pause.at))),
+        clone_suspected: Set(pause.as_ref().is_some_and(|pause| pause.suspects)),
         suspend_reason: Set(pause.and_then(|pause| pause.reason)),
+        survivor_line: Set(connection.survivor.map(|line| line.id)),
+        survivor_since: Set(connection.survivor.map(|line| line.since)),
+        agreements: Set(connection.agreements),
         ended_at: Set(ended.map(ms)),
         attempts: Set(connection.attempts),
         channel_id: Set(connection.channel.map(|id| id.0)),
