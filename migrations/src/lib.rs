@@ -61,6 +61,7 @@ steps! {
     m0050_job_lease,
     m0052_more_indexes,
     m0053_heartbeat_chain,
+    m0054_identity_seq,
 }
 
 struct Step {

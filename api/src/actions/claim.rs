@@ -299,6 +299,7 @@ impl Actions {
                 public_key: Some(claim.public_key),
                 name: Some(claim.instance_name.clone()),
                 version: Some(claim.software.clone()),
+                identity_seq: 0,
             },
             created_at: now,
             updated_at: now,

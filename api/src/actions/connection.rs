@@ -60,6 +60,7 @@ impl Actions {
                         public_key: None,
                         name: None,
                         version: None,
+                        identity_seq: 0,
                     },
                     created_at: now,
                     updated_at: now,

@@ -178,6 +178,8 @@ pub struct Peer {
     pub name: Option<String>,
     /// Its software version.
     pub version: Option<String>,
+    /// The number of the newest identity document that it was seen with.
+    pub identity_seq: i64,
 }
 
 /// A connection.

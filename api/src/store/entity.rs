@@ -239,6 +239,7 @@ tables! {
         public_key: Option<Vec<u8>>,
         peer_name: Option<String>,
         peer_version: Option<String>,
+        identity_seq: i64,
         state: String,
         scan_id: Option<Uuid>,
         then_start: Option<Uuid>,
