@@ -62,6 +62,15 @@ impl Prober {
         self.chain.as_ref().unwrap().say(self.heard)
     }
 
+    /// Another node takes the lease, probes, and gives it back before this one asks for it again.
+    fn is_relieved(&mut self, chance: &mut Chance) -> Said {
+        let mut other = Self { chain: None, heard: None, ..self.clone() };
+        other.take_step(chance);
+        (self.step, self.lines) = (other.step, other.lines.clone());
+        self.take_step(chance);
+        other.say()
+    }
+
     /// The process is killed and comes up again.
     fn restart(&mut self, chance: &mut Chance) {
         self.crash();
@@ -115,7 +124,7 @@ fn loss_repetition_disorder_and_crashes_of_either_side_trip_nothing() {
         let (mut probes, mut answers): (Vec<Said>, Vec<Option<i64>>) = (Vec::new(), Vec::new());
         prober.take_step(chance);
         for probe in 0..200 {
-            match chance.next() % 12 {
+            match chance.next() % 14 {
                 0 | 1 => prober.take_step(chance),
                 2 => prober.restart(chance),
                 // The database took the step, and the process does not know it.
@@ -127,6 +136,7 @@ fn loss_repetition_disorder_and_crashes_of_either_side_trip_nothing() {
                 }
                 5 => peer.known = peer.saved,
                 6 => peer.saved = peer.known,
+                7 => probes.push(prober.is_relieved(chance)),
                 _ => {}
             }
             probes.push(prober.say());
@@ -195,6 +205,25 @@ fn a_backup_that_is_older_than_what_was_seen_is_noticed_within_two_heartbeats() 
             heartbeat(&mut instance, &mut peer, chance).unwrap();
         }
         restored.crash();
+        let within = (1..=10).find(|_| heartbeat(&mut restored, &mut peer, chance).is_err());
+        assert!(within.is_some_and(|heartbeats| heartbeats <= 2), "{age} steps old: {within:?}");
+    }
+}
+
+#[test]
+fn a_backup_that_went_on_alone_beyond_what_was_seen_is_noticed_within_two_heartbeats() {
+    for age in 1..=20 {
+        let chance = &mut Chance(age);
+        let (mut instance, mut peer) = grown(chance);
+        let mut restored = instance.clone();
+        restored.crash();
+        for _ in 1..=age {
+            heartbeat(&mut instance, &mut peer, chance).unwrap();
+            restored.take_step(chance);
+        }
+        restored.take_step(chance);
+        restored.restart(chance);
+        assert!(restored.say().mark.line.since > peer.known.unwrap().step);
         let within = (1..=10).find(|_| heartbeat(&mut restored, &mut peer, chance).is_err());
         assert!(within.is_some_and(|heartbeats| heartbeats <= 2), "{age} steps old: {within:?}");
     }
