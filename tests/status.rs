@@ -1,6 +1,7 @@
 //! The status of a connection tells the truth: over two instances with lines between them that can be cut, whatever
 //! breaks between them or in one of them.
 
+mod clones;
 mod notices;
 mod outages;
 mod robust;

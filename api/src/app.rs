@@ -124,6 +124,7 @@ impl App {
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let actions = Actions::new(store, keys, world, profile, cores);
         let worker = Worker::new(actions.clone(), Outbound::new(config.outbound.clone())?, mailer);
+        actions.renumber_identity(&Call::system(actions.fresh_trace())).await?;
         actions.schedule_sweep(&Call::system(actions.fresh_trace())).await?;
         actions.schedule_checks(&Call::system(actions.fresh_trace())).await?;
         actions.schedule_checkpoints(&Call::system(actions.fresh_trace())).await?;

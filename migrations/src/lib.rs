@@ -60,6 +60,8 @@ steps! {
     m0049_issue_age,
     m0050_job_lease,
     m0052_more_indexes,
+    m0053_heartbeat_chain,
+    m0054_identity_seq,
     m0056_offboarding,
 }
 

@@ -319,6 +319,34 @@ impl Instance {
         node
     }
 
+    /// A copy of it as it stands: database and root key. Of the original nothing runs meanwhile, and nothing of the copy
+    /// yet. It says that it is at the same address, and listens elsewhere.
+    pub(crate) async fn copy(&self, database: Database) -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::SeqCst);
+        let directory = self.config.data_dir.with_file_name(format!("{}-copy-{number}", self.name));
+        std::fs::create_dir_all(&directory).unwrap();
+        let mut copy = self.second_node();
+        copy.config.data_dir = directory.clone();
+        copy.config.mail.directory = directory.join("mail");
+        copy.config.root_key_file = Some(directory.join("root.key"));
+        for entry in std::fs::read_dir(&self.config.data_dir).unwrap() {
+            let file = entry.unwrap().path();
+            if file.is_file() {
+                std::fs::copy(&file, directory.join(file.file_name().unwrap())).unwrap();
+            }
+        }
+        copy.config.database.url = match database {
+            Database::Sqlite => format!("sqlite:{}", directory.join("linkspan.db").display()),
+            Database::Postgres => {
+                let original = url::Url::parse(&self.config.database.url).unwrap();
+                let template = original.path().trim_start_matches('/');
+                create_database(&format!("copy_{number}"), Some(template)).await
+            }
+        };
+        copy
+    }
+
     /// The ids of rows of its database.
     pub(crate) async fn ids(&self, table_where: &str) -> Vec<ConnectionId> {
         let rows = self.select(&format!("select id from {table_where}")).await;
@@ -416,11 +444,11 @@ impl Drop for Instance {
 async fn database_url(database: Database, name: &str, directory: &std::path::Path) -> String {
     match database {
         Database::Sqlite => format!("sqlite:{}", directory.join("linkspan.db").display()),
-        Database::Postgres => create_database(name).await,
+        Database::Postgres => create_database(name, None).await,
     }
 }
 
-async fn create_database(name: &str) -> String {
+async fn create_database(name: &str, template: Option<&str>) -> String {
     use sea_orm::ConnectionTrait as _;
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let server = environment::postgres().unwrap();
@@ -429,7 +457,14 @@ async fn create_database(name: &str) -> String {
     // Numbers of processes come round again.
     let left = format!("drop database if exists {database} with (force)");
     connection.execute_unprepared(&left).await.unwrap();
-    connection.execute_unprepared(&format!("create database {database}")).await.unwrap();
+    if let Some(template) = template {
+        // Whatever is still connected there keeps it from being copied.
+        let others =
+            format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{template}'");
+        connection.execute_unprepared(&others).await.unwrap();
+    }
+    let template = template.map_or_else(String::new, |template| format!(" template {template}"));
+    connection.execute_unprepared(&format!("create database {database}{template}")).await.unwrap();
     connection.close().await.unwrap();
     let mut url = url::Url::parse(&server).unwrap();
     url.set_path(&database);

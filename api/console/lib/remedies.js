@@ -21,6 +21,7 @@ const LABELS = {
   refreshConnectionPeer: 'Ask the other side again',
   retryConnectionWork: 'Try the work again',
   resumeConnection: 'Resume the connection',
+  confirmSurvivor: 'Confirm that this instance goes on',
   retryPhase: 'Retry the phase that failed',
   startOnboarding: 'Start the registration',
   rotateKey: 'Rotate the key',

@@ -10,7 +10,7 @@ import { DIRECTION, ISSUE, ONBOARDING, REFUSAL, SCAN } from '../lib/fragments.js
 import { HISTORY, picture, transitions } from '../lib/history.js';
 import { phaseList } from '../lib/phases.js';
 import { command, ofAnother, poll, resource } from '../lib/resource.js';
-import { announce, askFor, toast } from '../lib/say.js';
+import { announce, ask, askFor, toast } from '../lib/say.js';
 import { badge, button, directionBadge, facts, fingerprint, head, notice, on, outcome, section, when } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 import { VERIFICATION, verification } from '../lib/verification.js';
@@ -53,6 +53,10 @@ const OFFBOARD = gql`mutation Offboard($input: OffboardConnectionInput!) {
 ${REFUSAL}`;
 const RE_REGISTER = gql`mutation ReRegister($input: ReRegisterInput!) {
   reRegister(input: $input) { registration { id } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+const CONFIRM = gql`mutation ConfirmSurvivor($input: ConfirmSurvivorInput!) {
+  confirmSurvivor(input: $input) { connection { id state } refusal { ...RefusalParts } }
 }
 ${REFUSAL}`;
 const SCAN_IT = gql`mutation RunScan($input: RunScanInput!) {
@@ -165,6 +169,15 @@ export default function connection({ params, update, query, viewer, navigate }) 
         ${now.role === 'PROVIDER' ? 'To connect again, register the consumer again.' : `To connect again, ask ${them} to register you again: you get a new link.`}</p>`);
   }
 
+  async function confirm() {
+    const sure = await ask({
+      title: 'Is this the instance that goes on?',
+      body: 'The other side saw two copies of this instance, or an older backup of it. Stop every other copy first. All other sides are told that this one goes on, and each of them resumes its connection.',
+      confirm: 'This one goes on',
+    });
+    if (sure) await run(CONFIRM, { connectionId: id }, 'Confirmed. The other side is told within seconds.');
+  }
+
   /** Who paused it, since when and why, and who can end that. */
   function paused(now) {
     if (!now.suspension) return nothing;
@@ -172,7 +185,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
     const them = now.peer.name ?? host(now.peer.origin);
     return notice('warn', byPeer ? `Suspended by ${them}.` : 'Suspended by us.', html`
       <p>Nothing is exchanged${since ? html` since ${on(since)}` : nothing}. ${reason ? (byPeer ? reason : html`Reason: ${reason}`) : 'No reason was given.'}</p>
-      <p>${byPeer ? `Only ${them} can resume it: ask its operators.` : may(now, 'resumeConnection') ? 'Resume it to go on.' : 'An operator or administrator of this instance can resume it.'}</p>`);
+      <p>${byPeer ? (may(now, 'confirmSurvivor') ? `Stop every other copy of this instance, then confirm that this one goes on. Then ${them} can resume it.` : `Only ${them} can resume it: ask its operators.`) : may(now, 'resumeConnection') ? 'Resume it to go on.' : viewer.canOperate ? now.actions.find((action) => action.name === 'resumeConnection')?.reason : 'An operator or administrator of this instance can resume it.'}</p>`);
   }
 
   function direction(now) {
@@ -240,6 +253,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
     const allowed = (name) => may(now, name);
     return html`
       ${allowed('reRegister') ? button('Register again', registerAgain, { busy: act.busy }) : nothing}
+      ${allowed('confirmSurvivor') ? button('This one goes on', confirm, { busy: act.busy }) : nothing}
       ${allowed('resumeConnection') ? button('Resume', () => run(RESUME, { connectionId: id }, 'Resumed.'), { busy: act.busy }) : nothing}
       ${allowed('suspendConnection') ? button('Suspend', () => suspend(now), { kind: 'secondary', busy: act.busy }) : nothing}
       ${allowed('offboardConnection') ? button('Off-board', () => offboard(now), { kind: 'secondary', busy: act.busy }) : nothing}`;

@@ -299,12 +299,15 @@ impl Actions {
                 public_key: Some(claim.public_key),
                 name: Some(claim.instance_name.clone()),
                 version: Some(claim.software.clone()),
+                identity_seq: 0,
             },
             created_at: now,
             updated_at: now,
             revision: 1,
             attempts: 1,
             channel: None,
+            agreements: 0,
+            survivor: None,
             state: ConnectionState::Onboarding { attempt: attempt.id },
         };
         tx.insert_connection(&connection, None).await?;

@@ -66,12 +66,15 @@ impl Actions {
                         public_key: None,
                         name: None,
                         version: None,
+                        identity_seq: 0,
                     },
                     created_at: now,
                     updated_at: now,
                     revision: 1,
                     attempts: 0,
                     channel: None,
+                    agreements: 0,
+                    survivor: None,
                     state: State::Pending,
                 };
                 let sealed = self
@@ -372,7 +375,7 @@ impl Actions {
     /// Goes on after a pause; the next probe tells the peer.
     ///
     /// # Errors
-    /// `WRONG_STATE` unless suspended.
+    /// `WRONG_STATE` unless suspended, or while a copy of the peer is suspected and no survivor is confirmed there.
     pub async fn resume_connection(&self, call: &Call, id: ConnectionId) -> Done<Connection> {
         call.requester.operator()?;
         let mut tx = self.begin("connection.resume", call).await?;
@@ -407,6 +410,11 @@ impl Actions {
                 call.requester.administrator()?;
                 connection.allows(verb)?;
                 return self.require_fresh(call);
+            }
+            ConnectionVerb::ConfirmSurvivor => {
+                call.requester.administrator()?;
+                connection.allows(verb)?;
+                return self.is_suspected(connection);
             }
             ConnectionVerb::ChooseCompany
             | ConnectionVerb::Start

@@ -1,5 +1,6 @@
 //! Who we say we are, and whom we believe.
 
+use chrono::TimeDelta;
 use keyservice::{PublicKey, verify};
 
 use super::{Actions, Call, Done, PROTOCOL_VERSIONS, SOFTWARE};
@@ -11,6 +12,8 @@ use crate::peer::wire::{Blob, Bytes, Identity, IdentityKey, SignedIdentity};
 const LABEL: &str = "kx1 identity document";
 /// The largest identity document, in bytes.
 const DOCUMENT_LIMIT: usize = 16 * 1024;
+/// How long an identity document is good, whatever it says.
+const DOCUMENT_LASTS: TimeDelta = TimeDelta::days(7);
 
 /// A peer's identity document whose signature holds.
 #[derive(Clone, Debug)]
@@ -24,6 +27,18 @@ pub struct VerifiedIdentity {
 }
 
 impl Actions {
+    /// Gives the identity document a higher number, at each start: what it says changes with the configuration and the
+    /// version. Not below the time in seconds, so that it grows beyond what peers saw also after a backup was restored.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn renumber_identity(&self, call: &Call) -> Done<()> {
+        let mut tx = self.begin_keyless("identity.renumber", call).await?;
+        tx.raise_identity_seq(tx.now().timestamp()).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
     /// This instance's identity document, signed now.
     ///
     /// # Errors
@@ -82,6 +97,11 @@ impl Actions {
         if identity.origin != origin || identity.issuer != origin {
             return Err(wrong("ORIGIN"));
         }
+        if self.world.now().timestamp_millis().saturating_sub(identity.signed_at)
+            > DOCUMENT_LASTS.num_milliseconds()
+        {
+            return Err(wrong("EXPIRED"));
+        }
         let (public_key, fingerprint) = (*public.as_bytes(), public.fingerprint());
         Ok(VerifiedIdentity { identity, public_key, fingerprint })
     }
@@ -89,7 +109,8 @@ impl Actions {
     /// Notes what a verified identity document says about the peer of a connection.
     ///
     /// # Errors
-    /// `PEER_IDENTITY_MISMATCH` when the key is not the one the link pins, or it is this very instance.
+    /// `PEER_IDENTITY_MISMATCH` when the key is not the one the link pins, it is this very instance, or a newer document of
+    /// it was seen.
     pub(crate) async fn learn_peer(
         &self,
         call: &Call,
@@ -106,7 +127,12 @@ impl Actions {
             .reason("FINGERPRINT")
             .into());
         }
+        if peer.identity.seq < connection.peer.identity_seq {
+            let message = "The other instance's identity document is older than one that was seen before.";
+            return Err(Refusal::new(RefusalCode::PeerIdentityMismatch, message).reason("SEQ").into());
+        }
         let before = connection.peer.clone();
+        connection.peer.identity_seq = peer.identity.seq;
         connection.peer.instance = Some(InstanceId(peer.identity.instance_id));
         connection.peer.public_key = Some(peer.public_key);
         connection.peer.name = Some(printable(&peer.identity.name));

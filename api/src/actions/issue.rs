@@ -133,6 +133,9 @@ impl Actions {
             "resumeConnection" => {
                 self.resume_connection(call, ConnectionId(with.id("connectionId")?)).await.map(|_| ())
             }
+            "confirmSurvivor" => {
+                self.confirm_survivor(call, ConnectionId(with.id("connectionId")?)).await.map(|_| ())
+            }
             "syncConnectionSettings" => {
                 let id = ConnectionId(with.id("connectionId")?);
                 self.sync_connection_settings(call, id).await.map(|_| ())

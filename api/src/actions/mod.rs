@@ -3,6 +3,7 @@
 
 mod catalogue;
 mod claim;
+mod clone;
 mod compare;
 mod connection;
 pub(crate) mod envelope;

@@ -21,8 +21,7 @@ const LABEL: &str = "kx1 pause";
 
 /// The refusal of whatever the peer sends while the connection is paused here.
 pub(super) fn paused_here(pause: &Pause) -> Refusal {
-    let state = crate::domain::connection::ConnectionState::Suspended;
-    Refusal::new(RefusalCode::WrongState, pause.told()).reason(state.as_str())
+    Refusal::new(RefusalCode::WrongState, pause.told()).reason(pause.refused_as())
 }
 
 impl Actions {
@@ -76,7 +75,8 @@ impl Actions {
         verify(&public, LABEL, &parts, &notice.proof.0).map_err(|_| undecipherable())?;
 
         let reason: String = notice.reason.chars().filter(|c| !c.is_control()).take(500).collect();
-        let pause = Pause { at: tx.now(), reason: Some(reason).filter(|reason| !reason.is_empty()) };
+        let reason = Some(reason).filter(|reason| !reason.is_empty());
+        let pause = Pause { at: tx.now(), reason, suspects: false };
         let refusal = paused_here(&pause);
         let cause = Cause {
             code: refusal.code,

@@ -99,13 +99,19 @@ impl Actions {
             };
             (node, watch.since.is_some())
         };
-        let (lasts, again) =
-            if shared { (LEASE, LEASE / 3) } else { (TimeDelta::zero() - LEASE, SAVED_EVERY / 3) };
-        let lease = self.store.take_watch(node, now, now + lasts).await?;
+        // Each renewal is a step of the chain of heartbeats, so one is taken for each probe of a connection.
+        let (lasts, again) = if shared {
+            (LEASE, LEASE / 3)
+        } else {
+            (TimeDelta::zero() - LEASE, self.profile.measure.interval.min(SAVED_EVERY / 3))
+        };
+        let heard = self.watch.lock().most_heard();
+        let lease = self.store.take_watch(node, (now, now + lasts), heard).await?;
+        self.step_on(&lease, shared.then(|| now + lasts)).await?;
         let gap = {
             let mut watch = self.watch.lock();
             watch.renew_at = Some(now + again);
-            match (lease.held, held) {
+            match (lease.held.is_some(), held) {
                 (false, _) => watch.since = None,
                 (true, true) => {}
                 (true, false) => {
@@ -224,7 +230,8 @@ impl Actions {
         let now = self.world.now();
         let (channel, said) = {
             let mut watch = self.watch.lock();
-            (watch.channel(id), watch.heartbeat(id, self.profile.measure, now))
+            let mark = watch.mark(id, now).map(wire::Mark::from);
+            (watch.channel(id), Heartbeat { mark, ..watch.heartbeat(id, self.profile.measure, now) })
         };
         let Some(Channel { connection, keys, seq, .. }) = channel else { return Ok(None) };
         let mut said = serde_json::to_value(&said).map_err(|_| Failure::Bug("heartbeat"))?;
@@ -244,6 +251,7 @@ impl Actions {
         let plaintext = self.open_with(&keys, request, answer).await?;
         let value: Value = serde_json::from_slice(&plaintext).map_err(|_| undecipherable())?;
         self.take_countersignature(&request.connection, &value).await;
+        self.watch.lock().peer_knows(request.connection.id, value.get(wire::KNOWS).and_then(Value::as_i64));
         if let Some(refused) = value.get("refused") {
             return Ok(Err(serde_json::from_value(refused.clone()).map_err(|_| undecipherable())?));
         }
@@ -291,14 +299,21 @@ impl Actions {
             }
         };
         let now = self.world.now();
-        let connection = &known.connection;
+        let mut known = known;
+        let id = known.connection.id;
         let fresh = envelope.expires >= now.timestamp() && envelope.in_reply_to.is_none();
-        if !fresh || !self.watch.lock().take(connection.id, envelope.msg_id, envelope.expires, now) {
+        if !fresh || !self.watch.lock().take(id, envelope.msg_id, envelope.expires, now) {
             return Err(undecipherable());
         }
-        let answer = match self.may_probe(&known, now) {
+        let said: Heartbeat = serde_json::from_slice(&plaintext).unwrap_or_default();
+        if let Some(mark) = &said.mark
+            && let Some(changed) = self.follow_chain(call, &known.connection, &mark.into()).await?
+        {
+            known.connection = changed;
+        }
+        let connection = &known.connection;
+        let mut answer = match self.may_probe(&known, now) {
             Ok(()) => {
-                let said: Heartbeat = serde_json::from_slice(&plaintext).unwrap_or_default();
                 let heartbeat = {
                     let mut watch = self.watch.lock();
                     watch.heard(connection.id, &said, self.profile.measure, now);
@@ -310,6 +325,9 @@ impl Actions {
             }
             Err(refusal) => json!({ "refused": wire::Refused::new(&refusal, call.trace.to_string()) }),
         };
+        if let (Some(knows), Some(answer)) = (self.watch.lock().knows(id), answer.as_object_mut()) {
+            answer.insert(wire::KNOWS.to_owned(), knows.into());
+        }
         let message = (self.world.uuid()?, known.seq);
         let bytes = self.answer_with(connection, &known.keys, message, envelope, &answer).await?;
         Ok(Some(bytes))

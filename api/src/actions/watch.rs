@@ -16,6 +16,8 @@
 //! may travel, five minutes: whoever can capture one inside TLS can make a direction look *Up* here for three intervals
 //! more.
 
+mod chain;
+
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -26,6 +28,7 @@ use uuid::Uuid;
 use crate::domain::Timestamp;
 use crate::domain::connection::{Connection, ConnectionState, State};
 use crate::domain::direction::{Cause, DirectionStatus, Evidence, Measure, Transition, View, Way};
+use crate::domain::heartbeat::{Chain, Heard};
 use crate::domain::id::{ChannelId, ConnectionId};
 use crate::domain::refusal::RefusalCode;
 use crate::peer::wire::{Heartbeat, Sight};
@@ -62,6 +65,9 @@ pub(super) struct Watched {
     judged_at: Option<Timestamp>,
     /// Whose lease it is, if it is ours.
     pub(super) node: Option<Uuid>,
+    /// The chain of heartbeats, while this node probes, and until when it may say so without asking the database.
+    pub(super) chain: Option<Chain>,
+    pub(super) chain_until: Option<Timestamp>,
     /// Since when this node probes without a break; none when it does not.
     pub(super) since: Option<Timestamp>,
     /// When the lease is to be renewed.
@@ -89,6 +95,8 @@ struct One {
     /// Whether a probe is on its way.
     asked: bool,
     confirmations: u8,
+    /// The last step of our chain of heartbeats that the peer said it knows.
+    heard: Option<Heard>,
     /// The probes of the peer that were taken, as long as they could come again: the random part of their ids (RFC 9562,
     /// version 7), and until when. Their order says nothing: clocks are set back, and several may come within a
     /// millisecond.
@@ -218,6 +226,7 @@ impl Watched {
             due: None,
             asked: false,
             confirmations: 0,
+            heard: None,
             taken: VecDeque::new(),
             seq: now.timestamp_millis(),
         });

@@ -5,6 +5,7 @@ use chrono::TimeDelta;
 
 use super::Timestamp;
 use super::effect::Step;
+use super::heartbeat::Line;
 use super::id::{
     AttemptId, ChannelId, CompanyId, ConnectionId, InstanceId, LinkId, RegistrationId, ScanId, UserId,
 };
@@ -68,6 +69,8 @@ words! {
         Offboard = "offboardConnection", "Off-board";
         /// Make a connection to the same instance again.
         ReRegister = "reRegister", "Register again";
+        /// Say that of the copies of this instance this one goes on.
+        ConfirmSurvivor = "confirmSurvivor", "This one goes on";
         /// Send messages both ways, and compare what both sides hold.
         Verify = "verifyConnection", "Verify the connection";
     }
@@ -86,13 +89,36 @@ pub struct Pause {
     pub at: Timestamp,
     /// Why, if it said so.
     pub reason: Option<String>,
+    /// Whether it was not decided by a person, but because a copy of the other side is suspected.
+    pub suspects: bool,
 }
 
 impl Pause {
+    /// The reason of a refusal because a copy of whoever is refused is suspected.
+    pub const SUSPECTS: &str = "CLONE_SUSPECTED";
+
+    /// Why, for our own people; none where nobody said so.
+    #[must_use]
+    pub fn why(self) -> Option<String> {
+        let suspicion = "Two copies of the other instance go on, or it was restored from an older backup.";
+        if self.suspects { Some(suspicion.to_owned()) } else { self.reason }
+    }
+
+    /// The reason of the refusal of what comes meanwhile.
+    #[must_use]
+    pub const fn refused_as(&self) -> &'static str {
+        if self.suspects { Self::SUSPECTS } else { ConnectionState::Suspended.as_str() }
+    }
+
     /// What the other side's people read.
     #[must_use]
     pub fn told(&self) -> String {
         match &self.reason {
+            _ if self.suspects => {
+                "The other side paused the connection: two copies of this instance go on, or it was restored \
+                                   from an older backup."
+                    .to_owned()
+            }
             Some(reason) => format!("The other side paused the connection: {reason}"),
             None => "The other side paused the connection.".to_owned(),
         }
@@ -128,8 +154,9 @@ pub enum State {
     Onboarding { attempt: AttemptId },
     /// Since when.
     Onboarded { at: Timestamp },
-    /// Since when it stood, since when it is paused, and why, if whoever paused it said so.
-    Suspended { onboarded_at: Timestamp, at: Timestamp, reason: Option<String> },
+    /// Since when it stood, since when it is paused, and why, if whoever paused it said so; or because a copy of the
+    /// peer is suspected.
+    Suspended { onboarded_at: Timestamp, at: Timestamp, reason: Option<String>, suspects: bool },
     /// Taken down here; the other side is being told.
     Offboarding { ending: Ending },
     /// How it was taken down, since when nothing is to be done about it, and whether the other side knows.
@@ -169,6 +196,8 @@ pub struct Peer {
     pub name: Option<String>,
     /// Its software version.
     pub version: Option<String>,
+    /// The number of the newest identity document that it was seen with.
+    pub identity_seq: i64,
 }
 
 /// A connection.
@@ -196,6 +225,10 @@ pub struct Connection {
     pub attempts: i64,
     /// How sealed messages name the connection, once keys were exchanged.
     pub channel: Option<ChannelId>,
+    /// How often both sides agreed on which copy of the peer goes on.
+    pub agreements: i64,
+    /// Where the peer's heartbeats go on from: what was agreed last, or, while a copy is suspected, what it now says.
+    pub survivor: Option<Line>,
     /// Where it stands.
     pub state: State,
 }
@@ -214,7 +247,7 @@ impl Connection {
             V::RunChecks => (true, &[S::Pending, S::Validated, S::ValidationFailed]),
             V::Start => (true, &[S::Validated]),
             V::RetryPhase | V::StartOver | V::Cancel => (true, &[S::Onboarding]),
-            V::Suspend | V::Verify => (false, &[S::Onboarded]),
+            V::Suspend | V::Verify | V::ConfirmSurvivor => (false, &[S::Onboarded]),
             V::Offboard => (false, &[S::Onboarded, S::Suspended]),
             V::ReRegister => (false, &[S::Offboarded]),
             V::Resume => (false, &[S::Suspended]),
@@ -222,6 +255,12 @@ impl Connection {
         if verb == V::ReRegister && self.part == Part::Consumer {
             let message = "The provider registers again, and its contact here gets a new link.";
             return Err(Refusal::new(RefusalCode::WrongState, message).reason(self.state.name().as_str()));
+        }
+        if verb == V::Resume && self.suspects_clone() && self.survivor.is_none() {
+            let message = "Two copies of the other instance go on, or it was restored from an older backup. Its administrators \
+                           stop the one that is not to go on, and confirm the survivor (confirmSurvivor) on the other; then \
+                           the connection can be resumed here.";
+            return Err(Refusal::new(RefusalCode::WrongState, message).reason(Pause::SUSPECTS));
         }
         if consumer_only && self.part == Part::Provider {
             return Err(Refusal::new(
@@ -352,26 +391,55 @@ impl Connection {
         self.allows(ConnectionVerb::Suspend)?;
         let reason = said(reason)?;
         if let State::Onboarded { at } = self.state {
-            self.state = State::Suspended { onboarded_at: at, at: now, reason };
+            self.state = State::Suspended { onboarded_at: at, at: now, reason, suspects: false };
         }
         Ok(Step::quiet(self))
+    }
+
+    /// Pauses the connection because a copy of the peer is suspected; none unless it stands.
+    #[must_use]
+    pub fn suspect_clone(mut self, now: Timestamp) -> Option<Self> {
+        let State::Onboarded { at } = self.state else { return None };
+        self.state = State::Suspended { onboarded_at: at, at: now, reason: None, suspects: true };
+        self.survivor = None;
+        Some(self)
+    }
+
+    /// The peer's administrators say which copy goes on; none when that is known, or nothing is suspected. A copy that says
+    /// the same only counts when it says so later: one of the two is to be stopped, and this is not to go to and fro.
+    #[must_use]
+    pub fn survivor_confirmed(mut self, line: Line) -> Option<Self> {
+        let newer = self.survivor.is_none_or(|known| line.since > known.since);
+        (self.suspects_clone() && newer).then(|| {
+            self.survivor = Some(line);
+            self
+        })
+    }
+
+    /// Whether it is paused because a copy of the peer is suspected.
+    #[must_use]
+    pub fn suspects_clone(&self) -> bool {
+        self.pause().is_some_and(|pause| pause.suspects)
     }
 
     /// What the other side is told of a pause; none when there is none.
     #[must_use]
     pub fn pause(&self) -> Option<Pause> {
         match &self.state {
-            State::Suspended { at, reason, .. } => Some(Pause { at: *at, reason: reason.clone() }),
+            State::Suspended { at, reason, suspects, .. } => {
+                Some(Pause { at: *at, reason: reason.clone(), suspects: *suspects })
+            }
             _ => None,
         }
     }
 
-    /// Goes on after a pause.
+    /// Goes on after a pause. Where a copy was suspected, with the one that the peer's administrators confirmed.
     ///
     /// # Errors
-    /// `WRONG_STATE` unless suspended.
+    /// `WRONG_STATE` unless suspended; with the reason `CLONE_SUSPECTED` while no survivor is confirmed.
     pub fn resume(mut self) -> Result<Step<Self>, Refusal> {
         self.allows(ConnectionVerb::Resume)?;
+        self.agreements += i64::from(self.suspects_clone());
         if let State::Suspended { onboarded_at, .. } = self.state {
             self.state = State::Onboarded { at: onboarded_at };
         }

@@ -14,7 +14,8 @@
 use chrono::TimeDelta;
 
 use super::Timestamp;
-use super::connection::ConnectionState;
+use super::connection::{ConnectionState, Pause};
+use super::heartbeat::Mark;
 use super::id::TraceId;
 use super::refusal::RefusalCode;
 
@@ -96,8 +97,15 @@ impl Cause {
     /// Whether the peer paused the connection.
     #[must_use]
     pub fn is_pause(&self) -> bool {
+        let reason = self.reason.as_deref();
         self.code == RefusalCode::WrongState
-            && self.reason.as_deref() == Some(ConnectionState::Suspended.as_str())
+            && (reason == Some(ConnectionState::Suspended.as_str()) || self.suspects_clone())
+    }
+
+    /// Whether the peer paused the connection because it suspects a copy of this instance.
+    #[must_use]
+    pub fn suspects_clone(&self) -> bool {
+        self.code == RefusalCode::WrongState && self.reason.as_deref() == Some(Pause::SUSPECTS)
     }
 }
 
@@ -147,6 +155,8 @@ pub struct Evidence {
     pub failure: Option<Cause>,
     /// How far the peer's clock is ahead of ours, in milliseconds, by its last answer; outbound only.
     pub clock_skew_ms: Option<i64>,
+    /// Where the peer's heartbeats were last, and under which agreement of the connection; inbound only.
+    pub mark: Option<(i64, Mark)>,
     /// What we ourselves saw when it was last judged, and since when.
     pub own: Option<(DirectionStatus, Timestamp)>,
     /// What was last announced, and since when.

@@ -5,11 +5,11 @@ mod cause;
 #[cfg(test)]
 mod tests;
 
-pub use cause::{dependency_of, remedy_for};
+pub use cause::{dependency_of, remedy_for, suspicion};
 
 use super::Timestamp;
 use super::check::Remedy;
-use super::connection::ConnectionState;
+use super::connection::{ConnectionState, Pause};
 use super::direction::{Cause, DirectionStatus, Evidence};
 use super::id::ConnectionId;
 use super::refusal::{Refusal, RefusalCode};
@@ -120,6 +120,8 @@ pub struct Situation {
     pub state: ConnectionState,
     /// Since when it last changed.
     pub changed_at: Timestamp,
+    /// Whether it is paused because a copy of the peer is suspected; if so, whether the peer confirmed a survivor.
+    pub suspects: Option<bool>,
     /// From us to the peer.
     pub outbound: Look,
     /// From the peer to us.
@@ -225,6 +227,11 @@ impl Situation {
             ),
         };
         match (self.state, &self.phase, &self.issue) {
+            (ConnectionState::Suspended, ..) if let Some(confirmed) = self.suspects => {
+                fault.code = Some(RefusalCode::WrongState);
+                fault.reason = Some(Pause::SUSPECTS.to_owned());
+                (fault.evidence, fault.remedy) = suspicion(confirmed, self.connection);
+            }
             (ConnectionState::Suspended, ..) => {
                 fault.remedy = call("resumeConnection", self.connection);
             }

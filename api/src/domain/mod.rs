@@ -16,6 +16,7 @@ pub mod effect;
 pub mod explain;
 pub mod failure;
 pub mod guided_setup;
+pub mod heartbeat;
 pub mod history;
 pub mod id;
 pub mod issue;

@@ -231,6 +231,8 @@ pub struct StandingFacts {
     pub connection: ConnectionId,
     /// Whether it was suspended on purpose.
     pub suspended: bool,
+    /// Whether it is suspended because a copy of the peer is suspected; if so, whether the peer confirmed a survivor.
+    pub suspects: Option<bool>,
     /// What onboarding left that is not needed any more, each in words.
     pub leftovers: Vec<String>,
     /// The service account that the other side acts as.

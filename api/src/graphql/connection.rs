@@ -229,7 +229,7 @@ impl ConnectionRecord {
     async fn suspension(&self, ctx: &Context<'_>) -> Result<Option<Suspension>> {
         if let Some(pause) = self.0.pause() {
             let by_peer = false;
-            return Ok(Some(Suspension { by_peer, since: Some(pause.at), reason: pause.reason }));
+            return Ok(Some(Suspension { by_peer, since: Some(pause.at), reason: pause.why() }));
         }
         let outbound = self.outbound(ctx).await?;
         Ok(outbound.pause().map(|(since, told)| Suspension { by_peer: true, since, reason: told }))

@@ -49,6 +49,8 @@ inputs_of! {
     ResumeConnectionInput;
     /// The connection that was taken down, and whose consumer is to be registered again.
     ReRegisterInput;
+    /// A connection whose other side suspects a copy of this instance.
+    ConfirmSurvivorInput;
 }
 
 input! {
@@ -248,7 +250,24 @@ impl ConnectionMutation {
         Ok(RegistrationPayload::new(done.await?, Registration))
     }
 
-    /// Goes on with a connection after a pause.
+    /// Says that of the copies of this instance this one goes on, where the other side saw two, or an older backup that was
+    /// restored. Stop the others first. It is said to all peers with the next probes; each of them then resumes its
+    /// connection.
+    async fn confirm_survivor(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which one.")] input: ConfirmSurvivorInput,
+    ) -> Result<ConnectionPayload> {
+        let ask = Ask::new(ctx)?;
+        let done = ask.once(input, |call, input| async move {
+            let id = named(Kind::Connection, "connectionId", &input.connection_id)?;
+            ask.actions.confirm_survivor(&call, id).await
+        });
+        Ok(ConnectionPayload::new(done.await?, ConnectionRecord))
+    }
+
+    /// Goes on with a connection after a pause. One that was paused because a copy of the other instance is suspected
+    /// goes on with the one that the other side confirmed (`confirmSurvivor` there), and not before.
     async fn resume_connection(
         &self,
         ctx: &Context<'_>,

@@ -100,6 +100,7 @@ async fn situation(ask: &Ask<'_>, connection: &Connection) -> Result<Situation> 
         connection: connection.id,
         state: connection.state.name(),
         changed_at: connection.updated_at,
+        suspects: connection.suspects_clone().then_some(connection.survivor.is_some()),
         outbound: look(Way::Outbound),
         inbound: look(Way::Inbound),
         phase,

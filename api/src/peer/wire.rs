@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::domain::heartbeat::{self, Heard, Line, Said};
 use crate::domain::refusal::Refusal;
 
 /// Where an instance publishes who it is.
@@ -351,6 +352,54 @@ pub struct Heartbeat {
     pub outbound: Option<Sight>,
     /// The direction from the reader.
     pub inbound: Option<Sight>,
+    /// In a probe: where the chain of heartbeats of whoever sends it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mark: Option<Mark>,
+}
+
+/// In the answer to a probe, refused or not: the last step of the asker's chain of heartbeats that is known.
+pub const KNOWS: &str = "knows";
+
+/// Where a chain of heartbeats is (KX/1, section 7).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// How many steps were taken.
+    pub step: i64,
+    /// The chance of the last one.
+    pub token: Uuid,
+    /// Its line.
+    pub line: Uuid,
+    /// The first step of that line.
+    pub since: i64,
+    /// The last step that it heard the reader knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard: Option<i64>,
+    /// On which line that step was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub then: Option<Uuid>,
+    /// Whether it heard so before it took that step.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ahead: bool,
+    /// Whether administrators confirmed that this line goes on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub survivor: bool,
+}
+
+impl From<Said> for Mark {
+    fn from(Said { mark, heard, then, survivor }: Said) -> Self {
+        let heartbeat::Mark { step, token, line } = mark;
+        let (heard, ahead) = heard.map_or((None, false), |heard| (Some(heard.step), heard.ahead));
+        Self { step, token, line: line.id, since: line.since, heard, then, ahead, survivor }
+    }
+}
+
+impl From<&Mark> for Said {
+    fn from(mark: &Mark) -> Self {
+        let Mark { step, token, line, since, heard, then, ahead, survivor } = *mark;
+        let heard = heard.map(|step| Heard { step, ahead });
+        let mark = heartbeat::Mark { step, token, line: Line { id: line, since } };
+        Self { mark, heard, then, survivor }
+    }
 }
 
 /// What one side sees of a direction.

@@ -10,6 +10,7 @@ use super::tx::Tx;
 use super::{StoreError, at, entity, inconsistent, ms, unique};
 use crate::domain::connection::{Connection, ConnectionState, Ending, Part, Peer, State};
 use crate::domain::direction::{Evidence, Way};
+use crate::domain::heartbeat::Line;
 use crate::domain::id::{
     AttemptId, ChannelId, CompanyId, ConnectionId, InstanceId, LinkId, RegistrationId, ScanId, UserId,
 };
@@ -38,6 +39,7 @@ pub(super) fn from_row(row: connection::Model) -> Result<Connection, StoreError>
             onboarded_at: time(row.onboarded_at, "onboarded_at")?,
             at: time(row.suspended_at, "suspended_at")?,
             reason: row.suspend_reason.clone(),
+            suspects: row.clone_suspected,
         },
         ConnectionState::Offboarding => State::Offboarding { ending: ending_of(&row)? },
         ConnectionState::Offboarded => State::Offboarded {
@@ -63,12 +65,15 @@ pub(super) fn from_row(row: connection::Model) -> Result<Connection, StoreError>
                 .transpose()?,
             name: row.peer_name.clone(),
             version: row.peer_version.clone(),
+            identity_seq: row.identity_seq,
         },
         created_at: at(row.created_at),
         updated_at: at(row.updated_at),
         revision: row.revision,
         attempts: row.attempts,
         channel: row.channel_id.map(ChannelId),
+        agreements: row.agreements,
+        survivor: row.survivor_line.zip(row.survivor_since).map(|(id, since)| Line { id, since }),
         state,
     })
 }
@@ -115,6 +120,7 @@ fn to_row(connection: &Connection, now: i64, revision: i64) -> connection::Activ
         public_key: Set(peer.public_key.map(|key| key.to_vec())),
         peer_name: Set(peer.name.clone()),
         peer_version: Set(peer.version.clone()),
+        identity_seq: Set(peer.identity_seq),
         state: Set(state.name().as_str().to_owned()),
         scan_id: Set(scan.map(|id| id.0)),
         then_start: Set(then_start.map(|id| id.0)),
@@ -122,11 +128,15 @@ fn to_row(connection: &Connection, now: i64, revision: i64) -> connection::Activ
         validated_at: Set(validated.map(ms)),
         onboarded_at: Set(onboarded.map(ms)),
         suspended_at: Set(pause.as_ref().map(|pause| ms(pause.at))),
+        clone_suspected: Set(pause.as_ref().is_some_and(|pause| pause.suspects)),
         suspend_reason: Set(pause.and_then(|pause| pause.reason)),
         offboard_at: Set(ending.map(|ending| ms(ending.at))),
         offboard_reason: Set(ending.and_then(|ending| ending.reason.clone())),
         offboard_by_peer: Set(ending.map(|ending| ending.by_peer)),
         peer_told: Set(told),
+        survivor_line: Set(connection.survivor.map(|line| line.id)),
+        survivor_since: Set(connection.survivor.map(|line| line.since)),
+        agreements: Set(connection.agreements),
         ended_at: Set(ended.map(ms)),
         attempts: Set(connection.attempts),
         channel_id: Set(connection.channel.map(|id| id.0)),

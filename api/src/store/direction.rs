@@ -13,6 +13,7 @@ use super::tx::Tx;
 use super::{Reader, StoreError, at, entity, inconsistent, ms};
 use crate::domain::Timestamp;
 use crate::domain::direction::{Cause, DirectionStatus, Evidence, Transition, View, Way};
+use crate::domain::heartbeat::{Line, Mark};
 use crate::domain::id::{ConnectionId, TraceId};
 use crate::domain::refusal::RefusalCode;
 use entity::{direction, direction_history};
@@ -58,10 +59,16 @@ pub(super) fn from_row(row: direction::Model) -> Result<(Way, Evidence), StoreEr
             peer_trace: trace(row.failure_peer_trace.as_ref()),
         }),
         clock_skew_ms: row.clock_skew_ms,
+        mark: mark(&row),
         own: since(status(row.own.as_ref(), "own")?, row.own_at),
         shown: since(status(row.shown.as_ref(), "shown")?, row.shown_at),
     };
     Ok((Way::parse(&row.way).ok_or_else(|| wrong("way"))?, evidence))
+}
+
+fn mark(row: &direction::Model) -> Option<(i64, Mark)> {
+    let line = Line { id: row.mark_line?, since: row.mark_since? };
+    Some((row.mark_agreement?, Mark { step: row.mark_step?, token: row.mark_token?, line }))
 }
 
 fn to_row(id: ConnectionId, way: Way, evidence: &Evidence) -> direction::ActiveModel {
@@ -94,6 +101,11 @@ fn to_row(id: ConnectionId, way: Way, evidence: &Evidence) -> direction::ActiveM
         failure_trace: Set(failure.and_then(|cause| cause.trace).map(|trace| trace.to_string())),
         failure_peer_trace: Set(failure.and_then(|cause| cause.peer_trace).map(|trace| trace.to_string())),
         clock_skew_ms: Set(evidence.clock_skew_ms),
+        mark_step: Set(evidence.mark.map(|(_, mark)| mark.step)),
+        mark_token: Set(evidence.mark.map(|(_, mark)| mark.token)),
+        mark_line: Set(evidence.mark.map(|(_, mark)| mark.line.id)),
+        mark_since: Set(evidence.mark.map(|(_, mark)| mark.line.since)),
+        mark_agreement: Set(evidence.mark.map(|(agreement, _)| agreement)),
         own: Set(evidence.own.map(|(status, _)| word(status))),
         own_at: Set(evidence.own.map(|(_, since)| ms(since))),
         shown: Set(evidence.shown.map(|(status, _)| word(status))),

@@ -239,6 +239,7 @@ tables! {
         public_key: Option<Vec<u8>>,
         peer_name: Option<String>,
         peer_version: Option<String>,
+        identity_seq: i64,
         state: String,
         scan_id: Option<Uuid>,
         then_start: Option<Uuid>,
@@ -251,6 +252,10 @@ tables! {
         offboard_reason: Option<String>,
         offboard_by_peer: Option<bool>,
         peer_told: Option<bool>,
+        clone_suspected: bool,
+        survivor_line: Option<Uuid>,
+        survivor_since: Option<i64>,
+        agreements: i64,
         ended_at: Option<i64>,
         attempts: i64,
         link_secret: Option<Vec<u8>>,
@@ -302,6 +307,15 @@ tables! {
         failure_trace: Option<String>,
         failure_peer_trace: Option<String>,
         clock_skew_ms: Option<i64>,
+        mark_step: Option<i64>,
+        mark_token: Option<Uuid>,
+        mark_line: Option<Uuid>,
+        mark_since: Option<i64>,
+        mark_agreement: Option<i64>,
+    }
+    heartbeat_line = "heartbeat_line" {
+        #[sea_orm(primary_key, auto_increment = false)] since: i64,
+        line: Uuid,
     }
     direction_history = "direction_history" {
         #[sea_orm(primary_key, auto_increment = false)] connection_id: Uuid,

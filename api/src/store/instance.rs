@@ -61,6 +61,17 @@ impl Tx {
         Ok(())
     }
 
+    /// Raises the number of the identity document by one, or to `least`.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn raise_identity_seq(&mut self, least: i64) -> Result<(), StoreError> {
+        let sql = "update instance set identity_seq = case when identity_seq < $1 then $1 else identity_seq + 1 end where id = 1";
+        let statement = Statement::from_sql_and_values(self.txn.get_database_backend(), sql, [least.into()]);
+        self.txn.execute_raw(statement).await?;
+        Ok(())
+    }
+
     /// Initialises the instance, once.
     ///
     /// # Errors

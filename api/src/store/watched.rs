@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use keyservice::{Purpose, SealedKey};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait as _, DbBackend, EntityTrait as _, QueryFilter as _, QuerySelect as _,
-    Set, Statement,
+    ColumnTrait as _, ConnectionTrait as _, DbBackend, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _, Set, Statement,
 };
 use uuid::Uuid;
 
@@ -18,6 +18,7 @@ use super::{
 use crate::domain::Timestamp;
 use crate::domain::connection::{Connection, ConnectionState};
 use crate::domain::direction::{Evidence, Way};
+use crate::domain::heartbeat::Line;
 use crate::domain::id::{ChannelId, ConnectionId};
 
 /// The states in which a connection's directions are watched.
@@ -37,6 +38,8 @@ const GAP_ENDS: &str = "insert into direction_history (connection_id, way, at, s
     where d.shown is not null and c.state in ('ONBOARDED', 'SUSPENDED') on conflict do nothing";
 /// Milliseconds in an hour.
 const HOUR_MS: i64 = 3_600_000;
+/// How many starts a peer may sleep through before it cannot be told that this instance goes on from where it was.
+const LINES_KEPT: u64 = 10_000;
 
 /// A connection with all that probing it takes.
 #[derive(Clone, Debug)]
@@ -67,8 +70,9 @@ pub struct Traffic {
 /// What came of asking for the lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// Whether this node probes.
-    pub held: bool,
+    /// Whether this node probes: the step of the chain of heartbeats that it took, and whether that is to begin a line
+    /// which administrators confirmed to go on.
+    pub held: Option<(i64, bool)>,
     /// When whoever held it before said so last; none if nobody ever did.
     pub renewed_at: Option<Timestamp>,
 }
@@ -166,15 +170,17 @@ impl Store {
         self.backend() == DbBackend::Postgres
     }
 
-    /// Takes the lease on probing, or renews it: one conditional statement. Whoever probed before is told.
+    /// Takes the lease on probing, or renews it, and takes a step of the chain of heartbeats with it: one conditional
+    /// statement. A line that is to begin because administrators confirmed it begins after the step `heard`. Whoever
+    /// probed before is told.
     ///
     /// # Errors
     /// When the database refuses.
     pub async fn take_watch(
         &self,
         node: Uuid,
-        now: Timestamp,
-        until: Timestamp,
+        (now, until): (Timestamp, Timestamp),
+        heard: i64,
     ) -> Result<Lease, StoreError> {
         let statement =
             |sql, values: Vec<sea_orm::Value>| Statement::from_sql_and_values(self.backend(), sql, values);
@@ -185,15 +191,39 @@ impl Store {
         let before: Option<i64> = before.map(|row| row.try_get("", "renewed_at")).transpose()?;
         let taken = self
             .write
-            .execute_raw(statement(
-                "insert into watch_lease (id, node, renewed_at, until) values (1, $1, $2, $3)
+            .query_one_raw(statement(
+                "insert into watch_lease (id, node, renewed_at, until, step) values (1, $1, $2, $3, 1)
                  on conflict (id) do update set node = excluded.node, renewed_at = excluded.renewed_at,
-                    until = excluded.until
-                 where watch_lease.node = excluded.node or watch_lease.until < excluded.renewed_at",
-                vec![node.into(), ms(now).into(), ms(until).into()],
+                    until = excluded.until, step = 1 + case when watch_lease.declared and watch_lease.step < $4 then $4
+                        else watch_lease.step end
+                 where watch_lease.node = excluded.node or watch_lease.until < excluded.renewed_at
+                 returning step, declared",
+                vec![node.into(), ms(now).into(), ms(until).into(), heard.into()],
             ))
             .await?;
-        Ok(Lease { held: taken.rows_affected() > 0, renewed_at: before.map(at) })
+        let held =
+            taken.map(|row| Ok::<_, StoreError>((row.try_get("", "step")?, row.try_get("", "declared")?)));
+        Ok(Lease { held: held.transpose()?, renewed_at: before.map(at) })
+    }
+
+    /// Begins a line of the chain of heartbeats; answers all lines, the oldest first, or the newest ten thousand of them.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn begin_line(&self, line: Line) -> Result<Vec<Line>, StoreError> {
+        use entity::heartbeat_line::{ActiveModel, Column, Entity};
+        let row = ActiveModel { since: Set(line.since), line: Set(line.id) };
+        Entity::insert(row).exec_without_returning(&self.write).await?;
+        let done = "update watch_lease set declared = false where id = 1 and declared";
+        self.write.execute_raw(Statement::from_string(self.backend(), done)).await?;
+        let newest = Entity::find().order_by_desc(Column::Since).limit(LINES_KEPT);
+        let mut lines: Vec<_> = newest.all(&self.read).await?;
+        lines.reverse();
+        if lines.len() as u64 == LINES_KEPT {
+            let oldest = lines.first().map_or(0, |line| line.since);
+            Entity::delete_many().filter(Column::Since.lt(oldest)).exec(&self.write).await?;
+        }
+        Ok(lines.into_iter().map(|row| Line { id: row.line, since: row.since }).collect())
     }
 
     /// Gives the lease back, so that another node goes on at once.
@@ -235,6 +265,17 @@ impl Store {
 }
 
 impl Tx {
+    /// Has the node that probes begin a line that administrators confirmed to go on.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when nobody ever probed.
+    pub async fn declare_survivor(&mut self) -> Result<(), StoreError> {
+        let sql = "update watch_lease set declared = true where id = 1";
+        let statement = Statement::from_string(self.txn.get_database_backend(), sql);
+        let declared = self.txn.execute_raw(statement).await?.rows_affected();
+        if declared == 0 { Err(StoreError::Missing("heartbeat")) } else { Ok(()) }
+    }
+
     /// Adds to how many messages went within the present hour.
     ///
     /// # Errors

@@ -175,6 +175,7 @@ impl Actions {
         Ok(StandingFacts {
             connection: id,
             suspended: matches!(connection.state, crate::domain::connection::State::Suspended { .. }),
+            suspects: connection.suspects_clone().then_some(connection.survivor.is_some()),
             leftovers,
             account,
             needed_scopes: SCOPES.iter().map(|scope| (*scope).to_owned()).collect(),

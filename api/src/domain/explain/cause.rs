@@ -2,6 +2,7 @@
 
 use super::Dependency;
 use crate::domain::check::Remedy;
+use crate::domain::connection::Pause;
 use crate::domain::id::ConnectionId;
 use crate::domain::refusal::RefusalCode;
 
@@ -28,6 +29,9 @@ pub(super) fn told_by_peer(code: RefusalCode, reason: Option<&str>) -> String {
         (C::PeerIdentityMismatch, _) => "another instance answers at this instance's address",
         (C::KeyConfirmationFailed, _) => "the two sides do not hold the same keys",
         (C::WrongState, Some("SUSPENDED")) => "the connection is paused here",
+        (C::WrongState, Some(Pause::SUSPECTS)) => {
+            "the connection is paused here, because a copy of it is suspected"
+        }
         (code, _) => return format!("The peer says of it: {}.", code.label().to_lowercase()),
     };
     format!("The peer says that {words}.")
@@ -65,6 +69,19 @@ pub fn dependency_of(code: RefusalCode, reason: Option<&str>) -> Dependency {
         (C::WrongState, _) => Dependency::PeerStands,
         _ => Dependency::PeerHttp,
     }
+}
+
+/// What is seen, and what to do, where a copy of the peer is suspected here: before its survivor is confirmed, and then.
+#[must_use]
+pub fn suspicion(confirmed: bool, connection: ConnectionId) -> (String, Remedy) {
+    let seen = "Two copies of the other instance go on, or it was restored from an older backup";
+    if confirmed {
+        let remedy = call("resumeConnection", connection);
+        return (format!("{seen}. Its administrators confirmed which one goes on."), remedy);
+    }
+    let text = "The other side's administrators stop the copy that is not to go on, and confirm the survivor on the other \
+                (confirmSurvivor). Then the connection can be resumed here.";
+    (format!("{seen}."), Remedy::Human(text.to_owned()))
 }
 
 /// What to do about a failure between two instances.
@@ -134,6 +151,7 @@ pub fn remedy_for(code: RefusalCode, reason: Option<&str>, connection: Connectio
             "The other side's key manager looks at its access policies. The reason is the id of the decision, under which \
              the other side finds how it was decided.",
         ),
+        (C::WrongState, Some(Pause::SUSPECTS)) => call("confirmSurvivor", connection),
         (C::WrongState, Some("SUSPENDED")) => {
             human("The other side paused the connection: ask it to resume.")
         }

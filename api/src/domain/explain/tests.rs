@@ -12,6 +12,7 @@ fn standing() -> Situation {
         connection: ConnectionId(uuid::Uuid::nil()),
         state: ConnectionState::Onboarded,
         changed_at: at(0),
+        suspects: None,
         outbound: look.clone(),
         inbound: look,
         phase: None,

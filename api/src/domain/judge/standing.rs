@@ -5,7 +5,9 @@ use chrono::TimeDelta;
 use super::measured;
 use crate::domain::Timestamp;
 use crate::domain::check::{Answer, CheckCode, Remedy};
+use crate::domain::connection::Pause;
 use crate::domain::direction::DirectionStatus;
+use crate::domain::explain::suspicion;
 use crate::domain::scan::{Comparison, DirectionFacts, Measured, StandingFacts};
 
 /// A service account that ends sooner than this was not renewed in time.
@@ -110,6 +112,22 @@ fn directions(facts: &StandingFacts) -> Answer {
         format!("{}: {status}{failure}", direction.way.as_str())
     };
     let evidence: Vec<_> = down.iter().map(say).collect();
+    let of_us = facts.directions.iter().filter_map(|direction| direction.failure.as_ref());
+    if of_us.clone().any(|(_, reason)| reason.as_deref() == Some(Pause::SUSPECTS)) {
+        let message = "The other side suspects a copy of this instance, and paused the connection.";
+        let connection = [("connectionId", facts.connection.to_string())];
+        let remedy = Remedy::call("confirmSurvivor", &connection);
+        return Answer::found(CheckCode::DirectionsUp, message, &evidence.join(", "), remedy);
+    }
+    if let Some(confirmed) = facts.suspects {
+        let (seen, remedy) = suspicion(confirmed, facts.connection);
+        return Answer::found(
+            CheckCode::DirectionsUp,
+            "A copy of the other instance is suspected.",
+            &seen,
+            remedy,
+        );
+    }
     let remedy = if facts.suspended {
         Remedy::call("resumeConnection", &[("connectionId", facts.connection.to_string())])
     } else if facts.directions.iter().any(|direction| direction.ours == Some(DirectionStatus::Suspended)) {

@@ -229,6 +229,7 @@ fn standing() -> StandingFacts {
     StandingFacts {
         connection: ConnectionId(Uuid::nil()),
         suspended: false,
+        suspects: None,
         leftovers: Vec::new(),
         account: Some(AccountFacts {
             scopes: vec!["echo".to_owned()],

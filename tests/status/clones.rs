@@ -1,0 +1,193 @@
+//! A copy of an instance that goes on beside it, and a backup that is older than what the peer saw, are noticed within two
+//! heartbeats and held; people on both sides resolve it.
+
+use serde_json::{Value, json};
+
+use super::stage::{Side, Watched};
+use crate::harness::{Client, Database, Instance};
+
+/// How many seconds two heartbeats may take, and the quarter by which probes are spread.
+const TWO_HEARTBEATS: i64 = 12;
+
+const ACTIONS: &str = "query($id: ID!) { connection(id: $id) { state suspension { byPeer reason }
+    actions { name allowed reason } issues { check message remedy { kind mutation text } }
+    explanation { fault { dependency code reason evidence remedy { kind mutation text } } } } }";
+
+impl Side {
+    fn other(self) -> Self {
+        match self {
+            Self::Consumer => Self::Provider,
+            Self::Provider => Self::Consumer,
+        }
+    }
+}
+
+impl Watched {
+    fn instance(&mut self, side: Side) -> &mut Instance {
+        match side {
+            Side::Consumer => &mut self.pair.consumer,
+            Side::Provider => &mut self.pair.provider,
+        }
+    }
+
+    fn person(&self, side: Side) -> (&Client, &str) {
+        match side {
+            Side::Consumer => (&self.consumer, &self.at_consumer),
+            Side::Provider => (&self.provider, &self.at_provider),
+        }
+    }
+
+    async fn actions(&self, side: Side) -> Value {
+        let (client, id) = self.person(side);
+        client.query(ACTIONS, json!({ "id": id })).await["connection"].clone()
+    }
+
+    /// What comes of a verb; the refusal where there is one.
+    async fn press(&self, side: Side, verb: &str) -> Value {
+        let (client, id) = self.person(side);
+        let input = json!({ "connectionId": id });
+        let query = format!(
+            "mutation($input: {}Input!) {{ done: {verb}(input: $input) {{ connection {{ state }} \
+             refusal {{ code reason message }} }} }}",
+            verb[..1].to_uppercase() + &verb[1..]
+        );
+        client.query(&query, json!({ "input": input })).await["done"].clone()
+    }
+
+    /// The peer of what is two notices it within two heartbeats, and both sides say so.
+    async fn notices(&self, two: Side) {
+        let held = |look: &Value| look["state"] == "SUSPENDED";
+        // On a shared database a node that was killed holds its lease for a while.
+        let late = if self.database == Database::Postgres { super::LEASE } else { 0 };
+        let noticed = self.until(two.other(), TWO_HEARTBEATS + late, held).await;
+        assert!(noticed.is_some(), "{two:?}: {:#}", self.look(two.other()).await);
+        let told = |look: &Value| {
+            look["outbound"]["status"] == "SUSPENDED"
+                && look["outbound"]["cause"]["reason"] == "CLONE_SUSPECTED"
+        };
+        assert!(self.until(two, 10, told).await.is_some(), "{two:?}: {:#}", self.look(two).await);
+        for side in [two, two.other()] {
+            let seen = self.actions(side).await;
+            let fault = &seen["explanation"]["fault"];
+            assert_eq!(fault["reason"], "CLONE_SUSPECTED", "{side:?}: {seen:#}");
+            assert_eq!(seen["suspension"]["byPeer"], side == two, "{seen:#}");
+        }
+    }
+
+    /// Nothing goes on until the side that is two says which, and the other agrees.
+    async fn is_resolved(&self, two: Side) {
+        let early = self.press(two.other(), "resumeConnection").await;
+        assert_eq!(early["refusal"]["reason"], "CLONE_SUSPECTED", "{early:#}");
+        let confirmed = self.press(two, "confirmSurvivor").await;
+        assert!(confirmed["refusal"].is_null(), "{confirmed:#}");
+        let may_resume = |seen: &Value| {
+            let actions = seen["actions"].as_array().unwrap();
+            actions.iter().any(|action| action["name"] == "resumeConnection" && action["allowed"] == true)
+        };
+        let mut seen = Value::Null;
+        for _ in 0..20 {
+            self.seconds(1).await;
+            seen = self.actions(two.other()).await;
+            if may_resume(&seen) {
+                break;
+            }
+        }
+        assert_eq!(seen["explanation"]["fault"]["remedy"]["mutation"], "resumeConnection", "{seen:#}");
+        assert_eq!(seen["state"], "SUSPENDED", "the other side's word alone resumes nothing");
+        let resumed = self.press(two.other(), "resumeConnection").await;
+        assert_eq!(resumed["connection"]["state"], "ONBOARDED", "{resumed:#}");
+        self.stays_up(4).await;
+        let again = self.press(two, "confirmSurvivor").await;
+        assert_eq!(again["refusal"]["code"], "WRONG_STATE", "{again:#}");
+    }
+
+    /// Both sides see both directions up, and after so many intervals still do.
+    async fn stays_up(&self, intervals: i64) {
+        let up = |look: &Value| {
+            look["state"] == "ONBOARDED"
+                && look["outbound"]["status"] == "UP"
+                && look["inbound"]["status"] == "UP"
+        };
+        for side in [Side::Consumer, Side::Provider] {
+            assert!(self.until(side, 20, up).await.is_some(), "{side:?}: {:#}", self.look(side).await);
+        }
+        self.intervals(intervals).await;
+        for side in [Side::Consumer, Side::Provider] {
+            let look = self.look(side).await;
+            assert!(up(&look), "{side:?}: {look:#}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_and_a_restored_backup_are_noticed_held_and_resolved_on_purpose() {
+    for database in Database::available() {
+        let mut watched = Watched::onboarded(database).await;
+        watched.calm().await;
+
+        // An older backup of the provider is put back.
+        watched.instance(Side::Provider).kill().await;
+        let backup = watched.instance(Side::Provider).copy(database).await;
+        watched.instance(Side::Provider).start(None).await;
+        watched.stays_up(3).await;
+        watched.instance(Side::Provider).kill().await;
+        watched.instance(Side::Provider).config.database.url = backup.config.database.url.clone();
+        watched.instance(Side::Provider).start(None).await;
+        watched.notices(Side::Provider).await;
+        // Whoever looks after it is told.
+        watched.intervals(20).await;
+        watched.pair.settle().await;
+        for side in [Side::Provider, Side::Consumer] {
+            let seen = watched.actions(side).await;
+            let issues = seen["issues"].as_array().unwrap();
+            let issue = issues.iter().find(|issue| issue["check"] == "DIRECTIONS_UP");
+            let message = issue.unwrap_or_else(|| panic!("{side:?}: {seen:#}"))["message"].as_str().unwrap();
+            assert!(message.to_lowercase().contains("a copy of"), "{side:?}: {message}");
+            let letters = watched.instance(side).letters().join("\n");
+            assert!(letters.contains("suspect"), "{side:?}: no letter says so");
+        }
+        watched.is_resolved(Side::Provider).await;
+
+        // A copy goes on beside the original, of the provider and then of the consumer.
+        for two in [Side::Provider, Side::Consumer] {
+            watched.instance(two).kill().await;
+            let mut copy = watched.instance(two).copy(database).await;
+            watched.instance(two).start(None).await;
+            copy.start(None).await;
+            watched.notices(two).await;
+            copy.kill().await;
+            watched.is_resolved(two).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_on_either_side_and_silences_between_them_are_no_copies() {
+    for database in Database::available() {
+        let mut watched = Watched::onboarded(database).await;
+        watched.calm().await;
+        for side in [Side::Provider, Side::Consumer] {
+            for seconds in [0, 1, 7] {
+                watched.instance(side).kill().await;
+                watched.pair.clock.advance(seconds * 1_000);
+                watched.instance(side).start(None).await;
+                watched.seconds(2).await;
+            }
+        }
+        for name in ["ANSWERS_LOST", "LINE_BACK_CLOSED"] {
+            let outage = super::outages::named(name);
+            outage.begin(&mut watched).await;
+            watched.intervals(4).await;
+            watched.instance(Side::Consumer).kill().await;
+            watched.instance(Side::Consumer).start(None).await;
+            watched.intervals(2).await;
+            outage.end(&mut watched).await;
+        }
+        watched.stays_up(4).await;
+        for side in [Side::Provider, Side::Consumer] {
+            let suspicions =
+                watched.instance(side).rows("audit where operation = 'connection.clone_suspected'").await;
+            assert_eq!(suspicions, 0, "{database:?}, {side:?}");
+        }
+    }
+}
