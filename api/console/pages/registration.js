@@ -181,7 +181,7 @@ export default function registration({ params, update, viewer }) {
     ${now.state === 'EXPIRED' && may(now, 'reissueRegistrationLink') ? button('Make a new link', () => reissue(now), { busy: act.busy }) : nothing}
     ${may(now, 'revalidateRegistration') ? button('Run the checks again', () => simple(REVALIDATE, 'The checks run.'), { kind: 'secondary', busy: act.busy }) : nothing}
     ${may(now, 'updateRegistration') && !draft ? button('Change contact or URL', () => begin(now), { kind: 'secondary' }) : nothing}
-    ${may(now, 'cancelRegistration') ? button('Cancel', () => cancel(now), { kind: 'secondary', busy: act.busy }) : nothing}`;
+    ${may(now, 'cancelRegistration') ? button('Cancel the registration', () => cancel(now), { kind: 'secondary', busy: act.busy }) : nothing}`;
 
   /** Other registrations and connections are no matter here; other things do not say which one they are of. */
   function concerns({ subject, subjectId }) {
