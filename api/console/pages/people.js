@@ -56,9 +56,9 @@ export default function people({ update, viewer, instance }) {
     columns: ['Person', 'Roles', 'Since', ...(grantable.length ? ['Change'] : [])],
     none: empty('Nobody is here yet.', 'The first administrator is made on the host.'),
     row: (one) => html`<th scope="row">${one.name}${one.id === viewer.id ? html` <span class="small">(you)</span>` : nothing}<br><span class="small">${one.email}</span></th>
-      ${cell('Roles', html`${one.roles.map(role).join(', ') || 'none'} ${one.active ? nothing : badge('SUSPENDED', 'Switched off')}`)}
+      ${cell('Roles', html`${one.roles.map(role).join(', ') || 'None'} ${one.active ? nothing : badge('SUSPENDED', 'Switched off')}`)}
       ${cell('Since', when(one.createdAt))}
-      ${grantable.length ? cell('Change', one.id === viewer.id ? html`<span class="small">Somebody else changes yours.</span>` : controls(one)) : nothing}`,
+      ${grantable.length ? cell('Change', one.id === viewer.id ? html`<span class="small">Somebody else has to change yours.</span>` : controls(one)) : nothing}`,
     update,
   });
 
@@ -81,7 +81,7 @@ export default function people({ update, viewer, instance }) {
     example: 'name@provider.example',
     add: (person) => mutate(CREATE, { ...person, roles: [given] }),
     async added({ user }) {
-      toast(instance.mailOn ? `${user.name} can sign in with a code by mail.` : `${user.name} was added. Letters are off here: set a password, so that they can sign in.`);
+      toast(instance.mailOn ? `${user.name} can sign in with a code by email.` : `${user.name} was added. Letters are off here: set a password, so that they can sign in.`);
       given = 'VIEWER';
       await rows.refresh();
     },

@@ -114,7 +114,7 @@ await run({
     await ada.sees('Enter the person’s name.');
     await ada.look('people-problem');
     await ada.page.getByLabel('Name', { exact: true }).fill('Second Person');
-    await ada.page.getByLabel('Mail address').fill('second@provider.example.com');
+    await ada.page.getByLabel('Email address').fill('second@provider.example.com');
     await ada.press('Add');
     await ada.press('Grant Operator to Second Person');
     await ada.look('people-grant');

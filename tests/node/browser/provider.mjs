@@ -60,11 +60,11 @@ await run({
     await heading('Second Consumer').waitFor();
     await ada.sees('Nobody is known at this company yet.');
     await field('Name').fill('Second Person');
-    await field('Mail address').fill('nonsense');
+    await field('Email address').fill('nonsense');
     await ada.press('Add');
-    await ada.sees('Enter a mail address');
+    await ada.sees('Enter an email address');
     await ada.look('company-problem');
-    await field('Mail address').fill('second@consumer.example.com');
+    await field('Email address').fill('second@consumer.example.com');
     await ada.press('Add');
     await ada.sees('Second Person was added.');
     await ada.look('company');
