@@ -72,7 +72,7 @@ async function ask({ mailOn }) {
       <form class="stack" novalidate @submit=${send}>
         ${input({ ...MEANS[means], id: 'step-up', value, error: problem, change: (text) => { value = text; } })}
         ${outcome(act)}${outcome(letter)}
-        <div class="buttons">${submit('Confirm', { busy: act.busy })}${button('Do not do it', () => end(false), { kind: 'secondary' })}</div>
+        <div class="buttons">${submit('Confirm', { busy: act.busy })}${button('Not now', () => end(false), { kind: 'secondary' })}</div>
       </form>
       <p class="small">${other()}</p>`;
   }, { describedby: 'step-up-why' });

@@ -84,7 +84,7 @@ export default function keys({ update, viewer, navigate }) {
       ${select({ id: 'module-algorithm', label: 'Algorithm', value: draft.algorithm, choices: ALGORITHMS[draft.purpose].map((name) => [name, name]), change: (value) => { draft.algorithm = value; } })}</div>
     <div class="fields">${termFields().map((one) => select({ ...one, id: `module-${one.name}`, value: draft[one.name], change: (value) => { draft[one.name] = value; } }))}</div>
     ${add.refusal?.field === 'name' ? nothing : outcome(add)}
-    <div class="buttons">${submit('Make a draft', { busy: add.busy })}${button('Do not make it', () => { draft = null; add.clear(); update(); }, { kind: 'secondary' })}</div></form>`;
+    <div class="buttons">${submit('Make a draft', { busy: add.busy })}${button('Do not save', () => { draft = null; add.clear(); update(); }, { kind: 'secondary' })}</div></form>`;
 
   /** The version that counts: the one in use, or the newest. */
   function current({ name, state, versions }) {

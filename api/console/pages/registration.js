@@ -105,7 +105,6 @@ export default function registration({ params, update, viewer }) {
       title: `Cancel ${now.number}?`,
       body: html`<p>The link stops working, and an onboarding under way is undone on both sides. This is final; you can register the consumer anew.</p>`,
       confirm: 'Cancel the registration',
-      cancel: 'Keep it',
       danger: true,
     });
     if (sure) await simple(CANCEL, 'Cancelled.');

@@ -96,7 +96,6 @@ export default function wizard({ params, update, navigate, viewer }) {
       title: 'Cancel onboarding?',
       body: html`<p>What this attempt made is undone on both sides. You can get started again with the same link, as long as it is good.</p>`,
       confirm: 'Cancel onboarding',
-      cancel: 'Go on with it',
       danger: true,
     });
     if (sure) await simple(CANCEL, 'Cancelled. Nothing is left of the attempt.');
