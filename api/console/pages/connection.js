@@ -7,7 +7,7 @@ import { ERRORS_OF, errorList } from '../lib/errors.js';
 import { EXPLAIN, explanation } from '../lib/explain.js';
 import { connectionKeys } from '../lib/connection-keys.js';
 import { DIRECTION, ISSUE, ONBOARDING, REFUSAL, SCAN } from '../lib/fragments.js';
-import { HISTORY, picture, transitions } from '../lib/history.js';
+import { HISTORY, manyDays, picture, transitions } from '../lib/history.js';
 import { phaseList } from '../lib/phases.js';
 import { command, ofAnother, poll, resource } from '../lib/resource.js';
 import { announce, askFor, toast } from '../lib/say.js';
@@ -143,7 +143,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
       ${now.cause ? notice(works(now) || now.status === 'SUSPENDED' ? 'warn' : 'bad', works(now) ? 'What did not get through last' : 'Why it is not up', html`<p>${failure(now.cause)} It is tried again by itself. ${ADVICE[now.cause.code]?.(now.cause) ?? 'If it stays so, ask the operators of both instances to look at the way between them.'}</p>
         <p class="fine">Code <code>${now.cause.code}${now.cause.reason ? ` ${now.cause.reason}` : ''}</code>${now.cause.traceId ? html` · Reference <code>${now.cause.traceId}</code>` : nothing}${now.cause.peerTraceId ? html` · Theirs <code>${now.cause.peerTraceId}</code>` : nothing}</p>`) : nothing}
       ${now.peerCause ? notice('warn', 'Why it does not work for them', html`<p>${now.peerCause.codeLabel}. Code <code>${now.peerCause.code}${now.peerCause.reason ? ` ${now.peerCause.reason}` : ''}</code></p>`) : nothing}
-      ${past.part('The history', ({ connection: known }) => (known ? html`${picture(known.way.day.buckets, 'The last day', { hours: true })}${picture(known.way.ninety.buckets, 'The last 90 days', { hours: false })}` : nothing))}
+      ${past.part('The history', ({ connection: known }) => (known ? html`${picture(known.way.day.buckets, 'The last day', { hours: true })}${manyDays(known.way.ninety.buckets) ? picture(known.way.ninety.buckets, 'The last 90 days', { hours: false }) : nothing}` : nothing))}
       ${facts([
         ['Last proof', when(now.lastProofAt, 'None yet')],
         ['Round trip', now.roundTripMs === null ? '–' : `${now.roundTripMs} ms`],
@@ -214,7 +214,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
           ${viewer.canOperate ? html`<p>${button('Run a scan suite', () => scan(['POST_ONBOARDING']), { busy: scanning.busy })}</p>` : nothing}<p class="small">Then follow the <a href="/setup/consumer">guided set-up</a>: verify the connection.</p>`) : nothing}
         ${paused(now)}
         ${now.issues.length ? section('issues', 'Open issues', issues(now.issues, { latest: now.latestScan })) : nothing}
-        ${UNFINISHED.has(now.state) ? nothing : why.part('Why it is as it is', ({ explain }) => (explain && !explain.healthy ? explained(name) : nothing))}
+        ${UNFINISHED.has(now.state) ? nothing : why.part('The explanation', ({ explain }) => (explain && !explain.healthy ? explained(name) : nothing))}
         <div class="cards">${direction(now.outbound)}${direction(now.inbound)}</div>
         <div class="columns"><div class="column-main">
           ${settings(now)}
