@@ -41,7 +41,7 @@ export function refusal(no, { remedies = nothing } = {}) {
 }
 
 const FAILURES = {
-  OFFLINE: ['This instance cannot be reached', 'Nothing was lost: what runs goes on. Check your network, or ask the instance’s operator whether it is running.'],
+  OFFLINE: ['This instance cannot be reached', 'Nothing was lost: what has begun continues. Check your network, or ask the instance’s operator whether it is running.'],
   UNAUTHENTICATED: ['You are signed out', 'Your session has ended. Sign in again, and you are back on this page.'],
   FORBIDDEN: ['This is not yours to see', 'It is for others than your account. If you need it, ask an administrator of this instance.'],
   UNAVAILABLE: ['This instance is busy', 'It could not answer in time. Try again in a moment.'],

@@ -138,7 +138,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
     const [name, words] = WAYS[now.way];
     const past = histories[now.way];
     return section(name.toLowerCase(), `${name} status`, html`
-      <p class="small">${words}. Computed from signed answers over the real path${now.statusSince ? html`; so since ${on(now.statusSince)}` : nothing}.</p>
+      <p class="small">${words}. Computed from signed answers over the real path${now.statusSince ? html`; since ${on(now.statusSince)}` : nothing}.</p>
       ${now.status === 'DISPUTED' ? notice('warn', 'The two sides do not agree.', html`<p>We see ${now.ourViewLabel}, they see ${now.peerViewLabel}. It settles with the next probes, or one side cannot hear the other.</p>`) : nothing}
       ${now.cause ? notice(works(now) || now.status === 'SUSPENDED' ? 'warn' : 'bad', works(now) ? 'What did not get through last' : 'Why it is not up', html`<p>${failure(now.cause)} It is tried again by itself. ${ADVICE[now.cause.code]?.(now.cause) ?? 'If it stays so, ask the operators of both instances to look at the way between them.'}</p>
         <p class="fine">Code <code>${now.cause.code}${now.cause.reason ? ` ${now.cause.reason}` : ''}</code>${now.cause.traceId ? html` · Reference <code>${now.cause.traceId}</code>` : nothing}${now.cause.peerTraceId ? html` · Theirs <code>${now.cause.peerTraceId}</code>` : nothing}</p>`) : nothing}
@@ -168,7 +168,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
       ${facts([
         definitions('Remote record producers', own.recordProducers),
         definitions('Remote task definitions', own.taskDefinitions),
-        ['Auto-activation', [own.autoActivateRecordProducers && 'record producers', own.autoActivateTaskDefinitions && 'task definitions'].filter(Boolean).join(', ') || 'off'],
+        ['Auto-activation', [own.autoActivateRecordProducers && 'Record producers', own.autoActivateTaskDefinitions && 'Task definitions'].filter(Boolean).join(', ') || 'Off'],
         ['Last synced', when(own.syncedAt, 'Never')],
       ])}
       <div class="buttons"><a class="button secondary" href="/connections/${id}/settings">Configure settings</a></div>`);

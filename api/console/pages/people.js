@@ -64,8 +64,8 @@ export default function people({ update, viewer, instance }) {
 
   async function change(one, name, has) {
     const sure = await ask(has
-      ? { title: `Take the role ${role(name)} from ${one.name}?`, body: html`<p>It ends at once, also where they are signed in.</p>`, confirm: 'Take it', danger: true }
-      : { title: `Grant ${one.name} the role ${role(name)}?`, body: html`<p>${[...ROLES, ...KEY_ROLES].find(([known]) => known === name)[1]} It works at once.</p>`, confirm: 'Grant it', cancel: 'Do not grant it' });
+      ? { title: `Remove the role ${role(name)} from ${one.name}?`, body: html`<p>It ends at once, also where they are signed in.</p>`, confirm: 'Remove it', danger: true }
+      : { title: `Grant ${one.name} the role ${role(name)}?`, body: html`<p>${[...ROLES, ...KEY_ROLES].find(([known]) => known === name)[1]} It works at once.</p>`, confirm: 'Grant it' });
     if (!sure) return;
     if (await act.run(() => mutate(has ? REVOKE : GRANT, { userId: one.id, role: name }))) toast(has ? 'Taken.' : 'Granted.');
     await rows.refresh();
@@ -73,7 +73,7 @@ export default function people({ update, viewer, instance }) {
 
   const controls = (one) => html`<div class="role-controls">${viewer.canAdminister ? setPasswordFor(one, act) : nothing}${grantable.map(([name]) => {
     const has = one.roles.includes(name);
-    return button(html`${has ? 'Take' : 'Grant'} ${role(name)}<span class="unseen"> ${has ? 'from' : 'to'} ${one.name}</span>`, () => change(one, name, has), { kind: 'text' });
+    return button(html`${has ? 'Remove' : 'Grant'} ${role(name)}<span class="unseen"> ${has ? 'from' : 'to'} ${one.name}</span>`, () => change(one, name, has), { kind: 'text' });
   })}</div>`;
 
   const form = personForm({

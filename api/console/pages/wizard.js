@@ -103,7 +103,7 @@ export default function wizard({ params, update, navigate, viewer }) {
 
   function provider(connection) {
     return section('provider', 'Who invites you', html`${facts([
-      ['Provider', connection.peer.name ?? host(connection.peer.origin)],
+      connection.peer.name && ['Provider', connection.peer.name],
       ['Its instance', connection.peer.origin],
       connection.company && ['Company', connection.company.name],
     ])}
@@ -116,7 +116,7 @@ export default function wizard({ params, update, navigate, viewer }) {
     ${may(connection, GET_STARTED)
       ? html`${choice.view(connection, known)}
         <div class="buttons">${button('Get Started', () => getStarted(connection), { busy: act.busy })}</div>
-        <p class="small">Nothing leaves this instance yet but the questions of the checks. It takes a few seconds.</p>`
+        <p class="small">Only the checks contact the other instance. It takes a few seconds.</p>`
       : cannot(connection, GET_STARTED)}`);
 
   const checking = (connection, suites) => section('checks', 'Checks are running', html`
@@ -204,7 +204,7 @@ export default function wizard({ params, update, navigate, viewer }) {
       }
       const done = connection.state === 'ONBOARDED';
       return html`
-        ${head('Create your connection', { lead: done ? nothing : html`With <strong>${connection.peer.name ?? host(connection.peer.origin)}</strong>. You can leave at any time; what runs goes on.` })}
+        ${head(done ? `Connected with ${connection.peer.name ?? host(connection.peer.origin)}` : 'Create your connection', { lead: done ? nothing : html`With <strong>${connection.peer.name ?? host(connection.peer.origin)}</strong>. You can leave at any time; what has begun continues.` })}
         ${steps(connection)}
         ${outcome(act)}
         <div class="columns"><div class="column-main">${body(connection, data)}</div>

@@ -119,7 +119,7 @@ await run({
     await ada.press('Grant Operator to Second Person');
     await ada.look('people-grant');
     await ada.press('Grant it');
-    await ada.page.getByRole('button', { name: 'Take Operator from Second Person' }).waitFor();
+    await ada.page.getByRole('button', { name: 'Remove Operator from Second Person' }).waitFor();
   },
 
   async 'an administrator sets a password for somebody, who signs in with it'() {
