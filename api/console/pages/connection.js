@@ -219,8 +219,6 @@ export default function connection({ params, update, query, viewer, navigate }) 
         <div class="columns"><div class="column-main">
           ${settings(now)}
           ${verification(now, verify, () => all.refresh())}
-          ${keys.view()}
-          ${checks(now, data.suites)}
           ${why.data?.explain?.healthy && !UNFINISHED.has(now.state) ? explained(name) : nothing}
           ${log.part('What failed', (data) => (data.errorLog.edges.length ? section('errors', 'What failed', errorList(data, id)) : nothing))}
           ${now.onboarding ? html`<details class="panel more"><summary>How it was onboarded</summary><p class="small">Attempt ${now.onboarding.number}, ${now.onboarding.stateLabel.toLowerCase()}, begun ${on(now.onboarding.startedAt)}</p>${phaseList(now.onboarding)}</details>` : nothing}
@@ -232,6 +230,8 @@ export default function connection({ params, update, query, viewer, navigate }) 
             ['Connection established', on(now.onboardedAt)],
             now.registration && ['Registration', html`<a href="/registrations/${now.registration.id}">${now.registration.number}</a>`],
           ])}<details class="more"><summary>Fingerprint</summary>${fingerprint(now.peer.fingerprintText)}</details>`)}
+          ${checks(now, data.suites)}
+          ${keys.view()}
         </div></div>
         ${viewer.canAdminister ? section('log', 'What was done, by whom', done.view()) : nothing}`;
     });
