@@ -95,6 +95,9 @@ export const when = (iso, none = '–') => (iso ? html`<time datetime=${iso} tit
 /** A moment as a date. */
 export const on = (iso, none = '–') => (iso ? html`<time datetime=${iso} title=${dateTimeExact(iso)}>${dateTime(iso)}</time>` : none);
 
+/** A URL or an email address, which breaks between its parts before it breaks within one. */
+export const address = (text) => text.match(/\w+:\/\/|[^/:@.]*[/:@.]|[^/:@.]+/g).map((part) => html`${part}<wbr>`);
+
 /** A fingerprint in groups, as people compare it. */
 export const fingerprint = (text) => html`<ul class="fingerprint">${text.split(/\s+/).map((group) => html`<li>${group}</li>`)}</ul>`;
 

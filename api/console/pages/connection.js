@@ -11,7 +11,7 @@ import { HISTORY, manyDays, picture, transitions } from '../lib/history.js';
 import { phaseList } from '../lib/phases.js';
 import { command, ofAnother, poll, resource } from '../lib/resource.js';
 import { announce, askFor, toast } from '../lib/say.js';
-import { badge, button, directionBadge, facts, fingerprint, head, notice, on, outcome, section, when } from '../lib/ui.js';
+import { address, badge, button, directionBadge, facts, fingerprint, head, notice, on, outcome, section, when } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 import { VERIFICATION, verification } from '../lib/verification.js';
 import { count, host } from '../lib/words.js';
@@ -225,7 +225,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
         </div><div class="column-side">
           ${section('peer', 'Their instance', html`${facts([
             ['Name', now.peer.name ?? '–'],
-            ['URL', now.peer.origin],
+            ['URL', address(now.peer.origin)],
             ['Version', now.peer.version ?? '–'],
             ['Connection established', on(now.onboardedAt)],
             now.registration && ['Registration', html`<a href="/registrations/${now.registration.id}">${now.registration.number}</a>`],

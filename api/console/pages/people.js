@@ -6,7 +6,7 @@ import { setPasswordFor } from '../lib/password.js';
 import { personForm } from '../lib/person-form.js';
 import { command } from '../lib/resource.js';
 import { ask, toast } from '../lib/say.js';
-import { badge, button, empty, head, notice, outcome, section, select, when } from '../lib/ui.js';
+import { address, badge, button, empty, head, notice, outcome, section, select, when } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 import { role } from '../lib/words.js';
 
@@ -55,7 +55,7 @@ export default function people({ update, viewer, instance }) {
     caption: 'People',
     columns: ['Person', 'Roles', 'Since', ...(grantable.length ? ['Change'] : [])],
     none: empty('Nobody is here yet.', 'The first administrator is made on the host.'),
-    row: (one) => html`<th scope="row">${one.name}${one.id === viewer.id ? html` <span class="small">(you)</span>` : nothing}<br><span class="small">${one.email}</span></th>
+    row: (one) => html`<th scope="row">${one.name}${one.id === viewer.id ? html` <span class="small">(you)</span>` : nothing}<br><span class="small">${address(one.email)}</span></th>
       ${cell('Roles', html`${one.roles.map(role).join(', ') || 'None'} ${one.active ? nothing : badge('SUSPENDED', 'Switched off')}`)}
       ${cell('Since', when(one.createdAt))}
       ${grantable.length ? cell('Change', one.id === viewer.id ? html`<span class="small">Somebody else has to change yours.</span>` : controls(one)) : nothing}`,

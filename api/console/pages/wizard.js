@@ -8,7 +8,7 @@ import { CHECK, GET_STARTED, RETRY, START, cannot, chooseAndCheck, departure } f
 import { approval, failedPhase, message, phaseList, phaseProgress } from '../lib/phases.js';
 import { command, ofAnother, resource } from '../lib/resource.js';
 import { announce, ask, toast } from '../lib/say.js';
-import { badge, button, directionBadge, facts, fingerprint, head, notice, on, outcome, section } from '../lib/ui.js';
+import { address, badge, button, directionBadge, facts, fingerprint, head, notice, on, outcome, section } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 import { host } from '../lib/words.js';
 import { companyChoice } from './company-choice.js';
@@ -104,7 +104,7 @@ export default function wizard({ params, update, navigate, viewer }) {
   function provider(connection) {
     return section('provider', 'Who invites you', html`${facts([
       connection.peer.name && ['Provider', connection.peer.name],
-      ['Its instance', connection.peer.origin],
+      ['Its instance', address(connection.peer.origin)],
       connection.company && ['Company', connection.company.name],
     ])}
     <details class="more" ?open=${connection.state === 'VALIDATED'}><summary>Compare the fingerprint</summary>
