@@ -108,7 +108,7 @@ function drawing() {
   }
 }
 
-const mistake = () => cannotShow('Its program made a mistake.', 'What runs goes on. Load the console again; if it stays so, tell the instance’s operator which page it is. The browser’s own console says where the mistake is.');
+const mistake = () => cannotShow('Its program made a mistake.', 'What has begun continues. Load the console again; if it stays so, tell the instance’s operator which page it is. The browser’s own console says where the mistake is.');
 const cannotShow = (title, todo) => html`${head('This page cannot be shown')}${notice('bad', title, html`<p>${todo}</p><p><button type="button" @click=${() => location.reload()}>Load the console again</button></p>`, true)}`;
 
 let drawn = false;

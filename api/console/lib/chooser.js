@@ -26,7 +26,14 @@ export function chooser({ id, operation, variables = {}, of, label, words, updat
   let timer = null;
 
   const asked = () => typed?.trim() || null;
-  const options = () => (found.data ? of(found.data).edges.map(({ node }) => node) : []);
+  /** What fits: what is named exactly as typed first, then what begins so. */
+  function options() {
+    const text = (asked() ?? '').toLowerCase();
+    const distance = (one) => (label(one).toLowerCase() === text ? 0 : label(one).toLowerCase().startsWith(text) ? 1 : 2);
+    const nodes = found.data ? of(found.data).edges.map(({ node }) => node) : [];
+    return text ? nodes.sort((one, other) => distance(one) - distance(other)) : nodes;
+  }
+
   const input = () => document.getElementById(id);
 
   function listed() {
@@ -138,8 +145,8 @@ const CONTACTS = gql`query FindContacts($companyId: ID!, $search: String) {
   contacts(first: 50, companyId: $companyId, search: $search) { pageInfo { hasNextPage } edges { node { id name email active } } }
 }`;
 
-/** A person with what tells them from others of the same name. */
-export const person = ({ name, email, active }) => `${name} <${email}>${active ? '' : ' (switched off)'}`;
+/** A person with what tells them from others of the same name; what matters most first, for where there is little room. */
+export const person = ({ name, email, active }) => `${name}${active ? '' : ' (switched off)'} <${email}>`;
 
 /** A choice among the people of a company. */
 export const contactChooser = (companyId, options) => chooser({ operation: CONTACTS, variables: { companyId }, of: (data) => data.contacts, label: person, words: ['person', 'people'], ...options });

@@ -69,7 +69,7 @@ export function credentials(update) {
   async function end(kind, one) {
     const sure = kind === 'token'
       ? await ask({ title: `End the token ${one.name}?`, body: html`<p>The program that holds it can do nothing here any more.</p>`, confirm: 'End it', danger: true })
-      : await ask({ title: 'Sign that browser out?', body: html`<p>Whoever sits there has to sign in again. What runs goes on.</p>`, confirm: 'Sign it out' });
+      : await ask({ title: 'Sign that browser out?', body: html`<p>Whoever sits there has to sign in again. What has begun continues.</p>`, confirm: 'Sign it out' });
     if (!sure) return;
     if (await revoke.run(() => mutate(kind === 'token' ? REVOKE_TOKEN : REVOKE_SESSION, { id: one.id }))) toast(kind === 'token' ? 'The token works no more.' : 'Signed out there.');
     await all.refresh();

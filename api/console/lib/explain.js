@@ -18,14 +18,14 @@ export const EXPLAIN = gql`query Explain($id: ID!) {
 
 const BUNDLE = gql`query SupportBundle($id: ID!) { connection(id: $id) { supportBundle } }`;
 
-/** How the whole is said: what holds, what somebody paused on purpose, and what fails. */
+/** How the whole is said: what holds, what somebody suspended on purpose, and what fails. */
 const SAID = {
   healthy: { kind: 'good', title: 'Why it works', badge: 'All holds', link: 'holds' },
-  paused: { kind: 'warn', title: 'Why nothing is exchanged', badge: 'Suspended', link: 'is paused' },
+  paused: { kind: 'warn', title: 'Why nothing is exchanged', badge: 'Suspended', link: 'is suspended' },
   broken: { kind: 'bad', title: 'Why it does not work', badge: 'Something fails', link: 'fails' },
 };
 
-/** Each link up to the first that does not hold; what comes behind it cannot be known. */
+/** Each link up to the first that does not hold; what comes behind it is not looked at. */
 function links(chain, said) {
   const known = chain.filter((one) => one.holds !== null);
   const behind = chain.length - known.length;
@@ -33,7 +33,7 @@ function links(chain, said) {
     const { kind, link: words } = one.holds ? SAID.healthy : said;
     return html`<li class=${kind}>${mark(kind)}<span class="check-name">${one.label}</span><span class="check-answer">${words}</span></li>`;
   };
-  return html`<ol class="checks chain">${known.map(link)}</ol>${behind ? html`<p class="small">${count(behind, 'more', 'more')} cannot be known behind it.</p>` : nothing}`;
+  return html`<ol class="checks chain">${known.map(link)}</ol>${behind ? html`<p class="small">${count(behind, 'more was', 'more were')} not looked at because of it.</p>` : nothing}`;
 }
 
 /** Saves the bundle as a file, for whoever helps. */

@@ -29,6 +29,8 @@ export const HISTORY = {
 
 const HEIGHT = 32;
 const STEP = 6;
+/** As much as the eye finds. */
+const LEAST_SEEN = 2;
 /** What a bar is made of, from the top: its colour, and its word. */
 const PARTS = [['suspendedMs', 'calm', 'Suspended'], ['downMs', 'bad', 'Down'], ['disputedMs', 'warn', 'Disputed'], ['slowMs', 'slow', 'Slow'], ['upMs', 'good', 'Up']];
 const UNKNOWN = ['unknownMs', 'quiet', 'Not watched'];
@@ -44,17 +46,28 @@ function share(buckets) {
   return watched ? Math.floor((1000 * through) / watched) : null;
 }
 
-/** What was watched fills the height by its shares, however short it was; what was not watched is a line. */
+/** For how long a part of the time was watched. */
+const watchedMs = (bucket) => PARTS.reduce((ms, [name]) => ms + bucket[name], 0);
+
+/**
+ * What was watched fills the height by its shares, however short it was, but none is too small to be seen; what was not
+ * watched is a line.
+ */
 function bar(bucket, at) {
-  const watched = PARTS.reduce((ms, [name]) => ms + bucket[name], 0);
+  const watched = watchedMs(bucket);
   if (!watched) return [{ kind: 'quiet', x: at * STEP, y: HEIGHT - 3, height: 3 }];
+  const heights = PARTS.map(([name]) => (bucket[name] ? Math.max((HEIGHT * bucket[name]) / watched, LEAST_SEEN) : 0));
+  const scale = HEIGHT / heights.reduce((sum, height) => sum + height, 0);
   let top = 0;
-  return PARTS.map(([name, kind]) => {
-    const height = (HEIGHT * bucket[name]) / watched;
+  return PARTS.map(([, kind], part) => {
+    const height = heights[part] * scale;
     top += height;
     return { kind, x: at * STEP, y: top - height, height };
   }).filter((part) => part.height > 0);
 }
+
+/** Whether there is more to see than on a picture of the last day. */
+export const manyDays = (days) => days.filter((bucket) => watchedMs(bucket) > 0).length > 1;
 
 /** The colours that are there, with their words. */
 const legend = (buckets) => html`<ul class="legend small">${[...PARTS, UNKNOWN].filter(([name]) => buckets.some((bucket) => bucket[name] > 0)).map(([, kind, word]) => html`<li>

@@ -95,6 +95,7 @@ export function keyApprovals({ narrowed, none, update }) {
     return html`<li class="issue calm"><div class="issue-head"><h3>${one.operationLabel}</h3>${badge(one.state, one.stateLabel, TONES[one.state] ?? 'quiet')}${one.module ? html`<span class="small">module <a href="/keys/modules/${one.module}">${one.module}</a></span>` : nothing}</div>
       ${one.object ? html`<p class="small">Key or object: <code>${one.object}</code></p>` : nothing}
       <p>${one.reason}</p>
+      ${one.operation === 'ROTATE_ROOT' && one.state === 'USED' ? html`<p><strong>Keep a copy of the new root key</strong> apart from the backups: those made from now on do not open without it.</p>` : nothing}
       <p class="small">Asked by ${one.askedBy.name ?? 'somebody who is gone'}, ${when(one.askedAt)}. ${one.answeredBy ? html`Answered by ${one.answeredBy.name ?? 'somebody who is gone'}, ${when(one.answeredAt)}.` : nothing} ${one.answer ? html`Because: ${one.answer}` : nothing}
         ${one.endedAt ? nothing : html`Can be done from ${on(one.usableFrom)}; expires ${on(one.expiresAt)}.`}</p>
       <div class="buttons">${use(one)}${may('giveKeyApproval') ? button('Approve', () => give(one), { busy: act.busy }) : nothing}

@@ -4,7 +4,7 @@ import { REFUSAL } from './fragments.js';
 import { cell } from './list.js';
 import { command, resource } from './resource.js';
 import { ask, toast } from './say.js';
-import { badge, button, empty, input, notice, outcome, section, select, submit } from './ui.js';
+import { badge, button, empty, input, mark, notice, outcome, section, select, submit } from './ui.js';
 import { html, nothing, repeat } from './view.js';
 import { inWords, role } from './words.js';
 
@@ -32,7 +32,7 @@ ${REFUSAL}`;
 const EFFECTS = [['STRICT_REJECT', 'Strict reject: denies, whatever else applies'], ['TRACK', 'Track: allows, and each use is recorded'], ['REJECT', 'Reject: denies unless a Track allows']];
 const TONES = { STRICT_REJECT: 'bad', TRACK: 'good', REJECT: 'warn' };
 const KINDS = [['ANYONE', 'Everybody and everything'], ['EVERY_SERVICE', 'Every part of this program'], ['SERVICE', 'One part of this program'], ['EVERY_PERSON', 'Every person'], ['ROLE', 'Whoever holds a key role']];
-const SERVICES = ['ONBOARDING', 'PEER', 'LETTERS', 'SIGN_IN', 'AUTHORIZATION', 'SETTINGS', 'AUDIT', 'HEALTH'].map((name) => [name, inWords(name)]);
+const SERVICES = [['ONBOARDING', 'Onboarding'], ['PEER', 'Messages to peers'], ['LETTERS', 'Letters'], ['SIGN_IN', 'Sign-in'], ['AUTHORIZATION', 'Authorization'], ['SETTINGS', 'Settings'], ['AUDIT', 'Audit trail'], ['HEALTH', 'Health']];
 const ROLES = ['KEY_ADMIN', 'KEY_MANAGER', 'KEY_OPERATOR', 'KEY_AUDITOR', 'KEY_INTEGRATOR'].map((name) => [name, role(name)]);
 
 const datum = ({ name, value }) => html`<code>${name}</code> is <code>${value}</code>`;
@@ -119,10 +119,10 @@ export function keyPolicies({ module, update, viewer }) {
     ${draft.kind === 'PERSON' ? html`<p class="small">It is about one person, and stays so.</p>` : select({ id: 'kind', label: 'For whom', value: draft.kind, choices: KINDS, change: (value) => { draft.kind = value; update(); } })}
     ${draft.kind === 'SERVICE' ? select({ id: 'service', label: 'Which part', value: draft.service, choices: SERVICES, change: (value) => { draft.service = value; } }) : nothing}
     ${draft.kind === 'ROLE' ? select({ id: 'role', label: 'Which role', value: draft.role, choices: ROLES, change: (value) => { draft.role = value; } }) : nothing}
-    <fieldset id="operations" class="choices-list" aria-describedby=${problem ? 'operations-problem' : nothing}><legend>For which operations</legend><div class="ticks">${operations(data.effectiveRights).map((name) => html`<label class="tick-label"><input type="checkbox" .checked=${draft.operations.has(name)} @change=${(event) => { draft.operations[event.target.checked ? 'add' : 'delete'](name); if (problem) { problem = null; update(); } }}> ${inWords(name)}</label>`)}</div>
-      ${problem ? html`<p class="problem" id="operations-problem">${problem}</p>` : nothing}</fieldset>
+    <fieldset id="operations" class="choices-list" aria-describedby=${problem ? 'operations-problem' : nothing}><legend>For which operations</legend>
+      ${problem ? html`<p class="problem" id="operations-problem">${mark('bad')} ${problem}</p>` : nothing}<div class="ticks">${operations(data.effectiveRights).map((name) => html`<label class="tick-label"><input type="checkbox" .checked=${draft.operations.has(name)} @change=${(event) => { draft.operations[event.target.checked ? 'add' : 'delete'](name); if (problem) { problem = null; update(); } }}> ${inWords(name)}</label>`)}</div></fieldset>
     <div class="fields">${input({ id: 'data-name', label: 'Only where this data', optional: true, value: draft.name, maxlength: 128, placeholder: 'link_id', change: (value) => { draft.name = value; } })}
-      ${input({ id: 'data-value', label: 'has this value', optional: true, value: draft.value, maxlength: 128, change: (value) => { draft.value = value; } })}</div>
+      ${input({ id: 'data-value', label: 'Has this value', optional: true, value: draft.value, maxlength: 128, change: (value) => { draft.value = value; } })}</div>
     ${input({ id: 'note', label: 'Why it exists', optional: true, value: draft.note, maxlength: 500, change: (value) => { draft.note = value; } })}
     ${outcome(save)}
     <div class="buttons">${submit('Save', { busy: save.busy })}${button('Do not save', () => { draft = null; save.clear(); update(); }, { kind: 'secondary' })}</div></form>`;

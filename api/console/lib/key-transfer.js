@@ -31,7 +31,7 @@ const PUBLIC_KEY = /^[\w-]{43}$/;
 const BASE64URL = /^[\w-]*$/;
 
 /** Something to hand over, with a button that copies it. */
-const handed = (label, text) => html`<span class="handed"><strong>${label}</strong> ${button(html`Copy<span class="unseen"> the ${label.toLowerCase()}</span>`, () => copy(text, label), { kind: 'text' })}<code class="secret">${text}</code></span>`;
+const handed = (label, text) => html`<span class="handed"><strong>${label}</strong><code class="secret">${text}</code>${button(`Copy the ${label.toLowerCase()}`, () => copy(text, label), { kind: 'small-button secondary' })}</span>`;
 
 /** Asks a second person for their agreement. */
 async function agreement(title, body, input, run) {
@@ -56,7 +56,7 @@ export async function importKey(module, asked, run) {
   if (!offer) return;
   const said = await askFor({
     title: `Import a key into ${module.name}`,
-    body: html`Give these to the other system: it wraps a key of ${offer.algorithm} with them. They are good for ten minutes and one package. ${handed('Public key', offer.publicKey)}${handed('Associated data', offer.associatedData)}`,
+    body: html`Give these to the other system: it wraps a key of ${offer.algorithm} with them. The associated data is bound into the package. They are good for ten minutes and one package. ${handed('Public key', offer.publicKey)}${handed('Associated data', offer.associatedData)}`,
     confirm: 'Import',
     cancel: 'Not now',
     fields: [{ name: 'package', label: 'The package that came back', required: 'Enter the package.', maxlength: 700, check: (text) => (BASE64URL.test(text.trim()) ? null : 'A package is base64url: letters, digits, - and _.') }],
@@ -88,7 +88,7 @@ export async function exportKey(key, { approvals, run }) {
   if (!object) return;
   const asked = approvals.find((one) => one.operation === 'EXPORT' && one.object === object && OPEN.includes(one.state));
   if (!asked) await agreement('Ask to let this key leave?', 'A second person has to agree, to exactly this key and this receiver. Then export it once more, for the same receiver.', { operation: 'EXPORT', module: key.module, object }, run);
-  else if (!asked.viewerCanUse) await ask({ title: 'Not yet', body: html`<p>${asked.state === 'PENDING' ? 'It waits for a second person to agree.' : 'Somebody else asked for it: they can do it.'}</p>`, confirm: 'Understood', cancel: 'Close' });
+  else if (!asked.viewerCanUse) await ask({ title: 'Not yet', body: html`<p>${asked.state === 'PENDING' ? 'It waits for a second person to agree.' : 'Somebody else asked for it: they can do it.'}</p>`, confirm: 'Understood', cancel: null });
   else await wrap(key, to, asked, run);
 }
 
@@ -99,5 +99,5 @@ async function wrap(key, to, asked, run) {
     made = payload.keyPackage;
     return payload;
   });
-  if (made) await ask({ title: 'The key is wrapped', body: html`<p>Hand the package over. Nobody but the receiver can open it.</p><p>${handed('Package', made.package)}</p><p>${handed('Associated data', made.associatedData)}</p>`, confirm: 'I have it', cancel: 'Close' });
+  if (made) await ask({ title: 'The key is wrapped', body: html`<p>Hand the package over, and the associated data with it: it opens only with both. Nobody but the receiver can open it.</p><p>${handed('Package', made.package)}</p><p>${handed('Associated data', made.associatedData)}</p>`, confirm: 'I have it', cancel: null });
 }

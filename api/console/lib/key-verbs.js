@@ -127,7 +127,7 @@ export function moduleVerbs(module, { approvals, run }) {
       if (wish) await send('specifyKeyModule', termsOf(wish), 'The draft was changed.');
     },
     async publishKeyModule() {
-      const sure = await ask({ title: `Publish ${module.name}?`, body: html`<p>Its keys can be made and used from then on. Purpose, algorithm, expiry and export are fixed for good.</p>`, confirm: 'Publish', cancel: 'Leave it a draft' });
+      const sure = await ask({ title: `Publish ${module.name}?`, body: html`<p>Its keys can be made and used from then on. Purpose, algorithm, expiry and export are fixed for good.</p>`, confirm: 'Publish', cancel: 'Not now' });
       if (sure) await send('publishKeyModule', {}, 'Published: its first key can be made.');
     },
     async rotateKeyModule() {

@@ -24,7 +24,7 @@ export function setPasswordFor(person, act) {
       title: `Set a password for ${person.name}?`,
       body: 'Their old one works no more, and wherever they are signed in ends, access tokens too. Tell them the new one in person; they can change it under Your account.',
       confirm: 'Set it',
-      cancel: 'Leave it',
+      cancel: 'Not now',
       fields: [{ name: 'password', type: 'password', label: 'New password', maxlength: 256, autocomplete: 'new-password', help: HELP, check: passwordProblem }],
     });
     if (said && await act.run(() => mutate(PASSWORD, { userId: person.id, password: said.password }))) toast(`${person.name} signs in with the new password from now on.`);

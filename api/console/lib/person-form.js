@@ -6,7 +6,7 @@ import { html, nothing } from './view.js';
 const EMPTY = { name: '', email: '' };
 
 /**
- * `add(person)` is the mutation, `added(payload)` is called when it succeeded; `example` is a mail address that shows
+ * `add(person)` is the mutation, `added(payload)` is called when it succeeded; `example` is an email address that shows
  * what one looks like; `more()` draws what else is asked.
  */
 export function personForm({ title, example, add, added, more = () => nothing, update }) {
@@ -17,7 +17,7 @@ export function personForm({ title, example, add, added, more = () => nothing, u
   async function create(event) {
     event.preventDefault();
     const person = { name: draft.name.trim(), email: draft.email.trim() };
-    problems = { name: person.name ? null : 'Enter the person’s name.', email: /.@.+\../.test(person.email) ? null : `Enter a mail address, such as ${example}.` };
+    problems = { name: person.name ? null : 'Enter the person’s name.', email: /.@.+\../.test(person.email) ? null : `Enter an email address, such as ${example}.` };
     update();
     const first = Object.keys(EMPTY).find((name) => problems[name]);
     if (first) {
@@ -45,7 +45,7 @@ export function personForm({ title, example, add, added, more = () => nothing, u
 
   return () => section('add', title, html`<form novalidate @submit=${create}>
     ${input({ id: 'name', label: 'Name', value: draft.name, maxlength: 64, required: true, error: problem('name'), change: (text) => set('name', text) })}
-    ${input({ id: 'email', label: 'Mail address', type: 'email', value: draft.email, maxlength: 254, required: true, error: problem('email'), change: (text) => set('email', text) })}
+    ${input({ id: 'email', label: 'Email address', type: 'email', value: draft.email, maxlength: 254, required: true, error: problem('email'), change: (text) => set('email', text) })}
     ${more()}
     ${adding.refusal?.field in EMPTY ? nothing : outcome(adding)}
     <div class="buttons">${submit('Add', { busy: adding.busy, kind: 'secondary' })}</div></form>`);

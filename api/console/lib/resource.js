@@ -1,6 +1,6 @@
 // What a page shows, loaded from the API and kept fresh.
 import { request } from './api.js';
-import { failed, loading, missing, stale } from './ui.js';
+import { failed, loading, missing, on, stale } from './ui.js';
 import { html, nothing } from './view.js';
 
 /**
@@ -13,6 +13,8 @@ export function resource(operation, variables, update) {
   let wanted = false;
   /** The variables that the data answer. */
   let answered = null;
+  /** When they were loaded. */
+  let at = null;
 
   function refresh() {
     wanted = true;
@@ -29,6 +31,7 @@ export function resource(operation, variables, update) {
         self.data = await request(operation, asked);
         self.error = null;
         answered = question;
+        at = new Date().toISOString();
       } catch (error) {
         self.error = error;
         // The answer to another question is none to this one, and what one may no longer see goes.
@@ -46,10 +49,11 @@ export function resource(operation, variables, update) {
 
   /**
    * As `view`, for what a page can be read without: nothing while it loads, and nothing to whom it is not for.
-   * `what` names it, should it not be there. That somebody is signed out, the page says once.
+   * `what` names it, should it not be there. That somebody is signed out, or without a network, the page says once.
    */
   function part(what, draw) {
     const error = self.error?.kind === 'UNAUTHENTICATED' ? null : self.error;
+    if (self.data && error?.kind === 'OFFLINE') return html`<p class="small">${what}: as of ${on(at)}.</p>${draw(self.data)}`;
     if (self.data) return error ? html`${stale(error, refresh, what)}${draw(self.data)}` : draw(self.data);
     return !error || error.kind === 'FORBIDDEN' ? nothing : missing(error, refresh, what);
   }

@@ -78,7 +78,7 @@ export function modal(left, draw, { describedby = null } = {}) {
 }
 
 /**
- * Asks before something is done; answers whether it was confirmed.
+ * Asks before something is done; answers whether it was confirmed. Without `cancel` there is only one way on.
  * `typed` is a word that has to be typed first, for what cannot be taken back.
  */
 export function ask({ title, body, confirm, cancel = 'Keep it as it is', danger = false, typed = null }) {
@@ -90,7 +90,7 @@ export function ask({ title, body, confirm, cancel = 'Keep it as it is', danger 
         <input id="ask-typed" autocomplete="off" spellcheck="false" @input=${(event) => { written = event.target.value; redraw(); }}></div>` : nothing}
       <div class="buttons">
         ${button(confirm, () => end(true), { kind: danger ? 'danger' : '', disabled: typed !== null && written !== typed })}
-        ${button(cancel, () => end(false), { kind: 'secondary' })}
+        ${cancel ? button(cancel, () => end(false), { kind: 'secondary' }) : nothing}
       </div>`;
   }, { describedby: 'ask-body' });
 }

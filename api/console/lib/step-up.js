@@ -63,16 +63,16 @@ async function ask({ mailOn }) {
     }
 
     const other = () => (means === 'code'
-      ? html`${button('Send another letter', mail, { kind: 'text', busy: letter.busy })} ${button('Give the password instead', () => turn('password'), { kind: 'text' })}`
+      ? html`<span class="buttons">${button('Send another letter', mail, { kind: 'text', busy: letter.busy })}${button('Give the password instead', () => turn('password'), { kind: 'text' })}</span>`
       : mailOn ? html`No password? ${button('Email me a code instead', mail, { kind: 'text', busy: letter.busy })}` : 'No password? An administrator can set one for you: letters are off here.');
 
     return () => html`<h2 id="ask-title">Is it you?</h2>
       <p id="step-up-why">What you are about to do matters much, so confirm that it is you who sits here. It holds for five minutes.</p>
       ${means === 'code' ? html`<p>A letter with a code is on its way to you. The code works once, within ten minutes, in this browser.</p>` : nothing}
-      <form class="stack" novalidate @submit=${send}>
+      <form novalidate @submit=${send}>
         ${input({ ...MEANS[means], id: 'step-up', value, error: problem, change: (text) => { value = text; } })}
         ${outcome(act)}${outcome(letter)}
-        <div class="buttons">${submit('Confirm', { busy: act.busy })}${button('Do not do it', () => end(false), { kind: 'secondary' })}</div>
+        <div class="buttons">${submit('Confirm', { busy: act.busy })}${button('Not now', () => end(false), { kind: 'secondary' })}</div>
       </form>
       <p class="small">${other()}</p>`;
   }, { describedby: 'step-up-why' });

@@ -41,7 +41,7 @@ export function refusal(no, { remedies = nothing } = {}) {
 }
 
 const FAILURES = {
-  OFFLINE: ['This instance cannot be reached', 'Nothing was lost: what runs goes on. Check your network, or ask the instance’s operator whether it is running.'],
+  OFFLINE: ['This instance cannot be reached', 'Nothing was lost: what has begun continues. Check your network, or ask the instance’s operator whether it is running.'],
   UNAUTHENTICATED: ['You are signed out', 'Your session has ended. Sign in again, and you are back on this page.'],
   FORBIDDEN: ['This is not yours to see', 'It is for others than your account. If you need it, ask an administrator of this instance.'],
   UNAVAILABLE: ['This instance is busy', 'It could not answer in time. Try again in a moment.'],
@@ -94,6 +94,9 @@ export const facts = (rows) => html`<dl class="facts">${rows.filter(Boolean).map
 export const when = (iso, none = '–') => (iso ? html`<time datetime=${iso} title=${dateTimeExact(iso)}>${ago(iso)}</time>` : none);
 /** A moment as a date. */
 export const on = (iso, none = '–') => (iso ? html`<time datetime=${iso} title=${dateTimeExact(iso)}>${dateTime(iso)}</time>` : none);
+
+/** A URL or an email address, which breaks between its parts before it breaks within one. */
+export const address = (text) => text.match(/\w+:\/\/|[^/:@.]*[/:@.]|[^/:@.]+/g).map((part) => html`${part}<wbr>`);
 
 /** A fingerprint in groups, as people compare it. */
 export const fingerprint = (text) => html`<ul class="fingerprint">${text.split(/\s+/).map((group) => html`<li>${group}</li>`)}</ul>`;

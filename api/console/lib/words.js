@@ -69,7 +69,7 @@ export function local(url) {
 export const host = (origin) => origin.replace(/^https?:\/\//, '');
 
 /** A code of the API in words: `OPEN_COMPROMISED` as `Open compromised`. */
-export const inWords = (code) => (code[0] + code.slice(1).toLowerCase()).replaceAll('_', ' ');
+export const inWords = (code) => (code[0] + code.slice(1).toLowerCase()).replaceAll('_', ' ').replace(/\bmac\b/i, 'MAC');
 
 const KINDS = { ADMIN: 'Administrator', OPERATOR: 'Operator', VIEWER: 'Viewer', CONSUMER_CONTACT: 'Consumer contact', KEY_ADMIN: 'Key administrator', KEY_MANAGER: 'Key manager', KEY_OPERATOR: 'Key operator', KEY_AUDITOR: 'Key auditor', KEY_INTEGRATOR: 'Key integrator' };
 /** A role in words. */

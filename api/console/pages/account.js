@@ -85,7 +85,7 @@ export default function account({ update, viewer, instance }) {
         ${issues.view(followed)}
         ${signedIn.view()}
       </div><div class="column-side">${section('me', 'You', facts([
-        ['Name', now.name], ['Mail address', now.email], now.company && ['Company', now.company.name], ['Roles', now.roles.map(role).join(', ') || 'none'],
+        ['Name', now.name], ['Email address', now.email], now.company && ['Company', now.company.name], ['Roles', now.roles.map(role).join(', ') || 'None'],
       ]))}</div></div>`)}`,
   };
 }

@@ -6,7 +6,7 @@ import { setPasswordFor } from '../lib/password.js';
 import { personForm } from '../lib/person-form.js';
 import { command, resource } from '../lib/resource.js';
 import { ask, toast } from '../lib/say.js';
-import { badge, button, empty, head, notice, outcome, section, when } from '../lib/ui.js';
+import { address, badge, button, empty, head, notice, outcome, section, when } from '../lib/ui.js';
 import { html, nothing, repeat } from '../lib/view.js';
 import { host, role } from '../lib/words.js';
 
@@ -72,11 +72,11 @@ export default function company({ params, update, viewer }) {
         ${outcome(act)}
         <div class="columns"><div class="column-main">
         ${section('contacts', 'Contacts', contacts.length ? html`<ul class="log">${repeat(contacts, (one) => one.id, (one) => html`<li>
-            <strong>${one.name}</strong> <span>${one.email}</span> ${one.active ? nothing : badge('SUSPENDED', 'Switched off')} <span class="small">${one.roles.map(role).join(', ') || 'no roles'}</span>
+            <strong>${one.name}</strong> <span>${address(one.email)}</span> ${one.active ? nothing : badge('SUSPENDED', 'Switched off')} <span class="small">${one.roles.map(role).join(', ') || 'no roles'}</span>
             ${viewer.canOperate ? button(html`${one.active ? 'Switch off' : 'Switch on'}<span class="unseen"> ${one.name}</span>`, () => toggle(one), { kind: 'text' }) : nothing}
             ${viewer.canAdminister ? setPasswordFor(one, act) : nothing}</li>`)}</ul>${people.view(now.contacts.pageInfo)}`
           : empty('Nobody is known at this company yet.', 'Add the person who will connect their instance: an administrator there. They sign in here once, to approve.'))}
-        ${section('registrations', 'Registrations', registrations.view(({ registrations: { edges, pageInfo } }) => (edges.length ? html`<ul class="log">${edges.map(({ node: one }) => html`<li><a href="/registrations/${one.id}">${one.number}</a> ${host(one.url)} ${badge(one.state, one.stateLabel)} <span class="small">${when(one.updatedAt)}</span></li>`)}</ul>${place.view(pageInfo)}` : html`<p>None yet.</p>`)))}
+        ${section('registrations', 'Registrations', registrations.view(({ registrations: { edges, pageInfo } }) => (edges.length ? html`<ul class="log">${edges.map(({ node: one }) => html`<li><a href="/registrations/${one.id}">${one.number}</a> ${host(one.url)} ${badge(one.state, one.stateLabel)} <span class="small">${when(one.updatedAt)}</span></li>`)}</ul>${place.view(pageInfo)}` : empty('No registration yet.', contacts.length ? 'Register a consumer: its state appears here.' : 'Add a contact first; then register a consumer.'))))}
         </div><div class="column-side">${viewer.canOperate ? form() : nothing}</div></div>`;
     });
   }

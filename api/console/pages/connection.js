@@ -7,11 +7,11 @@ import { ERRORS_OF, errorList } from '../lib/errors.js';
 import { EXPLAIN, explanation } from '../lib/explain.js';
 import { connectionKeys } from '../lib/connection-keys.js';
 import { DIRECTION, ISSUE, ONBOARDING, REFUSAL, SCAN } from '../lib/fragments.js';
-import { HISTORY, picture, transitions } from '../lib/history.js';
+import { HISTORY, manyDays, picture, transitions } from '../lib/history.js';
 import { phaseList } from '../lib/phases.js';
 import { command, ofAnother, poll, resource } from '../lib/resource.js';
 import { announce, ask, askFor, toast } from '../lib/say.js';
-import { badge, button, directionBadge, facts, fingerprint, head, notice, on, outcome, section, when } from '../lib/ui.js';
+import { address, badge, button, directionBadge, facts, fingerprint, head, notice, on, outcome, section, when } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 import { VERIFICATION, verification } from '../lib/verification.js';
 import { count, host } from '../lib/words.js';
@@ -192,12 +192,12 @@ export default function connection({ params, update, query, viewer, navigate }) 
     const [name, words] = WAYS[now.way];
     const past = histories[now.way];
     return section(name.toLowerCase(), `${name} status`, html`
-      <p class="small">${words}. Computed from signed answers over the real path${now.statusSince ? html`; so since ${on(now.statusSince)}` : nothing}.</p>
+      <p class="small">${words}. Computed from signed answers over the real path${now.statusSince ? html`; since ${on(now.statusSince)}` : nothing}.</p>
       ${now.status === 'DISPUTED' ? notice('warn', 'The two sides do not agree.', html`<p>We see ${now.ourViewLabel}, they see ${now.peerViewLabel}. It settles with the next probes, or one side cannot hear the other.</p>`) : nothing}
       ${now.cause ? notice(works(now) || now.status === 'SUSPENDED' ? 'warn' : 'bad', works(now) ? 'What did not get through last' : 'Why it is not up', html`<p>${failure(now.cause)} It is tried again by itself. ${ADVICE[now.cause.code]?.(now.cause) ?? 'If it stays so, ask the operators of both instances to look at the way between them.'}</p>
         <p class="fine">Code <code>${now.cause.code}${now.cause.reason ? ` ${now.cause.reason}` : ''}</code>${now.cause.traceId ? html` · Reference <code>${now.cause.traceId}</code>` : nothing}${now.cause.peerTraceId ? html` · Theirs <code>${now.cause.peerTraceId}</code>` : nothing}</p>`) : nothing}
       ${now.peerCause ? notice('warn', 'Why it does not work for them', html`<p>${now.peerCause.codeLabel}. Code <code>${now.peerCause.code}${now.peerCause.reason ? ` ${now.peerCause.reason}` : ''}</code></p>`) : nothing}
-      ${past.part('The history', ({ connection: known }) => (known ? html`${picture(known.way.day.buckets, 'The last day', { hours: true })}${picture(known.way.ninety.buckets, 'The last 90 days', { hours: false })}` : nothing))}
+      ${past.part('The history', ({ connection: known }) => (known ? html`${picture(known.way.day.buckets, 'The last day', { hours: true })}${manyDays(known.way.ninety.buckets) ? picture(known.way.ninety.buckets, 'The last 90 days', { hours: false }) : nothing}` : nothing))}
       ${facts([
         ['Last proof', when(now.lastProofAt, 'None yet')],
         ['Round trip', now.roundTripMs === null ? '–' : `${now.roundTripMs} ms`],
@@ -222,7 +222,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
       ${facts([
         definitions('Remote record producers', own.recordProducers),
         definitions('Remote task definitions', own.taskDefinitions),
-        ['Auto-activation', [own.autoActivateRecordProducers && 'record producers', own.autoActivateTaskDefinitions && 'task definitions'].filter(Boolean).join(', ') || 'off'],
+        ['Auto-activation', [own.autoActivateRecordProducers && 'Record producers', own.autoActivateTaskDefinitions && 'Task definitions'].filter(Boolean).join(', ') || 'Off'],
         ['Last synced', when(own.syncedAt, 'Never')],
       ])}
       <div class="buttons"><a class="button secondary" href="/connections/${id}/settings">Configure settings</a></div>`);
@@ -273,24 +273,24 @@ export default function connection({ params, update, query, viewer, navigate }) 
         ${paused(now)}
         ${ended(now)}
         ${now.issues.length ? section('issues', 'Open issues', issues(now.issues, { latest: now.latestScan })) : nothing}
-        ${UNFINISHED.has(now.state) || now.offboarding ? nothing : why.part('Why it is as it is', ({ explain }) => (explain && !explain.healthy ? explained(name) : nothing))}
+        ${UNFINISHED.has(now.state) || now.offboarding ? nothing : why.part('The explanation', ({ explain }) => (explain && !explain.healthy ? explained(name) : nothing))}
         ${now.offboarding ? nothing : html`<div class="cards">${direction(now.outbound)}${direction(now.inbound)}</div>`}
         <div class="columns"><div class="column-main">
           ${now.offboarding ? nothing : settings(now)}
           ${now.offboarding ? nothing : verification(now, verify, () => all.refresh())}
-          ${keys.view()}
-          ${now.offboarding ? nothing : checks(now, data.suites)}
           ${why.data?.explain?.healthy && !UNFINISHED.has(now.state) ? explained(name) : nothing}
           ${log.part('What failed', (data) => (data.errorLog.edges.length ? section('errors', 'What failed', errorList(data, id)) : nothing))}
           ${now.onboarding ? html`<details class="panel more"><summary>How it was onboarded</summary><p class="small">Attempt ${now.onboarding.number}, ${now.onboarding.stateLabel.toLowerCase()}, begun ${on(now.onboarding.startedAt)}</p>${phaseList(now.onboarding)}</details>` : nothing}
         </div><div class="column-side">
           ${section('peer', 'Their instance', html`${facts([
             ['Name', now.peer.name ?? '–'],
-            ['URL', now.peer.origin],
+            ['URL', address(now.peer.origin)],
             ['Version', now.peer.version ?? '–'],
             ['Connection established', on(now.onboardedAt ?? now.offboarding?.onboardedAt)],
             now.registration && ['Registration', html`<a href="/registrations/${now.registration.id}">${now.registration.number}</a>`],
           ])}<details class="more"><summary>Fingerprint</summary>${fingerprint(now.peer.fingerprintText)}</details>`)}
+          ${now.offboarding ? nothing : checks(now, data.suites)}
+          ${keys.view()}
         </div></div>
         ${viewer.canAdminister ? section('log', 'What was done, by whom', done.view()) : nothing}`;
     });

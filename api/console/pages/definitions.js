@@ -100,7 +100,7 @@ export function definitions(update, viewer) {
     ${field({ id: 'definition-schema', label: 'Fields', help: 'JSON Schema, as JSON.', error: problem('fieldSchema') }, ({ id, described, invalid }) => html`<textarea id=${id} class="code" rows="8" spellcheck="false" aria-describedby=${described} aria-invalid=${invalid} .value=${draft.fieldSchema} @input=${(event) => set('fieldSchema', event.target.value)}></textarea>`)}
     ${save.refusal && ['kind', 'name', 'description', 'fieldSchema'].includes(save.refusal.field) ? nothing : outcome(save)}
     ${differences ? html`<div class="stack"><h3>What will change</h3>${differences.length ? html`<ul class="steps">${differences.map((one) => html`<li>${one.field}: ${one.before ?? 'nothing'} → ${one.after ?? 'nothing'}</li>`)}</ul>` : html`<p>Nothing.</p>`}</div>` : nothing}
-    <div class="buttons">${submit('Publish', { busy: save.busy })}${button('What will change?', preview, { kind: 'secondary', busy: save.busy })}${button('Do not publish', () => { draft = null; update(); }, { kind: 'text' })}</div>
+    <div class="buttons">${submit('Publish', { busy: save.busy })}${button('What will change?', preview, { kind: 'secondary', busy: save.busy })}${button('Do not save', () => { draft = null; update(); }, { kind: 'text' })}</div>
   </form>`;
 
   function view() {

@@ -37,6 +37,6 @@ export default function design({ update }) {
         ${companies.view({ label: 'A choice among many', value: company, help: 'Type a part of the name, or go through the list with the arrows.' })}
         ${select({ id: 'example-choice', label: 'A choice', value: 'b', choices: [['a', 'Production'], ['b', 'Non-production']], change: () => {} })}</div>
         ${tick({ id: 'example-tick', label: 'Activate new task definitions automatically', help: 'Otherwise each waits until you activate it.', checked: true, change: () => {} })}`)}
-      ${section('content', 'Content', html`${facts([['Provider', 'Northwind IT'], ['Outbound status', badge('UP', 'Up')]])}${fingerprint('83210 47715 09921 64402')}${loading()}${empty('Nothing here yet.', 'Says what would be here, and how it comes.')}`)}`,
+      ${section('content', 'Content', html`${facts([['Provider', 'Northwind IT'], ['Outbound status', badge('UP', 'Up')]])}${fingerprint('KLUO X3FQ 7MTA VB2R 5ZQH WJ4D N6YC E3SP')}${loading()}${empty('Nothing here yet.', 'Says what would be here, and how it comes.')}`)}`,
   };
 }

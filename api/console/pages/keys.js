@@ -8,7 +8,7 @@ import { termFields, termsOf } from '../lib/key-verbs.js';
 import { cell } from '../lib/list.js';
 import { command, poll, resource } from '../lib/resource.js';
 import { toast } from '../lib/say.js';
-import { badge, button, head, input, notice, outcome, section, select, submit, when } from '../lib/ui.js';
+import { badge, button, head, input, notice, on, outcome, section, select, submit, when } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 import { every, inWords } from '../lib/words.js';
 
@@ -84,17 +84,17 @@ export default function keys({ update, viewer, navigate }) {
       ${select({ id: 'module-algorithm', label: 'Algorithm', value: draft.algorithm, choices: ALGORITHMS[draft.purpose].map((name) => [name, name]), change: (value) => { draft.algorithm = value; } })}</div>
     <div class="fields">${termFields().map((one) => select({ ...one, id: `module-${one.name}`, value: draft[one.name], change: (value) => { draft[one.name] = value; } }))}</div>
     ${add.refusal?.field === 'name' ? nothing : outcome(add)}
-    <div class="buttons">${submit('Make a draft', { busy: add.busy })}${button('Do not make it', () => { draft = null; add.clear(); update(); }, { kind: 'secondary' })}</div></form>`;
+    <div class="buttons">${submit('Make a draft', { busy: add.busy })}${button('Do not save', () => { draft = null; add.clear(); update(); }, { kind: 'secondary' })}</div></form>`;
 
   /** The version that counts: the one in use, or the newest. */
   function current({ name, state, versions }) {
     const key = versions.find((one) => one.state === 'ACTIVE') ?? versions[0];
     if (!key) return html`<span class="small">${name === 'links' ? 'one for each connection' : state === 'DRAFT' ? 'none: a draft' : 'none yet'}</span>`;
-    return html`Version ${key.version} ${keyBadge(key)}<br><span class="small">${key.state === 'ACTIVE' ? html`in use since ${when(key.activatedAt)}` : key.reason ?? 'not in use'}</span>`;
+    return html`Version ${key.version} ${keyBadge(key)}<br><span class="small">${key.state === 'ACTIVE' ? html`in use since ${on(key.activatedAt)}` : key.reason ?? 'not in use'}</span>`;
   }
 
   const moduleList = () => (modules.error?.kind === 'FORBIDDEN'
-    ? notice('calm', 'Modules and versions are for key roles.', html`<p>${modules.error.message} A key administrator grants them; being administrator grants none.</p>`)
+    ? notice('calm', `${all.data?.keyHealth.components ? 'Modules' : 'Components, modules'} and versions are for key roles.`, html`<p>${modules.error.message} A key administrator grants them; being administrator grants none.</p>`)
     : modules.view((data) => section('modules', 'Modules', html`<p class="small">A module is a purpose with one algorithm; its keys are versions, of which one at most is active.</p>
         <div class="table-wrap"><table class="rows"><caption class="unseen">Key modules</caption>
           <thead><tr><th scope="col">Module</th><th scope="col">Purpose</th><th scope="col">Key</th><th scope="col">Rotated</th></tr></thead>
@@ -118,11 +118,11 @@ export default function keys({ update, viewer, navigate }) {
           <p class="small">Looked at ${when(keyHealth.measuredAt)}; again every 15 seconds while this page is open.</p>`, { aside: badge(keyHealth.status, keyHealth.statusLabel) })}
         ${keyHealth.components
           ? section('components', 'Components', html`<div class="table-wrap"><table class="rows"><caption class="unseen">Components of the key service</caption>
-              <thead><tr><th scope="col">Component</th><th scope="col">Status</th><th scope="col">What was seen</th><th scope="col">What to do</th></tr></thead>
+              <thead><tr><th scope="col">Component</th><th scope="col">Status</th><th scope="col">What was seen</th></tr></thead>
               <tbody>${keyHealth.components.map((one) => html`<tr><th scope="row">${inWords(one.name)}${one.module ? html` <a href="/keys/modules/${one.module}">${one.module}</a>` : nothing}${one.critical ? html` <span class="small">critical</span>` : nothing}</th>
-                ${cell('Status', badge(one.status, one.statusLabel))}${cell('What was seen', one.message)}${cell('What to do', one.remedy ?? nothing)}</tr>`)}</tbody></table></div>
+                ${cell('Status', badge(one.status, one.statusLabel))}${cell('What was seen', html`${one.message}${one.remedy ? html`<br><strong>What to do:</strong> ${one.remedy}` : nothing}`)}</tr>`)}</tbody></table></div>
               ${manages ? html`<p class="small">The root key is rotated with a second person’s agreement: <a href="/keys/approvals?operation=ROTATE_ROOT">ask for it</a>.</p>` : nothing}`)
-          : notice('calm', 'The components are for key roles.', html`<p>Status and reason are for everybody here, so that nobody is blind to why a validation failed. To see each part, ask a key administrator for one of the key roles; being administrator grants none.</p>`)}
+          : modules.error?.kind === 'FORBIDDEN' ? nothing : notice('calm', 'The components are for key roles.', html`<p>A key administrator grants them; being administrator grants none.</p>`)}
         ${wrapping.view()}
         ${moduleList()}`)}`,
   };

@@ -6,7 +6,7 @@ import { setPasswordFor } from '../lib/password.js';
 import { personForm } from '../lib/person-form.js';
 import { command } from '../lib/resource.js';
 import { ask, toast } from '../lib/say.js';
-import { badge, button, empty, head, notice, outcome, section, select, when } from '../lib/ui.js';
+import { address, badge, button, empty, head, notice, outcome, section, select, when } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 import { role } from '../lib/words.js';
 
@@ -55,17 +55,17 @@ export default function people({ update, viewer, instance }) {
     caption: 'People',
     columns: ['Person', 'Roles', 'Since', ...(grantable.length ? ['Change'] : [])],
     none: empty('Nobody is here yet.', 'The first administrator is made on the host.'),
-    row: (one) => html`<th scope="row">${one.name}${one.id === viewer.id ? html` <span class="small">(you)</span>` : nothing}<br><span class="small">${one.email}</span></th>
-      ${cell('Roles', html`${one.roles.map(role).join(', ') || 'none'} ${one.active ? nothing : badge('SUSPENDED', 'Switched off')}`)}
+    row: (one) => html`<th scope="row">${one.name}${one.id === viewer.id ? html` <span class="small">(you)</span>` : nothing}<br><span class="small">${address(one.email)}</span></th>
+      ${cell('Roles', html`${one.roles.map(role).join(', ') || 'None'} ${one.active ? nothing : badge('SUSPENDED', 'Switched off')}`)}
       ${cell('Since', when(one.createdAt))}
-      ${grantable.length ? cell('Change', one.id === viewer.id ? html`<span class="small">Somebody else changes yours.</span>` : controls(one)) : nothing}`,
+      ${grantable.length ? cell('Change', one.id === viewer.id ? html`<span class="small">Somebody else has to change yours.</span>` : controls(one)) : nothing}`,
     update,
   });
 
   async function change(one, name, has) {
     const sure = await ask(has
-      ? { title: `Take the role ${role(name)} from ${one.name}?`, body: html`<p>It ends at once, also where they are signed in.</p>`, confirm: 'Take it', danger: true }
-      : { title: `Grant ${one.name} the role ${role(name)}?`, body: html`<p>${[...ROLES, ...KEY_ROLES].find(([known]) => known === name)[1]} It works at once.</p>`, confirm: 'Grant it', cancel: 'Do not grant it' });
+      ? { title: `Remove the role ${role(name)} from ${one.name}?`, body: html`<p>It ends at once, also where they are signed in.</p>`, confirm: 'Remove it', danger: true }
+      : { title: `Grant ${one.name} the role ${role(name)}?`, body: html`<p>${[...ROLES, ...KEY_ROLES].find(([known]) => known === name)[1]} It works at once.</p>`, confirm: 'Grant it' });
     if (!sure) return;
     if (await act.run(() => mutate(has ? REVOKE : GRANT, { userId: one.id, role: name }))) toast(has ? 'Taken.' : 'Granted.');
     await rows.refresh();
@@ -73,7 +73,7 @@ export default function people({ update, viewer, instance }) {
 
   const controls = (one) => html`<div class="role-controls">${viewer.canAdminister ? setPasswordFor(one, act) : nothing}${grantable.map(([name]) => {
     const has = one.roles.includes(name);
-    return button(html`${has ? 'Take' : 'Grant'} ${role(name)}<span class="unseen"> ${has ? 'from' : 'to'} ${one.name}</span>`, () => change(one, name, has), { kind: 'text' });
+    return button(html`${has ? 'Remove' : 'Grant'} ${role(name)}<span class="unseen"> ${has ? 'from' : 'to'} ${one.name}</span>`, () => change(one, name, has), { kind: 'text' });
   })}</div>`;
 
   const form = personForm({
@@ -81,7 +81,7 @@ export default function people({ update, viewer, instance }) {
     example: 'name@provider.example',
     add: (person) => mutate(CREATE, { ...person, roles: [given] }),
     async added({ user }) {
-      toast(instance.mailOn ? `${user.name} can sign in with a code by mail.` : `${user.name} was added. Letters are off here: set a password, so that they can sign in.`);
+      toast(instance.mailOn ? `${user.name} can sign in with a code by email.` : `${user.name} was added. Letters are off here: set a password, so that they can sign in.`);
       given = 'VIEWER';
       await rows.refresh();
     },

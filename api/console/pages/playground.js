@@ -125,11 +125,14 @@ export default function playground({ update, query }) {
     }
   }
 
+  /** A description, with what it quotes as code. */
+  const prose = (description) => (description ?? '').split('`').map((part, at) => (at % 2 ? html`<code>${part}</code>` : part));
+
   const typeLink = (type) => html`<button type="button" class="text code" @click=${() => { shown = base(type); wanted = ''; update(); }}>${text(type)}</button>`;
 
-  const fields = (items) => html`<ul class="api-fields">${items.map((item) => html`<li><p><code>${item.name}</code>${item.args?.length ? html`<span class="small">(${item.args.map((arg, at) => html`${at ? ', ' : ''}${arg.name}: ${typeLink(arg.type)}`)})</span>` : nothing}${item.type ? html`: ${typeLink(item.type)}` : nothing}</p>
-    <p class="small">${item.description}${item.defaultValue ? html` Default: <code>${item.defaultValue}</code>.` : nothing}${item.isDeprecated ? html` <strong>Deprecated:</strong> ${item.deprecationReason}` : nothing}</p>
-    ${item.args?.length ? html`<ul class="api-args small">${item.args.map((arg) => html`<li><code>${arg.name}</code>: ${arg.description}${arg.defaultValue ? html` Default: <code>${arg.defaultValue}</code>.` : nothing}</li>`)}</ul>` : nothing}</li>`)}</ul>`;
+  const fields = (items) => html`<ul class="api-fields">${items.map((item) => html`<li><p><code>${item.name}</code>${item.args?.length ? html`<span class="small">(${item.args.map((arg, at) => html`${at ? ' ' : ''}${arg.name}: <span class="joined">${typeLink(arg.type)}${at < item.args.length - 1 ? ',' : item.type ? '):' : ')'}</span>`)}</span>` : item.type ? ':' : nothing}${item.type ? html` ${typeLink(item.type)}` : nothing}</p>
+    <p class="small">${prose(item.description)}${item.defaultValue ? html` Default: <code>${item.defaultValue}</code>.` : nothing}${item.isDeprecated ? html` <strong>Deprecated:</strong> ${prose(item.deprecationReason)}` : nothing}</p>
+    ${item.args?.length ? html`<ul class="api-args small">${item.args.map((arg) => html`<li><code>${arg.name}</code>: ${prose(arg.description)}${arg.defaultValue ? html` Default: <code>${arg.defaultValue}</code>.` : nothing}</li>`)}</ul>` : nothing}</li>`)}</ul>`;
 
   function docs(data) {
     const types = data.__schema.types.filter((type) => !type.name.startsWith('__'));
@@ -144,7 +147,7 @@ export default function playground({ update, query }) {
       <p class="buttons">${['Query', 'Mutation', 'Subscription'].map((root) => button(root, () => { shown = root; wanted = ''; update(); }, { kind: shown === root && !found ? 'small-button' : 'small-button secondary' }))}</p>
       ${found
         ? html`<ul class="log">${repeat(hits, ([, label]) => label, ([name, label]) => html`<li><button type="button" class="text code" @click=${() => { shown = name; wanted = ''; update(); }}>${label}</button></li>`)}</ul>${hits.length ? nothing : html`<p>Nothing is called so.</p>`}`
-        : html`<div class="stack"><h3><code>${type.name}</code> <span class="small">${type.kind.toLowerCase().replace('_', ' ')}</span></h3><p>${type.description}</p>
+        : html`<div class="stack"><h3><code>${type.name}</code> <span class="small">${type.kind.toLowerCase().replace('_', ' ')}</span></h3><p>${prose(type.description)}</p>
             ${type.interfaces?.length ? html`<p class="small">Implements ${type.interfaces.map((one, at) => html`${at ? ', ' : ''}${typeLink(one)}`)}.</p>` : nothing}
             ${fields(type.fields ?? type.inputFields ?? type.enumValues ?? [])}
             ${type.possibleTypes?.length && !type.fields ? html`<p>One of ${type.possibleTypes.map((one, at) => html`${at ? ', ' : ''}${typeLink(one)}`)}</p>` : nothing}</div>`}`);

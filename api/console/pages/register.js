@@ -141,7 +141,7 @@ export default function register({ update, query, navigate, instance, viewer }) 
     <p class="small">Is the company missing? <a href="/companies">Add it</a> with its contact first.</p>
     ${contactField()}
     ${input({ id: 'url', label: 'URL of the consumer’s instance', type: 'url', value: values.url, maxlength: 255, required: true, error: problem('url'), placeholder: 'https://linkspan.consumer.example', change: (text) => set('url', text), blur: () => { if (values.url) { problems.url = urlProblem(values.url.trim(), instance.origin); update(); } } })}
-    ${select({ id: 'environment', label: 'Their environment', value: values.environment, choices: ENVIRONMENTS, help: 'In production the contact’s mail address has to work.', change: (value) => set('environment', value) })}
+    ${select({ id: 'environment', label: 'Their environment', value: values.environment, choices: ENVIRONMENTS, help: 'In production the contact’s email address has to work.', change: (value) => set('environment', value) })}
     ${save.refusal?.field && document.getElementById(save.refusal.field) ? nothing : outcome(save)}
     <div class="buttons">${submit('Save', { busy: save.busy })}${button('Try the checks', tryOut, { kind: 'secondary', busy: trial.busy })}<a class="button secondary" href="/provider">Do not save</a></div>
     <p class="small">Saving runs the checks. When they pass, ${instance.mailOn ? 'a letter with the link goes to the contact.' : 'you get a link to pass on: letters are off here.'}</p>

@@ -8,7 +8,7 @@ import { contactChooser, person } from '../lib/chooser.js';
 import { edit, meanwhile } from '../lib/editing.js';
 import { command, resource } from '../lib/resource.js';
 import { announce, ask, copy, toast } from '../lib/say.js';
-import { badge, button, directionBadge, facts, head, input, notice, on, outcome, section, submit, when } from '../lib/ui.js';
+import { address, badge, button, directionBadge, facts, head, input, notice, on, outcome, section, submit, when } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 import { local } from '../lib/words.js';
 
@@ -105,7 +105,6 @@ export default function registration({ params, update, viewer }) {
       title: `Cancel ${now.number}?`,
       body: html`<p>The link stops working, and an onboarding under way is undone on both sides. This is final; you can register the consumer anew.</p>`,
       confirm: 'Cancel the registration',
-      cancel: 'Keep it',
       danger: true,
     });
     if (sure) await simple(CANCEL, 'Cancelled.');
@@ -153,7 +152,7 @@ export default function registration({ params, update, viewer }) {
     if (!now.link) return nothing;
     const sent = now.link.delivery === 'SENT_TO_CONTACT';
     const confirmation = sent
-      ? notice('good', 'The link was sent to the contact.', html`<p>A letter with instructions went to ${now.contact.name} &lt;${now.contact.email}&gt;, ${when(now.link.issuedAt)}. Now it is their turn.</p>`)
+      ? notice('good', 'The link was sent to the contact.', html`<p>A letter with instructions went to ${now.contact.name} &lt;${address(now.contact.email)}&gt;, ${when(now.link.issuedAt)}. Now it is their turn.</p>`)
       : now.link.delivery === 'FAILED' ? notice('bad', 'The letter did not go out.', html`<p>The error log says why. It is tried again for a while. To go on without it, make a link and give it to ${now.contact.name} over a channel you trust.</p>`)
       : notice('calm', 'Share the link yourself.', html`<p>Letters are off here. Make a link, and give it to ${now.contact.name} over a channel you trust: whoever holds it can begin, but only ${now.contact.name} can approve.</p>`);
     return section('link', 'Registration link', html`
@@ -181,7 +180,7 @@ export default function registration({ params, update, viewer }) {
     ${now.state === 'EXPIRED' && may(now, 'reissueRegistrationLink') ? button('Make a new link', () => reissue(now), { busy: act.busy }) : nothing}
     ${may(now, 'revalidateRegistration') ? button('Run the checks again', () => simple(REVALIDATE, 'The checks run.'), { kind: 'secondary', busy: act.busy }) : nothing}
     ${may(now, 'updateRegistration') && !draft ? button('Change contact or URL', () => begin(now), { kind: 'secondary' }) : nothing}
-    ${may(now, 'cancelRegistration') ? button('Cancel', () => cancel(now), { kind: 'secondary', busy: act.busy }) : nothing}`;
+    ${may(now, 'cancelRegistration') ? button('Cancel the registration', () => cancel(now), { kind: 'secondary', busy: act.busy }) : nothing}`;
 
   /** Other registrations and connections are no matter here; other things do not say which one they are of. */
   function concerns({ subject, subjectId }) {
@@ -196,7 +195,7 @@ export default function registration({ params, update, viewer }) {
       if (!now) return html`${head('No such registration')}${notice('warn', 'There is no registration under this address, or it is not yours to see.', html`<p><a href="/provider">Go to the provider centre</a></p>`)}`;
       return html`
         ${now.banner ? notice('bad', 'Validation failed.', html`<p>${now.banner.text} <a href=${local(now.banner.healthUrl)}>Open the health dashboard</a></p>`, true) : nothing}
-        ${head(html`${now.number}`, { crumbs: [['Provider centre', '/provider']], status: badge(now.state, now.stateLabel), lead: html`${now.company?.name} · ${now.url}`, actions: actions(now) })}
+        ${head(html`${now.number}`, { crumbs: [['Provider centre', '/provider']], status: badge(now.state, now.stateLabel), lead: html`${now.company?.name} · ${address(now.url)}`, actions: actions(now) })}
         ${outcome(act)}
         ${draft ? editor(now) : nothing}
         <div class="columns"><div class="column-main">
@@ -207,8 +206,8 @@ export default function registration({ params, update, viewer }) {
           ${log.part('What failed', (data) => (data.errorLog.edges.length ? section('errors', 'What failed', errorList(data, id)) : nothing))}
         </div><div class="column-side">${section('facts', 'Registration', facts([
           ['Company', now.company ? html`<a href="/companies/${now.company.id}">${now.company.name}</a>` : '–'],
-          ['Contact', now.contact ? html`${now.contact.name}<br><span class="quiet">${now.contact.email}</span>` : '–'],
-          ['URL', now.url],
+          ['Contact', now.contact ? html`${now.contact.name}<br><span class="quiet">${address(now.contact.email)}</span>` : '–'],
+          ['URL', address(now.url)],
           ['Environment', now.environmentLabel],
           ['Created', on(now.createdAt)],
           ['Changed', when(now.updatedAt)],

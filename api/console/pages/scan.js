@@ -7,7 +7,7 @@ import { command, resource } from '../lib/resource.js';
 import { announce, toast } from '../lib/say.js';
 import { badge, button, facts, head, notice, on, outcome, section } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
-import { count, host } from '../lib/words.js';
+import { count, duration, host } from '../lib/words.js';
 
 const ONE = gql`query ScanPage($id: ID!) {
   scan(id: $id) {
@@ -31,8 +31,15 @@ export function about(subject) {
   return ['This instance', '/health'];
 }
 
+/** How long it took. */
+const took = ({ startedAt, finishedAt }) => {
+  const seconds = (new Date(finishedAt) - new Date(startedAt)) / 1000;
+  return seconds < 1 ? 'less than a second' : duration(Math.round(seconds));
+};
+
 const SAYS = {
-  PASSED: ['good', 'Every check passed, or warned at most.'],
+  PASSED: ['good', 'Every check passed.'],
+  WARNED: ['good', 'No check failed; what was found stops nothing.'],
   FAILED: ['bad', 'Something has to be mended.'],
   CANCELLED: ['warn', 'It was called off before every check had answered.'],
 };
@@ -63,7 +70,7 @@ export default function scan({ params, update }) {
       if (!now) return html`${head('No such scan')}${notice('warn', 'There is no scan under this address, or it is not yours to see.', html`<p>Scans are kept for a while only. <a href="/health">See what is open now</a>.</p>`)}`;
       const [name, path] = about(now.subject);
       const bad = now.results.filter((result) => result.answer === 'FINDING' || result.answer === 'ERROR');
-      const [kind, words] = SAYS[now.state] ?? [];
+      const [kind, words] = SAYS[now.state === 'PASSED' && bad.length ? 'WARNED' : now.state] ?? [];
       return html`
         ${head(html`Scan of ${name}`, { crumbs: [['Health dashboard', '/health'], [name, path]], status: badge(now.state, now.stateLabel), lead: now.suiteLabels.join(', '), actions: may(now, 'cancelScan') ? button('Call off', callOff, { kind: 'secondary', busy: act.busy }) : nothing })}
         ${outcome(act)}
@@ -76,9 +83,9 @@ export default function scan({ params, update }) {
         </div><div class="column-side">${section('facts', 'Scan', facts([
           ['About', html`<a href=${path}>${name}</a>`],
           ['Asked for', on(now.requestedAt)],
-          ['By', now.requestedBy?.name ?? 'this instance'],
+          ['By', now.requestedBy?.name ?? 'This instance'],
           ['Began', on(now.startedAt)],
-          ['Ended', on(now.finishedAt)],
+          ['Took', now.startedAt && now.finishedAt ? took(now) : '–'],
           ['Answered', count(now.results.length, 'check')],
         ]))}</div></div>`;
     });

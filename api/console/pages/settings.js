@@ -113,8 +113,7 @@ export default function settings({ params, update, query, navigate, viewer }) {
   const offers = (connection, kind) => section(kind.field, kind.title, html`
     ${own()[kind.field].length
       ? html`<ul class="log">${own()[kind.field].map((item) => html`<li><strong>${item.name}</strong> <span class="small">${item.description} Version ${item.version}.</span> ${item.active ? badge('ACTIVE', 'Active there') : badge('PENDING', 'Not active there')}</li>`)}</ul>`
-      : empty('Nothing is offered yet.', `What you publish reaches every consumer, who decides what becomes active there.`)}
-    <p><a href="/provider">Publish or change definitions in the provider centre</a></p>`);
+      : empty('Nothing is offered yet.', `What you publish reaches every consumer, who decides what becomes active there.`)}`);
 
   /** Whether both sides hold the same, and what to do when they do not. */
   function sync(connection) {
@@ -140,13 +139,15 @@ export default function settings({ params, update, query, navigate, viewer }) {
         ${head('Settings', { crumbs: [['Connections', '/connections'], [name, `/connections/${id}`]], lead: connection.role === 'CONSUMER' ? `What you take of what ${name} offers.` : `What you offer to ${name}.` })}
         ${sync(connection)}
         ${KINDS.map((kind) => (connection.role === 'CONSUMER' ? choices(connection, kind) : offers(connection, kind)))}
-        <div class="panel">
+        ${connection.role === 'PROVIDER' ? html`${outcome(save)}
+          <p><a href="/provider">Publish or change definitions in the provider centre</a></p>
+          <div class="buttons"><a class="button secondary" href="/connections/${id}">Back to the connection</a></div>` : html`<div class="panel">
           ${changes.length ? html`<div class="stack"><h2>What will change</h2><ul class="steps">${changes.map((line) => html`<li>${line}</li>`)}</ul></div>` : nothing}
           ${draft ? meanwhile(draft, own(), { label, words, done: () => { save.clear(); update(); } }) : nothing}
           ${outcome(save)}
           <div class="buttons">${button('Done', done, { busy: save.busy })}
             ${changes.length ? button('Discard changes', () => { draft = null; save.clear(); update(); }, { kind: 'secondary' }) : nothing}</div>
-        </div>`;
+        </div>`}`;
     });
   }
 

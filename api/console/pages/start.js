@@ -30,7 +30,7 @@ export default function start({ update, viewer, instance }) {
     : empty('No connection yet.', viewer.canAdminister ? 'A provider invites you with a registration link; opening it uses nothing up.' : 'A provider invites with a registration link, which an administrator of this instance opens.', viewer.canAdminister ? html`<a class="button secondary" href="/connect">Open a registration link</a>` : nothing));
 
   const registrations = (items, record) => section('registrations', 'Registrations', items.length
-    ? html`<ul class="log">${items.map((one) => html`<li><a href="/registrations/${one.id}">${one.number}</a> ${one.company?.name ?? ''} ${badge(one.state, one.stateLabel)} <span class="small">${when(one.updatedAt)}</span></li>`)}</ul><p><a href="/provider">Provider centre</a></p>`
+    ? html`<ul class="log">${items.map((one) => html`<li><a href="/registrations/${one.id}">${one.number}</a> ${one.company?.name ?? ''} ${badge(one.state, one.stateLabel)} <span class="small at-end">${when(one.updatedAt)}</span></li>`)}</ul><p><a href="/provider">Provider centre</a></p>`
     : empty(record ? 'Nobody is registered yet.' : 'This instance offers nothing yet.', record ? 'Register a consumer: a company, a person there, and the URL of their instance.' : 'To register consumers, first say what this instance offers: its provider record.', !viewer.canOperate ? nothing : html`<a class="button secondary" href=${record ? '/registrations/new' : '/provider'}>${record ? 'Register a consumer' : 'Set up the provider record'}</a>`));
 
   const fresh = (data) => !viewer.company && viewer.canOperate && !data.connections.edges.length && !data.registrations.edges.length;

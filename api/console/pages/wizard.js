@@ -8,7 +8,7 @@ import { CHECK, GET_STARTED, RETRY, START, cannot, chooseAndCheck, departure } f
 import { approval, failedPhase, message, phaseList, phaseProgress } from '../lib/phases.js';
 import { command, ofAnother, resource } from '../lib/resource.js';
 import { announce, ask, toast } from '../lib/say.js';
-import { badge, button, directionBadge, facts, fingerprint, head, notice, on, outcome, section } from '../lib/ui.js';
+import { address, badge, button, directionBadge, facts, fingerprint, head, notice, on, outcome, section } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 import { host } from '../lib/words.js';
 import { companyChoice } from './company-choice.js';
@@ -96,7 +96,6 @@ export default function wizard({ params, update, navigate, viewer }) {
       title: 'Cancel onboarding?',
       body: html`<p>What this attempt made is undone on both sides. You can get started again with the same link, as long as it is good.</p>`,
       confirm: 'Cancel onboarding',
-      cancel: 'Go on with it',
       danger: true,
     });
     if (sure) await simple(CANCEL, 'Cancelled. Nothing is left of the attempt.');
@@ -104,8 +103,8 @@ export default function wizard({ params, update, navigate, viewer }) {
 
   function provider(connection) {
     return section('provider', 'Who invites you', html`${facts([
-      ['Provider', connection.peer.name ?? host(connection.peer.origin)],
-      ['Its instance', connection.peer.origin],
+      connection.peer.name && ['Provider', connection.peer.name],
+      ['Its instance', address(connection.peer.origin)],
       connection.company && ['Company', connection.company.name],
     ])}
     <details class="more" ?open=${connection.state === 'VALIDATED'}><summary>Compare the fingerprint</summary>
@@ -117,7 +116,7 @@ export default function wizard({ params, update, navigate, viewer }) {
     ${may(connection, GET_STARTED)
       ? html`${choice.view(connection, known)}
         <div class="buttons">${button('Get Started', () => getStarted(connection), { busy: act.busy })}</div>
-        <p class="small">Nothing leaves this instance yet but the questions of the checks. It takes a few seconds.</p>`
+        <p class="small">Only the checks contact the other instance. It takes a few seconds.</p>`
       : cannot(connection, GET_STARTED)}`);
 
   const checking = (connection, suites) => section('checks', 'Checks are running', html`
@@ -205,7 +204,7 @@ export default function wizard({ params, update, navigate, viewer }) {
       }
       const done = connection.state === 'ONBOARDED';
       return html`
-        ${head('Create your connection', { lead: done ? nothing : html`With <strong>${connection.peer.name ?? host(connection.peer.origin)}</strong>. You can leave at any time; what runs goes on.` })}
+        ${head(done ? `Connected with ${connection.peer.name ?? host(connection.peer.origin)}` : 'Create your connection', { lead: done ? nothing : html`With <strong>${connection.peer.name ?? host(connection.peer.origin)}</strong>. You can leave at any time; what has begun continues.` })}
         ${steps(connection)}
         ${outcome(act)}
         <div class="columns"><div class="column-main">${body(connection, data)}</div>

@@ -234,7 +234,7 @@ impl PeopleQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Only of this company.")] company_id: Option<ID>,
-        #[graphql(desc = "Whose name or mail address holds this text, in any case.")] search: Option<String>,
+        #[graphql(desc = "Whose name or email address holds this text, in any case.")] search: Option<String>,
         #[graphql(desc = "So many from the start, 250 at most; 50 when nothing is given.")] first: Option<
             i32,
         >,

@@ -291,7 +291,7 @@ async fn authorize(
                     "Exchange keys with this instance, once, in your company's name.",
                     "From then on, both instances send each other sealed messages.",
                 ],
-                expires_at: &consent.expires_at.format("%-d %B %Y, %H:%M UTC").to_string(),
+                expires_at: &consent.expires_at.format("%-d %B %Y at %H:%M UTC").to_string(),
                 request: &asked.request_uri,
                 return_to: here,
                 csrf: &csrf,

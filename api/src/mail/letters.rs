@@ -239,5 +239,5 @@ fn fold(line: &str, into: &mut String) {
 }
 
 fn day_and_time(at: DateTime<Utc>) -> String {
-    at.format("%-d %B %Y, %H:%M UTC").to_string()
+    at.format("%-d %B %Y at %H:%M UTC").to_string()
 }

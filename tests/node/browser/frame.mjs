@@ -165,7 +165,7 @@ await run({
     await ada.tabTo('button', 'Publish a definition');
     await ada.page.keyboard.press('Enter');
     await ada.finds('id', 'definition-name');
-    await ada.tabTo('button', 'Do not publish');
+    await ada.tabTo('button', 'Do not save');
     await ada.page.keyboard.press('Enter');
     await ada.finds('textContent', 'Publish a definition');
   },

@@ -144,7 +144,7 @@ impl Actions {
         let (right, wrong, mut tx) = match proof {
             Proof::Password(password) => {
                 let right = self.is_password(password, account.as_ref()).await?;
-                let message = "This is not your password. If you have none, ask for a code by mail.";
+                let message = "This is not your password. If you have none, ask for a code by email.";
                 (right, (message, "password"), self.begin("session.step-up", call).await?)
             }
             Proof::Code(code) => {

@@ -59,8 +59,8 @@ checks! {
     ContactInCompany = "CONTACT_IN_COMPANY", "Contact's company": Provider, High, Blocks, 2 s, [
         "Name a contact of the registration's company in the registration.",
     ];
-    #[doc = "Has the contact a mail address that letters can be sent to?"]
-    ContactEmail = "CONTACT_EMAIL", "Contact's mail address": Provider, High, Blocks, 2 s, [
+    #[doc = "Has the contact an email address that letters can be sent to?"]
+    ContactEmail = "CONTACT_EMAIL", "Contact's email address": Provider, High, Blocks, 2 s, [
         "Make a contact with a valid address and name it in the registration.",
         "Outside production this is a warning: the link can be passed on by hand.",
     ];

@@ -109,7 +109,7 @@ fn judge_contact(code: CheckCode, local: &LocalFacts) -> Answer {
         C::ContactEmail => {
             let answer = contact(
                 |c| c.email_valid,
-                "The contact's mail address is not one that letters can be sent to.",
+                "The contact's email address is not one that letters can be sent to.",
                 &|_| Remedy::human("Make a contact with a valid address, and name it in the registration."),
             );
             // Only in production must the letter arrive; elsewhere the link can be shared by hand.

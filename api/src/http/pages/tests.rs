@@ -43,7 +43,7 @@ fn pages() -> Vec<(&'static str, String)> {
         registration_number: "REG-000001",
         fingerprint: "12345 67890 12345 67890",
         scopes: &["Exchange keys with this instance, once.", "Send and receive messages through it."],
-        expires_at: "18 November 2026, 11:06 UTC",
+        expires_at: "18 November 2026 at 11:06 UTC",
         request: "request",
         return_to: "/oauth/authorize?request_uri=urn:x",
         csrf: "csrf",
