@@ -60,6 +60,7 @@ steps! {
     m0049_issue_age,
     m0050_job_lease,
     m0052_more_indexes,
+    m0059_identity_document,
 }
 
 struct Step {
