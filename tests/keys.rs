@@ -7,6 +7,7 @@ mod links;
 mod rewrite;
 mod root;
 mod tamper;
+pub(crate) mod trail;
 mod transfer;
 mod two;
 mod uses;
