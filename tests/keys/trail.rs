@@ -181,12 +181,11 @@ async fn another_or_an_older_key_hierarchy_is_found_and_not_used() {
         let again = "insert into audit (n, hash, at, actor, operation, object_kind, object_id, result, trace, details) \
             select (select max(n) + 1 from audit), hash, at, actor, operation, object_kind, object_id, result, trace, \
             details from audit where operation = 'instance.initialise'";
-        for sql in [older.as_str(), again] {
-            pair.provider.tamper(sql).await;
-        }
+        pair.provider.tamper(&older).await;
         let sealed = seal(&manager, "papers", "still", &[]).await;
         assert!(sealed["refusal"].is_null(), "{sealed:#}");
         pair.provider.kill().await;
+        pair.provider.tamper(again).await;
         let refused = pair.provider.refuses_to_start().await;
         assert!(refused.contains("the key hierarchy is not the one that was written last"), "{refused}");
     }
