@@ -143,8 +143,6 @@ async fn what_the_peer_kept_shows_a_truncation_and_a_rewriting_that_the_trail_it
     // The countersignature came back, so the export says by itself what another keeps.
     assert_eq!(verified(&file, &all, &[]), Ok(honest));
 
-    crate::keys::trail::what_is_kept_of_a_peer_is_guarded(&pair.consumer, database).await;
-
     let entries = |line: &Value| line.get("entry").map(|entry| entry["n"].as_u64().unwrap());
     let is_checkpoint = |line: &Value| line.get("checkpoint").is_some();
     let short = forged(&file, 0, |line| !is_checkpoint(line) && entries(line).is_none_or(|n| n <= 5));

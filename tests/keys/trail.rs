@@ -192,10 +192,11 @@ async fn another_or_an_older_key_hierarchy_is_found_and_not_used() {
 }
 
 /// That what is kept of the other instance's audit trail is as it was kept: by the health, after each of these.
-pub(crate) async fn what_is_kept_of_a_peer_is_guarded(instance: &Instance, database: Database) {
-    instance.user("trail@consumer.example.org", crate::harness::pair::PASSWORD, &[Role::KeyAuditor]).await;
-    let client = instance.client();
-    client.sign_in("trail@consumer.example.org", crate::harness::pair::PASSWORD).await;
+pub(super) async fn what_is_kept_of_a_peer_is_guarded(
+    instance: &Instance,
+    client: &Client,
+    database: Database,
+) {
     keep(instance).await;
     let tried = ["connection_id", "ours", "signature", "theirs", "note"].into_iter();
     all_columns_are_tried(instance, database, "audit_witness", tried).await;
@@ -222,5 +223,5 @@ pub(crate) async fn what_is_kept_of_a_peer_is_guarded(instance: &Instance, datab
         (format!("update audit_kept set note = {own}"), hourly),
     ];
     let cases = cases.map(|(sql, said)| (sql, said.to_owned()));
-    said_of_each(instance, &client, "AUDIT_CHAIN", cases.to_vec()).await;
+    said_of_each(instance, client, "AUDIT_CHAIN", cases.to_vec()).await;
 }
