@@ -1,5 +1,6 @@
 //! Access policies: who may do what with keys, enforced where keys are used, and on record before they are.
 
+use linkspan::actions::MODULES_MAX;
 use linkspan::domain::requester::Role;
 use serde_json::{Value, json};
 
@@ -464,4 +465,33 @@ async fn a_module_that_a_policy_hides_looks_like_none_and_a_lost_role_shows_noth
         let again = operator.try_mutate("rotateKeyModule", input, "keyModule { name }").await;
         assert_eq!(again["keyModule"], Value::Null, "{again:#}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_has_250_key_modules_at_most_and_of_their_policies_no_more_are_listed_than_1000() {
+    let pair = Pair::start(Database::Sqlite).await;
+    let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
+    let all = "{ accessPolicies { id } }";
+    assert!(manager.raw(all, json!({})).await["errors"].is_null());
+    let draft = |number: usize| {
+        let input =
+            json!({ "name": format!("module-{number:03}"), "purpose": "SIGNING", "algorithm": "Ed25519" });
+        manager.try_mutate("createKeyModule", input, "keyModule { name }")
+    };
+    let built_in =
+        manager.query("{ keyModules { name } }", json!({})).await["keyModules"].as_array().unwrap().len();
+    for number in built_in..MODULES_MAX {
+        let made = draft(number).await;
+        assert!(made["refusal"].is_null(), "{number}: {made:#}");
+    }
+    let refused = draft(MODULES_MAX).await;
+    assert_eq!(refused["refusal"]["code"], "INVALID_INPUT", "{refused:#}");
+    assert_eq!(refused["refusal"]["field"], "name", "{refused:#}");
+    let listed = manager.query("{ keyModules { name } }", json!({})).await;
+    assert_eq!(listed["keyModules"].as_array().unwrap().len(), MODULES_MAX);
+
+    let refused = manager.raw(all, json!({})).await;
+    assert!(refused["errors"][0]["message"].as_str().unwrap().contains("name a key module"), "{refused:#}");
+    let one = manager.query("{ accessPolicies(module: \"module-100\") { id } }", json!({})).await;
+    assert!(!one["accessPolicies"].as_array().unwrap().is_empty(), "{one:#}");
 }

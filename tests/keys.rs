@@ -7,6 +7,7 @@ mod links;
 mod rewrite;
 mod root;
 mod tamper;
+mod trail;
 mod transfer;
 mod two;
 mod uses;
@@ -62,7 +63,7 @@ async fn everybody_of_ours_sees_that_the_keys_work_and_only_key_roles_see_each_p
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_keys_of_connections_are_tested_like_those_of_any_module() {
+async fn the_keys_of_connections_are_tested_like_those_of_any_module_and_what_is_kept_of_the_peer() {
     for database in Database::available() {
         let (stage, ..) = Stage::onboarded(database).await;
         let auditor = stage.pair.provider.person("auditor", &[Role::KeyAuditor]).await;
@@ -74,6 +75,12 @@ async fn the_keys_of_connections_are_tested_like_those_of_any_module() {
         };
         let part = links().await;
         assert_eq!(part["status"], "OPERATIONAL", "{part}");
+        // And so is what each keeps of the other's audit trail: a checkpoint within a minute, and probes with it.
+        for seconds in [65, 6, 6, 6, 6] {
+            stage.pair.advance(seconds).await;
+        }
+        trail::what_is_kept_of_a_peer_is_guarded(&stage.pair.provider, &auditor, database).await;
+
         let spoilt = "update key_version set wrapped = row_seal where module like 'links/%'";
         stage.pair.provider.tamper(spoilt).await;
         let part = links().await;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
-use keyservice::{Algorithm, KeySpec, KeyState, Purpose, RootSource, SealedHierarchy, SealedKey};
+use keyservice::{Algorithm, KeySpec, KeyState, Purpose, RootSource, SealedKey};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -221,7 +221,7 @@ impl App {
 /// [`StartError::Keys`], [`StartError::RootKeyMissing`], [`StartError::KeyMissing`], [`StartError::Store`].
 pub async fn try_keys(config: &Config, store: &Store, world: &World) -> Result<String, StartError> {
     let record = store.instance().await?.ok_or(StoreError::Missing("instance"))?;
-    open_vault(config, world, &record).await?;
+    open_vault(config, world, store, &record).await?;
     Ok(active(store, Keys::IDENTITY).await?.public_key()?.fingerprint_groups())
 }
 
@@ -229,7 +229,7 @@ pub async fn try_keys(config: &Config, store: &Store, world: &World) -> Result<S
 async fn open_keys(config: &Config, store: &Store, world: &World) -> Result<(InstanceId, Keys), StartError> {
     let (record, vault) = match store.instance().await? {
         Some(record) => {
-            let vault = open_vault(config, world, &record).await?;
+            let vault = open_vault(config, world, store, &record).await?;
             (record, vault)
         }
         None => initialise(config, store, world).await?,
@@ -243,7 +243,12 @@ async fn open_keys(config: &Config, store: &Store, world: &World) -> Result<(Ins
 }
 
 /// The key service with the hierarchy that is on record.
-async fn open_vault(config: &Config, world: &World, record: &InstanceRecord) -> Result<Vault, StartError> {
+async fn open_vault(
+    config: &Config,
+    world: &World,
+    store: &Store,
+    record: &InstanceRecord,
+) -> Result<Vault, StartError> {
     let root = config.root_source();
     if let RootSource::File(path) = &root
         && !path.exists()
@@ -253,7 +258,7 @@ async fn open_vault(config: &Config, world: &World, record: &InstanceRecord) -> 
     let opening = Opening {
         instance: record.id.bytes(),
         root,
-        hierarchy: Some(SealedHierarchy { bytes: record.hierarchy.clone() }),
+        hierarchy: Some(store.hierarchy().await?),
         make_next: false,
         now: world.now().timestamp_millis(),
     };
@@ -321,8 +326,8 @@ async fn initialise(
     let record = InstanceRecord {
         id,
         install: Uuid::from_bytes(world.bytes()?),
-        hierarchy: hierarchy.bytes,
-        identity_seq: 1,
+        hierarchy: hierarchy.bytes.clone(),
+        wraps_from: 0,
     };
     let cause = Cause { requester: Requester::System, trace: world.trace()?, now, once: None };
     let mut tx = store.begin("instance.initialise", &cause).await?;
@@ -332,7 +337,7 @@ async fn initialise(
         Err(StoreError::Duplicate(_)) => {
             drop((tx, vault));
             let record = store.instance().await?.ok_or(StoreError::Missing("instance"))?;
-            let vault = open_vault(config, world, &record).await?;
+            let vault = open_vault(config, world, store, &record).await?;
             return Ok((record, vault));
         }
         Err(error) => return Err(error.into()),
@@ -345,7 +350,8 @@ async fn initialise(
         let spec = own_key(world, module)?;
         tx.insert_key(&vault.generate(&spec, now.timestamp_millis()).await?).await?;
     }
-    tx.audit("instance.initialise", "INSTANCE", id, "OK", serde_json::json!({}));
+    let details = serde_json::json!({ "generation": hierarchy.generation() });
+    tx.audit("instance.initialise", "INSTANCE", id, "OK", details);
     tx.commit().await?;
     Ok((record, vault))
 }

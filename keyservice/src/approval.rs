@@ -77,8 +77,8 @@ pub enum ApprovalRefusal {
     /// It is not something that two people decide.
     #[error("{0} needs no second person")]
     NeedsNobody(Right),
-    /// No reason, or one that is too long.
-    #[error("a reason has 1 to {MAX_REASON} characters")]
+    /// No reason, or one that is too long or not printable.
+    #[error("a reason has 1 to {MAX_REASON} printable characters")]
     Reason,
     /// They asked for it themselves.
     #[error("nobody answers their own request")]
@@ -341,6 +341,8 @@ impl Approval {
 
 fn require_reason(reason: &str) -> Result<String, ApprovalRefusal> {
     let reason = reason.trim();
-    let fits = !reason.is_empty() && reason.chars().count() <= MAX_REASON;
+    // Whoever answers reads it in a terminal, too.
+    let printable = reason.chars().all(|character| character == '\n' || !character.is_control());
+    let fits = !reason.is_empty() && reason.chars().count() <= MAX_REASON && printable;
     if fits { Ok(reason.to_owned()) } else { Err(ApprovalRefusal::Reason) }
 }

@@ -124,7 +124,7 @@ macro_rules! key_service_calls {
             39 retire_key_encryption_keys(progress: copy<$crate::RewrapProgress>) -> $crate::SealedHierarchy;
             40 adopt(hierarchy: one<$crate::SealedHierarchy>) -> ();
             41 rotate_root_to_next() -> $crate::SealedHierarchy;
-            42 adopt_root(hierarchy: one<$crate::SealedHierarchy>) -> ();
+            42 adopt_root(hierarchy: one<$crate::SealedHierarchy>) -> bool;
             43 offer_import(module: one<$crate::SealedModule>, now: copy<$crate::Millis>) -> $crate::ImportOffer;
             44 import(
                 module: one<$crate::SealedModule>, versions: many<$crate::SealedKey>,

@@ -10,14 +10,13 @@ use crate::wire::Words;
 pub struct Writer(Zeroizing<Vec<u8>>);
 
 impl Writer {
-    /// Room for `capacity` bytes, so that secrets are not left behind in a buffer that had to grow.
+    /// Room for `capacity` bytes, so that it need not grow.
     pub(crate) fn with_capacity(capacity: usize) -> Self {
         Self(Zeroizing::new(Vec::with_capacity(capacity)))
     }
 
-    pub(crate) fn u8(mut self, value: u8) -> Self {
-        self.0.push(value);
-        self
+    pub(crate) fn u8(self, value: u8) -> Self {
+        self.array(&[value])
     }
 
     pub(crate) fn u32(self, value: u32) -> Self {
@@ -34,7 +33,7 @@ impl Writer {
 
     /// Bytes whose length the reader knows.
     pub(crate) fn array(mut self, value: &[u8]) -> Self {
-        self.0.extend_from_slice(value);
+        append(&mut self.0, value);
         self
     }
 
@@ -46,6 +45,18 @@ impl Writer {
     pub(crate) fn finish(self) -> Zeroizing<Vec<u8>> {
         self.0
     }
+}
+
+/// Appends to a buffer that is wiped when dropped. One that has to grow is wiped where it was, too: `Vec` alone would
+/// leave a copy behind.
+pub fn append(buffer: &mut Zeroizing<Vec<u8>>, bytes: &[u8]) {
+    if buffer.capacity() - buffer.len() < bytes.len() {
+        let room = (buffer.len() + bytes.len()).max(2 * buffer.capacity());
+        let mut grown = Zeroizing::new(Vec::with_capacity(room));
+        grown.extend_from_slice(buffer);
+        *buffer = grown;
+    }
+    buffer.extend_from_slice(bytes);
 }
 
 /// Takes an encoding apart; whatever is missing or left over is an error that names `what` is being read.

@@ -82,7 +82,9 @@ impl KeyService {
         if next.recognition(self.instance())? == current.root.recognition(self.instance())? {
             return Err(Error::RootKeyUnchanged);
         }
-        let (keyring, instance_root) = Keyring::unseal(&current.root, *self.instance(), &current.hierarchy)?;
+        let (mut keyring, instance_root) =
+            Keyring::unseal(&current.root, *self.instance(), &current.hierarchy)?;
+        keyring.next_generation()?;
         keyring.seal_hierarchy(next, &instance_root, self.entropy.as_ref())
     }
 
@@ -98,20 +100,21 @@ impl KeyService {
     }
 
     /// [`Self::adopt_under`] the root key that is in the place of the one in use by now, or else under the next one.
+    /// Answers whether it was the next one, which then belongs in that place.
     ///
     /// # Errors
     /// Those of [`RootProvider::root_key`](crate::RootProvider::root_key) and [`Self::adopt_under`];
     /// [`Error::RootKeyMismatch`] when it is neither.
-    pub fn adopt_root(&self, hierarchy: &SealedHierarchy) -> Result<(), Error> {
+    pub fn adopt_root(&self, hierarchy: &SealedHierarchy) -> Result<bool, Error> {
         let RootPlaces { own, next } = &self.root_places;
         let own = own.as_ref().ok_or_else(no_place)?.root_key()?;
         match self.adopt_under(&own, hierarchy) {
             Err(Error::RootKeyMismatch) => {}
-            adopted => return adopted,
+            adopted => return adopted.map(|()| false),
         }
         match next.as_ref().map(RootSource::root_key) {
             None | Some(Err(Error::RootKeyUnavailable { .. })) => Err(Error::RootKeyMismatch),
-            Some(next) => self.adopt_under(&next?, hierarchy),
+            Some(next) => self.adopt_under(&next?, hierarchy).map(|()| true),
         }
     }
 
@@ -229,6 +232,7 @@ impl KeyService {
         let (mut keyring, instance_root) =
             Keyring::unseal(&current.root, *self.instance(), &current.hierarchy)?;
         change(&mut keyring, self.entropy.as_ref())?;
+        keyring.next_generation()?;
         keyring.seal_hierarchy(&current.root, &instance_root, self.entropy.as_ref())
     }
 }

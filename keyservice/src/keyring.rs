@@ -14,7 +14,11 @@ use crate::pae::pae;
 use crate::ports::{Entropy, Millis, random};
 use crate::root::RootKey;
 
+/// The format of wraps.
 const FORMAT: u8 = 1;
+/// The format of the sealed hierarchy. The one before has no generation, and is the first.
+const HIERARCHY_FORMAT: u8 = 2;
+const HIERARCHY_FORMAT_BEFORE: u8 = 1;
 const HIERARCHY: &str = "key hierarchy";
 /// The seals that are checked with every use of a key: their keys are derived once, see [`Keyring::of`].
 const SEALS: [&str; 2] = ["row seal", "module seal"];
@@ -26,9 +30,40 @@ pub struct SealedHierarchy {
     pub bytes: Vec<u8>,
 }
 
+impl SealedHierarchy {
+    /// How often it was sealed anew: each rotation of what is in it counts one more. Whoever keeps a record of it sees
+    /// that an older hierarchy was put back. 0 for one from before there were generations; none for what is no
+    /// hierarchy. What it is worth, opening the hierarchy says: here nothing is checked.
+    #[must_use]
+    pub fn generation(&self) -> Option<u64> {
+        let mut reader = Reader::new(&self.bytes, HIERARCHY);
+        Head::read(&mut reader).ok().map(|head| head.generation)
+    }
+}
+
+/// What a sealed hierarchy begins with.
+struct Head {
+    generation: u64,
+    /// Of the root key that it was sealed under.
+    recognition: [u8; 32],
+}
+
+impl Head {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Error> {
+        let generation = match reader.u8()? {
+            HIERARCHY_FORMAT => reader.u64()?,
+            HIERARCHY_FORMAT_BEFORE => 0,
+            _ => return Err(Error::Malformed { what: HIERARCHY }),
+        };
+        Ok(Self { generation, recognition: reader.array()? })
+    }
+}
+
 /// The unwrapped hierarchy.
 pub(crate) struct Keyring {
     instance: [u8; 16],
+    /// See [`SealedHierarchy::generation`].
+    generation: u64,
     created_at: Millis,
     /// By version; the highest one wraps, the others only unwrap.
     key_encryption: BTreeMap<u32, Secret>,
@@ -40,13 +75,13 @@ pub(crate) struct Keyring {
 impl Keyring {
     fn of(
         instance: [u8; 16],
-        created_at: Millis,
+        (generation, created_at): (u64, Millis),
         key_encryption: BTreeMap<u32, Secret>,
         integrity: Secret,
     ) -> Result<Self, Error> {
         let [row, module] = SEALS.map(|label| derive(&integrity, label));
         let seals = [MacKey::new(&row?), MacKey::new(&module?)];
-        Ok(Self { instance, created_at, key_encryption, integrity, seals })
+        Ok(Self { instance, generation, created_at, key_encryption, integrity, seals })
     }
 
     /// A new hierarchy of an instance.
@@ -58,7 +93,7 @@ impl Keyring {
     ) -> Result<(Self, SealedHierarchy), Error> {
         let instance_root = random_secret(entropy)?;
         let first = BTreeMap::from([(1, random_secret(entropy)?)]);
-        let keyring = Self::of(instance, now, first, random_secret(entropy)?)?;
+        let keyring = Self::of(instance, (1, now), first, random_secret(entropy)?)?;
         let sealed = keyring.seal_hierarchy(root, &instance_root, entropy)?;
         Ok((keyring, sealed))
     }
@@ -75,10 +110,8 @@ impl Keyring {
         sealed: &SealedHierarchy,
     ) -> Result<(Self, Secret), Error> {
         let mut reader = Reader::new(&sealed.bytes, HIERARCHY);
-        if reader.u8()? != FORMAT {
-            return Err(Error::Malformed { what: HIERARCHY });
-        }
-        if reader.array()? != root.recognition(&instance)? {
+        let Head { generation, recognition } = Head::read(&mut reader)?;
+        if recognition != root.recognition(&instance)? {
             return Err(Error::RootKeyMismatch);
         }
         let created_at = reader.i64()?;
@@ -96,7 +129,7 @@ impl Keyring {
         let seal: [u8; 32] = reader.array()?;
         reader.finish()?;
 
-        let keyring = Self::of(instance, created_at, key_encryption, integrity)?;
+        let keyring = Self::of(instance, (generation, created_at), key_encryption, integrity)?;
         // Each level is authentic by its wrap; this also fixes how many there are.
         let covered = &sealed.bytes[..sealed.bytes.len() - seal.len()];
         let authentic = mac_matches(
@@ -108,6 +141,12 @@ impl Keyring {
             return Err(Error::Tampered { what: HIERARCHY });
         }
         Ok((keyring, instance_root))
+    }
+
+    /// What is sealed from here on is the next generation.
+    pub(crate) fn next_generation(&mut self) -> Result<(), Error> {
+        self.generation = self.generation.checked_add(1).ok_or(Error::TooLarge { what: HIERARCHY })?;
+        Ok(())
     }
 
     /// Adds a key encryption key, which wraps from now on.
@@ -130,11 +169,11 @@ impl Keyring {
         self.key_encryption.keys().copied().collect()
     }
 
-    /// Whether this is a later state of the same hierarchy: the same integrity key, and no older key encryption key.
+    /// Whether this is a later state of the same hierarchy: the same integrity key, and no earlier generation.
     pub(crate) fn succeeds(&self, earlier: &Self) -> Result<bool, Error> {
         let proof = earlier.mac("hierarchy succession", &[])?;
-        let newest = |keyring: &Self| keyring.key_encryption.last_key_value().map(|(version, _)| *version);
-        Ok(self.mac_matches("hierarchy succession", &[], &proof)? && newest(self) >= newest(earlier))
+        let same = self.mac_matches("hierarchy succession", &[], &proof)?;
+        Ok(same && self.generation >= earlier.generation)
     }
 
     pub(crate) fn instance(&self) -> &[u8; 16] {
@@ -208,6 +247,23 @@ impl Keyring {
         self.keyed(label, |key| key.matches(&all, tag))
     }
 
+    /// As it was sealed before there were generations.
+    #[cfg(test)]
+    pub(crate) fn seal_hierarchy_without_generation(
+        &self,
+        root: &RootKey,
+        instance_root: &Secret,
+    ) -> SealedHierarchy {
+        let mut bytes = self.seal_hierarchy(root, instance_root, &crate::ports::SystemEntropy).unwrap().bytes;
+        bytes.truncate(bytes.len() - 32);
+        bytes.drain(1..9);
+        bytes[0] = HIERARCHY_FORMAT_BEFORE;
+        let seal = self.derived("hierarchy seal").unwrap();
+        let seal = mac(&seal, &[b"ks1 hierarchy seal", &self.instance, &bytes]);
+        bytes.extend_from_slice(&seal);
+        SealedHierarchy { bytes }
+    }
+
     /// The sealed form, under a root key.
     pub(crate) fn seal_hierarchy(
         &self,
@@ -220,7 +276,8 @@ impl Keyring {
             seal_blob(key, entropy, "ks1 hierarchy", &context, material.expose_secret())
         };
         let mut writer = Writer::with_capacity(512)
-            .u8(FORMAT)
+            .u8(HIERARCHY_FORMAT)
+            .u64(self.generation)
             .array(&root.recognition(&self.instance)?)
             .i64(self.created_at)
             .bytes(&level(root.secret(), "IRK", 1, instance_root)?)

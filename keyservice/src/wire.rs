@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use zeroize::Zeroizing;
 
-pub use crate::codec::{Reader, Writer};
+pub use crate::codec::{Reader, Writer, append};
 use crate::error::Error;
 
 /// The most different texts of the program's own that one [`Words`] remembers.

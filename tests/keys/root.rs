@@ -47,9 +47,39 @@ async fn rotate(instance: &Instance) -> Value {
 async fn comes_back(pair: &mut Pair) {
     pair.provider.kill().await;
     pair.provider.start(None).await;
-    let client = person(&pair.provider, "asks").await;
+    works(&pair.provider).await;
+}
+
+/// That its keys work.
+async fn works(instance: &Instance) {
+    let client = person(instance, "asks").await;
     let health = client.mutate("recheckKeyHealth", json!({}), "keyHealth { status reason }").await;
     assert_eq!(health["keyHealth"]["status"], "OPERATIONAL", "{health:#}");
+}
+
+/// Ends the process of the key service, if it has one, and waits for the next.
+async fn restart_key_service(instance: &Instance) {
+    let keys = || instance.app().actions().keys().process();
+    let Some(before) = keys() else { return };
+    crate::vault::signal("-KILL", before);
+    for _ in 0..400 {
+        if keys().is_some_and(|pid| pid != before) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("the key service does not come back");
+}
+
+/// What is killed in the middle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Killed {
+    /// The request.
+    Request,
+    /// The request, and the process of the key service.
+    KeyService,
+    /// The instance.
+    Instance,
 }
 
 /// That of all root keys there were, only this one opens what is stored.
@@ -95,7 +125,9 @@ async fn the_root_key_is_rotated_and_a_kill_at_any_step_loses_nothing() {
         comes_back(&mut pair).await;
         nothing_is_under(&pair.provider, &[&first], &second).await;
 
-        for committed in [false, true] {
+        use Killed::{Instance, KeyService, Request};
+        for (committed, killed) in [(false, Instance), (true, Request), (true, KeyService), (true, Instance)]
+        {
             let before = read();
             pair.provider.kill().await;
             pair.provider.start(Some(Arc::new(Dies { committed }))).await;
@@ -106,9 +138,16 @@ async fn the_root_key_is_rotated_and_a_kill_at_any_step_loses_nothing() {
                 "the files are as they were, and the next one is there"
             );
             let made = std::fs::read(&next).unwrap();
-            comes_back(&mut pair).await;
+            match killed {
+                Request => works(&pair.provider).await,
+                KeyService => {
+                    restart_key_service(&pair.provider).await;
+                    works(&pair.provider).await;
+                }
+                Instance => comes_back(&mut pair).await,
+            }
             // What was stored is opened by the next one, so it is in place; else by the old one.
-            assert_eq!((read() == made, next.exists()), (committed, !committed));
+            assert_eq!((read() == made, next.exists()), (committed, !committed), "{killed:?}");
             if !committed {
                 let done = rotate(&pair.provider).await;
                 assert_eq!(done["data"]["rotateRootKey"]["keyApproval"]["state"], "USED", "{done:#}");

@@ -163,8 +163,10 @@ async fn what_needs_two_people_is_done_with_anothers_approval_of_exactly_that_an
         let pair = Pair::start(database).await;
         let asks = pair.provider.person("asks", &[Role::KeyManager]).await;
         let other = pair.provider.person("other", &[Role::KeyManager]).await;
+        let mut deeds = Vec::new();
         for right in NEEDS_TWO.iter() {
             let deed = prepare(right, &asks, &other).await;
+            deeds.push(deed.mutation);
             let unknown = deed.attempt(&asks, &json!("unknown")).await;
             assert_eq!(unknown["refusal"]["code"], "NOT_FOUND", "{right}: {unknown:#}");
             let approval = deed.ask(&asks, right, deed.object.as_ref()).await;
@@ -191,6 +193,19 @@ async fn what_needs_two_people_is_done_with_anothers_approval_of_exactly_that_an
             let again = deed.attempt(&asks, &approval).await;
             assert_eq!(again["refusal"]["code"], "WRONG_STATE", "{right}, once: {again:#}");
         }
+        // And no mutation that takes an approval is missing here.
+        let query = "{ __schema { mutationType { fields { name args { type { ofType { inputFields { name } } } } } } } }";
+        let schema = asks.query(query, json!({})).await;
+        let takes = schema["__schema"]["mutationType"]["fields"].as_array().unwrap().iter().filter(|field| {
+            let inputs = field["args"][0]["type"]["ofType"]["inputFields"].as_array().unwrap();
+            inputs.iter().any(|input| input["name"] == "approvalId")
+        });
+        let mut takes: Vec<&str> = takes.map(|field| field["name"].as_str().unwrap()).collect();
+        takes.retain(|name| !name.ends_with("KeyApproval"));
+        takes.sort_unstable();
+        deeds.sort_unstable();
+        assert_eq!(takes, deeds);
+
         let used = "audit where operation = 'key.approval.use'";
         // To import a key it was exported first.
         assert_eq!(pair.provider.rows(used).await, NEEDS_TWO.iter().count() as i64 + 1);

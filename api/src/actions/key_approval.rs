@@ -60,7 +60,8 @@ impl From<ApprovalRefusal> for Refusal {
                 Self::new(InvalidInput, format!("{right} needs no second person.")).field("operation")
             }
             ApprovalRefusal::Reason => {
-                let message = format!("A reason has 1 to {} characters.", keyservice::approval::MAX_REASON);
+                let message =
+                    format!("A reason has 1 to {} printable characters.", keyservice::approval::MAX_REASON);
                 Self::new(InvalidInput, message).field("reason")
             }
             ApprovalRefusal::OwnRequest => {

@@ -119,7 +119,7 @@ impl Actions {
             revision: 1,
         };
         tx.insert_key_rotation(&rotation).await?;
-        let details = json!({ "version": version, "wraps": wraps.total });
+        let details = json!({ "version": version, "wraps": wraps.total, "generation": after.generation() });
         tx.audit("key.encryption.begin", "INSTANCE", self.profile.instance, "OK", details);
         go_on(&mut tx, TimeDelta::zero()).await?;
         tx.commit().await?;
@@ -282,7 +282,8 @@ impl Actions {
                 rotation.stage = RotationStage::Done { at: tx.now() };
                 rotation.error = None;
                 tx.save_key_rotation(&rotation).await?;
-                let details = json!({ "version": rotation.version, "wraps": wraps.total });
+                let details = json!({ "version": rotation.version, "wraps": wraps.total,
+                    "generation": after.generation() });
                 tx.audit("key.encryption.retire", "INSTANCE", self.profile.instance, "OK", details);
                 tx.commit().await?;
                 self.keys.vault.catch_up().await?;

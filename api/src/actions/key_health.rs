@@ -62,9 +62,10 @@ impl Actions {
         Ok(keys)
     }
 
-    /// What the comparison of all keys with the audit trail found is a fault of the part that guards them.
+    /// What the comparison of all keys with the audit trail found, and of the instance's own row, is a fault of the part that guards them.
     async fn add_findings(&self, report: &mut HealthReport) -> Done<()> {
-        let findings = self.faulty_rows().await?;
+        let mut findings = self.faulty_instance().await?;
+        findings.extend(self.faulty_rows().await?);
         let Some(first) = findings.first() else { return Ok(()) };
         let guards = |component: &&mut Component| component.component == ComponentKind::IntegrityKey;
         if let Some(component) = report.components.iter_mut().find(guards) {

@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::TimeDelta;
-use keyservice::{FaultyRow, LastEntry, RowFault, SealedKey};
+use keyservice::{Error, FaultyRow, LastEntry, RowFault, SealedKey};
 use uuid::Uuid;
 
 use super::{Actions, Done};
 use crate::domain::Timestamp;
-use crate::store::KeyTrail;
+use crate::store::{KeyTrail, StoreError};
+use crate::vault::VaultError;
 
 /// How often every key is compared with the audit trail.
 const EVERY: TimeDelta = TimeDelta::hours(1);
@@ -85,6 +86,61 @@ impl Actions {
         }
         self.integrity.set(|compared| (compared.keys_at, compared.findings) = (Some(now), findings.clone()));
         Ok(findings)
+    }
+
+    /// What is not as it should be in the row of the instance, which holds the key hierarchy. What works goes on with
+    /// what it had.
+    pub(crate) async fn faulty_instance(&self) -> Done<Vec<RowFinding>> {
+        let mut findings = self.compare_instance().await?;
+        if !findings.is_empty() {
+            // As with keys: a rotation may have come in between.
+            let again = self.compare_instance().await?;
+            findings.retain(|finding| again.contains(finding));
+        }
+        Ok(findings)
+    }
+
+    async fn compare_instance(&self) -> Done<Vec<RowFinding>> {
+        let finding = |fault: RowFault, done: &str| RowFinding {
+            code: fault.as_str(),
+            message: format!("The row of this instance: {done}."),
+        };
+        let Some(row) = self.store.instance().await? else {
+            return Ok(vec![finding(RowFault::Missing, "it was removed")]);
+        };
+        let mut findings = Vec::new();
+        if row.id != self.profile.instance {
+            findings.push(finding(RowFault::Changed, "its id is another"));
+        }
+        match self.keys.vault.catch_up().await {
+            Ok(_) => {
+                let oldest = self.keys.vault.key_encryption_keys().await?.first().copied();
+                // The first one was never rotated in.
+                let from = oldest.filter(|version| *version > 1).map_or(0, i64::from);
+                if row.wraps_from != from {
+                    let done = "from which key encryption key on wraps are stored was changed";
+                    findings.push(finding(RowFault::Changed, done));
+                }
+            }
+            Err(VaultError::Refused(Error::Tampered { .. })) if self.hierarchy_is_earlier().await? => {
+                findings.push(finding(RowFault::RolledBack, "its key hierarchy is an earlier one"));
+            }
+            Err(VaultError::Refused(_)) => {
+                findings.push(finding(RowFault::Changed, "its key hierarchy was changed"));
+            }
+            // The process says so itself.
+            Err(VaultError::Unavailable(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(findings)
+    }
+
+    async fn hierarchy_is_earlier(&self) -> Done<bool> {
+        match self.store.hierarchy().await {
+            Ok(_) => Ok(false),
+            Err(StoreError::Tampered { .. }) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn compare_keys(&self) -> Done<Vec<RowFinding>> {

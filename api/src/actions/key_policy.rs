@@ -33,17 +33,25 @@ pub(super) fn stamp(millis: keyservice::Millis) -> Option<Timestamp> {
     Timestamp::from_timestamp_millis(millis)
 }
 
+/// The most access policies that are listed unless a module is named.
+const POLICIES_MAX: usize = 1_000;
+
 impl Actions {
     /// The access policies of all modules, or of one, by module and then in the order in which they decide.
     ///
     /// # Errors
-    /// `NOT_AN_ADMINISTRATOR`.
+    /// `NOT_AN_ADMINISTRATOR`; `INVALID_INPUT` when no module is named and there are more than 1,000.
     pub async fn access_policies(&self, call: &Call, module: Option<&str>) -> Done<Vec<KeyPolicy>> {
         require_right(call, Right::ReadMetadata)?;
         let modules = self.store.modules().await?;
         let mut all = Vec::new();
         let asked = |known: &&SealedModule| module.is_none_or(|name| known.name == name);
         for known in modules.iter().filter(asked).filter(|known| may_see_policies(call, known)) {
+            if module.is_none() && all.len() + known.policies.len() > POLICIES_MAX {
+                let message =
+                    format!("There are more than {POLICIES_MAX} access policies: name a key module.");
+                return Err(Refusal::invalid("module", message).into());
+            }
             let mut policies: Vec<&AccessPolicy> = known.policies.iter().collect();
             policies.sort_by_key(|policy| (policy.effect, policy.id));
             for policy in policies {

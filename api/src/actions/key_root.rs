@@ -41,7 +41,13 @@ impl Actions {
         let mut tx = self.begin("key.root.rotate", call).await?;
         self.spend_approval(&mut tx, call, approval, &subject).await?;
         tx.save_hierarchy(&before.bytes, &after.bytes).await?;
-        tx.audit("key.root.rotate", "INSTANCE", self.profile.instance, "OK", json!({}));
+        tx.audit(
+            "key.root.rotate",
+            "INSTANCE",
+            self.profile.instance,
+            "OK",
+            json!({ "generation": after.generation() }),
+        );
         tx.commit().await?;
         // From here on only the next root key opens what is stored.
         self.keys.vault.finish_root(&after).await?;

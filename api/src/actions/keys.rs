@@ -12,7 +12,7 @@ use keyservice::principal::{IsService, Token, Tokens};
 use keyservice::{
     AuditMeasure, Envelope, EnvelopeHeader, ExchangeId, FaultyRow, Floor, HealthReport, KeyChange,
     KeyService, KeyState, LastEntry, LinkSpec, M1, M2, M3, M4, MacPurpose, Operation, Permission, PublicKey,
-    RegistrationContext, Right, SealedHierarchy, SealedKey, SealedPending, Service, roll_up,
+    RegistrationContext, Right, SealedKey, SealedPending, Service, roll_up,
 };
 
 use uuid::Uuid;
@@ -24,7 +24,7 @@ pub(super) use window::unrecorded;
 
 use crate::domain::Timestamp;
 use crate::domain::causes::causes;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::vault::{HierarchyRecord, ProcessWatch, Recorded, Vault, VaultError, process_away};
 use crate::world::World;
 
@@ -96,11 +96,15 @@ macro_rules! with_own {
 impl HierarchyRecord for Store {
     fn hierarchy(&self) -> Recorded<'_> {
         Box::pin(async move {
-            let bytes = self.hierarchy().await.map_err(|error| {
+            self.hierarchy().await.map_err(|error| {
                 tracing::warn!(error = causes(&error), "the key hierarchy cannot be read");
-                VaultError::Unavailable("The key hierarchy cannot be read")
-            })?;
-            Ok(SealedHierarchy { bytes })
+                match error {
+                    StoreError::Tampered { .. } => {
+                        keyservice::Error::Tampered { what: "key hierarchy" }.into()
+                    }
+                    _ => VaultError::Unavailable("The key hierarchy cannot be read"),
+                }
+            })
         })
     }
 }
@@ -218,6 +222,11 @@ impl Keys {
     #[must_use]
     pub const fn public_key(&self) -> &PublicKey {
         &self.public
+    }
+
+    /// Which of the instance's identity keys it is: the first is 1.
+    pub(crate) fn identity_version(&self) -> u64 {
+        self.own().identity.version
     }
 
     /// SHA-256 fingerprint of the identity key.

@@ -355,8 +355,9 @@ pub(super) struct KeyPolicyQuery;
 
 #[Object]
 impl KeyPolicyQuery {
-    /// The access policies of all key modules or of one, in the order in which they decide; 200 at most for each. For
-    /// key managers, operators, auditors and integrators.
+    /// The access policies of all key modules or of one, in the order in which they decide; 200 at most for each. Of all
+    /// together 1,000 are listed, and with more a key module must be named. For key managers, operators, auditors and
+    /// integrators.
     #[graphql(complexity = "items_cost(50, child_complexity)")]
     async fn access_policies(
         &self,

@@ -3,8 +3,8 @@
 use keyservice::audit::{Entry, Recorded};
 use sea_orm::sea_query::{Expr, ExprTrait as _, LikeExpr, SimpleExpr};
 use sea_orm::{
-    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _, Set, Statement,
+    ColumnTrait as _, Condition, ConnectionTrait, DbBackend, EntityTrait as _, FromQueryResult as _,
+    QueryFilter as _, QueryOrder as _, QueryResult, QuerySelect as _, QueryTrait as _, Set, Statement,
 };
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -181,7 +181,36 @@ fn to_row(entry: Entry, details: Value, n: i64, hash: [u8; 32]) -> ActiveModel {
     }
 }
 
-/// A row as it is, believed nothing of: whoever verifies says what is wrong with it.
+/// A row as it is, believed nothing of: whoever verifies says what is wrong with it. One that cannot be read is an
+/// entry that nobody wrote.
+fn from_result(row: &QueryResult, backend: DbBackend) -> Recorded {
+    let Ok(model) = Model::from_query_result(row, "") else {
+        let n: i64 = row.try_get("", "n").unwrap_or_default();
+        return Recorded { entry: Entry { n: n.unsigned_abs(), ..Entry::default() }, hash: [0; 32] };
+    };
+    // PostgreSQL keeps JSON in one form. SQLite keeps the text that it was given, of which a query and this program read
+    // different things where a field is there twice: what is not as this program writes it, nobody wrote.
+    let as_written = match backend {
+        DbBackend::Sqlite => {
+            let same = |text: &str, value: &Value| {
+                row.try_get::<String>("", text).is_ok_and(|text| text == value.to_string())
+            };
+            same(DETAILS, &model.details) && same(SENSITIVE, &model.sensitive)
+        }
+        _ => true,
+    };
+    let fields = model.sensitive.as_object().map_or(0, Map::len);
+    let mut recorded = from_row(model);
+    if !as_written || recorded.entry.sensitive.len() != fields {
+        recorded.hash = [0; 32];
+    }
+    recorded
+}
+
+/// The texts of the fields with JSON.
+const DETAILS: &str = "details_text";
+const SENSITIVE: &str = "sensitive_text";
+
 fn from_row(row: Model) -> Recorded {
     let sensitive = match row.sensitive {
         Value::Object(fields) => fields,
@@ -250,8 +279,15 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn audit_behind(&self, n: i64, limit: u64) -> Result<Vec<Recorded>, StoreError> {
-        let rows = Entity::find().filter(Column::N.gt(n)).order_by_asc(Column::N).limit(limit);
-        Ok(rows.all(&self.read).await?.into_iter().map(from_row).collect())
+        let backend = self.backend();
+        let mut rows = Entity::find().filter(Column::N.gt(n)).order_by_asc(Column::N).limit(limit);
+        if backend == DbBackend::Sqlite {
+            rows = rows
+                .expr_as(Expr::cust("cast(details as text)"), DETAILS)
+                .expr_as(Expr::cust("cast(sensitive as text)"), SENSITIVE);
+        }
+        let rows = self.read.query_all_raw(rows.build(backend)).await?;
+        Ok(rows.iter().map(|row| from_result(row, backend)).collect())
     }
 
     /// How far the trail goes.

@@ -5,11 +5,13 @@ use sea_orm::{
     ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _,
     QuerySelect as _, Set, Statement,
 };
+use uuid::Uuid;
 
 use super::tx::Tx;
 use super::{Store, StoreError, entity, unique};
+use crate::domain::connection::Connection;
 use crate::domain::id::ConnectionId;
-use entity::{audit_checkpoint as checkpoint, audit_kept as hourly, audit_witness as witness};
+use entity::{audit_checkpoint as checkpoint, audit_kept as hourly, audit_witness as witness, connection};
 
 /// Milliseconds in an hour.
 const HOUR: i64 = 3_600_000;
@@ -39,6 +41,19 @@ pub struct Kept {
     pub n: i64,
     /// The note.
     pub note: String,
+}
+
+/// What is kept for a connection of the two trails.
+#[derive(Clone, Debug)]
+pub struct KeptOfPeer {
+    /// The connection's id.
+    pub of: ConnectionId,
+    /// The connection, unless it is gone: what was witnessed stays.
+    pub connection: Option<Connection>,
+    /// The newest.
+    pub newest: Option<Witnessed>,
+    /// The first checkpoints of the peer of each hour, as notes.
+    pub hourly: Vec<String>,
 }
 
 fn from_row(row: witness::Model) -> Witnessed {
@@ -82,6 +97,43 @@ impl Store {
         let rows =
             witness::Entity::find().order_by_asc(witness::Column::ConnectionId).all(&self.read).await?;
         Ok(rows.into_iter().map(|row| (ConnectionId(row.connection_id), from_row(row))).collect())
+    }
+
+    /// What is kept for so many connections behind this one, by id.
+    ///
+    /// # Errors
+    /// When the database does not answer, or a connection's row cannot be read.
+    pub async fn kept_of_peers(
+        &self,
+        behind: Option<ConnectionId>,
+        limit: usize,
+    ) -> Result<Vec<KeptOfPeer>, StoreError> {
+        let sql = "select connection_id from audit_witness where connection_id > $1 \
+            union select connection_id from audit_kept where connection_id > $1 order by connection_id limit $2";
+        let behind = behind.map_or(Uuid::nil(), |id| id.0);
+        let values = [behind.into(), i64::try_from(limit).unwrap_or(i64::MAX).into()];
+        let rows = Statement::from_sql_and_values(self.backend(), sql, values);
+        let mut all = Vec::new();
+        for row in self.read.query_all_raw(rows).await? {
+            let id: Uuid = row.try_get("", "connection_id")?;
+            all.push(KeptOfPeer { of: ConnectionId(id), connection: None, newest: None, hourly: Vec::new() });
+        }
+        let ids = || all.iter().map(|kept: &KeptOfPeer| kept.of.0);
+        let connections = connection::Entity::find().filter(connection::Column::Id.is_in(ids()));
+        let connections = connections.all(&self.read).await?.into_iter().map(super::connection::from_row);
+        let connections = connections.collect::<Result<Vec<_>, _>>()?;
+        let newest = witness::Entity::find().filter(witness::Column::ConnectionId.is_in(ids()));
+        let newest = newest.all(&self.read).await?;
+        let earlier = hourly::Entity::find().filter(hourly::Column::ConnectionId.is_in(ids()));
+        let earlier = earlier.all(&self.read).await?;
+        for kept in &mut all {
+            let id = kept.of;
+            kept.connection = connections.iter().find(|connection| connection.id == id).cloned();
+            kept.newest = newest.iter().find(|row| row.connection_id == id.0).cloned().map(from_row);
+            let of_it = earlier.iter().filter(|row| row.connection_id == id.0);
+            kept.hourly = of_it.map(|row| row.note.clone()).collect();
+        }
+        Ok(all)
     }
 
     /// The first checkpoints of hours that are kept of the peers' trails, each peer's in their order.

@@ -1,11 +1,18 @@
 //! Who this instance is.
 
+use keyservice::SealedHierarchy;
 use sea_orm::{ConnectionTrait as _, EntityTrait as _, Set, Statement};
 
 use super::tx::Tx;
 use super::{Store, StoreError, entity, unique};
 use crate::domain::id::InstanceId;
 use entity::instance::{ActiveModel, Entity};
+
+/// The hierarchy, with the latest generation that the audit trail tells of: every change of it is entered there with its
+/// own. What counts is the highest, as with keys: an older entry that somebody appends again changes nothing.
+const HIERARCHY: &str = "select hierarchy, (select max(cast(details ->> 'generation' as bigint)) from audit \
+    where operation in ('instance.initialise', 'key.root.rotate', 'key.encryption.begin', 'key.encryption.retire')) \
+    as recorded from instance where id = 1";
 
 /// The instance as it is stored: one row.
 #[derive(Clone, Debug)]
@@ -16,8 +23,9 @@ pub struct InstanceRecord {
     pub install: uuid::Uuid,
     /// The key hierarchy, sealed under the root key.
     pub hierarchy: Vec<u8>,
-    /// The number of the current identity document; only grows.
-    pub identity_seq: i64,
+    /// Below which version of the key encryption key nothing is stored any more: the last one that was retired, and one;
+    /// 0 before.
+    pub wraps_from: i64,
 }
 
 impl Store {
@@ -30,7 +38,7 @@ impl Store {
             id: InstanceId(row.instance_id),
             install: row.install_id,
             hierarchy: row.hierarchy,
-            identity_seq: row.identity_seq,
+            wraps_from: row.wraps_from,
         }))
     }
 }
@@ -39,10 +47,18 @@ impl Store {
     /// The key hierarchy, sealed under the root key. May be read while a transaction of the same caller is open.
     ///
     /// # Errors
-    /// When the database does not answer; [`StoreError::Missing`] before the instance was initialised.
-    pub async fn hierarchy(&self) -> Result<Vec<u8>, StoreError> {
-        let row = Entity::find_by_id(1).one(&self.read).await?;
-        Ok(row.ok_or(StoreError::Missing("instance"))?.hierarchy)
+    /// When the database does not answer; [`StoreError::Missing`] before the instance was initialised;
+    /// [`StoreError::Tampered`] when it is of an earlier generation than the audit trail tells of.
+    pub async fn hierarchy(&self) -> Result<SealedHierarchy, StoreError> {
+        let row = self.read.query_one_raw(Statement::from_string(self.backend(), HIERARCHY)).await?;
+        let row = row.ok_or(StoreError::Missing("instance"))?;
+        let hierarchy = SealedHierarchy { bytes: row.try_get("", "hierarchy")? };
+        let recorded: Option<i64> = row.try_get("", "recorded")?;
+        // What is no hierarchy at all, opening it tells.
+        if hierarchy.generation().is_some_and(|own| own < recorded.map_or(0, i64::unsigned_abs)) {
+            return Err(StoreError::Tampered { what: "the key hierarchy".to_owned() });
+        }
+        Ok(hierarchy)
     }
 }
 
@@ -82,9 +98,8 @@ impl Tx {
             instance_id: Set(instance.id.0),
             install_id: Set(instance.install),
             hierarchy: Set(instance.hierarchy.clone()),
-            identity_seq: Set(instance.identity_seq),
             created_at: Set(self.now_ms()),
-            wraps_from: Set(0),
+            wraps_from: Set(instance.wraps_from),
         };
         Entity::insert(row)
             .exec_without_returning(&self.txn)

@@ -61,7 +61,7 @@ pub use audit::{AuditFilter, AuditTail};
 pub use authorization::{AuthorizationRequest, AuthorizationState};
 pub use catalogue::PublishedDefinition;
 pub use change::{Change, ChangeKind, SubjectKind};
-pub use checkpoint::{Kept, Witnessed};
+pub use checkpoint::{Kept, KeptOfPeer, Witnessed};
 pub use exchange::{Handshake, StoredMessage};
 pub use failure::{Failed, FailureRecord};
 pub use idempotency::{IdempotencyKey, Once, StoredAnswer};

@@ -101,7 +101,7 @@ impl Assembler {
         if message.len() + body.len() > MAX_MESSAGE {
             return Err(FrameError::TooLong);
         }
-        message.extend_from_slice(body);
+        wire::append(&mut message, body);
         if header.last {
             return Ok(Some((id, message)));
         }

@@ -96,19 +96,29 @@ impl Vault {
     }
 
     async fn take(&self, hierarchy: &SealedHierarchy) -> Result<(), VaultError> {
-        // Under another root key when another node rotated that: it is in the place of the old one by then.
-        match &self.place {
-            Place::Here(service, _) => match service.adopt(hierarchy) {
-                Err(Error::RootKeyMismatch) => Ok(service.adopt_root(hierarchy)?),
-                done => Ok(done?),
-            },
-            Place::There(remote) => match remote.call(&request::adopt(hierarchy)).await {
-                Err(VaultError::Refused(Error::RootKeyMismatch)) => {
-                    remote.call(&request::adopt_root(hierarchy)).await
-                }
-                done => done,
-            },
+        let root = self.root();
+        // Under another root key when that was rotated: by another node, and it is in the place of the old one by now;
+        // or by this one, which was cut off before it put it there.
+        let rotating = next_of(&root).is_some_and(|next| next.exists());
+        let adopted = match &self.place {
+            _ if rotating => Err(Error::RootKeyMismatch.into()),
+            Place::Here(service, _) => service.adopt(hierarchy).map_err(VaultError::from),
+            Place::There(remote) => remote.call(&request::adopt(hierarchy)).await,
+        };
+        if adopted != Err(VaultError::Refused(Error::RootKeyMismatch)) {
+            return adopted;
         }
+        let by_next = match &self.place {
+            Place::Here(service, _) => service.adopt_root(hierarchy)?,
+            Place::There(remote) => remote.call(&request::adopt_root(hierarchy)).await?,
+        };
+        if by_next {
+            put_in_place(&root).map_err(|error| {
+                tracing::error!(%error, "the next root key cannot be put in the place of the old one");
+                VaultError::Unavailable("The next root key cannot be put in the place of the old one")
+            })?;
+        }
+        Ok(())
     }
 
     /// Whether a call failed because the hierarchy on record is a newer one, which is in use now.
@@ -159,20 +169,13 @@ impl Vault {
     /// sealed under it.
     ///
     /// # Errors
-    /// When it cannot be read, or put in place; the next start does it then.
+    /// When it cannot be read, or put in place. Whoever catches up, or starts, next does it then.
     pub async fn finish_root(&self, hierarchy: &SealedHierarchy) -> Result<(), VaultError> {
-        let root = self.root();
         let mut adopted = self.adopted.lock().await;
-        match &self.place {
-            Place::Here(service, _) => service.adopt_root(hierarchy)?,
-            Place::There(remote) => remote.call(&request::adopt_root(hierarchy)).await?,
-        }
+        self.take(hierarchy).await?;
         self.remember(hierarchy.clone());
         *adopted = Some(hierarchy.clone());
-        put_in_place(&root).map_err(|error| {
-            tracing::error!(%error, "the next root key cannot be put in the place of the old one");
-            VaultError::Unavailable("The next root key cannot be put in the place of the old one")
-        })
+        Ok(())
     }
 
     fn root(&self) -> RootSource {

@@ -94,7 +94,7 @@ fn an_unanswered_request_expires_and_says_so() {
 
 #[test]
 fn a_request_says_why() {
-    for reason in ["", "  ", &"x".repeat(501)] {
+    for reason in ["", "  ", "It is\u{1b}[2K time.", &"x".repeat(501)] {
         let asked = Approval::ask([9; 16], subject(Right::Export), reason, ASKS, NOW);
         assert_eq!(asked, Err(ApprovalRefusal::Reason));
     }

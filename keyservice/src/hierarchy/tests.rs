@@ -96,9 +96,9 @@ fn root_places(directory: &std::path::Path) {
     RootKey::create(&next, &SystemEntropy).unwrap();
     let rotated = service.rotate_root_to_next().unwrap();
     assert_eq!(service.adopt(&rotated), Err(Error::RootKeyMismatch));
-    assert_eq!(service.adopt_root(&rotated), Ok(()), "beside the one in use");
+    assert_eq!(service.adopt_root(&rotated), Ok(true), "beside the one in use");
     std::fs::rename(&next, &own).unwrap();
-    assert_eq!(service.adopt_root(&rotated), Ok(()), "in its place");
+    assert_eq!(service.adopt_root(&rotated), Ok(false), "in its place");
     let elsewhere = service.rotate_root(&root(9)).unwrap();
     assert_eq!(service.adopt_root(&elsewhere), Err(Error::RootKeyMismatch));
 }
@@ -191,6 +191,42 @@ fn a_hierarchy_of_another_making_is_not_adopted() {
     let entropy = Arc::new(Seeded::new(9));
     let (_, foreign) = KeyService::initialise(&root(1), [1; 16], entropy, NOW).unwrap();
     assert_eq!(service.adopt(&foreign), Err(Error::Tampered { what: "key hierarchy" }));
+}
+
+#[test]
+fn a_hierarchy_of_an_earlier_generation_is_not_adopted_and_a_changed_generation_does_not_open() {
+    let (service, disk) = instance();
+    let begun = service.add_key_encryption_key().unwrap();
+    service.adopt(&begun).unwrap();
+    let progress = RewrapProgress { newest: 2, total: 0, remaining: 0 };
+    let retired = service.retire_key_encryption_keys(progress).unwrap();
+    service.adopt(&retired).unwrap();
+    let generations = [&disk.hierarchy, &begun, &retired].map(SealedHierarchy::generation);
+    assert_eq!(generations, [1, 2, 3].map(Some));
+    for earlier in [&disk.hierarchy, &begun] {
+        assert_eq!(service.adopt(earlier), Err(Error::Tampered { what: "key hierarchy" }));
+    }
+    assert_eq!(service.key_encryption_keys(), [2], "the one that was retired does not come back");
+
+    let mut raised = begun.clone();
+    raised.bytes[1] += 1;
+    assert_eq!(raised.generation(), Some(3));
+    assert_eq!(service.adopt(&raised), Err(Error::Tampered { what: "key hierarchy" }));
+    assert_eq!(SealedHierarchy { bytes: vec![9; 200] }.generation(), None);
+}
+
+#[test]
+fn a_hierarchy_that_was_sealed_without_a_generation_still_opens_and_gets_one() {
+    let (service, disk) = instance();
+    let (keyring, instance_root) = Keyring::unseal(&root(1), [1; 16], &disk.hierarchy).unwrap();
+    let before = keyring.seal_hierarchy_without_generation(&root(1), &instance_root);
+    assert_eq!(before.generation(), Some(0));
+    let entropy = Arc::new(SystemEntropy);
+    let older = KeyService::open(&root(1), [1; 16], &before, entropy).unwrap();
+    everything_opens(&older, &disk);
+    let rotated = older.rotate_root(&root(2)).unwrap();
+    assert_eq!(rotated.generation(), Some(1));
+    assert_eq!(service.adopt_under(&root(2), &rotated), Ok(()));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use keyservice::AuditMeasure;
 use keyservice::audit::GENESIS;
 use keyservice::checkpoint::{Checkpoint, EVERY_SECONDS, Note};
 
+use super::witnesses::Witnesses;
 use super::{Actions, Done};
 use crate::domain::Timestamp;
 use crate::store::Kept;
@@ -37,6 +38,7 @@ struct Progress {
     /// Whether it reached the end since then.
     whole: bool,
     signing: Signing,
+    witnesses: Witnesses,
 }
 
 impl Verified {
@@ -99,25 +101,36 @@ impl Signing {
     }
 }
 
+fn not_signed(n: i64) -> String {
+    format!("Entry {n} of the audit trail is not the one that was signed.")
+}
+
 impl Actions {
-    /// Measures the audit trail: its chain, in turns; its newest checkpoint; and whether it is signed.
+    /// Measures the audit trail: its chain, in turns; its newest checkpoint; whether it is signed; and, in turns, what
+    /// this instance and its peers keep of each other's.
     pub(crate) async fn audit_measure(&self) -> Done<AuditMeasure> {
         let now = self.world.now();
         let mut progress = self.verified.get();
-        let tail = self.store.audit_tail().await?;
+        let mut tail = self.store.audit_tail().await?;
         // Seen from the beginning again every hour; what was bad is looked at again at once.
         let due = progress.begun_at.is_none_or(|at| now - at >= EVERY || now < at);
         let over = progress.whole || progress.begun_at.is_none();
         if progress.chain.fault.is_some() || (due && over) {
-            progress = Progress { begun_at: Some(now), signing: progress.signing, ..Progress::default() };
+            let Progress { signing, witnesses, .. } = progress;
+            progress = Progress { begun_at: Some(now), signing, witnesses, ..Progress::default() };
         }
         let newest = self.store.newest_checkpoint().await?;
         let signed = newest.as_ref().map_or(0, |kept| kept.n);
         let furthest = progress.signing.furthest.max(signed);
         progress.signing.furthest = furthest;
         self.verify_chain(&mut progress.chain, tail.n, PIECES_A_TURN).await?;
-        if progress.chain.n == tail.n && progress.chain.hash != tail.hash {
-            let fault = format!("Entry {} of the audit trail is not the one that was written last.", tail.n);
+        if progress.chain.n > tail.n {
+            // It grew meanwhile.
+            tail = self.store.audit_tail().await?;
+        }
+        if progress.chain.n > tail.n || (progress.chain.n == tail.n && progress.chain.hash != tail.hash) {
+            let last = progress.chain.n;
+            let fault = format!("Entry {last} of the audit trail is not the one that was written last.");
             progress.chain.fault.get_or_insert(fault);
         }
         progress.whole |= progress.chain.n >= tail.n;
@@ -129,6 +142,9 @@ impl Actions {
                 Some(newest) => self.contradiction(&newest).await?,
                 None => None,
             };
+        }
+        if progress.chain.fault.is_none() {
+            progress.chain.fault = self.faulty_witness(&mut progress.witnesses).await?;
         }
         let measure = AuditMeasure {
             entries: tail.n.unsigned_abs(),
@@ -151,8 +167,7 @@ impl Actions {
         };
         let entry = self.store.audit_behind(kept.n - 1, 1).await?.into_iter().next();
         let same = entry.is_some_and(|entry| entry.entry.n == kept.n.unsigned_abs() && entry.hash == root);
-        let fault = format!("Entry {} of the audit trail is not the one that was signed.", kept.n);
-        Ok((!same).then_some(fault))
+        Ok((!same).then(|| not_signed(kept.n)))
     }
 
     /// What a checkpoint of ours says that the trail up to it is; none when this instance did not sign it.
@@ -201,6 +216,7 @@ impl Actions {
                     Some(format!("Entry {next} of the audit trail, and what follows, was removed."));
                 return Ok(());
             }
+            let (begin, mut hashes) = (chain.n, Vec::with_capacity(entries.len()));
             for recorded in entries {
                 let next = chain.n + 1;
                 if recorded.entry.n != next.unsigned_abs() {
@@ -213,8 +229,29 @@ impl Actions {
                     return Ok(());
                 }
                 (chain.n, chain.hash) = (next, expected);
+                hashes.push(expected);
             }
+            chain.fault = self.differing_checkpoint(begin, &hashes).await?;
         }
         Ok(())
+    }
+
+    /// The first checkpoint of ours that differs from the entries behind this one, with these hashes. Their signatures,
+    /// but for the newest one's, are for the verification of an export to check.
+    async fn differing_checkpoint(&self, begin: i64, hashes: &[[u8; 32]]) -> Done<Option<String>> {
+        for kept in self.store.checkpoints_behind(begin, ENTRIES).await? {
+            let at = usize::try_from(kept.n - begin - 1).unwrap_or(usize::MAX);
+            let Some(hash) = hashes.get(at) else { break };
+            let checkpoint = kept.note.parse::<Note>().and_then(|note| Checkpoint::parse(note.text()));
+            let ours = checkpoint.ok().filter(|checkpoint| {
+                checkpoint.origin == self.audit_origin() && checkpoint.size == kept.n.unsigned_abs()
+            });
+            match ours {
+                None => return Ok(Some(format!("Checkpoint {} of the audit trail was changed.", kept.n))),
+                Some(checkpoint) if checkpoint.root != *hash => return Ok(Some(not_signed(kept.n))),
+                Some(_) => {}
+            }
+        }
+        Ok(None)
     }
 }

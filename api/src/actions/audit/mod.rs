@@ -3,6 +3,7 @@
 pub(super) mod chain;
 pub mod export;
 mod log;
+mod witnesses;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +20,7 @@ use crate::domain::causes::causes;
 use crate::domain::connection::Connection;
 use crate::domain::effect::Work;
 use crate::domain::id::{ConnectionId, InstanceId};
+use crate::domain::link::hex;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::store::{Kept, NewJob, StoreError};
 
@@ -182,7 +184,8 @@ impl Actions {
         if !same && before.is_some() && size <= kept.theirs {
             // Its trail is shorter than it was, or another one: a restored backup, a clone, or a rewriting.
             if kept.disputed.as_deref() != Some(text.as_str()) {
-                let details = json!({ "kept": kept.theirs, "said": size });
+                let root = hex(&checkpoint.root);
+                let details = json!({ "kept": kept.theirs, "said": size, "root": root });
                 tx.audit("audit.witness", "CONNECTION", connection.id, "CONTRADICTION", details);
                 tracing::error!(connection = %connection.id, "a peer's audit trail contradicts what it was");
                 kept.disputed = Some(text);
