@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use linkspan::domain::requester::Role;
 use serde_json::{Value, json};
 
+use crate::harness::events::Events;
 use crate::harness::{Client, Database, Pair};
 
 const LOG: &str = "query($filter: AuditLogFilter, $first: Int, $after: String, $last: Int, $before: String) {
@@ -21,8 +22,62 @@ fn each<'a>(log: &'a Value, field: &str) -> Vec<&'a Value> {
     log["edges"].as_array().unwrap().iter().map(|edge| &edge["node"][field]).collect()
 }
 
+const LIVE: &str = "subscription($after: String) {
+    auditLogChanged(after: $after) { cursor kind entry { number operation } } }";
+const KEYS: &str = "subscription { changes(subjects: [KEYS]) { kind subject subjectId } }";
+
+/// The next entry, but for the program's own use of keys, which is written all the time.
+async fn next_entry(events: &mut Events) -> Value {
+    loop {
+        let event = events.expect().await;
+        assert_eq!(event["kind"], "CREATED", "{event}");
+        if !["key.window", "key.used"].iter().any(|use_of_keys| event["entry"]["operation"] == *use_of_keys) {
+            return event["entry"].clone();
+        }
+    }
+}
+
+/// Each hears what they may read, as it is written; that keys changed, those who read of keys.
+async fn each_hears_their_own(pair: &Pair, [admin, auditor, both]: [&Client; 3]) {
+    let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
+    let mut keys = manager.subscribe(KEYS, json!({})).await;
+    assert_eq!(keys.expect().await["kind"], "PRESENT");
+    let [mut by_admin, mut by_auditor, mut by_both] = [
+        admin.subscribe(LIVE, json!({})).await,
+        auditor.subscribe(LIVE, json!({})).await,
+        both.subscribe(LIVE, json!({})).await,
+    ];
+    let mut present = Value::Null;
+    for events in [&mut by_admin, &mut by_auditor, &mut by_both] {
+        present = events.expect().await;
+        assert_eq!((&present["kind"], &present["entry"]), (&json!("PRESENT"), &Value::Null));
+    }
+    admin.mutate("createCompany", json!({ "name": "Before" }), "company { id }").await;
+    let module =
+        json!({ "name": "heard", "purpose": "SIGNING", "algorithm": "Ed25519", "exportable": false });
+    manager.mutate("createKeyModule", module, "keyModule { name }").await;
+    admin.mutate("createCompany", json!({ "name": "After" }), "company { id }").await;
+    for _ in 0..2 {
+        assert_eq!(next_entry(&mut by_admin).await["operation"], "company.create");
+    }
+    assert_eq!(next_entry(&mut by_auditor).await["operation"], "key_module.create");
+    let mut again = both.subscribe(LIVE, json!({ "after": present["cursor"] })).await;
+    for operation in ["company.create", "key_module.create", "company.create"] {
+        let heard = next_entry(&mut by_both).await;
+        assert_eq!(heard["operation"], operation);
+        assert_eq!(next_entry(&mut again).await, heard, "who comes back misses nothing");
+    }
+    let told = keys.expect().await;
+    assert_eq!(told, json!({ "kind": "UPDATED", "subject": "KEYS", "subjectId": null }));
+    let of_keys = "{ changes(subjects: [KEYS]) { events { subject } } }";
+    let unseen = admin.query(of_keys, json!({})).await;
+    assert_eq!(unseen["changes"]["events"], json!([]), "nobody else hears of keys");
+    let odd = both.subscribe(LIVE, json!({ "after": "bjo5OTk5OTk" })).await.next().await.unwrap();
+    assert_eq!(odd["errors"][0]["extensions"]["code"], "INVALID_INPUT", "{odd}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn administrators_read_what_concerns_the_application_and_key_auditors_what_concerns_keys() {
+async fn administrators_read_and_hear_what_concerns_the_application_and_key_auditors_what_concerns_keys() {
     for database in Database::available() {
         let pair = Pair::start(database).await;
         let admin = pair.provider_admin().await;
@@ -51,9 +106,12 @@ async fn administrators_read_what_concerns_the_application_and_key_auditors_what
         assert_eq!(each(&read(&admin, keys.clone()).await, "operation").len(), 0);
         assert!(!each(&read(&auditor, keys).await, "operation").is_empty());
 
+        each_hears_their_own(&pair, [&admin, &auditor, &both]).await;
         for role in [Role::Operator, Role::Viewer, Role::KeyManager, Role::KeyAdmin] {
             let client = pair.provider.person(role.as_str().to_lowercase().as_str(), &[role]).await;
             let answer = client.raw(LOG, json!({})).await;
+            assert_eq!(answer["errors"][0]["extensions"]["code"], "FORBIDDEN", "{role}: {answer}");
+            let answer = client.subscribe(LIVE, json!({})).await.next().await.unwrap();
             assert_eq!(answer["errors"][0]["extensions"]["code"], "FORBIDDEN", "{role}: {answer}");
         }
     }

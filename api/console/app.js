@@ -1,10 +1,10 @@
 // The frame: who is here, where they are, and what changes. Pages are modules of their own, loaded when they are needed.
 import { follow, gql, onSignedOut, onStepUp, request } from './lib/api.js';
 import { hold } from './lib/focus.js';
-import { announce, ask } from './lib/say.js';
-import { failed, head, loading, notice, signInPath } from './lib/ui.js';
+import { announce, ask, turnPage } from './lib/say.js';
+import { failed, head, loading, mark, notice, signInPath } from './lib/ui.js';
 import { html, nothing, render } from './lib/view.js';
-import { role } from './lib/words.js';
+import { role, showExactTimes, timesAreExact } from './lib/words.js';
 
 const ME = gql`query Me {
   viewer { id name email roles canAdminister canOperate company { id name } }
@@ -63,6 +63,8 @@ let page = null;
 let coming = null;
 let visit = 0;
 let scheduled = false;
+/** How often what was drawn is drawn again, so that “3 minutes ago” is true. */
+const TICK_MS = 20_000;
 /** After so long without scrolling, somebody has found their place. */
 const SCROLLED_MS = 250;
 
@@ -140,6 +142,7 @@ async function open(to) {
   page?.leave?.();
   page = null;
   coming = null;
+  turnPage();
   drawNavigation();
   const found = match(location.pathname);
   if (!found) {
@@ -266,6 +269,16 @@ const LIVE = {
   waiting: [() => html`<span class="badge warn">Not live: reconnecting …</span>`, 'The connection to this instance was lost. What you see may be out of date.'],
   out: [() => html`<a class="badge bad" href=${signInPath()}>Signed out: sign in</a>`, 'You are signed out. What you see may be out of date.'],
 };
+/** The choice between how long ago something was and when exactly: by keyboard, touch and ear, too. */
+function drawTimes() {
+  const choose = () => {
+    showExactTimes(!timesAreExact());
+    drawTimes();
+    draw();
+  };
+  render(html`<button class="secondary" type="button" aria-pressed=${String(timesAreExact())} @click=${choose}>${timesAreExact() ? mark('good') : nothing}Exact times</button>`, document.getElementById('times'));
+}
+
 let state = 'live';
 /** Says when the screen may be out of date, and when it is live again. */
 function connection(now) {
@@ -294,6 +307,8 @@ async function sessionEnded() {
 
 async function boot() {
   links();
+  drawTimes();
+  setInterval(() => document.hidden || draw(), TICK_MS);
   onSignedOut(sessionEnded);
   onStepUp(async () => (await import('./lib/step-up.js')).confirmIdentity(context.instance));
   try {

@@ -120,13 +120,13 @@ const CHANGES = gql`subscription Changes($after: String) {
 }`;
 
 /**
- * The stream of everything that changes and that the viewer may see, as server-sent events. It resumes behind the
- * last event after a break, and pauses while nobody looks at the page.
+ * A stream of what changes and what the viewer may see of it, as server-sent events: of everything, or that of another
+ * subscription with a cursor. It resumes behind the last event after a break, and pauses while nobody looks at the page.
  *
  * `onChange(event)` gets each change; `onFresh()` is called when changes may have been missed, so that all is loaded
- * again; `onState('live' | 'waiting')` says how it goes.
+ * again; `onState('live' | 'waiting')` says how it goes. It ends with `until`, a signal.
  */
-export function follow({ onChange, onFresh, onState }) {
+export function follow({ operation = CHANGES, onChange, onFresh, onState = () => {}, until }) {
   let cursor = null;
   let stop = null;
   let tries = 0;
@@ -137,7 +137,7 @@ export function follow({ onChange, onFresh, onState }) {
         // Somebody else may have signed in since: the present is asked for, and with it an answer.
         if (out) cursor = null;
         let proven = !out;
-        const response = await post(CHANGES, { after: cursor }, 'text/event-stream', signal);
+        const response = await post(operation, { after: cursor }, 'text/event-stream', signal);
         if (!response.ok) throw new ApiError('UNAVAILABLE', `The stream answers ${response.status}.`);
         if (proven) onState('live');
         for await (const result of events(response.body)) {
@@ -147,7 +147,7 @@ export function follow({ onChange, onFresh, onState }) {
             out = false;
             onState('live');
           }
-          const event = result.data.changes;
+          const [event] = Object.values(result.data);
           tries = 0;
           cursor = event.cursor;
           // The present is told when nothing was resumed: at the start, and after a gap.
@@ -184,19 +184,21 @@ export function follow({ onChange, onFresh, onState }) {
     stop = null;
   }
 
-  document.addEventListener('visibilitychange', () => (document.hidden ? end() : start()));
-  addEventListener('offline', () => {
+  const on = (target, name, listener) => target.addEventListener(name, listener, { signal: until });
+  on(document, 'visibilitychange', () => (document.hidden ? end() : start()));
+  on(window, 'offline', () => {
     end();
     onState('waiting');
   });
-  addEventListener('online', () => {
+  on(window, 'online', () => {
     end();
     if (!document.hidden) start();
   });
-  addEventListener('pagehide', end);
-  addEventListener('pageshow', () => document.hidden || start());
+  on(window, 'pagehide', end);
+  on(window, 'pageshow', () => document.hidden || start());
+  if (until) on(until, 'abort', end);
   // What is seen first comes first.
-  setTimeout(() => document.hidden || start(), START_MS);
+  setTimeout(() => document.hidden || until?.aborted || start(), START_MS);
 }
 
 function pause(ms, signal) {

@@ -1,8 +1,9 @@
 // An entry of the audit trail, wherever it is shown: who did what to what, when, and how it went.
-import { gql } from './api.js';
+import { follow, gql } from './api.js';
+import { actorWords, operationWords } from './audit-words.js';
 import { cell } from './list.js';
 import { resource } from './resource.js';
-import { badge, on } from './ui.js';
+import { badge, exactly } from './ui.js';
 import { html, nothing, repeat } from './view.js';
 import { inWords, role } from './words.js';
 
@@ -11,17 +12,46 @@ export const ENTRY = gql`fragment EntryParts on AuditEntry { number at actorKind
 export const COLUMNS = ['Number', 'When', 'Who', 'What', 'Result'];
 
 const PLACES = { REGISTRATION: '/registrations/', CONNECTION: '/connections/', SCAN: '/scans/', ISSUE: '/issues/', COMPANY: '/companies/' };
-const ACTORS = { SYSTEM: 'This instance', ANONYMOUS: 'Nobody known', PERSON: 'Somebody', PEER: 'The other instance' };
+
+/** What came to a good end. */
+const WELL = new Set(['OK', 'PASSED', 'DONE', 'ALLOWED']);
 
 /** The details as text, without an empty object. */
 const details = (text) => (text && text !== '{}' && text !== 'null' ? html`<details class="more"><summary>Details</summary><pre class="answer" tabindex="0">${JSON.stringify(JSON.parse(text), null, 2)}</pre></details>` : nothing);
 
 /** An entry's cells. */
 export const cells = (one) => html`<th scope="row" class="narrow-cell">${one.number}</th>
-  ${cell('When', on(one.at))}
-  ${cell('Who', html`${one.actorName ?? ACTORS[one.actorKind]}${one.roles.length ? html`<br><span class="small">${one.roles.map((name) => role(name.toUpperCase())).join(', ')}</span>` : nothing}`)}
-  ${cell('What', html`<code class="operation">${one.operation}</code><br><span class="small">${PLACES[one.objectKind] ? html`<a href="${PLACES[one.objectKind]}${one.objectId}">${inWords(one.objectKind)}</a>` : inWords(one.objectKind || 'nothing')}</span>${details(one.details)}`)}
-  ${cell('Result', html`${badge('', one.result === 'OK' ? 'Done' : inWords(one.result), one.result === 'OK' ? 'good' : 'bad')}<br><span class="small">Reference <code>${one.traceId ?? '–'}</code></span>`)}`;
+  ${cell('When', exactly(one.at))}
+  ${cell('Who', html`${actorWords(one)}${one.roles.length ? html`<br><span class="small">${one.roles.map((name) => role(name.toUpperCase())).join(', ')}</span>` : nothing}`)}
+  ${cell('What', html`${operationWords(one)}<br><span class="small"><code class="operation">${one.operation}</code> · ${PLACES[one.objectKind] ? html`<a href="${PLACES[one.objectKind]}${one.objectId}">${inWords(one.objectKind)}</a>` : inWords(one.objectKind || 'nothing')}</span>${details(one.details)}`)}
+  ${cell('Result', html`${badge('', one.result === 'OK' ? 'Done' : inWords(one.result), WELL.has(one.result) ? 'good' : 'bad')}<br><span class="small">Reference <code>${one.traceId ?? '–'}</code></span>`)}`;
+
+const WRITTEN = gql`subscription AuditLogChanged($after: String) {
+  auditLogChanged(after: $after) { cursor kind }
+}`;
+
+/** Who reads the audit log: administrators what concerns the application, key auditors what concerns keys. */
+const READERS = ['ADMIN', 'KEY_AUDITOR'];
+/** Entries that come together are loaded together. */
+const TOGETHER_MS = 500;
+
+/** Calls back when entries were written, until the answer is called; never for those who do not read them. */
+export function followEntries(viewer, refresh) {
+  if (!viewer.roles.some((name) => READERS.includes(name))) return () => {};
+  const left = new AbortController();
+  let soon = null;
+  const written = () => {
+    soon ??= setTimeout(() => {
+      soon = null;
+      refresh();
+    }, TOGETHER_MS);
+  };
+  follow({ operation: WRITTEN, onChange: written, onFresh: refresh, until: left.signal });
+  return () => {
+    clearTimeout(soon);
+    left.abort();
+  };
+}
 
 const LATEST = gql`query LatestEntries($filter: AuditLogFilter!) {
   auditLog(first: 10, filter: $filter) { edges { node { ...EntryParts } } }

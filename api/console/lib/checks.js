@@ -8,7 +8,7 @@ import { announce } from './say.js';
 import { badge, button, mark, outcome, spinner, when } from './ui.js';
 import { command } from './resource.js';
 import { html, nothing, repeat } from './view.js';
-import { count, severityTone, tone } from './words.js';
+import { count, finding, severityTone, tone } from './words.js';
 
 const VALIDATE = gql`mutation ValidateIssue($input: ValidateIssueInput!) {
   validateIssue(input: $input) { scan { id state } refusal { ...RefusalParts } }
@@ -92,18 +92,18 @@ export function issueList(update, refresh, viewer = null) {
       const looking = own.validate.busy || own.asked !== null;
       return html`<li class="issue ${severityTone(issue)}">
         <div class="issue-head">
-          <h3>${issue.checkLabel}</h3>
+          <h3>${finding(issue.message)[0]}</h3>
           ${badge(issue.severity, issue.severityLabel, severityTone(issue))}
           ${issue.blocking ? nothing : html`<span class="small">does not block</span>`}
         </div>
-        <p>${issue.message}</p>
+        ${finding(issue.message)[1] ? html`<p>${finding(issue.message)[1]}</p>` : nothing}
         ${issue.evidence ? html`<p class="small">Seen: <code>${issue.evidence}</code></p>` : nothing}
         <div class="remedy"><h4>What to do</h4>${remedy(issue, own.remedy, (scan) => look(issue, scan))}${outcome(own.remedy)}</div>
         ${outcome(own.validate)}
         ${exceptions(issue, { command: own.people, refresh, viewer })}${outcome(own.people)}
         <div class="issue-foot">
           ${may(issue, 'validateIssue') ? button(looking ? 'Looking again' : 'Validate and resolve', () => validate(issue), { busy: looking, kind: 'secondary' }) : nothing}
-          <p class="small">${own.still && !looking ? html`<strong>Looked again: still so.</strong> ` : nothing}Seen ${issue.count === 1 ? 'once' : `${issue.count} times`}, last ${when(issue.lastSeenAt)} · <a href=${issue.docsUrl}>About this check</a></p>
+          <p class="small">${own.still && !looking ? html`<strong>Looked again: still so.</strong> ` : nothing}Seen ${issue.count === 1 ? 'once' : `${issue.count} times`}, last ${when(issue.lastSeenAt)} · Check: <a href=${issue.docsUrl}>${issue.checkLabel}</a></p>
         </div>
       </li>`;
     })}</ul>`;
@@ -112,6 +112,6 @@ export function issueList(update, refresh, viewer = null) {
 
 /** Warnings of a scan: worth reading, nothing stops. */
 export const warningList = (results) => html`<ul class="issues">${results.map((result) => html`<li class="issue ${result.blocking ? 'bad' : 'warn'}">
-  <div class="issue-head"><h3>${result.checkLabel}</h3>${badge(result.answer, result.answer === 'ERROR' ? 'The check broke' : result.blocking ? result.severityLabel : 'Warning', result.blocking ? 'bad' : 'warn')}</div>
-  <p>${result.message}</p>${result.remedy ? html`<p class="small">${remedyWords(result.remedy)}</p>` : nothing}
-  <p class="small"><a href=${result.docsUrl}>About this check</a></p></li>`)}</ul>`;
+  <div class="issue-head"><h3>${finding(result.message)[0]}</h3>${badge(result.answer, result.answer === 'ERROR' ? 'The check broke' : result.blocking ? result.severityLabel : 'Warning', result.blocking ? 'bad' : 'warn')}</div>
+  ${finding(result.message)[1] ? html`<p>${finding(result.message)[1]}</p>` : nothing}${result.remedy ? html`<p class="small">${remedyWords(result.remedy)}</p>` : nothing}
+  <p class="small">Check: <a href=${result.docsUrl}>${result.checkLabel}</a></p></li>`)}</ul>`;

@@ -19,11 +19,13 @@ export function connectionKeys({ module, run, update, viewer }) {
   function lives(list) {
     const [newest] = list;
     if (!newest) return html`<p>Its keys are gone: a new exchange makes others.</p>`;
+    // The API numbers them by attempt; people count.
+    const number = (key) => list.length - list.indexOf(key);
     return html`${facts([
-      ['Epoch', html`${newest.version} ${keyBadge(newest)}`],
-      ['In use since', on(newest.activatedAt, 'not yet')],
-      ['Next', newest.expiresAt ? html`expires ${on(newest.expiresAt)}` : 'stays until a new exchange, or until somebody takes it out of use'],
-    ])}${keyLives(list, (key) => keyVerbs(key, { approvals: approvals.items(), run }), 'Epoch')}
+      ['Epoch', html`${number(newest)} ${keyBadge(newest)}`],
+      newest.state === 'SUSPENDED' ? ['Suspended', newest.reason ?? 'without a reason'] : ['In use since', on(newest.activatedAt, 'not yet')],
+      ['Next', newest.state === 'SUSPENDED' ? 'stays out of use until it is resumed' : newest.expiresAt ? html`expires ${on(newest.expiresAt)}` : 'stays until a new exchange, or until somebody takes it out of use'],
+    ])}${keyLives(list, (key) => keyVerbs(key, { approvals: approvals.items(), run, number: number(key) }), 'Epoch', number)}
     <p class="small">Both instances hold the same key. Whoever takes it out of use stops the messages on both sides, and the other side hears why. <a href="/keys/access?module=links">Who may do what with it</a></p>`;
   }
 

@@ -1,5 +1,5 @@
 // The edit of something that others may edit too: what this person entered, and what somebody else changed meanwhile.
-import { button, notice } from './ui.js';
+import { button, notice, outcome } from './ui.js';
 import { html, nothing } from './view.js';
 
 /**
@@ -50,6 +50,11 @@ export function edit(thing, read) {
 
   return self;
 }
+
+/** What saving came to; while there is a choice to make, above, that is what there is to do about a conflict. */
+export const saved = (editing, now, command) => (command.refusal?.code === 'CONFLICT' && editing.theirs(now).length
+  ? html`<p class="problem" role="alert">Nothing was saved: somebody changed the same. Choose above, then save again.</p>`
+  : outcome(command));
 
 /** Says what somebody else changed meanwhile, theirs beside one's own. `label(name)` and `words(name, value)` say a field and a value. */
 export function meanwhile(editing, now, { label, words, done }) {

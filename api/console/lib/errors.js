@@ -18,7 +18,7 @@ ${ERROR}`;
 /** What failed, in words; traces last, for whoever reads logs. */
 export const entry = (one) => html`<strong>${one.operationLabel}: ${one.codeLabel}</strong>
   <p>${one.message}</p>${one.remedy && remedyWords(one.remedy) ? html`<p class="small">${remedyWords(one.remedy)}</p>` : nothing}
-  <p class="fine">${count(one.count, 'time')}, last ${when(one.lastAt)} · <a href=${one.docsUrl}>What this means</a> · Code <code>${one.code}${one.reason ? ` ${one.reason}` : ''}</code> · Reference <code>${one.traceId}</code>${one.peerTraceId ? html` · Theirs <code>${one.peerTraceId}</code>` : nothing}</p>`;
+  <p class="fine">${count(one.count, 'time')}, last ${when(one.lastAt)} · <a href=${one.docsUrl}>What this means</a> · Code <code>${one.code}${one.reason ? ` ${one.reason}` : ''}</code> · Reference <code>${one.traceId}</code>${one.peerTraceId && one.peerTraceId !== one.traceId ? html` · Theirs <code>${one.peerTraceId}</code>` : nothing}</p>`;
 
 /** The log of one registration or connection. */
 export const errorList = (data, id) => (data.errorLog.edges.length

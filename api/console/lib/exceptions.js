@@ -5,6 +5,7 @@ import { REFUSAL } from './fragments.js';
 import { askFor, toast } from './say.js';
 import { button, notice, on } from './ui.js';
 import { html, nothing } from './view.js';
+import { finding } from './words.js';
 
 const OPERATIONS = {
   assignIssue: gql`mutation AssignIssue($input: AssignIssueInput!) {
@@ -41,8 +42,8 @@ const DAYS = [['1', '1 day'], ['7', '7 days'], ['30', '30 days'], ['90', '90 day
 const DAY_MS = 86_400_000;
 
 const QUESTIONS = {
-  muteIssue: { title: 'Mute this issue?', body: 'Nobody is told of it until then. It blocks all the same.', confirm: 'Mute', done: 'Muted.' },
-  waiveIssue: { title: 'Go on in spite of this issue?', body: 'It no longer stops what waits for it. You take the risk, and it is recorded.', confirm: 'Waive', done: 'Waived.' },
+  muteIssue: { title: 'Mute this issue?', body: 'Nobody is told of it until then. It blocks all the same.', confirm: 'Mute', done: 'muted.' },
+  waiveIssue: { title: 'Go on in spite of this issue?', body: 'It no longer stops what waits for it. You take the risk, and it is recorded.', confirm: 'Waive', done: 'waived.' },
 };
 
 /** Exceptions that hold now, and the controls for what whoever looks may do. */
@@ -50,7 +51,7 @@ export function exceptions(issue, { command, refresh, viewer }) {
   const may = (name) => mayWith(issue, name);
 
   async function run(name, input, words) {
-    if (await command.run(() => mutate(OPERATIONS[name], { issueId: issue.id, ...input }))) toast(words);
+    if (await command.run(() => mutate(OPERATIONS[name], { issueId: issue.id, ...input }))) toast(`${finding(issue.message)[0]}: ${words}`);
     await refresh();
   }
 
@@ -67,12 +68,12 @@ export function exceptions(issue, { command, refresh, viewer }) {
     ${issue.mute ? said('Muted', issue.mute) : nothing}
     ${issue.waiver ? said('Waived', issue.waiver) : nothing}
     <p class="small issue-people">${issue.assignee ? html`${issue.assignee.name} looks after it. ` : may('assignIssue') ? 'Nobody looks after it yet. ' : nothing}
-      ${may('assignIssue') && viewer?.id && !mine ? button('I do', () => run('assignIssue', { userId: viewer.id }, 'It is yours.'), { kind: 'text' }) : nothing}
-      ${mine && may('assignIssue') ? button('Not me any more', () => run('assignIssue', {}, 'Nobody looks after it now.'), { kind: 'text' }) : nothing}
-      ${may('followIssue') && !issue.viewerFollows ? button('Follow', () => run('followIssue', {}, 'You hear what becomes of it.'), { kind: 'text' }) : nothing}
-      ${issue.viewerFollows ? button('Stop following', () => run('unfollowIssue', {}, 'You no longer follow it.'), { kind: 'text' }) : nothing}
+      ${may('assignIssue') && viewer?.id && !mine ? button('I do', () => run('assignIssue', { userId: viewer.id }, 'you look after it.'), { kind: 'text' }) : nothing}
+      ${mine && may('assignIssue') ? button('Not me any more', () => run('assignIssue', {}, 'nobody looks after it now.'), { kind: 'text' }) : nothing}
+      ${may('followIssue') && !issue.viewerFollows ? button('Follow', () => run('followIssue', {}, 'you hear what becomes of it.'), { kind: 'text' }) : nothing}
+      ${issue.viewerFollows ? button('Stop following', () => run('unfollowIssue', {}, 'you no longer follow it.'), { kind: 'text' }) : nothing}
       ${may('muteIssue') && !issue.mute ? button('Mute', () => except('muteIssue'), { kind: 'text' }) : nothing}
-      ${may('unmuteIssue') ? button('Unmute', () => run('unmuteIssue', {}, 'Heard again.'), { kind: 'text' }) : nothing}
+      ${may('unmuteIssue') ? button('Unmute', () => run('unmuteIssue', {}, 'heard again.'), { kind: 'text' }) : nothing}
       ${may('waiveIssue') && !issue.waiver ? button('Waive', () => except('waiveIssue'), { kind: 'text' }) : nothing}
-      ${may('withdrawWaiver') ? button('Withdraw the waiver', () => run('withdrawWaiver', {}, 'It blocks again.'), { kind: 'text' }) : nothing}</p>`;
+      ${may('withdrawWaiver') ? button('Withdraw the waiver', () => run('withdrawWaiver', {}, 'it blocks again.'), { kind: 'text' }) : nothing}</p>`;
 }

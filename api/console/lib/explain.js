@@ -2,7 +2,7 @@
 import { gql, request } from './api.js';
 import { remedyWords } from './remedies.js';
 import { toast } from './say.js';
-import { badge, button, mark, notice, on, outcome, section, when } from './ui.js';
+import { badge, button, mark, notice, on, outcome, section, soon } from './ui.js';
 import { html, nothing } from './view.js';
 import { count, inWords } from './words.js';
 
@@ -58,7 +58,7 @@ export function explanation(found, { id, name, paused, command }) {
       ${fault.since ? html`<p>Since ${on(fault.since)}.</p>` : nothing}
       <p><strong>What to do:</strong> ${remedyWords(fault.remedy) || 'Wait for what happens next by itself.'}</p>
       ${fault.code ? html`<p class="fine">Code <code>${fault.code}${fault.reason ? ` ${fault.reason}` : ''}</code></p>` : nothing}`)}
-    ${next ? html`<p>Next, by itself: ${next.what.replace(/\.+$/, '')}${next.at ? html`, ${when(next.at)}` : nothing}.</p>` : nothing}
+    ${next ? html`<p>Next, by itself: ${next.what.replace(/\.+$/, '')}${next.at ? html`, ${soon(next.at)}` : nothing}.</p>` : nothing}
     <details class="more" ?open=${!found.healthy}><summary>What it depends on, one after the other</summary>${links(found.chain, said)}</details>
     ${found.changedBefore.length ? html`<details class="more"><summary>What changed ${found.healthy ? 'lately' : 'just before'}</summary><ul class="log">${found.changedBefore.map((one) => html`<li>${inWords(one.subject ?? 'something')} ${one.kind === 'CREATED' ? 'was created' : one.kind === 'DELETED' ? 'was deleted' : 'changed'}${one.state ? html` ${badge(one.state, inWords(one.state))}` : nothing} <span class="small">${on(one.at)}</span></li>`)}</ul></details>` : nothing}
     ${outcome(command)}

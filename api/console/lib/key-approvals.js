@@ -43,8 +43,8 @@ ${REFUSAL}`;
 /** Who sees requests. To others there are none, so the page says why. */
 export const READERS = ['KEY_MANAGER', 'KEY_OPERATOR', 'KEY_AUDITOR', 'KEY_INTEGRATOR'];
 
-/** The requests of `narrowed()`, which is a state, a module, or both. */
-export function keyApprovals({ narrowed, none, update }) {
+/** The requests of `narrowed()`, which is a state, a module, or both; `keys()` are those of the module, if they are known. */
+export function keyApprovals({ narrowed, none, update, keys = () => [] }) {
   const place = paging(SIZE, { refresh: () => all.refresh(), heading: 'approvals', label: 'Pages of the approvals' });
   const asked = () => ({ ...place.window(), ...narrowed() });
   const all = resource(APPROVALS, asked, changed);
@@ -68,16 +68,17 @@ export function keyApprovals({ narrowed, none, update }) {
     await all.refresh();
   }
 
-  const about = (one) => `${one.operationLabel}${one.module ? `, module ${one.module}` : ''}${one.object ? `, ${one.object}` : ''}`;
+  const keyOf = (object) => keys().find(({ keyId }) => object.startsWith(keyId));
+  const about = (one) => `${one.operationLabel}${one.module ? `, module ${one.module}` : ''}${one.object ? `, ${keyOf(one.object) ? `version ${keyOf(one.object).version}` : one.object}` : ''}`;
 
   async function give(one) {
     const sure = await ask({ title: 'Approve this?', body: html`<p>${about(one)}: ${one.reason}</p><p>${one.askedBy.name ?? 'Somebody'} asks. Once approved, they can do it from ${on(one.usableFrom)} on.</p>`, confirm: 'Approve', cancel: 'Not now' });
-    if (sure) await answer(GIVE, { approvalId: one.id }, 'Approved.');
+    if (sure) await answer(GIVE, { approvalId: one.id }, `${one.operationLabel}: approved.`);
   }
 
   async function refuse(one) {
     const said = await askFor({ title: 'Refuse this?', body: `${about(one)}: ${one.reason}`, confirm: 'Refuse', cancel: 'Not now', fields: [{ name: 'reason', label: 'Why', required: 'Say why, for whoever asked.', maxlength: 500 }] });
-    if (said) await answer(REFUSE, { approvalId: one.id, reason: said.reason.trim() }, 'Refused.');
+    if (said) await answer(REFUSE, { approvalId: one.id, reason: said.reason.trim() }, `${one.operationLabel}: refused.`);
   }
 
   async function rotateRoot(one) {
@@ -90,17 +91,24 @@ export function keyApprovals({ narrowed, none, update }) {
     : one.operation === 'ROTATE_ROOT' ? button('Rotate the root key', () => rotateRoot(one), { busy: act.busy })
       : DONE_THERE[one.operation] && one.module !== 'links' && !narrowed().module ? html`<a class="button" href="/keys/modules/${one.module}">${DONE_THERE[one.operation]}</a>` : nothing);
 
+  /** What it is about: by its version where that is known, and as it was asked for. */
+  function object(one) {
+    if (!one.object) return nothing;
+    const key = keyOf(one.object);
+    return html`${key ? html`<p>Version ${key.version}</p>` : nothing}<details class="more"><summary>Key or object</summary><code>${one.object}</code></details>`;
+  }
+
   function row(one) {
     const may = (name) => mayWith(one, name);
     return html`<li class="issue calm"><div class="issue-head"><h3>${one.operationLabel}</h3>${badge(one.state, one.stateLabel, TONES[one.state] ?? 'quiet')}${one.module ? html`<span class="small">module <a href="/keys/modules/${one.module}">${one.module}</a></span>` : nothing}</div>
-      ${one.object ? html`<p class="small">Key or object: <code>${one.object}</code></p>` : nothing}
+      ${object(one)}
       <p>${one.reason}</p>
       ${one.operation === 'ROTATE_ROOT' && one.state === 'USED' ? html`<p><strong>Keep a copy of the new root key</strong> apart from the backups: those made from now on do not open without it.</p>` : nothing}
       <p class="small">Asked by ${one.askedBy.name ?? 'somebody who is gone'}, ${when(one.askedAt)}. ${one.answeredBy ? html`Answered by ${one.answeredBy.name ?? 'somebody who is gone'}, ${when(one.answeredAt)}.` : nothing} ${one.answer ? html`Because: ${one.answer}` : nothing}
         ${one.endedAt ? nothing : html`Can be done from ${on(one.usableFrom)}; expires ${on(one.expiresAt)}.`}</p>
       <div class="buttons">${use(one)}${may('giveKeyApproval') ? button('Approve', () => give(one), { busy: act.busy }) : nothing}
         ${may('refuseKeyApproval') ? button('Refuse', () => refuse(one), { kind: 'secondary', busy: act.busy }) : nothing}
-        ${may('withdrawKeyApproval') ? button('Withdraw', () => answer(WITHDRAW, { approvalId: one.id }, 'Withdrawn.'), { kind: 'secondary', busy: act.busy }) : nothing}</div></li>`;
+        ${may('withdrawKeyApproval') ? button('Withdraw', () => answer(WITHDRAW, { approvalId: one.id }, `${one.operationLabel}: withdrawn.`), { kind: 'secondary', busy: act.busy }) : nothing}</div></li>`;
   }
 
   const list = (data) => (data.keyApprovals.edges.length

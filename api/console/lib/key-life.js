@@ -16,7 +16,7 @@ export const keyBadge = (key) => badge(key.state, key.stateLabel, key.state === 
 /** What leads out of use for a while, or for good before its time. */
 const ASIDE = new Set(['SUSPENDED', 'REVOKED', 'COMPROMISED']);
 
-const LEGEND = [['calm', 'made'], ['good', 'in use'], ['quiet', 'only opens and verifies'], ['warn', 'suspended'], ['bad', 'withdrawn']];
+const LEGEND = [['calm', 'Pre-active'], ['good', 'Active'], ['quiet', 'Deactivated: opens and verifies only'], ['warn', 'Suspended now'], ['bad', 'Revoked or compromised']];
 const WIDTH = 600;
 const HEIGHT = 14;
 const LEAST = 6;
@@ -30,17 +30,19 @@ function parts(key, until) {
   const left = key.deactivatedAt ?? ends;
   const list = [
     [key.createdAt, key.activatedAt ?? left, 'calm'],
-    [key.activatedAt, left, key.state === 'SUSPENDED' ? 'warn' : 'good'],
+    [key.activatedAt, left, 'good'],
     [key.deactivatedAt, ends, ['REVOKED', 'COMPROMISED'].includes(key.state) ? 'bad' : 'quiet'],
+    // Since when is not kept, so only its end is of this colour.
+    [key.state === 'SUSPENDED' ? until : null, until, 'warn'],
   ];
   return list.filter(([from]) => from).map(([from, to, kind]) => [new Date(from), new Date(to), kind]);
 }
 
 /** A bar on the scale of all versions: made, in use, still reading, gone. */
-function bar(key, [from, to], word) {
+function bar(key, [from, to], named) {
   const at = (moment) => ((moment - from) / Math.max(to - from, 1)) * WIDTH;
   const drawn = parts(key, to).map(([start, end, kind]) => svg`<rect class="bar-${kind}" x=${Math.min(at(start), WIDTH - LEAST)} y="0" width=${Math.max(at(end) - at(start), LEAST)} height=${HEIGHT}></rect>`);
-  const said = `${word} ${key.version}: ${key.stateLabel.toLowerCase()}`;
+  const said = `${named}: ${key.stateLabel.toLowerCase()}`;
   return html`<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label=${said} preserveAspectRatio="none" class="bars life-bar">${drawn}</svg>`;
 }
 
@@ -58,22 +60,26 @@ function steps(key) {
 }
 
 /** One version: its state, its life, and what can be done with it. */
-const keyLife = (key, scale, controls, word) => html`<li class="key-version" id="version-${key.version}">
-  <div class="issue-head"><h3>${word} ${key.version}</h3> ${keyBadge(key)}${ASIDE.has(key.state) && key.reason ? html` <span>${key.reason}</span>` : nothing}</div>
-  ${bar(key, scale, word)}
-  <ol class="life" aria-label="Life of ${word.toLowerCase()} ${key.version}">${steps(key).map((step) => html`<li class="${step.at || step.kind ? 'reached' : ''} ${step.kind ?? ''}" aria-current=${step.state === key.state ? 'step' : nothing}><span>${step.label}</span><span class="small">${step.at ? on(step.at) : step.kind ? 'now' : 'not yet'}</span></li>`)}</ol>
+const keyLife = (key, scale, controls, word, number) => html`<li class="key-version" id="version-${key.version}">
+  <div class="issue-head"><h3>${word} ${number}</h3> ${keyBadge(key)}${ASIDE.has(key.state) && key.reason ? html` <span>${key.reason}</span>` : nothing}</div>
+  ${bar(key, scale, `${word} ${number}`)}
+  <ol class="life" aria-label="Life of ${word.toLowerCase()} ${number}">${steps(key).map((step) => html`<li class="${step.at || step.kind ? 'reached' : ''} ${step.kind ?? ''}" aria-current=${step.state === key.state ? 'step' : nothing}><span>${step.label}</span><span class="small">${step.at ? on(step.at) : step.kind ? nothing : 'not yet'}</span></li>`)}</ol>
   ${controls}
-  <details class="more"><summary>More about ${word.toLowerCase()} ${key.version}</summary>${facts([
+  <details class="more"><summary>More about ${word.toLowerCase()} ${number}</summary>${facts([
     ['Replaced', when(key.rotatedAt, 'not yet')],
     ['Expires', on(key.expiresAt, 'never')],
+    number !== key.version && ['Number in the API', html`<code>${key.version}</code>`],
     ['Id', html`<code>${key.keyId}</code>`],
     key.publicKey && ['Public key', html`<code>${key.publicKey}</code>`],
   ])}</details></li>`;
 
-/** Versions, the newest first, on one scale. `controls(key)` draws what can be done with each; `word` is what one is called. */
-export function keyLives(keys, controls, word = 'Version') {
+/**
+ * Versions, the newest first, on one scale. `controls(key)` draws what can be done with each; `word` and `number(key)` are
+ * what one is called.
+ */
+export function keyLives(keys, controls, word = 'Version', number = (key) => key.version) {
   const scale = span(keys);
-  return html`<ul class="stack key-versions">${keys.map((key) => keyLife(key, scale, controls(key), word))}</ul>
+  return html`<ul class="stack key-versions">${keys.map((key) => keyLife(key, scale, controls(key), word, number(key)))}</ul>
     <p class="small">The bars go from ${on(new Date(scale[0]).toISOString())} until now.</p>
     <ul class="legend small">${LEGEND.map(([kind, words]) => html`<li><svg viewBox="0 0 12 12" width="12" height="12" aria-hidden="true"><rect class="bar-${kind}" width="12" height="12"></rect></svg> ${words}</li>`)}</ul>`;
 }

@@ -92,7 +92,7 @@ export function keyPolicies({ module, update, viewer }) {
   async function remove(policy) {
     const sure = await ask({ title: 'Delete this policy?', body: html`<p>${policy.effectLabel} for ${policy.principal.label}. What it decided no longer holds from the next use of a key on; the audit log keeps what it said.</p>`, confirm: 'Delete', danger: true });
     if (!sure) return;
-    if (await save.run(() => mutate(DELETE, { accessPolicyId: policy.id, expectedRevision: policy.revision }))) toast('Deleted.');
+    if (await save.run(() => mutate(DELETE, { accessPolicyId: policy.id, expectedRevision: policy.revision }))) toast(`The policy for ${policy.principal.label} was deleted.`);
     await access.refresh();
   }
 

@@ -71,9 +71,9 @@ const WHY = { name: 'reason', label: 'Why', required: 'Say why, for those who co
 
 /** What is asked before a key is taken out of use, and said after it. */
 const TAKEN = {
-  suspendKey: ['Suspend this key?', 'It neither makes nor reads anything until it is resumed.', 'Suspend', 'Suspended.'],
-  revokeKey: ['Revoke this key?', 'It makes nothing any more, and nobody brings it back. What it made can still be read.', 'Revoke', 'Revoked.'],
-  markKeyCompromised: ['Mark this key as compromised?', 'Others are believed to know it: what it made is read only for a stated reason and with a second person’s agreement.', 'Mark as compromised', 'Marked as compromised.'],
+  suspendKey: ['Suspend this key?', 'It neither makes nor reads anything until it is resumed.', 'Suspend', 'suspended.'],
+  revokeKey: ['Revoke this key?', 'It makes nothing any more, and nobody brings it back. What it made can still be read.', 'Revoke', 'revoked.'],
+  markKeyCompromised: ['Mark this key as compromised?', 'Others are believed to know it: what it made is read only for a stated reason and with a second person’s agreement.', 'Mark as compromised', 'marked as compromised.'],
 };
 /** Said besides where the key is that of a connection. */
 const PEER_HEARS = ' Messages of the connection stop on both sides, and the other side hears the reason.';
@@ -157,10 +157,10 @@ export function moduleVerbs(module, { approvals, run }) {
  * The controls of a version, and why the others are not there. `approvals` are the requests that concern its module, and
  * `lifetime` is how long a key of the module lives at most, in seconds; null for ever.
  */
-export function keyVerbs(key, { approvals, run, lifetime = null }) {
+export function keyVerbs(key, { approvals, run, lifetime = null, number = key.version }) {
   const link = key.module.startsWith('links/');
-  const named = link ? `epoch ${key.version} of this connection` : `version ${key.version} of ${key.module}`;
-  const send = (name, input, words) => run(() => mutate(KEY_VERBS[name], { module: key.module, version: key.version, ...input }), words);
+  const named = link ? `epoch ${number} of this connection` : `version ${key.version} of ${key.module}`;
+  const send = (name, input, words) => run(() => mutate(KEY_VERBS[name], { module: key.module, version: key.version, ...input }), `${named[0].toUpperCase()}${named.slice(1)}: ${words}`);
   const asked = approvals.find((one) => one.operation === 'DESTROY' && one.object === key.keyId && ['PENDING', 'APPROVED'].includes(one.state));
   const usable = asked?.viewerCanUse;
 
@@ -169,19 +169,19 @@ export function keyVerbs(key, { approvals, run, lifetime = null }) {
       const [title, body, confirm, done] = TAKEN[name];
       const said = await askFor({ title, body: body + (link ? PEER_HEARS : ''), confirm, fields: [WHY] });
       if (said) await send(name, { reason: said.reason.trim() }, done);
-    } else if (name === 'resumeKey') await send(name, {}, 'Resumed.');
+    } else if (name === 'resumeKey') await send(name, {}, 'resumed.');
     else if (name === 'exportKey') await exportKey(key, { approvals, run });
     else if (name === 'activateKey') {
       const sure = await ask({ title: `Put ${named} into use?`, body: html`<p>Whichever is in use now makes nothing more, but still opens and verifies what it made.</p>`, confirm: 'Put it into use', cancel: 'Not now' });
-      if (sure) await send(name, {}, 'It is in use.');
+      if (sure) await send(name, {}, 'in use.');
     }
     else if (name === 'renewKey') {
       const choices = expiries(lifetime);
       const wish = await askFor({ title: 'When does this key expire?', body: 'Counted from now. After that it no longer seals or signs; it still opens and verifies.', confirm: 'Renew', fields: [{ name: 'days', label: 'Expires', choices, value: choices.some(([days]) => days === '365') ? '365' : choices.at(-1)[0] }] });
-      if (wish) await send(name, wish.days ? { expiresAt: new Date(Date.now() + Number(wish.days) * DAY_S * 1000).toISOString() } : {}, 'Renewed.');
+      if (wish) await send(name, wish.days ? { expiresAt: new Date(Date.now() + Number(wish.days) * DAY_S * 1000).toISOString() } : {}, 'renewed.');
     } else if (usable) {
       const sure = await ask({ title: `Destroy ${named}?`, body: html`<p>Its material is erased for good. What it made can never be read again.</p>`, confirm: 'Destroy', danger: true, typed: 'destroy' });
-      if (sure) await send(name, { approvalId: asked.id }, 'Destroyed.');
+      if (sure) await send(name, { approvalId: asked.id }, 'destroyed.');
     } else {
       const said = await askFor({ title: `Ask to destroy ${named}?`, body: 'A second person has to agree, and it can be done seven days from now at the earliest. Then its material is erased for good.', confirm: 'Ask', fields: [WHY] });
       if (said) await run(() => mutate(ASK_TO_DESTROY, { operation: 'DESTROY', module: key.module.split('/')[0], object: key.keyId, reason: said.reason.trim() }), 'Asked. Another person answers.');

@@ -1,5 +1,5 @@
 // The phases of onboarding, all listed up front, under the three messages that people are told.
-import { badge, mark, notice, on, refusal, spinner, when } from './ui.js';
+import { badge, mark, notice, on, refusal, soon, spinner } from './ui.js';
 import { html, nothing } from './view.js';
 
 /** After this long a phase is said to take long. */
@@ -38,7 +38,7 @@ export const phaseProgress = (attempt) => {
 
 function detail(phase, contact) {
   if (phase.state === 'RUNNING' && phase.name === 'AUTHORIZE_CONTACT') return contact;
-  if (phase.failure && phase.nextTryAt) return html`<p class="small">${phase.failure.message} Next try ${when(phase.nextTryAt)}; so far ${phase.tries}.</p>`;
+  if (phase.failure && phase.nextTryAt) return html`<p class="small">${phase.failure.message} Next try ${soon(phase.nextTryAt)}; so far ${phase.tries}.</p>`;
   if (phase.state === 'FAILED') return phase.failure ? refusal(phase.failure) : nothing;
   if (takesLong(phase)) return html`<p class="small">This takes longer than usual. It is tried again by itself until ${on(phase.deadline)}; you can close this page.</p>`;
   return nothing;

@@ -4,7 +4,7 @@ import { html, nothing, render } from './view.js';
 import { button, input, mark, select, submit } from './ui.js';
 
 const STAYS_MS = 8_000;
-/** How many messages there are at once; a narrow screen has room for two of them. */
+/** How many messages there are at once; a narrow screen has room for the newest of them. */
 const MOST = 4;
 /** How long a sentence stays in the live region: long enough to be read out after those before it. */
 const SAID_MS = 15_000;
@@ -30,6 +30,12 @@ export function toast(text, kind = 'good') {
   if (kind === 'good') setTimeout(() => expire(item), STAYS_MS);
 }
 
+/** Another page was opened: of what was told on the one before, only the last stays for its time. */
+export function turnPage() {
+  toasts = toasts.filter((item, at) => at === 0 || item.kind !== 'good');
+  draw();
+}
+
 /** What a dialog covers is not seen: it waits until the dialog is closed. */
 function expire(item) {
   if (document.querySelector('dialog[open]')) setTimeout(() => expire(item), STAYS_MS);
@@ -46,6 +52,17 @@ function close(item) {
 function draw() {
   render(toasts.map((item) => html`<div class="toast ${item.kind}">${mark(item.kind)}<p>${item.text}</p>
     <button type="button" class="close" aria-label="Close this message" @click=${() => close(item)}>×</button></div>`), document.getElementById('toasts'));
+  room();
+}
+
+/** Makes room for the messages at the end of the page, and keeps what has the focus from lying beneath them. */
+function room() {
+  const place = document.getElementById('toasts');
+  document.documentElement.style.setProperty('--said', `${place.offsetHeight}px`);
+  const held = document.activeElement;
+  if (!held || held === document.body || place.contains(held)) return;
+  const [mine, theirs] = [held, place].map((element) => element.getBoundingClientRect());
+  if (theirs.height && mine.bottom > theirs.top && mine.right > theirs.left && mine.height < innerHeight / 2) held.scrollIntoView({ block: 'nearest' });
 }
 
 /**

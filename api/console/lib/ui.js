@@ -1,6 +1,6 @@
 // The parts that screens are made of. Each is a function that draws; none keeps anything.
 import { html, live, nothing } from './view.js';
-import { ago, dateTime, dateTimeExact, tone } from './words.js';
+import { ago, ahead, dateTime, dateTimeExact, dateTimeSeconds, timesAreExact, tone } from './words.js';
 
 const MARKS = {
   good: 'm3.5 8.5 3 3 6-7',
@@ -90,10 +90,16 @@ export const submit = (label, { busy = false, kind = '' } = {}) => html`<button 
 /** Terms and their values. */
 export const facts = (rows) => html`<dl class="facts">${rows.filter(Boolean).map(([term, value]) => html`<div><dt>${term}</dt><dd>${value}</dd></div>`)}</dl>`;
 
-/** A moment, relative, exact on demand. */
-export const when = (iso, none = '–') => (iso ? html`<time datetime=${iso} title=${dateTimeExact(iso)}>${ago(iso)}</time>` : none);
+/** A moment; exact to the second for whoever chose that in the menu, and under the pointer. */
+const moment = (iso, words) => html`<time datetime=${iso} title=${dateTimeExact(iso)}>${timesAreExact() ? dateTimeSeconds(iso) : words(iso)}</time>`;
+/** A moment as how long ago it was. */
+export const when = (iso, none = '–') => (iso ? moment(iso, ago) : none);
+/** A moment to the second, where the order of things matters. */
+export const exactly = (iso) => moment(iso, dateTimeSeconds);
+/** A moment to come, as how soon it is. */
+export const soon = (iso) => moment(iso, ahead);
 /** A moment as a date. */
-export const on = (iso, none = '–') => (iso ? html`<time datetime=${iso} title=${dateTimeExact(iso)}>${dateTime(iso)}</time>` : none);
+export const on = (iso, none = '–') => (iso ? moment(iso, dateTime) : none);
 
 /** A URL or an email address, which breaks between its parts before it breaks within one. */
 export const address = (text) => text.match(/\w+:\/\/|[^/:@.]*[/:@.]|[^/:@.]+/g).map((part) => html`${part}<wbr>`);

@@ -21,7 +21,7 @@ const TONES = { PASSED: 'good', FAILED: 'bad' };
 
 /** What was held on both sides, where it is compared. */
 const compared = ({ ours, theirs, state }) => (ours === null && theirs === null ? nothing
-  : state === 'PASSED' ? html`Both sides hold <code>${ours}</code>.`
+  : state === 'PASSED' ? html`<details class="more"><summary>The same on both sides</summary><code>${ours}</code></details>`
     : html`We hold <code>${ours ?? 'nothing'}</code>, they hold <code>${theirs ?? 'nothing'}</code>.`);
 
 const step = (one) => html`<li class=${TONES[one.state] ?? 'waiting'}>

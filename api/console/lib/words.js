@@ -19,6 +19,7 @@ export const severityTone = ({ severity, blocking }) => (blocking || severity ==
 const full = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'long', year: 'numeric', hour: '2-digit', minute: '2-digit', timeZoneName: 'short' });
 const day = new Intl.DateTimeFormat('en-GB', { dateStyle: 'long' });
 const precise = new Intl.DateTimeFormat('en-GB', { dateStyle: 'full', timeStyle: 'long' });
+const seconds = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit', second: '2-digit', timeZoneName: 'short' });
 const relative = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
 
 /** `20 November 2026 at 14:03 UTC`: with the zone, because letters and the other instance's people have another. */
@@ -27,19 +28,38 @@ export const dateTime = (iso) => full.format(new Date(iso));
 export const date = (iso) => day.format(new Date(iso));
 /** With weekday, seconds and zone. */
 export const dateTimeExact = (iso) => precise.format(new Date(iso));
+/** `20 Nov 2026, 14:03:07 UTC`: as exact as that, for where many stand below each other. */
+export const dateTimeSeconds = (iso) => seconds.format(new Date(iso));
+
+const EXACT = 'linkspan.exact-times';
+let exact = localStorage.getItem(EXACT) !== null;
+/** Whether this person wants moments to the second, instead of how long ago they were. */
+export const timesAreExact = () => exact;
+/** Sets it, for this browser. */
+export function showExactTimes(wanted) {
+  exact = wanted;
+  if (wanted) localStorage.setItem(EXACT, '');
+  else localStorage.removeItem(EXACT);
+}
 
 const UNITS = [['year', 31_536_000], ['month', 2_592_000], ['day', 86_400], ['hour', 3_600], ['minute', 60]];
 
-/** `3 minutes ago`, `in 2 days`. */
-export function ago(iso, now = Date.now()) {
-  const seconds = Math.round((new Date(iso) - now) / 1000);
+const secondsFromNow = (iso) => Math.round((new Date(iso) - Date.now()) / 1000);
+
+function relatively(seconds, near) {
   for (const [unit, size] of UNITS) {
     if (Math.abs(seconds) >= size) return relative.format(Math.trunc(seconds / size), unit);
   }
-  return Math.abs(seconds) < 10 ? 'just now' : relative.format(seconds, 'second');
+  return Math.abs(seconds) < 10 ? near : relative.format(seconds, 'second');
 }
 
-const SPANS = [['day', 86_400], ['hour', 3_600], ['minute', 60], ['second', 1]];
+/** `3 minutes ago`. What has happened never lies ahead, also where this machine's clock is behind the instance's. */
+export const ago = (iso) => relatively(Math.min(secondsFromNow(iso), 0), 'just now');
+
+/** `in 2 days`, for what is still to come. */
+export const ahead = (iso) => relatively(Math.max(secondsFromNow(iso), 0), 'in a moment');
+
+const SPANS = [['year', 31_536_000], ['day', 86_400], ['hour', 3_600], ['minute', 60], ['second', 1]];
 
 /** `90 seconds` as `1 minute 30 seconds`; the two greatest units at most. */
 export function duration(seconds) {
@@ -67,6 +87,12 @@ export function local(url) {
 
 /** The host of an origin, for headings. */
 export const host = (origin) => origin.replace(/^https?:\/\//, '');
+
+/** A finding as its first sentence, which says what is wrong, and the rest. */
+export function finding(message) {
+  const [, first, rest = ''] = message.match(/^(.+?)\.(?:\s+(\p{Lu}.*))?$/su) ?? [null, message];
+  return first.length > 120 ? [`${first.slice(0, 117)} …`, message] : [first, rest];
+}
 
 /** A code of the API in words: `OPEN_COMPROMISED` as `Open compromised`. */
 export const inWords = (code) => (code[0] + code.slice(1).toLowerCase()).replaceAll('_', ' ').replace(/\bmac\b/i, 'MAC');

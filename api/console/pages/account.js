@@ -6,7 +6,7 @@ import { command, resource } from '../lib/resource.js';
 import { toast } from '../lib/say.js';
 import { badge, button, empty, facts, head, outcome, section, select } from '../lib/ui.js';
 import { html, nothing, repeat } from '../lib/view.js';
-import { role, severityTone } from '../lib/words.js';
+import { finding, role, severityTone } from '../lib/words.js';
 import { about } from './scan.js';
 
 const ACCOUNT = gql`query Account {
@@ -18,7 +18,7 @@ const MINE = gql`query MyIssues($followed: IssuesFilter, $mine: IssuesFilter) {
   mine: issues(first: 25, filter: $mine, orderBy: SEVERITY) { edges { node { ...MyIssue } } }
 }
 ${gql`fragment MyIssue on Issue {
-  id checkLabel message severity severityLabel blocking
+  id message severity severityLabel blocking
   subject { ... on Registration { id number } ... on ConnectionRecord { id peer { name origin } } ... on Instance { id name } }
 }`}`;
 
@@ -62,13 +62,13 @@ export default function account({ update, viewer, instance }) {
 
   const line = (one, controls) => {
     const [name, path] = about(one.subject);
-    return html`<li>${badge(one.severity, one.severityLabel, severityTone(one))} <a href="/issues/${one.id}">${one.checkLabel}</a> <span>${one.message}</span> <a class="small" href=${path}>${name}</a> ${controls}</li>`;
+    return html`<li>${badge(one.severity, one.severityLabel, severityTone(one))} <a href="/issues/${one.id}">${finding(one.message)[0]}</a> <span>${finding(one.message)[1]}</span> <a class="small" href=${path}>${name}</a> ${controls}</li>`;
   };
   const nodes = (list) => list.edges.map(({ node }) => node);
 
   const followed = (data) => section('followed', 'What you follow', html`
     ${nodes(data.followed).length
-      ? html`<ul class="log">${repeat(nodes(data.followed), (one) => one.id, (one) => line(one, button(html`Stop following<span class="unseen"> ${one.checkLabel}</span>`, () => stop(one), { kind: 'text' })))}</ul>`
+      ? html`<ul class="log">${repeat(nodes(data.followed), (one) => one.id, (one) => line(one, button(html`Stop following<span class="unseen"> ${finding(one.message)[0]}</span>`, () => stop(one), { kind: 'text' })))}</ul>`
       : empty('You follow no open issue.', html`Choose <em>Follow</em> beside an issue under <a href="/health">Health</a>: then you hear what becomes of it.`)}
     ${outcome(follow)}
     ${nodes(data.mine).length ? html`<h3>You look after</h3><ul class="log">${repeat(nodes(data.mine), (one) => one.id, (one) => line(one, nothing))}</ul>` : nothing}`);

@@ -1,9 +1,9 @@
 // The audit trail: who did what to what, when, in a chain that shows tampering.
 import { gql } from '../lib/api.js';
-import { COLUMNS, ENTRY, cells } from '../lib/audit.js';
+import { COLUMNS, ENTRY, cells, followEntries } from '../lib/audit.js';
 import { keyTabs } from '../lib/key-tabs.js';
 import { list } from '../lib/list.js';
-import { poll, resource } from '../lib/resource.js';
+import { resource } from '../lib/resource.js';
 import { badge, empty, head, notice, section } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 
@@ -23,7 +23,7 @@ const RESULTS = [['OK', 'Done'], ['POLICY_DENIED', 'Policy denied'], ['NOT_AN_AD
 /** What is searched for among one kind of operations: a search that names another kind finds nothing there. */
 const within = (kind, searched) => (searched.startsWith(kind) ? searched : kind + searched);
 
-export default function audit({ update, query }) {
+export default function audit({ update, query, viewer }) {
   const module = query.get('module');
   const object = query.get('object');
   const chain = resource(CHAIN, {}, update);
@@ -56,12 +56,13 @@ export default function audit({ update, query }) {
     ? notice('calm', 'The audit log is for administrators and key auditors.', html`<p>${rows.error().message} Administrators read what concerns the application, key auditors what concerns keys.</p>`)
     : html`<div class="panel">${rows.view()}</div>${verified()}`);
 
-  const stop = poll(rows.refresh);
+  const stop = followEntries(viewer, rows.refresh);
   return {
     title: () => 'Audit log',
     ready: Promise.all([rows.refresh(), chain.refresh()]),
     refresh: rows.refresh,
-    subjects: [],
+    subjects: ['KEY_HEALTH'],
+    changed: chain.refresh,
     leave() {
       stop();
       rows.leave();

@@ -1,10 +1,10 @@
 // When checks run by themselves, and what each of them asks.
 import { gql, mutate } from '../lib/api.js';
-import { edit, meanwhile } from '../lib/editing.js';
+import { edit, meanwhile, saved } from '../lib/editing.js';
 import { REFUSAL } from '../lib/fragments.js';
-import { command, poll, resource } from '../lib/resource.js';
+import { command, resource } from '../lib/resource.js';
 import { toast } from '../lib/say.js';
-import { badge, button, head, input, outcome, section, submit, tick, when } from '../lib/ui.js';
+import { badge, button, head, input, outcome, section, select, submit, tick, when } from '../lib/ui.js';
 import { html, nothing, repeat } from '../lib/view.js';
 import { count, duration, every } from '../lib/words.js';
 
@@ -24,8 +24,12 @@ ${REFUSAL}`;
 
 /** What of a schedule is edited. */
 const fields = (one) => ({ seconds: String(one.intervalSeconds), enabled: one.enabled });
-const FIELDS = { seconds: 'Seconds between two runs', enabled: 'Runs by itself' };
-const said = (name, value) => (name === 'enabled' ? (value ? 'yes' : 'no') : value);
+const FIELDS = { seconds: 'Runs every', enabled: 'Runs by itself' };
+const said = (name, value) => (name === 'enabled' ? (value ? 'yes' : 'no') : duration(Number(value)));
+
+const UNITS = [['86400', 'days'], ['3600', 'hours'], ['60', 'minutes'], ['1', 'seconds']];
+/** The greatest unit in which so many seconds are a whole number. */
+const unitOf = (seconds) => UNITS.find(([size]) => seconds % size === 0)[0];
 
 export default function checks({ update, viewer, navigate }) {
   const all = resource(CHECKS, {}, update);
@@ -35,9 +39,13 @@ export default function checks({ update, viewer, navigate }) {
   /** Whose schedule is edited. */
   let suite = null;
   let problem = null;
+  /** What is entered as its interval, and the seconds of its unit. */
+  let entered = '';
+  let unit = '1';
 
   function begin(one) {
     suite = one.suite;
+    take(one.intervalSeconds);
     draft = edit(one, fields);
     problem = null;
     save.clear();
@@ -45,12 +53,25 @@ export default function checks({ update, viewer, navigate }) {
     requestAnimationFrame(() => document.getElementById('interval')?.focus());
   }
 
+  /** Shows an interval in its unit. */
+  function take(seconds) {
+    unit = unitOf(seconds);
+    entered = String(seconds / unit);
+  }
+
+  function enter(one, text, size) {
+    [entered, unit] = [text, size];
+    draft.set(one, 'seconds', String(text.trim() === '' ? NaN : Number(text) * size));
+    problem = null;
+    update();
+  }
+
   async function store(event, one) {
     event.preventDefault();
     const seconds = Number(draft.values(one).seconds);
     problem = Number.isInteger(seconds) && seconds >= one.shortestSeconds && seconds <= one.longestSeconds
       ? null
-      : `Enter whole seconds from ${one.shortestSeconds} to ${one.longestSeconds}.`;
+      : `Enter a time from ${duration(one.shortestSeconds)} to ${duration(one.longestSeconds)}.`;
     update();
     if (problem) {
       document.getElementById('interval').focus();
@@ -70,10 +91,11 @@ export default function checks({ update, viewer, navigate }) {
   }
 
   const form = (one) => html`<form class="inline-form" novalidate @submit=${(event) => store(event, one)}>
-    ${meanwhile(draft, one, { label: (name) => FIELDS[name], words: said, done: () => { save.clear(); update(); } })}
+    ${meanwhile(draft, one, { label: (name) => FIELDS[name], words: said, done: () => { save.clear(); take(Number(draft.values(one).seconds)); update(); } })}
     ${tick({ id: 'enabled', label: 'Runs by itself', checked: draft.values(one).enabled, change: (enabled) => { draft.set(one, 'enabled', enabled); update(); } })}
-    ${input({ id: 'interval', label: 'Seconds between two runs', value: draft.values(one).seconds, error: problem ?? (save.refusal?.field === 'intervalSeconds' ? save.refusal.message : null), help: `From ${duration(one.shortestSeconds)} to ${duration(one.longestSeconds)}.`, change: (text) => { draft.set(one, 'seconds', text); if (problem) { problem = null; update(); } } })}
-    ${save.refusal?.field === 'intervalSeconds' ? nothing : outcome(save)}
+    <div class="fields">${input({ id: 'interval', label: 'Runs every', value: entered, error: problem ?? (save.refusal?.field === 'intervalSeconds' ? save.refusal.message : null), help: `From ${duration(one.shortestSeconds)} to ${duration(one.longestSeconds)}.`, change: (text) => enter(one, text, unit) })}
+      ${select({ id: 'interval-unit', label: 'Unit', value: unit, choices: UNITS, change: (size) => enter(one, entered, size) })}</div>
+    ${save.refusal?.field === 'intervalSeconds' ? nothing : saved(draft, one, save)}
     <div class="buttons">${submit('Save', { busy: save.busy })}${button('Do not save', () => { draft = null; update(); }, { kind: 'secondary' })}</div></form>`;
 
   const schedule = (one) => html`<li class="schedule"><div class="issue-head"><h3>${one.suiteLabel}</h3>${one.enabled ? badge('ACTIVE', `Runs ${every(one.intervalSeconds)}`) : badge('SUSPENDED', 'Switched off')}
@@ -88,8 +110,8 @@ export default function checks({ update, viewer, navigate }) {
     title: () => 'Checks',
     ready: all.refresh(),
     refresh: all.refresh,
-    subjects: [],
-    leave: poll(all.refresh),
+    subjects: ['CHECK_SCHEDULE'],
+    changed: all.refresh,
     view: () => html`${head('Checks', { crumbs: [['Health dashboard', '/health']], lead: 'What is asked, and when it is asked without anybody asking for it.' })}
       ${all.view((data) => html`
         ${section('schedules', 'Schedules', html`<p class="small">What a scheduled run finds becomes an issue; what it no longer finds is resolved.</p>

@@ -58,7 +58,7 @@ export default function company({ params, update, viewer }) {
       const sure = await ask({ title: `Switch ${contact.name} off?`, body: html`<p>They cannot sign in here any more, and cannot approve. Nothing else changes; you can switch them on again.</p>`, confirm: 'Switch off' });
       if (!sure) return;
     }
-    if (await act.run(() => mutate(SWITCH, { userId: contact.id, active: !contact.active, expectedRevision: contact.revision }))) toast(contact.active ? 'Switched off.' : 'Switched on.');
+    if (await act.run(() => mutate(SWITCH, { userId: contact.id, active: !contact.active, expectedRevision: contact.revision }))) toast(`The account of ${contact.name} is switched ${contact.active ? 'off' : 'on'}.`);
     await all.refresh();
   }
 

@@ -134,7 +134,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
     });
     if (!answer) return;
     const reason = answer.reason.trim();
-    await run(SUSPEND, { connectionId: id, ...(reason ? { reason } : {}) }, 'Suspended.');
+    await run(SUSPEND, { connectionId: id, ...(reason ? { reason } : {}) }, `The connection with ${now.peer.name ?? host(now.peer.origin)} is suspended.`);
   }
 
   async function offboard(now) {
@@ -195,7 +195,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
       <p class="small">${words}. Computed from signed answers over the real path${now.statusSince ? html`; since ${on(now.statusSince)}` : nothing}.</p>
       ${now.status === 'DISPUTED' ? notice('warn', 'The two sides do not agree.', html`<p>We see ${now.ourViewLabel}, they see ${now.peerViewLabel}. It settles with the next probes, or one side cannot hear the other.</p>`) : nothing}
       ${now.cause ? notice(works(now) || now.status === 'SUSPENDED' ? 'warn' : 'bad', works(now) ? 'What did not get through last' : 'Why it is not up', html`<p>${failure(now.cause)} It is tried again by itself. ${ADVICE[now.cause.code]?.(now.cause) ?? 'If it stays so, ask the operators of both instances to look at the way between them.'}</p>
-        <p class="fine">Code <code>${now.cause.code}${now.cause.reason ? ` ${now.cause.reason}` : ''}</code>${now.cause.traceId ? html` · Reference <code>${now.cause.traceId}</code>` : nothing}${now.cause.peerTraceId ? html` · Theirs <code>${now.cause.peerTraceId}</code>` : nothing}</p>`) : nothing}
+        <p class="fine">Code <code>${now.cause.code}${now.cause.reason ? ` ${now.cause.reason}` : ''}</code>${now.cause.traceId ? html` · Reference <code>${now.cause.traceId}</code>` : nothing}${now.cause.peerTraceId && now.cause.peerTraceId !== now.cause.traceId ? html` · Theirs <code>${now.cause.peerTraceId}</code>` : nothing}</p>`) : nothing}
       ${now.peerCause ? notice('warn', 'Why it does not work for them', html`<p>${now.peerCause.codeLabel}. Code <code>${now.peerCause.code}${now.peerCause.reason ? ` ${now.peerCause.reason}` : ''}</code></p>`) : nothing}
       ${past.part('The history', ({ connection: known }) => (known ? html`${picture(known.way.day.buckets, 'The last day', { hours: true })}${manyDays(known.way.ninety.buckets) ? picture(known.way.ninety.buckets, 'The last 90 days', { hours: false }) : nothing}` : nothing))}
       ${facts([
@@ -254,7 +254,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
     return html`
       ${allowed('reRegister') ? button('Register again', registerAgain, { busy: act.busy }) : nothing}
       ${allowed('confirmSurvivor') ? button('This one goes on', confirm, { busy: act.busy }) : nothing}
-      ${allowed('resumeConnection') ? button('Resume', () => run(RESUME, { connectionId: id }, 'Resumed.'), { busy: act.busy }) : nothing}
+      ${allowed('resumeConnection') ? button('Resume', () => run(RESUME, { connectionId: id }, `The connection with ${now.peer.name ?? host(now.peer.origin)} is resumed.`), { busy: act.busy }) : nothing}
       ${allowed('suspendConnection') ? button('Suspend', () => suspend(now), { kind: 'secondary', busy: act.busy }) : nothing}
       ${allowed('offboardConnection') ? button('Off-board', () => offboard(now), { kind: 'secondary', busy: act.busy }) : nothing}`;
   }

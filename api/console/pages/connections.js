@@ -42,7 +42,7 @@ export default function connections({ update, viewer }) {
     columns: ['Instance', 'Company', 'We are the', 'State', 'Outbound', 'Inbound', 'Changed'],
     none: empty('There is no connection yet.', 'As a consumer, open the registration link that your provider sent you. As a provider, register a consumer.', html`<div class="buttons">${viewer.canAdminister ? html`<a class="button" href="/connect">Open a registration link</a>` : nothing}${viewer.canOperate ? html`<a class="button secondary" href="/registrations/new">Register a consumer</a>` : nothing}</div>`),
     row: (connection) => html`
-      <th scope="row"><a href=${pathOf(connection)}>${connection.peer.name ?? host(connection.peer.origin)}</a><br><span class="small">${connection.peer.origin}</span></th>
+      <th scope="row"><a href=${pathOf(connection)}>${connection.peer.name ?? host(connection.peer.origin)}</a><br><span class="small">${host(connection.peer.origin)}</span></th>
       ${cell('Company', connection.company?.name ?? 'Not chosen')}
       ${cell('We are the', connection.roleLabel)}
       ${cell('State', badge(connection.state, connection.stateLabel))}

@@ -79,7 +79,7 @@ export function definitions(update, viewer) {
       danger: true,
     });
     if (!sure) return;
-    if (await save.run(() => mutate(WITHDRAW, { definitionId: definition.id, expectedRevision: definition.revision }))) toast('Withdrawn.');
+    if (await save.run(() => mutate(WITHDRAW, { definitionId: definition.id, expectedRevision: definition.revision }))) toast(`${definition.name} was withdrawn.`);
     await all.refresh();
   }
 
@@ -97,7 +97,7 @@ export function definitions(update, viewer) {
     ${draft.id ? nothing : select({ id: 'definition-kind', label: 'Kind', value: draft.kind, choices: KINDS, error: problem('kind'), change: (value) => set('kind', value) })}
     ${input({ id: 'definition-name', label: 'Name of the definition', value: draft.name, maxlength: 100, required: true, error: problem('name'), change: (value) => set('name', value) })}
     ${input({ id: 'definition-description', label: 'What it is for', value: draft.description, maxlength: 500, error: problem('description'), change: (value) => set('description', value) })}
-    ${field({ id: 'definition-schema', label: 'Fields', help: 'JSON Schema, as JSON.', error: problem('fieldSchema') }, ({ id, described, invalid }) => html`<textarea id=${id} class="code" rows="8" spellcheck="false" aria-describedby=${described} aria-invalid=${invalid} .value=${draft.fieldSchema} @input=${(event) => set('fieldSchema', event.target.value)}></textarea>`)}
+    ${field({ id: 'definition-schema', label: 'Fields', help: 'JSON Schema, such as { "type": "object", "properties": { "title": { "type": "string" } } }', error: problem('fieldSchema') }, ({ id, described, invalid }) => html`<textarea id=${id} class="code" rows="8" spellcheck="false" aria-describedby=${described} aria-invalid=${invalid} .value=${draft.fieldSchema} @input=${(event) => set('fieldSchema', event.target.value)}></textarea>`)}
     ${save.refusal && ['kind', 'name', 'description', 'fieldSchema'].includes(save.refusal.field) ? nothing : outcome(save)}
     ${differences ? html`<div class="stack"><h3>What will change</h3>${differences.length ? html`<ul class="steps">${differences.map((one) => html`<li>${one.field}: ${one.before ?? 'nothing'} → ${one.after ?? 'nothing'}</li>`)}</ul>` : html`<p>Nothing.</p>`}</div>` : nothing}
     <div class="buttons">${submit('Publish', { busy: save.busy })}${button('What will change?', preview, { kind: 'secondary', busy: save.busy })}${button('Do not save', () => { draft = null; update(); }, { kind: 'text' })}</div>

@@ -12,7 +12,8 @@ const RULES = [
   'A failure says what happened, why, and what to do. No text is a dead end.',
   'What takes long says so, and goes on when the page is closed.',
   'Everything works by keyboard. The focus is visible, and goes to the heading of where you are.',
-  'What changes by itself is spoken once, by the one live region. Messages that matter stay until they are closed.',
+  'What changes by itself appears without being asked for, and is spoken once, by the one live region. Messages name what they are about; those that matter stay until they are closed, and none lies over what has the focus.',
+  'A moment says how long ago it was. Exact times, to the second, are one press in the menu, for keyboard, touch and ear as well as for the pointer.',
   'Movement only says that something goes on; with reduced motion nothing moves.',
   'Before something that cannot be taken back, one question, in plain words.',
 ];

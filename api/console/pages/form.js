@@ -60,14 +60,14 @@ export default function form({ params, update, navigate, viewer }) {
     const company = await choice.settle(now, all.data.companies.edges.length > 0);
     if (!company) return;
     const saved = await act.run(() => chooseAndCheck(id, now.company, company));
-    if (saved) toast('Saved. The checks run.');
+    if (saved) toast('The company was saved. The checks run.');
     await all.refresh();
   }
 
   const connect = () => leave.begin(() => act.run(() => mutate(START, { connectionId: id })));
 
   async function retry() {
-    if (await act.run(() => mutate(RETRY, { connectionId: id }))) toast('Trying again.');
+    if (await act.run(() => mutate(RETRY, { connectionId: id }))) toast('The phase is tried again.');
     await all.refresh();
   }
 
@@ -106,7 +106,7 @@ export default function form({ params, update, navigate, viewer }) {
       const editable = may(GET_STARTED);
       const next = { PENDING: GET_STARTED, VALIDATION_FAILED: GET_STARTED, VALIDATED: 'startOnboarding' }[now.state];
       return html`
-        ${head('Provider connection', { crumbs: [['Connections', '/connections']], status: badge(now.state, now.stateLabel), lead: html`With ${now.peer.name ?? host(now.peer.origin)}.` })}
+        ${head('Provider connection', { crumbs: [['Connections', '/connections']], status: now.state === 'ONBOARDING' && failedPhase(now.onboarding) ? badge('FAILED', 'Stopped') : badge(now.state, now.stateLabel), lead: html`With ${now.peer.name ?? host(now.peer.origin)}.` })}
         ${now.banner ? notice('bad', 'Validation failed.', html`<p>${now.banner.text} <a href=${local(now.banner.healthUrl)}>Open the health dashboard</a></p>`, true) : nothing}
         ${outcome(act)}
         <form class="panel" novalidate @submit=${(event) => save(event, now)}>

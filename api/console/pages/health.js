@@ -111,7 +111,7 @@ export default function health({ update, query, viewer }) {
     const standing = sum(now.states.filter((one) => STANDING.has(one.state)));
     const up = now.upBothWays;
     return html`<div class="cards">
-      ${card('Open issues', open, severe ? `${severe} critical or high` : open ? 'none critical or high' : 'all clear', severe ? 'bad' : open ? 'warn' : 'good', '#issues')}
+      ${card('Open issues', open, severe ? `${severe} critical or high` : open ? 'none critical or high' : 'none open', severe ? 'bad' : open ? 'warn' : 'good', '#issues')}
       ${card('Connections up both ways', `${up} of ${standing}`, standing === 0 ? 'none yet' : up === standing ? 'all up' : 'look below', standing === 0 ? 'quiet' : up === standing ? 'good' : 'bad', '#connections')}
       ${keyService()}
     </div>`;
@@ -129,7 +129,7 @@ export default function health({ update, query, viewer }) {
   }
 
   const tile = (one) => html`<li><a class="map-item" href=${pathOf(one)}><span>${one.peer.name ?? host(one.peer.origin)}</span>
-    <span class="ways">${one.outbound.status || one.inbound.status ? html`<span class="small">Out</span>${directionBadge(one.outbound)}<span class="small">In</span>${directionBadge(one.inbound)}` : badge(one.state, one.stateLabel)}</span>
+    <span class="ways">${one.outbound.status || one.inbound.status ? html`<span class="pair"><span class="small">Outbound</span>${directionBadge(one.outbound)}</span><span class="pair"><span class="small">Inbound</span>${directionBadge(one.inbound)}</span>` : badge(one.state, one.stateLabel)}</span>
     <span class="small">${one.outbound.roundTripMs === null ? 'No answer yet' : `${one.outbound.roundTripMs} ms`} · ${one.traffic.sentLastDay} sent, ${one.traffic.receivedLastDay} received in a day · heard ${when(one.traffic.lastReceivedAt, 'never')}</span></a></li>`;
 
   function map({ healthOverview: { attention }, connections: { edges, pageInfo } }) {
@@ -138,8 +138,8 @@ export default function health({ update, query, viewer }) {
     return section('connections', 'Connections', html`
       ${attention.length ? html`<div class="stack"><h3 id="attention">Need a look</h3><ul class="map" aria-labelledby="attention">${repeat(attention, ({ id }) => id, tile)}</ul>
         ${attention.length === TROUBLED ? html`<p>These changed last. <a href="/connections?look=needed">All that need a look</a></p>` : nothing}</div>` : nothing}
-      ${sound.length ? html`<div class="stack"><h3 id="sound">In order</h3><ul class="map" aria-labelledby="sound">${repeat(sound, ({ id }) => id, tile)}</ul>
-        ${pageInfo.hasNextPage ? html`<p>These are the newest. <a href="/connections?look=none">All that are in order</a></p>` : nothing}</div>` : nothing}`);
+      ${sound.length ? html`<div class="stack"><h3 id="sound">${attention.length ? 'The others' : 'None needs a look'}</h3><ul class="map" aria-labelledby="sound">${repeat(sound, ({ id }) => id, tile)}</ul>
+        ${pageInfo.hasNextPage ? html`<p>These are the newest. <a href="/connections?look=none">All the others</a></p>` : nothing}</div>` : nothing}`);
   }
 
   return {

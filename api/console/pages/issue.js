@@ -5,6 +5,7 @@ import { ISSUE } from '../lib/fragments.js';
 import { resource } from '../lib/resource.js';
 import { badge, facts, head, notice, on, section, when } from '../lib/ui.js';
 import { html } from '../lib/view.js';
+import { finding } from '../lib/words.js';
 import { about } from './scan.js';
 
 const ONE = gql`query IssuePage($id: ID!) {
@@ -27,7 +28,7 @@ export default function issue({ params, update, viewer }) {
       if (!now) return html`${head('No such issue')}${notice('warn', 'There is no issue under this address, or it is not yours to see.', html`<p><a href="/health">See what is open now</a></p>`)}`;
       const [name, path] = about(now.subject);
       return html`
-        ${head(now.checkLabel, { crumbs: [['Health dashboard', '/health'], [name, path]], status: badge(now.state, now.stateLabel) })}
+        ${head(finding(now.message)[0], { crumbs: [['Health dashboard', '/health'], [name, path]], status: badge(now.state, now.stateLabel) })}
         <div class="columns"><div class="column-main">
           ${now.state === 'RESOLVED'
             ? notice('good', 'It is resolved.', html`<p>Since ${on(now.resolvedAt)}. It was: ${now.message}</p>`)
@@ -44,7 +45,7 @@ export default function issue({ params, update, viewer }) {
   }
 
   return {
-    title: () => all.data?.issue?.checkLabel ?? 'Issue',
+    title: () => (all.data?.issue ? finding(all.data.issue.message)[0] : 'Issue'),
     view,
     ready: all.refresh(),
     refresh: all.refresh,

@@ -2,7 +2,7 @@
 import { MODULE_NAMES } from '../lib/fragments.js';
 import { forKeyRoles, keyPolicies } from '../lib/key-policies.js';
 import { keyTabs } from '../lib/key-tabs.js';
-import { poll, resource } from '../lib/resource.js';
+import { resource } from '../lib/resource.js';
 import { head, select } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 
@@ -36,8 +36,8 @@ export default function keyAccess({ update, query, viewer }) {
     title: () => 'Access to keys',
     ready: refresh(),
     refresh,
-    subjects: [],
-    leave: poll(refresh),
+    subjects: ['KEYS'],
+    changed: refresh,
     view: () => html`${head('Keys', { lead: 'Who may do what with which keys, and by which policy.' })}${keyTabs('/keys/access')}${view()}`,
   };
 }

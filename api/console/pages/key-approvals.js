@@ -3,7 +3,7 @@ import { gql, mutate } from '../lib/api.js';
 import { MODULE_NAMES, REFUSAL } from '../lib/fragments.js';
 import { READERS, forKeyRoles, keyApprovals, noRequest } from '../lib/key-approvals.js';
 import { keyTabs } from '../lib/key-tabs.js';
-import { command, poll, resource } from '../lib/resource.js';
+import { command, resource } from '../lib/resource.js';
 import { toast } from '../lib/say.js';
 import { button, empty, head, input, optionsOf, outcome, section, select, submit } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
@@ -74,8 +74,8 @@ export default function keyApprovalsPage({ update, query, viewer }) {
     title: () => 'Approvals',
     ready: Promise.all([all.refresh(), reads ? modules.refresh() : null]),
     refresh: all.refresh,
-    subjects: [],
-    leave: poll(all.refresh),
+    subjects: ['KEYS'],
+    changed: all.refresh,
     view: () => html`${head('Keys', { lead: 'What needs a second person.' })}${keyTabs('/keys/approvals')}${view()}`,
   };
 }

@@ -28,7 +28,7 @@ export default function keyDecision({ params, update }) {
         <p><a href="/keys/access?module=${now.module}">See who may do what with ${now.module}</a>. If this should be allowed, ask a key manager for a policy that allows it.</p>`)}
     </div><div class="column-side">${section('facts', 'Decision', facts([
       ['Who', now.principal.label], ['Wanted', inWords(now.operation)], ['Module', now.module], ['When', on(now.decidedAt)],
-      ...now.data.map((one) => [one.name, html`<code>${one.value}</code>`]),
+      ...now.data.map((one) => [one.name === 'link_id' ? 'Connection' : one.name, html`<code>${one.value}</code>`]),
     ]))}</div></div>`;
   }
 

@@ -1,12 +1,12 @@
 // One key module: its versions and their life, who may do what with them, what needs a second person, and what was done.
 import { withheld } from '../lib/actions.js';
 import { gql } from '../lib/api.js';
-import { latestEntries } from '../lib/audit.js';
+import { followEntries, latestEntries } from '../lib/audit.js';
 import { READERS, keyApprovals } from '../lib/key-approvals.js';
 import { KEY, keyLives } from '../lib/key-life.js';
 import { keyPolicies } from '../lib/key-policies.js';
 import { keyVerbs, moduleVerbs } from '../lib/key-verbs.js';
-import { command, poll, resource } from '../lib/resource.js';
+import { command, resource } from '../lib/resource.js';
 import { announce, toast } from '../lib/say.js';
 import { badge, facts, head, notice, on, outcome, section } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
@@ -27,11 +27,11 @@ export default function keyModule({ params, update, viewer }) {
   const log = latestEntries({ filter: { module: name }, what: () => name, all: `/audit?module=${name}`, update });
   const act = command(update);
   const policies = keyPolicies({ module: () => name, update, viewer });
-  const approvals = keyApprovals({ narrowed: () => ({ module: name }), none: () => html`<p>Nobody asked for anything about this module.</p>`, update });
+  const approvals = keyApprovals({ narrowed: () => ({ module: name }), none: () => html`<p>Nobody asked for anything about this module.</p>`, update, keys: () => all.data?.keyModule?.versions ?? [] });
   const reads = viewer.roles.some((role) => READERS.includes(role));
   const audits = viewer.roles.includes('KEY_AUDITOR');
   const refresh = () => Promise.all([all.refresh(), ...(reads ? [policies.refresh(), approvals.refresh()] : []), ...(audits ? [log.refresh()] : [])]);
-  const stop = poll(refresh);
+  const stop = audits ? followEntries(viewer, log.refresh) : () => {};
   let said = null;
 
   /** Says what became of the keys while somebody looks. */
@@ -80,7 +80,8 @@ export default function keyModule({ params, update, viewer }) {
     title: () => name,
     ready: refresh(),
     refresh,
-    subjects: [],
+    subjects: ['KEYS'],
+    changed: refresh,
     leave: stop,
     view: () => (all.error?.kind === 'FORBIDDEN'
       ? html`${head(name, { crumbs: [['Keys', '/keys']] })}${notice('calm', 'Modules and versions are for key roles.', html`<p>${all.error.message} A key administrator grants them; being administrator grants none.</p>`)}`

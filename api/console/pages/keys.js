@@ -6,7 +6,7 @@ import { keyBadge } from '../lib/key-life.js';
 import { keyTabs } from '../lib/key-tabs.js';
 import { termFields, termsOf } from '../lib/key-verbs.js';
 import { cell } from '../lib/list.js';
-import { command, poll, resource } from '../lib/resource.js';
+import { command, resource } from '../lib/resource.js';
 import { toast } from '../lib/say.js';
 import { badge, button, head, input, notice, on, outcome, section, select, submit, when } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
@@ -50,7 +50,6 @@ export default function keys({ update, viewer, navigate }) {
   const add = command(update);
   const manages = viewer.roles.includes('KEY_MANAGER');
   const refresh = () => Promise.all([all.refresh(), modules.refresh(), wrapping.refresh()]);
-  const stop = poll(refresh, 15_000);
   let draft = null;
   let problem = null;
 
@@ -108,14 +107,13 @@ export default function keys({ update, viewer, navigate }) {
     title: () => 'Keys',
     ready: refresh(),
     refresh,
-    subjects: ['KEY_HEALTH'],
+    subjects: ['KEY_HEALTH', 'KEYS'],
     changed: refresh,
-    leave: stop,
     view: () => html`${head('Keys', { lead: 'Keys never leave the key service. Here is whether it can do its work.' })}${keyTabs('/keys')}
       ${all.view(({ keyHealth }) => html`
         ${section('health', 'Health', html`<p>${ABOUT[keyHealth.status]}</p>
           ${keyHealth.reason ? notice(keyHealth.status === 'MALFUNCTION' ? 'bad' : 'warn', keyHealth.reason, html`<p>Ask a key manager, or this instance’s operator, to look at the component.</p>`) : nothing}
-          <p class="small">Looked at ${when(keyHealth.measuredAt)}; again every 15 seconds while this page is open.</p>`, { aside: badge(keyHealth.status, keyHealth.statusLabel) })}
+          <p class="small">Looked at ${when(keyHealth.measuredAt)}, and again and again by itself; what changes shows here at once.</p>`, { aside: badge(keyHealth.status, keyHealth.statusLabel) })}
         ${keyHealth.components
           ? section('components', 'Components', html`<div class="table-wrap"><table class="rows"><caption class="unseen">Components of the key service</caption>
               <thead><tr><th scope="col">Component</th><th scope="col">Status</th><th scope="col">What was seen</th></tr></thead>

@@ -67,7 +67,7 @@ export default function people({ update, viewer, instance }) {
       ? { title: `Remove the role ${role(name)} from ${one.name}?`, body: html`<p>It ends at once, also where they are signed in.</p>`, confirm: 'Remove it', danger: true }
       : { title: `Grant ${one.name} the role ${role(name)}?`, body: html`<p>${[...ROLES, ...KEY_ROLES].find(([known]) => known === name)[1]} It works at once.</p>`, confirm: 'Grant it' });
     if (!sure) return;
-    if (await act.run(() => mutate(has ? REVOKE : GRANT, { userId: one.id, role: name }))) toast(has ? 'Taken.' : 'Granted.');
+    if (await act.run(() => mutate(has ? REVOKE : GRANT, { userId: one.id, role: name }))) toast(has ? `${one.name} is no longer ${role(name)}.` : `${one.name} is ${role(name)} now.`);
     await rows.refresh();
   }
 

@@ -1,6 +1,6 @@
 // The provider centre: what this instance offers, and who was registered for it.
 import { gql, mutate } from '../lib/api.js';
-import { edit, meanwhile } from '../lib/editing.js';
+import { edit, meanwhile, saved } from '../lib/editing.js';
 import { REFUSAL } from '../lib/fragments.js';
 import { cell, list } from '../lib/list.js';
 import { command, resource } from '../lib/resource.js';
@@ -93,7 +93,7 @@ export default function provider({ update, viewer, instance }) {
     ${now ? meanwhile(draft, now, { label: (name) => FIELDS[name], words: (_, value) => value || '–', done: () => { save.clear(); update(); } }) : nothing}
     ${input({ id: 'record-name', label: 'Name of the service', value: draft.values(now ?? {}).name, maxlength: 64, required: true, help: 'Letters, digits and dashes. Consumers see it when they are asked to connect.', error: problem ?? (save.refusal?.field === 'name' ? save.refusal.message : null), change: (name) => { draft.set(now ?? {}, 'name', name); if (problem) { problem = null; update(); } } })}
     ${input({ id: 'record-description', label: 'What it is', value: draft.values(now ?? {}).description, maxlength: 500, optional: true, change: (text) => { draft.set(now ?? {}, 'description', text); } })}
-    ${save.refusal?.field === 'name' ? nothing : outcome(save)}
+    ${save.refusal?.field === 'name' ? nothing : now ? saved(draft, now, save) : outcome(save)}
     <div class="buttons"><button type="submit" aria-disabled=${save.busy ? 'true' : nothing}>Save</button>${button('Do not save', () => { draft = null; update(); }, { kind: 'secondary' })}</div>
   </form>`;
 

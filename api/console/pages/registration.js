@@ -5,7 +5,7 @@ import { checklist, issueList, progress, warningList, warnings } from '../lib/ch
 import { ERRORS_OF, errorList } from '../lib/errors.js';
 import { ISSUE, REFUSAL, SCAN } from '../lib/fragments.js';
 import { contactChooser, person } from '../lib/chooser.js';
-import { edit, meanwhile } from '../lib/editing.js';
+import { edit, meanwhile, saved } from '../lib/editing.js';
 import { command, resource } from '../lib/resource.js';
 import { announce, ask, copy, toast } from '../lib/say.js';
 import { address, badge, button, directionBadge, facts, head, input, notice, on, outcome, section, submit, when } from '../lib/ui.js';
@@ -80,7 +80,7 @@ export default function registration({ params, update, viewer }) {
   }
 
   async function simple(operation, words) {
-    if (await act.run(() => mutate(operation, { registrationId: id }))) toast(words);
+    if (await act.run(() => mutate(operation, { registrationId: id }))) toast(`${all.data.registration.number}: ${words}`);
     await all.refresh();
   }
 
@@ -107,7 +107,7 @@ export default function registration({ params, update, viewer }) {
       confirm: 'Cancel the registration',
       danger: true,
     });
-    if (sure) await simple(CANCEL, 'Cancelled.');
+    if (sure) await simple(CANCEL, 'cancelled.');
   }
 
   async function store(event, now) {
@@ -122,7 +122,7 @@ export default function registration({ params, update, viewer }) {
     const payload = await change.run(() => mutate(UPDATE, { registrationId: id, expectedRevision: draft.expected(now), ...draft.changes(now) }));
     if (payload) {
       draft = null;
-      toast('Saved.');
+      toast(`${now.number}: saved.`);
     }
     await all.refresh();
   }
@@ -145,7 +145,7 @@ export default function registration({ params, update, viewer }) {
     ${meanwhile(draft, now, { label: (name) => FIELDS[name], words: told, done: () => { change.clear(); update(); } })}
     ${contacts.view({ label: 'Contact', value: draft.values(now).contactId, name: names.has(draft.values(now).contactId) ? person(names.get(draft.values(now).contactId)) : null, help: 'A new contact gets a new link; the one before is void.', error: problem ?? (change.refusal?.field === 'contactId' ? change.refusal.message : null) })}
     ${input({ id: 'url', label: 'URL of the consumer’s instance', type: 'url', value: draft.values(now).url, help: 'A new URL is checked again.', error: change.refusal?.field === 'url' ? change.refusal.message : null, change: (value) => { draft.set(now, 'url', value); } })}
-    ${change.refusal?.field ? nothing : outcome(change)}
+    ${change.refusal?.field ? nothing : saved(draft, now, change)}
     <div class="buttons">${submit('Save', { busy: change.busy })}${button('Do not change', () => { draft = null; change.clear(); update(); }, { kind: 'secondary' })}</div></form>`);
 
   function invitation(now) {
@@ -176,9 +176,9 @@ export default function registration({ params, update, viewer }) {
 
   const stopped = (now) => now.issues.some((issue) => issue.blocking);
   const actions = (now) => html`
-    ${may(now, 'retryRegistration') ? button('Try again', () => simple(RETRY, 'The checks run again.'), { busy: act.busy }) : nothing}
+    ${may(now, 'retryRegistration') ? button('Try again', () => simple(RETRY, 'the checks run again.'), { busy: act.busy }) : nothing}
     ${now.state === 'EXPIRED' && may(now, 'reissueRegistrationLink') ? button('Make a new link', () => reissue(now), { busy: act.busy }) : nothing}
-    ${may(now, 'revalidateRegistration') ? button('Run the checks again', () => simple(REVALIDATE, 'The checks run.'), { kind: 'secondary', busy: act.busy }) : nothing}
+    ${may(now, 'revalidateRegistration') ? button('Run the checks again', () => simple(REVALIDATE, 'the checks run.'), { kind: 'secondary', busy: act.busy }) : nothing}
     ${may(now, 'updateRegistration') && !draft ? button('Change contact or URL', () => begin(now), { kind: 'secondary' }) : nothing}
     ${may(now, 'cancelRegistration') ? button('Cancel the registration', () => cancel(now), { kind: 'secondary', busy: act.busy }) : nothing}`;
 

@@ -60,7 +60,7 @@ export default function scan({ params, update }) {
   }
 
   async function callOff() {
-    if (await act.run(() => mutate(CANCEL, { scanId: id }))) toast('Called off.');
+    if (await act.run(() => mutate(CANCEL, { scanId: id }))) toast('The scan was called off.');
     await all.refresh();
   }
 

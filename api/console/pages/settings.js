@@ -1,6 +1,6 @@
 // The settings of a connection: what the provider offers, what the consumer takes; the difference before it is saved.
 import { gql, mutate } from '../lib/api.js';
-import { edit, meanwhile } from '../lib/editing.js';
+import { edit, meanwhile, saved } from '../lib/editing.js';
 import { REFUSAL } from '../lib/fragments.js';
 import { command, ofAnother, resource } from '../lib/resource.js';
 import { toast } from '../lib/say.js';
@@ -125,7 +125,7 @@ export default function settings({ params, update, query, navigate, viewer }) {
   }
 
   async function syncNow() {
-    if (await save.run(() => mutate(SYNC, { connectionId: id }))) toast('Syncing.');
+    if (await save.run(() => mutate(SYNC, { connectionId: id }))) toast('Both sides sync their settings.');
     await all.refresh();
   }
 
@@ -144,7 +144,7 @@ export default function settings({ params, update, query, navigate, viewer }) {
           <div class="buttons"><a class="button secondary" href="/connections/${id}">Back to the connection</a></div>` : html`<div class="panel">
           ${changes.length ? html`<div class="stack"><h2>What will change</h2><ul class="steps">${changes.map((line) => html`<li>${line}</li>`)}</ul></div>` : nothing}
           ${draft ? meanwhile(draft, own(), { label, words, done: () => { save.clear(); update(); } }) : nothing}
-          ${outcome(save)}
+          ${draft ? saved(draft, own(), save) : outcome(save)}
           <div class="buttons">${button('Done', done, { busy: save.busy })}
             ${changes.length ? button('Discard changes', () => { draft = null; save.clear(); update(); }, { kind: 'secondary' }) : nothing}</div>
         </div>`}`;

@@ -3,7 +3,7 @@ import { gql } from '../lib/api.js';
 import { resource } from '../lib/resource.js';
 import { badge, directionBadge, empty, head, notice, section, when } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
-import { host } from '../lib/words.js';
+import { finding, host } from '../lib/words.js';
 import { pathOf } from './connections.js';
 
 const START = gql`query Start {
@@ -13,7 +13,7 @@ const START = gql`query Start {
     outbound { status statusLabel } inbound { status statusLabel }
   } } }
   registrations(first: 8) { edges { node { id number state stateLabel url updatedAt company { name } } } }
-  issues(first: 8, filter: { state: OPEN }) { edges { node { id checkLabel message severity severityLabel blocking subject {
+  issues(first: 8, filter: { state: OPEN }) { edges { node { id message severity severityLabel blocking subject {
     ... on Registration { id number } ... on ConnectionRecord { id peer { name origin } }
   } } } }
 }`;
@@ -25,7 +25,7 @@ export default function start({ update, viewer, instance }) {
 
   const connections = (items) => section('connections', 'Connections', items.length
     ? html`<ul class="log">${items.map((one) => html`<li><a href=${pathOf(one)}>${one.peer.name ?? host(one.peer.origin)}</a> ${badge(one.state, one.stateLabel)}
-        ${one.state === 'ONBOARDED' ? html`<span class="small">Outbound</span> ${directionBadge(one.outbound)} <span class="small">Inbound</span> ${directionBadge(one.inbound)}` : html`<span class="small">${when(one.updatedAt)}</span>`}</li>`)}</ul>
+        ${one.state === 'ONBOARDED' ? html`<span class="pair"><span class="small">Outbound</span> ${directionBadge(one.outbound)}</span> <span class="pair"><span class="small">Inbound</span> ${directionBadge(one.inbound)}</span>` : html`<span class="small">${when(one.updatedAt)}</span>`}</li>`)}</ul>
         <p><a href="/connections">All connections</a></p>`
     : empty('No connection yet.', viewer.canAdminister ? 'A provider invites you with a registration link; opening it uses nothing up.' : 'A provider invites with a registration link, which an administrator of this instance opens.', viewer.canAdminister ? html`<a class="button secondary" href="/connect">Open a registration link</a>` : nothing));
 
@@ -35,7 +35,7 @@ export default function start({ update, viewer, instance }) {
 
   const fresh = (data) => !viewer.company && viewer.canOperate && !data.connections.edges.length && !data.registrations.edges.length;
 
-  const issues = (items) => (items.length ? section('issues', 'What waits for somebody', html`<ul class="log">${items.map((one) => html`<li>${badge(one.severity, one.severityLabel, one.blocking ? 'bad' : 'warn')} <strong>${one.checkLabel}</strong> <span>${one.message}</span>
+  const issues = (items) => (items.length ? section('issues', 'What waits for somebody', html`<ul class="log">${items.map((one) => html`<li>${badge(one.severity, one.severityLabel, one.blocking ? 'bad' : 'warn')} <strong>${finding(one.message)[0]}</strong> <span>${finding(one.message)[1]}</span>
       ${one.subject?.number ? html`<a href="/registrations/${one.subject.id}">${one.subject.number}</a>` : one.subject?.id ? html`<a href="/connections/${one.subject.id}">${one.subject.peer.name ?? host(one.subject.peer.origin)}</a>` : nothing}</li>`)}</ul><p><a href="/health">Health</a></p>`) : nothing);
 
   return {

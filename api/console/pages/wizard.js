@@ -98,7 +98,7 @@ export default function wizard({ params, update, navigate, viewer }) {
       confirm: 'Cancel onboarding',
       danger: true,
     });
-    if (sure) await simple(CANCEL, 'Cancelled. Nothing is left of the attempt.');
+    if (sure) await simple(CANCEL, 'Onboarding was cancelled. Nothing is left of the attempt.');
   }
 
   function provider(connection) {
@@ -153,7 +153,7 @@ export default function wizard({ params, update, navigate, viewer }) {
       ${phaseProgress(attempt)}
       ${phaseList(attempt, approval(attempt))}
       <div class="buttons">
-        ${failed && may(connection, 'retryPhase') ? button('Retry', () => simple(RETRY, 'Trying again.'), { busy: act.busy }) : nothing}
+        ${failed && may(connection, 'retryPhase') ? button('Retry', () => simple(RETRY, 'The phase is tried again.'), { busy: act.busy }) : nothing}
         ${may(connection, 'startOver') ? button('Start over', startOver, { kind: 'secondary', busy: act.busy }) : nothing}
         ${may(connection, 'cancelOnboarding') ? button('Cancel', cancel, { kind: 'secondary', busy: act.busy }) : nothing}
       </div>`, { aside: failed ? badge('FAILED', 'Failed') : badge(connection.state, connection.stateLabel) });

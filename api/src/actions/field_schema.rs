@@ -98,7 +98,10 @@ impl Reader {
             return fault(&under(place, "type"), "one type is needed.");
         };
         if depth == 1 && kind != "object" {
-            return fault(&under(place, "type"), "the whole is an `object`.");
+            return fault(
+                &under(place, "type"),
+                "the whole has to be an object: write `\"type\": \"object\"`.",
+            );
         }
         let mut kept = BTreeMap::new();
         for (key, value) in object {

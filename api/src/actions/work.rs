@@ -143,4 +143,10 @@ impl Actions {
     pub fn watch(&self) -> tokio::sync::watch::Receiver<i64> {
         self.store.watch()
     }
+
+    /// Moves whenever an entry of the audit trail was committed.
+    #[must_use]
+    pub fn watch_audit(&self) -> tokio::sync::watch::Receiver<i64> {
+        self.store.watch_audit()
+    }
 }

@@ -31,6 +31,15 @@ const KEYS: &[&str] = &["key.", "key_module.", "audit."];
 /// The same, with what both see: that a connection has keys.
 const KEYS_AND_SHARED: &[&str] = &["key.", "key_module.", "audit.", "keys."];
 
+/// Operations that are on record and leave keys, and who may use them, as they were.
+const USES: &[&str] = &["key.denied", "key.use", "key.used", "key.window"];
+
+/// Whether an operation on record changes what the key service holds, or who may use it.
+#[must_use]
+pub fn changes_keys(operation: &str) -> bool {
+    (operation.starts_with("key.") || operation.starts_with("key_module.")) && !USES.contains(&operation)
+}
+
 impl AuditScope {
     /// What administrators and key auditors read of the trail; none for others, another organisation's people too.
     #[must_use]

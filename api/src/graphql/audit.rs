@@ -1,18 +1,24 @@
 //! The audit trail.
 
-use async_graphql::{Context, Enum, ID, InputObject, Object, Result};
+use std::collections::VecDeque;
+
+use async_graphql::{Context, Enum, ID, InputObject, Object, Result, SimpleObject};
+use futures_util::stream::{self, Stream};
+use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::ask::Ask;
+use super::ask::{Ask, ours};
 use super::error;
-use super::id::{Kind, decode, number_cursor};
+use super::id::{Kind, decode, number_cursor, read_number_cursor};
 use super::load::PersonName;
 use super::page::{List, Window, cost, list_by};
+use super::words::ChangeKind;
+use crate::actions::{Actions, Call};
 use crate::domain::Timestamp;
 use crate::domain::audit as domain;
 use crate::domain::id::CompanyId;
 use crate::domain::link::hex;
-use crate::store::AuditFilter;
+use crate::store::{AuditFilter, Page};
 
 /// The most characters of an operation that is asked for.
 const OPERATION_MAX: usize = 64;
@@ -199,6 +205,98 @@ impl AuditLogFilter {
             since: self.since,
             until: self.until,
         })
+    }
+}
+
+/// An entry of the audit trail as it was written, or the present from which the entries go on.
+#[derive(SimpleObject)]
+pub(super) struct AuditLogEvent {
+    /// Give it as `after` to go on behind this event.
+    cursor: String,
+    /// When the entry was written; for the present, when it was read.
+    at: Timestamp,
+    /// `CREATED` with an entry, else `PRESENT`.
+    kind: ChangeKind,
+    /// The entry; null for the present.
+    entry: Option<AuditEntry>,
+}
+
+/// How many entries are read at once.
+const BATCH: u64 = 100;
+
+/// Follows the audit trail. It reads on whenever an entry is announced, so a slow listener misses none.
+pub(super) struct AuditFollower {
+    actions: Actions,
+    call: Call,
+    recorded: watch::Receiver<i64>,
+    queue: VecDeque<domain::AuditEntry>,
+    last: i64,
+    present: bool,
+}
+
+impl AuditFollower {
+    /// Follows it from now on, the present first, or from behind a cursor.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` for whoever may not read it; `INVALID_INPUT` for a cursor that was never given out.
+    pub(super) async fn new(ask: &Ask<'_>, after: Option<String>) -> Result<Self> {
+        // Before the number is read, so that nothing is announced between the two.
+        let recorded = ask.actions.watch_audit();
+        let head = ask.reader().audit_head().await.map_err(ours)?;
+        let last = match &after {
+            Some(after) => read_number_cursor(after)
+                .filter(|number| *number <= head)
+                .ok_or_else(|| error::invalid("This is not a cursor of this instance's audit trail."))?,
+            None => head,
+        };
+        let (actions, call, present) = (ask.actions.clone(), ask.call.clone(), after.is_none());
+        let mut follower = Self { actions, call, recorded, queue: VecDeque::new(), last, present };
+        follower.read().await?;
+        Ok(follower)
+    }
+
+    /// The events, for ever.
+    pub(super) fn events(self) -> impl Stream<Item = Result<AuditLogEvent>> + Send + use<> {
+        stream::unfold(Some(self), |follower| async move {
+            let mut follower = follower?;
+            match follower.next().await {
+                Ok(event) => Some((Ok(event?), Some(follower))),
+                Err(problem) => Some((Err(problem), None)),
+            }
+        })
+    }
+
+    async fn read(&mut self) -> Result<()> {
+        let page = Page { beyond: Some(self.last), limit: BATCH, backward: true };
+        let read = self.actions.audit_log(&self.call, &AuditFilter::default(), page).await;
+        self.queue = read.map_err(error::failed)?.items.into_iter().rev().collect();
+        Ok(())
+    }
+
+    /// The next event; none when the instance stops.
+    async fn next(&mut self) -> Result<Option<AuditLogEvent>> {
+        if std::mem::take(&mut self.present) {
+            let (cursor, at) = (number_cursor(self.last), self.actions.now());
+            return Ok(Some(AuditLogEvent { cursor, at, kind: ChangeKind::Present, entry: None }));
+        }
+        loop {
+            if let Some(entry) = self.queue.pop_front() {
+                self.last = entry.id.0;
+                let (cursor, at) = (number_cursor(self.last), entry.at);
+                let entry = Some(AuditEntry(entry));
+                return Ok(Some(AuditLogEvent { cursor, at, kind: ChangeKind::Created, entry }));
+            }
+            // Before reading: an entry that is announced while we read makes us read again.
+            let head = *self.recorded.borrow_and_update();
+            self.read().await?;
+            if self.queue.is_empty() {
+                // What is announced is committed, so up to there was nothing for us.
+                self.last = self.last.max(head);
+                if self.recorded.changed().await.is_err() {
+                    return Ok(None);
+                }
+            }
+        }
     }
 }
 

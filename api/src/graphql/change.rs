@@ -315,8 +315,8 @@ impl ChangeEvent {
         self.0.change.as_ref().map(|change| change.subject.into())
     }
 
-    /// Global id of what changed (the connection, for its onboarding); null for the present, for the set-up and the key
-    /// service's health, and for accounts that are gone or not yours to see.
+    /// Global id of what changed (the connection, for its onboarding); null for the present, for the set-up, the key
+    /// service's health, its keys and the schedules of checks, and for accounts that are gone or not yours to see.
     async fn subject_id(&self, ctx: &Context<'_>) -> Result<Option<ID>> {
         let Some(change) = &self.0.change else { return Ok(None) };
         if let Some(kind) = kind_of(change.subject) {
@@ -357,7 +357,11 @@ const fn kind_of(subject: SubjectKind) -> Option<Kind> {
         SubjectKind::Issue => Some(Kind::Issue),
         SubjectKind::Company => Some(Kind::Company),
         SubjectKind::Definition => Some(Kind::Definition),
-        SubjectKind::Account | SubjectKind::Setup | SubjectKind::KeyHealth => None,
+        SubjectKind::Account
+        | SubjectKind::Setup
+        | SubjectKind::KeyHealth
+        | SubjectKind::Keys
+        | SubjectKind::CheckSchedule => None,
     }
 }
 

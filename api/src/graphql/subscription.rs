@@ -5,6 +5,7 @@ use chrono::TimeDelta;
 use futures_util::stream::Stream;
 
 use super::ask::Ask;
+use super::audit::{AuditFollower, AuditLogEvent};
 use super::change::{ChangeEvent, Event, Follower, Moment, kinds};
 use super::connection::ConnectionRecord;
 use super::error;
@@ -244,6 +245,16 @@ impl Subscription {
         #[graphql(desc = "Only what came after the event with this cursor.")] after: Option<String>,
     ) -> Result<impl Stream<Item = Result<KeyHealthEvent>> + use<>> {
         Ok(Follower::key_health(&Ask::new(ctx)?, after).await?.events())
+    }
+
+    /// The audit trail, entry by entry as far as `auditLog` shows it to you; `FORBIDDEN` for whoever may not read it. The
+    /// trail is kept, so no cursor is too old.
+    async fn audit_log_changed(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only what came after the event with this cursor.")] after: Option<String>,
+    ) -> Result<impl Stream<Item = Result<AuditLogEvent>> + use<>> {
+        Ok(AuditFollower::new(&Ask::new(ctx)?, after).await?.events())
     }
 
     /// The guided set-up, whenever something changes that an activity asks for, or one is marked complete.

@@ -451,6 +451,11 @@ mirror! {
         Setup,
         /// The health of this instance's key service: of the whole or of a part.
         KeyHealth,
+        /// What the key service holds and who may use it: modules, keys, access policies, approvals, rotations. Told to
+        /// whoever may read `keyModules`.
+        Keys,
+        /// How often a suite of checks runs by itself.
+        CheckSchedule,
     }
 }
 

@@ -119,7 +119,8 @@ async fn not_an_administrator(
 async fn connect_page(state: &State, call: &Call, code: StatusCode, error: Option<&str>) -> Response {
     match state.actions.form_token(call).await {
         Ok(csrf) => {
-            let view = Connect { instance: state.instance(), error, kept: None, provider: "", csrf: &csrf };
+            let instance = state.instance();
+            let view = Connect { instance, error, kept: None, provider: "", signed_in: None, csrf: &csrf };
             page(code, &view)
         }
         Err(failure) => state.failure(call, &failure),
@@ -138,8 +139,9 @@ async fn kept_page(state: &State, call: &Call, kept: &str, link: &SecretString) 
     match state.actions.form_token(call).await {
         Ok(csrf) => {
             let instance = state.instance();
-            let view =
-                Connect { instance, error: None, kept: Some(kept), provider: provider.as_str(), csrf: &csrf };
+            let (kept, provider) = (Some(kept), provider.as_str());
+            let signed_in = call.requester.person().map(|person| person.email.as_str());
+            let view = Connect { instance, error: None, kept, provider, signed_in, csrf: &csrf };
             page(StatusCode::OK, &view)
         }
         Err(failure) => state.failure(call, &failure),

@@ -34,6 +34,10 @@ words! {
         Setup = "SETUP", "Set-up";
         /// The health of this instance's key service.
         KeyHealth = "KEY_HEALTH", "Key service health";
+        /// What the key service holds and who may use it.
+        Keys = "KEYS", "Keys";
+        /// When checks run by themselves.
+        CheckSchedule = "CHECK_SCHEDULE", "Check schedule";
     }
 }
 
@@ -68,12 +72,18 @@ pub struct Change {
     pub at: Timestamp,
 }
 
-pub(super) async fn head(conn: &impl ConnectionTrait) -> Result<i64, StoreError> {
-    let statement =
-        Statement::from_string(conn.get_database_backend(), "select change_seq from head where id = 1");
-    match conn.query_one_raw(statement).await? {
-        Some(row) => Ok(row.try_get("", "change_seq")?),
-        None => Ok(0),
+/// How far both logs go: the numbers of the latest change and of the last entry of the audit trail.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Head {
+    pub(super) seq: i64,
+    pub(super) audit_n: i64,
+}
+
+pub(super) async fn head(conn: &impl ConnectionTrait) -> Result<Head, StoreError> {
+    let sql = "select change_seq, audit_n from head where id = 1";
+    match conn.query_one_raw(Statement::from_string(conn.get_database_backend(), sql)).await? {
+        Some(row) => Ok(Head { seq: row.try_get("", "change_seq")?, audit_n: row.try_get("", "audit_n")? }),
+        None => Ok(Head::default()),
     }
 }
 
@@ -83,7 +93,15 @@ impl Reader {
     /// # Errors
     /// When the database does not answer.
     pub async fn head(&self) -> Result<i64, StoreError> {
-        head(self.conn()).await
+        Ok(head(self.conn()).await?.seq)
+    }
+
+    /// The number of the last entry of the audit trail.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn audit_head(&self) -> Result<i64, StoreError> {
+        Ok(head(self.conn()).await?.audit_n)
     }
 
     /// The number of the oldest change still kept, if there is any.
@@ -112,16 +130,23 @@ impl Reader {
         if let Some(id) = id {
             wanted = wanted.add(Column::SubjectId.eq(id));
         }
-        match self.scope() {
-            Scope::Everything => {}
+        let scoped = match self.scope() {
+            Scope::Everything => Some(Condition::all()),
             // Scans are for those who may see everything; the issues they raise tell a contact what concerns them.
-            Scope::Company(company) => {
-                wanted = wanted
+            Scope::Company(company) => Some(
+                Condition::all()
                     .add(Column::CompanyId.eq(company.0))
-                    .add(Column::SubjectKind.ne(SubjectKind::Scan.as_str()));
-            }
-            Scope::Nothing => return Ok(Vec::new()),
+                    .add(Column::SubjectKind.ne(SubjectKind::Scan.as_str())),
+            ),
+            Scope::Nothing => None,
+        };
+        let scoped = scoped.map(|all| all.add(Column::SubjectKind.ne(SubjectKind::Keys.as_str())));
+        let of_keys = [SubjectKind::Keys, SubjectKind::KeyHealth].map(SubjectKind::as_str);
+        let of_keys = self.reads_keys().then(|| Condition::all().add(Column::SubjectKind.is_in(of_keys)));
+        if scoped.is_none() && of_keys.is_none() {
+            return Ok(Vec::new());
         }
+        wanted = wanted.add(Condition::any().add_option(scoped).add_option(of_keys));
         let rows =
             Entity::find().filter(wanted).order_by_asc(Column::Seq).limit(limit).all(self.conn()).await?;
         rows.into_iter().map(change).collect()
@@ -152,6 +177,14 @@ impl Tx {
     /// Announces that the key service's health is another one.
     pub fn key_health_changed(&mut self, body: serde_json::Value) {
         self.changed(SubjectKind::KeyHealth, Uuid::nil(), ChangeKind::Updated, 1, None, body);
+    }
+
+    /// Announces, once, that what the key service holds is not what it was, or who may use it.
+    pub(super) fn keys_changed(&mut self) {
+        if !self.changes.iter().any(|change| change.subject == SubjectKind::Keys) {
+            let body = serde_json::Value::Object(serde_json::Map::new());
+            self.changed(SubjectKind::Keys, Uuid::nil(), ChangeKind::Updated, 1, None, body);
+        }
     }
 }
 

@@ -238,7 +238,11 @@ impl Tx {
             .filter(Column::Revision.eq(rotation.revision))
             .exec(&self.txn)
             .await?;
-        if saved.rows_affected == 0 { Err(StoreError::Conflict("rotation")) } else { Ok(()) }
+        if saved.rows_affected == 0 {
+            return Err(StoreError::Conflict("rotation"));
+        }
+        self.keys_changed();
+        Ok(())
     }
 
     /// How many wraps there are, and how many of them another version of the key encryption key made.

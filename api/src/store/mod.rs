@@ -237,6 +237,11 @@ pub enum StoreError {
     Config(String),
 }
 
+/// Where nodes on one PostgreSQL tell each other the number of the latest change.
+const CHANGES: &str = "linkspan";
+/// The same for the last entry of the audit trail.
+const ENTRIES: &str = "linkspan_audit";
+
 /// The database, and the announcements of what was committed.
 #[derive(Clone)]
 pub struct Store {
@@ -244,6 +249,7 @@ pub struct Store {
     read: DatabaseConnection,
     world: World,
     committed: watch::Sender<i64>,
+    recorded: watch::Sender<i64>,
     work: Arc<Notify>,
     /// How often this process changed key modules.
     module_changes: Arc<AtomicU64>,
@@ -278,12 +284,13 @@ impl Store {
         } else {
             return Err(StoreError::Config("database.url must begin with sqlite: or postgres:".to_owned()));
         };
-        let (committed, _) = watch::channel(0);
+        let ((committed, _), (recorded, _)) = (watch::channel(0), watch::channel(0));
         Ok(Self {
             write,
             read,
             world,
             committed,
+            recorded,
             work: Arc::new(Notify::new()),
             module_changes: Arc::default(),
             lost_entries: Arc::default(),
@@ -336,6 +343,12 @@ impl Store {
         self.committed.subscribe()
     }
 
+    /// The number of the last entry of the audit trail that this process wrote or saw.
+    #[must_use]
+    pub fn watch_audit(&self) -> watch::Receiver<i64> {
+        self.recorded.subscribe()
+    }
+
     /// Wakes when work was committed.
     #[must_use]
     pub fn work(&self) -> Arc<Notify> {
@@ -347,8 +360,8 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn poll(&self) -> Result<(), StoreError> {
-        let seq = change::head(&self.read).await?;
-        self.announce(seq);
+        let head = change::head(&self.read).await?;
+        self.announce(head);
         Ok(())
     }
 
@@ -369,10 +382,13 @@ impl Store {
     async fn hear(&self) -> Result<(), sea_orm::sqlx::Error> {
         let pool = self.read.get_postgres_connection_pool();
         let mut listener = sea_orm::sqlx::postgres::PgListener::connect_with(pool).await?;
-        listener.listen("linkspan").await?;
+        listener.listen_all([CHANGES, ENTRIES]).await?;
         loop {
-            if let Ok(seq) = listener.recv().await?.payload().parse() {
-                self.announce(seq);
+            let told = listener.recv().await?;
+            match (told.channel(), told.payload().parse()) {
+                (CHANGES, Ok(seq)) => raise(&self.committed, seq),
+                (ENTRIES, Ok(audit_n)) => raise(&self.recorded, audit_n),
+                _ => {}
             }
         }
     }
@@ -401,17 +417,23 @@ impl Store {
         Ok(())
     }
 
-    fn announce(&self, seq: i64) {
-        self.committed.send_if_modified(|last| {
-            let newer = seq > *last;
-            *last = seq.max(*last);
-            newer
-        });
+    fn announce(&self, head: change::Head) {
+        raise(&self.committed, head.seq);
+        raise(&self.recorded, head.audit_n);
     }
 
     fn backend(&self) -> DbBackend {
         self.write.get_database_backend()
     }
+}
+
+/// Announces a number, unless a later one was.
+fn raise(announced: &watch::Sender<i64>, number: i64) {
+    announced.send_if_modified(|last| {
+        let newer = number > *last;
+        *last = number.max(*last);
+        newer
+    });
 }
 
 fn with_password(config: &Config) -> Result<String, StoreError> {

@@ -3,6 +3,7 @@
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _};
 
+use super::change::{ChangeKind, SubjectKind};
 use super::tx::Tx;
 use super::{Reader, StoreError, at, entity, inconsistent};
 use crate::domain::check::Suite;
@@ -69,6 +70,8 @@ impl Tx {
         }
         schedule.revision += 1;
         schedule.updated_at = Some(self.now());
+        let (kind, body) = (ChangeKind::Updated, serde_json::json!({ "suite": schedule.suite.as_str() }));
+        self.changed(SubjectKind::CheckSchedule, uuid::Uuid::nil(), kind, schedule.revision, None, body);
         Ok(schedule)
     }
 }

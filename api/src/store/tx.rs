@@ -8,11 +8,12 @@ use sea_orm::{
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait as _,
 };
 
-use super::change::{ChangeKind, SubjectKind};
+use super::change::{ChangeKind, Head, SubjectKind};
 use super::entity;
 use super::idempotency::Once;
-use super::{Store, StoreError, audit, ms};
+use super::{CHANGES, ENTRIES, Store, StoreError, audit, ms};
 use crate::domain::Timestamp;
+use crate::domain::audit::changes_keys;
 use crate::domain::id::TraceId;
 use crate::domain::requester::Requester;
 
@@ -174,7 +175,7 @@ impl Tx {
 
     async fn make_true(mut self) -> Result<(), StoreError> {
         let entries: Vec<_> = self.audits.iter().map(PendingAudit::said).collect();
-        let seq = self.flush().await?;
+        let head = self.flush().await?;
         let dies = |committed| {
             self.store.world.interruption.as_ref().is_some_and(|point| point.dies(self.label, committed))
         };
@@ -197,8 +198,8 @@ impl Tx {
         if self.changed_modules {
             self.store.module_changes.fetch_add(1, Ordering::SeqCst);
         }
-        if let Some(seq) = seq {
-            self.store.announce(seq);
+        if let Some(head) = head {
+            self.store.announce(head);
         }
         if self.woke {
             self.store.work.notify_one();
@@ -208,9 +209,13 @@ impl Tx {
 
     /// Writes changes and audit entries with the numbers that follow the last ones. The head row stays locked
     /// from here to the commit, so that nobody with a later number can commit earlier.
-    async fn flush(&mut self) -> Result<Option<i64>, StoreError> {
+    async fn flush(&mut self) -> Result<Option<Head>, StoreError> {
         if self.changes.is_empty() && self.audits.is_empty() {
             return Ok(None);
+        }
+        // What is done to keys is on record, each time; so whoever looks at them is told by the record.
+        if self.audits.iter().any(|entry| changes_keys(entry.operation)) {
+            self.keys_changed();
         }
         let (changes, audits) = (std::mem::take(&mut self.changes), std::mem::take(&mut self.audits));
         let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
@@ -241,23 +246,24 @@ impl Tx {
                 at: Set(at),
             });
             entity::change::Entity::insert_many(rows).exec_without_returning(&self.txn).await?;
-            self.notify_nodes(last_seq).await?;
+            self.notify_nodes(CHANGES, last_seq).await?;
         }
         if !audits.is_empty() {
             let hash = hash.try_into().map_err(|_| super::inconsistent("head", 1, "audit_hash"))?;
             audit::append(&self.txn, &self.cause, last_n - count(audits.len()) + 1, hash, audits).await?;
+            self.notify_nodes(ENTRIES, last_n).await?;
         }
-        Ok(Some(last_seq))
+        Ok(Some(Head { seq: last_seq, audit_n: last_n }))
     }
 
     /// Tells the other nodes, on the commit; SQLite has one node and needs no telling.
-    async fn notify_nodes(&self, seq: i64) -> Result<(), StoreError> {
+    async fn notify_nodes(&self, channel: &str, number: i64) -> Result<(), StoreError> {
         let backend = self.txn.get_database_backend();
         if backend == DbBackend::Postgres {
             let statement = Statement::from_sql_and_values(
                 backend,
-                "select pg_notify('linkspan', $1)",
-                [seq.to_string().into()],
+                "select pg_notify($1, $2)",
+                [channel.into(), number.to_string().into()],
             );
             self.txn.query_one_raw(statement).await?;
         }

@@ -246,7 +246,7 @@ impl Store {
     /// When the database does not answer.
     pub async fn changed_connections(&self, after: i64) -> Result<(Vec<ConnectionId>, i64), StoreError> {
         use entity::change::{Column, Entity};
-        let head = super::change::head(&self.read).await?;
+        let head = super::change::head(&self.read).await?.seq;
         if head <= after {
             return Ok((Vec::new(), head));
         }

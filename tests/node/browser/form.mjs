@@ -77,7 +77,7 @@ await run({
     await grace.goto(link);
     await grace.press('Continue');
     await grace.signIn('admin@consumer.example.com');
-    await grace.press('Continue');
+    await grace.press('Open the invitation');
     await grace.page.waitForURL(/wizard/);
     await grace.follow('Use the classic form');
     await grace.heading('Provider connection');
@@ -113,7 +113,7 @@ await run({
     await grace.tabTo('button', 'Save');
     await grace.page.keyboard.press('Enter');
     await readonly(grace, 'State').getByText('Awaiting validation').waitFor();
-    await grace.hears('Saved. The checks run.');
+    await grace.hears('The company was saved. The checks run.');
     await grace.look('form-awaiting');
     go();
     await end();

@@ -4,6 +4,8 @@ import assert from 'node:assert/strict';
 import { CONSUMER, PROVIDER, Person, host, run, until } from './person.mjs';
 
 let auditor, ada, grace, manager, second, connection;
+/** Pages that somebody left open, by path, and what each asked of the instance since it was loaded. */
+const open = new Map();
 const panel = (person, title) => person.page.locator('.panel', { has: person.page.getByRole('heading', { name: title, exact: true }) });
 
 /** The step at which a version of a key is. */
@@ -24,6 +26,34 @@ await run({
     assert.equal(await auditor.page.getByRole('button', { name: /^(Rotate|Suspend|Revoke)/ }).count(), 0, 'an auditor changes nothing');
     await auditor.look('key-module-auditor');
     await auditor.follow('Keys');
+  },
+
+  async 'the pages about keys, the audit log and the checks do not ask by themselves'() {
+    const storageState = await auditor.context.storageState();
+    await Promise.all(['/keys', '/keys/modules/links', '/keys/access?module=links', '/keys/approvals', '/audit', '/checks'].map(async (path) => {
+      const person = await Person.at(CONSUMER, `at ${path}`, { storageState });
+      await person.page.clock.install();
+      const here = { person, asked: 0 };
+      person.page.on('request', (request) => {
+        if (request.method() === 'POST' && request.headers().accept?.includes('application/json')) here.asked += 1;
+      });
+      const streams = /^.(audit|keys.modules)/.test(path) ? 2 : 1;
+      let live = 0;
+      person.page.on('response', (response) => { if (response.headers()['content-type']?.startsWith('text/event-stream')) live += 1; });
+      await person.goto(path);
+      await until(`${path} is live`, () => live >= streams);
+      open.set(path, here);
+    }));
+    const asked = () => [...open.values()].map((here) => here.asked);
+    let before;
+    do {
+      before = asked();
+      await auditor.page.waitForTimeout(1_000);
+    } while (asked().some((count, at) => count !== before[at]));
+    // Longer than any page waits before it asks again, and not so long that a stream is taken for dead.
+    for (const { person } of open.values()) await person.page.clock.fastForward(30_000);
+    await auditor.page.waitForTimeout(500);
+    assert.deepEqual(Object.fromEntries([...open].map(([path, here], at) => [path, here.asked - before[at]])), Object.fromEntries([...open].map(([path]) => [path, 0])));
   },
 
   async 'an administrator without a key role is told whose these pages are'() {
@@ -61,6 +91,9 @@ await run({
     await manager.page.getByLabel('Why it exists').fill('Nothing leaves until it is clear who has the key.');
     await manager.press('Save');
     await panel(manager, 'Access policies').getByText('Nothing leaves until it is clear').waitFor();
+    await open.get('/keys/access?module=links').person.sees('Nothing leaves until it is clear');
+    await open.get('/keys/modules/links').person.sees('Nothing leaves until it is clear');
+    await open.get('/audit').person.page.locator('code', { hasText: 'key.policy' }).first().waitFor();
     await manager.look('keys-access-manager');
     await manager.tabs('access');
   },
@@ -82,7 +115,7 @@ await run({
     await panel(manager, 'Access policies').getByRole('listitem').filter({ hasText: 'Nothing leaves' }).getByRole('button', { name: /^Delete/ }).click();
     await manager.look('keys-policy-delete');
     await manager.page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
-    await manager.sees('Deleted.');
+    await manager.sees(/^The policy for .* was deleted\.$/);
     await until('verified again', async () => {
       await grace.press('Verify the connection');
       await panel(grace, 'Verification').locator('.panel-head .badge', { hasText: /Passed|Failed/ }).waitFor({ timeout: 30_000 });
@@ -124,11 +157,12 @@ await run({
     await manager.press('Make a draft');
     await manager.heading('receipts');
     await manager.sees('A draft has no keys.');
+    await open.get('/keys').person.page.getByRole('link', { name: 'receipts', exact: true }).waitFor();
     await manager.press('Change specification');
     await manager.page.getByRole('dialog').getByLabel('Keys expire').selectOption({ label: '1 year after they were made' });
     await manager.look('key-module-specify');
     await manager.press('Save');
-    await manager.sees('365 days after they were made');
+    await manager.sees('1 year after they were made');
     await manager.look('key-module-draft');
     await manager.press('Publish');
     await manager.page.getByRole('dialog').getByRole('button', { name: 'Publish' }).click();
@@ -162,7 +196,7 @@ await run({
     await manager.press('Renew version 2 of receipts');
     await manager.look('key-renew');
     await manager.page.getByRole('dialog').getByRole('button', { name: 'Renew' }).click();
-    await manager.sees('Renewed.');
+    await manager.sees('Version 2 of receipts: renewed.');
     await takes('Revoke', 2, 'Revoked');
     await takes('Mark as compromised', 1, 'Compromised');
     await manager.look('key-withdrawn');
@@ -174,6 +208,10 @@ await run({
     await auditor.heading('Audit log');
     await auditor.page.locator('table.rows tbody tr').first().waitFor();
     await auditor.look('audit-auditor');
+    const { checkSchedules } = await grace.graphql('{ checkSchedules { suite revision } }');
+    const { revision: expectedRevision } = checkSchedules.find(({ suite }) => suite === 'CONNECTION_HEALTH');
+    await grace.mutate('updateCheckSchedule', { suite: 'CONNECTION_HEALTH', intervalSeconds: 5_400, enabled: true, expectedRevision }, 'checkSchedule { revision }');
+    await open.get('/checks').person.sees('Runs every 1 hour 30 minutes');
     await grace.goto('/audit');
     await grace.page.locator('table.rows tbody tr').nth(3).waitFor();
     await grace.page.getByLabel('Operation begins with').fill('session.');
@@ -195,6 +233,7 @@ await run({
     await manager.press('Ask');
     await manager.page.locator('.badge', { hasText: 'Waiting for approval' }).waitFor();
     assert.equal(await manager.page.getByRole('button', { name: 'Approve' }).count(), 0, 'nobody approves their own');
+    await open.get('/keys/approvals').person.page.locator('.badge', { hasText: 'Waiting for approval' }).waitFor();
     await manager.look('keys-approval-asked');
     await manager.tabs('approvals');
     second = await Person.at(CONSUMER, 'second-manager');

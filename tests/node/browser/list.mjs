@@ -135,7 +135,7 @@ await run({
   async 'the map of so many stays legible, and what needs a look comes first, however old it is'() {
     await grace.follow('Health');
     await grace.heading('Health');
-    await grace.page.getByRole('list', { name: 'In order' }).locator('.map-item').nth(40).waitFor();
+    await grace.page.getByRole('list', { name: 'None needs a look' }).locator('.map-item').nth(40).waitFor();
     // The only one with another instance behind it is the oldest of all.
     await host('@stop provider');
     const troubled = grace.page.getByRole('list', { name: 'Need a look' }).getByRole('link', { name: /^provider/ });

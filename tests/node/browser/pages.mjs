@@ -1,7 +1,7 @@
 // Every page of two connected instances, at every size and in both schemes; all of it by keyboard; and what is shown
 // when there is no network, no session, no page, and no right to see it.
 import assert from 'node:assert/strict';
-import { CONSUMER, PASSWORD, PROVIDER, Person, codeInLetter, host, mail, run, until } from './person.mjs';
+import { CONSUMER, PASSWORD, PROVIDER, Person, codeInLetter, host, looked, mail, run, until, walked } from './person.mjs';
 
 const CONTACT = 'contact@consumer.example.com';
 let ada, grace, connection;
@@ -60,12 +60,48 @@ await run({
     await visit(grace, '/', 'start', 'consumer');
     await visit(grace, `/connections/${connection}/settings`, 'settings-offered', 'Settings');
     await visit(grace, `/connections/${connection}/form`, 'form-complete', 'Provider connection');
+    await visit(grace, `/connections/${connection}/wizard`, 'wizard-complete', 'Create your connection');
+    await visit(grace, '/setup', 'setup', 'Guided set-up');
+    await visit(grace, '/setup/consumer', 'setup-consumer', 'Guided set-up');
+    await visit(grace, '/connections', 'connections', 'Connections');
+    await visit(grace, '/companies', 'companies', 'Companies');
+    await visit(grace, '/errors', 'errors-none', 'Error log');
+    await visit(grace, '/audit', 'audit', 'Audit log');
     await visit(grace, '/health', 'health', 'Health');
     await visit(grace, '/keys', 'keys', 'Keys');
     await visit(grace, '/design', 'design', 'Design language');
     await visit(grace, '/provider', 'provider-none', 'Provider centre');
     await visit(grace, `/connections/${connection}/nothing`, 'no-page', 'No such page');
     await visit(grace, '/connections/nothing', 'no-connection', 'No such connection');
+  },
+
+  async 'the pages of those who look after keys'() {
+    const auditor = await Person.at(CONSUMER, 'auditor');
+    await auditor.signIn('auditor@consumer.example.com');
+    await visit(auditor, '/keys/modules/identity', 'key-module', 'identity');
+    await visit(auditor, '/keys/access?module=links', 'keys-access', 'Keys');
+    await visit(auditor, '/keys/approvals', 'keys-approvals', 'Keys');
+    await visit(auditor, '/keys/decisions/00000000-0000-0000-0000-000000000000', 'keys-no-decision', 'How access was decided');
+    await auditor.close();
+  },
+
+  async 'moments are shown to the second for whoever chooses so, by keyboard, and stay so'() {
+    await grace.goto(`/connections/${connection}`);
+    await grace.heading('provider');
+    const moment = grace.page.getByRole('main').locator('time').first();
+    assert.doesNotMatch(await moment.innerText(), /\d\d:\d\d:\d\d/);
+    await grace.page.locator('.menu summary').focus();
+    await grace.page.keyboard.press('Enter');
+    await grace.tabTo('button', 'Exact times');
+    await grace.page.keyboard.press('Enter');
+    await until('to the second', async () => /^\d+ \w+ \d{4}, \d\d:\d\d:\d\d \S+$/.test(await moment.innerText()));
+    assert.equal(await grace.page.getByRole('button', { name: 'Exact times' }).getAttribute('aria-pressed'), 'true');
+    await grace.look('exact-times');
+    await grace.page.reload();
+    await until('still so', async () => /\d\d:\d\d:\d\d/.test(await moment.innerText()));
+    await grace.page.locator('.menu summary').click();
+    await grace.press('Exact times');
+    await until('as before', async () => !/\d\d:\d\d:\d\d/.test(await moment.innerText()));
   },
 
   async 'a scan of the connection is asked for, and shows each answer as it comes'() {
@@ -87,20 +123,21 @@ await run({
     await grace.sees('One letter a day, about everything that is open.');
     await visit(grace, '/checks', 'checks', 'Checks');
     await grace.press('Change Connection health');
-    await grace.page.getByLabel('Seconds between two runs').fill('3000');
+    await grace.page.getByLabel('Unit').selectOption('minutes');
+    await grace.page.getByLabel('Runs every').fill('50');
     const of = '{ checkSchedules { suite revision } }';
     const { revision: expectedRevision } = (await grace.graphql(of)).checkSchedules.find(({ suite }) => suite === 'CONNECTION_HEALTH');
     await grace.mutate('updateCheckSchedule', { suite: 'CONNECTION_HEALTH', intervalSeconds: 5_400, enabled: true, expectedRevision }, 'checkSchedule { revision }');
-    await grace.sees('Seconds between two runs: now 5400; yours 3000');
+    await grace.sees('Runs every: now 1 hour 30 minutes; yours 50 minutes');
     await grace.press('Save');
-    await grace.page.getByRole('alert').filter({ hasText: 'CONFLICT' }).waitFor();
+    await grace.page.getByRole('alert').filter({ hasText: 'Nothing was saved' }).waitFor();
     await grace.press('Keep mine');
-    await grace.page.getByLabel('Seconds between two runs').fill('1');
+    await grace.page.getByLabel('Runs every').fill('0');
     await grace.press('Save');
     await grace.page.locator('.problem').waitFor();
     await grace.finds('id', 'interval');
     await grace.look('checks-problem');
-    await grace.page.getByLabel('Seconds between two runs').fill('7200');
+    await grace.page.getByLabel('Runs every').fill('120');
     await grace.press('Save');
     await grace.sees('Runs every 2 hours');
     await grace.press('Check the key service now');
@@ -403,6 +440,18 @@ await run({
     await grace.page.getByRole('dialog').getByRole('button', { name: 'Sign in' }).click();
     await grace.signIn('admin@consumer.example.com');
     await grace.heading('Companies');
+  },
+
+  async 'no page of the router was left out, neither to the eye nor by keyboard'() {
+    const program = await grace.page.locator('script[type=module]').getAttribute('src');
+    const [, routes] = (await (await grace.page.request.get(new URL(program, CONSUMER).href)).text()).match(/const ROUTES = \[([^;]*)\];/);
+    const patterns = [...routes.matchAll(/\['([^']+)'/g)].map(([, path]) => path);
+    assert(patterns.length > 20, 'the routes were not found');
+    for (const [what, paths] of Object.entries({ looked, walked })) {
+      // A part that stands for itself is no name of something.
+      const fits = (pattern, path) => path.split('/').length === pattern.split('/').length && pattern.split('/').every((part, at) => part === path.split('/')[at] || (part.startsWith(':') && !patterns.includes(path)));
+      assert.deepEqual(patterns.filter((pattern) => ![...paths].some((path) => fits(pattern, path))), [], what);
+    }
   },
 
   async 'signing out is one press in the menu'() {

@@ -81,7 +81,7 @@ await run({
     await ada.finds('textContent', /Switch off/);
     await ada.page.keyboard.press('Enter');
     await ada.press('Switch off');
-    await ada.sees('Switched off.');
+    await ada.sees(/^The account of .* is switched off\.$/);
   },
 
   async 'what is wrong with a registration is said before it is saved'() {
@@ -160,7 +160,7 @@ await run({
     await ada.goto('/account');
     await heading('What you follow').waitFor();
     await ada.look('account-followed');
-    await ada.page.getByRole('main').getByRole('link', { name: 'Contact is active' }).first().click();
+    await ada.page.getByRole('main').getByRole('link', { name: /contact.s account is switched off/ }).first().click();
     await heading('What is wrong').waitFor();
     await ada.look('issue');
   },
@@ -195,7 +195,7 @@ await run({
     assert.equal((await ada.graphql(query, { id })).registration.contact.id, fourth.id, 'nobody’s change is taken back unseen');
     await ada.press('Keep mine');
     await ada.press('Save');
-    await ada.sees('Saved.');
+    await ada.sees(/^REG-\d+: saved\.$/);
     assert.equal((await ada.graphql(query, { id })).registration.contact.id, contact.id);
     await ada.page.locator('.badge', { hasText: 'Open' }).waitFor();
   },

@@ -26,7 +26,7 @@ await run({
     await grace.goto(await linkInLetter());
     await grace.press('Continue');
     await grace.signIn('admin@consumer.example.com');
-    await grace.press('Continue');
+    await grace.press('Open the invitation');
     await grace.page.waitForURL(/wizard/);
     connection = new URL(grace.page.url()).pathname.match(/^\/connections\/[^/]+/)[0];
     operator = await Person.at(CONSUMER, 'operator');

@@ -31,7 +31,9 @@ await run({
     await grace.page.waitForURL(/sign-in/);
     await grace.look('sign-in');
     await grace.signIn(OTHER);
-    await grace.press('Continue');
+    await grace.sees('You are signed in.');
+    await grace.look('connect-signed-in');
+    await grace.press('Open the invitation');
     await grace.heading('An administrator is needed');
     await grace.sees(OTHER);
     await grace.look('connect-no-administrator');
@@ -39,7 +41,7 @@ await run({
     await grace.page.waitForURL(/sign-in/);
     await grace.signIn(ADMIN);
     await grace.sees(PROVIDER);
-    await grace.press('Continue');
+    await grace.press('Open the invitation');
     await grace.page.waitForURL(/wizard/);
     wizard = new URL(grace.page.url()).pathname;
     await grace.heading('Create your connection');
@@ -144,7 +146,7 @@ await run({
     await grace.press('Retry');
     await approve().waitFor({ timeout: 20_000 });
     await grace.finds('textContent', 'Registration is under way');
-    await grace.hears('Trying again.');
+    await grace.hears('The phase is tried again.');
   },
 
   async 'a phase that takes long is said to, by eye and by ear'() {
@@ -196,7 +198,7 @@ await run({
     await grace.page.getByRole('dialog').getByRole('button', { name: 'Cancel onboarding' }).click();
     await grace.page.getByRole('button', { name: 'Get Started' }).waitFor();
     await grace.finds('textContent', 'Select provider');
-    await grace.hears('Cancelled. Nothing is left of the attempt.');
+    await grace.hears('Onboarding was cancelled. Nothing is left of the attempt.');
     await grace.press('Get Started');
     await grace.page.getByRole('heading', { name: 'Ready to register' }).waitFor({ timeout: 20_000 });
     await grace.press('Start Registration');

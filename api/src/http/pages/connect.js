@@ -8,7 +8,6 @@ if (values.has("t")) {
   // Not in the history, and not in the address that someone copies or photographs.
   history.replaceState(null, "", location.pathname);
   document.getElementById("provider").textContent = values.get("p");
-  document.getElementById("registration").textContent = values.get("r");
   document.getElementById("invitation").hidden = false;
   field.closest(".field").hidden = true;
 }

@@ -69,7 +69,8 @@ fn pages() -> Vec<(&'static str, String)> {
         go_on: Some(("To the start", "/")),
         reference: Some("4bf92f3577b34da6a3ce929d0e0e4736"),
     };
-    let connect = Connect { instance: HERE, error: None, kept: None, provider: "", csrf: "csrf" };
+    let connect =
+        Connect { instance: HERE, error: None, kept: None, provider: "", signed_in: None, csrf: "csrf" };
     let links =
         [DocsLink { address: "/docs/refusals/conflict".to_owned(), code: "CONFLICT", label: "Conflict" }];
     let docs = Docs { instance: HERE, checks: &[], refusals: &links };

@@ -224,6 +224,8 @@ pub struct Connect<'a> {
     pub kept: Option<&'a str>,
     /// The provider that the kept link names.
     pub provider: &'a str,
+    /// Who opens the kept link: the mail address of whoever has signed in meanwhile.
+    pub signed_in: Option<&'a str>,
     /// The token against cross-site posts.
     pub csrf: &'a str,
 }
