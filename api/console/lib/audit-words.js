@@ -55,6 +55,7 @@ export function actorWords({ actorKind, actorName, operation, objectKind }) {
   if (actorName) return actorName;
   if (actorKind === 'SYSTEM') return 'This instance';
   if (actorKind === 'PERSON') return 'Somebody';
+  if (actorKind === 'PEER') return 'The other instance';
   if (operation === 'session.start') return 'Whoever signed in';
   return /^(CONNECTION|REGISTRATION|ATTEMPT)$/.test(objectKind) || /^(claim|authorization|keys|audit)\./.test(operation) ? 'The other instance' : 'Somebody not signed in';
 }

@@ -150,7 +150,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
     });
     if (!answer) return;
     const reason = answer.reason.trim();
-    await run(OFFBOARD, { connectionId: id, confirmation: answer.confirmation.trim(), ...(reason ? { reason } : {}) }, 'Off-boarded.');
+    await run(OFFBOARD, { connectionId: id, confirmation: answer.confirmation.trim(), ...(reason ? { reason } : {}) }, `The connection with ${names[0]} is off-boarded.`);
   }
 
   async function registerAgain() {

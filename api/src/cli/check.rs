@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{open_files, out};
+use super::out;
 use crate::app;
 use crate::config::{Config, Sources};
 use crate::domain::causes::causes;
@@ -103,14 +103,14 @@ pub(super) async fn run(file: Option<&Path>, json: bool) -> ExitCode {
             answer(certificate(&config, &world));
             answer(outbound(&config));
             answer(clock(&world));
-            answer(files(&config));
+            answer(open_files(&config));
         }
     }
     if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-fn files(config: &Config) -> Answer {
-    match open_files::too_few(config) {
+fn open_files(config: &Config) -> Answer {
+    match super::open_files::too_few(config) {
         None => good("open files", "as many as server.max_connections asks for"),
         Some((most, needed)) => note(
             "open files",
