@@ -267,6 +267,7 @@ impl Decision {
             Ground::NoRole => format!("{verdict}: no key role of this person allows it."),
             Ground::Role => format!("{verdict} by a key role of this person."),
             Ground::Policy(effect, policy) => {
+                let effect = effect.to_string().to_lowercase().replace('_', " ");
                 format!("{verdict} by an access policy ({effect}){}.", note(policy))
             }
             Ground::Default(default) => {

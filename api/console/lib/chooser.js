@@ -121,7 +121,7 @@ export function chooser({ id, operation, variables = {}, of, label, words, updat
     const shown = open && !found.error && options().length > 0;
     const active = shown && at >= 0 ? `${id}-option-${at}` : nothing;
     return field({ id, label: title, help, error }, ({ described, invalid }) => html`<div class="combobox">
-      <input id=${id} type="text" role="combobox" autocomplete="off" spellcheck="false" placeholder="Choose, or type a part of the name" required
+      <input id=${id} type="text" role="combobox" autocomplete="off" spellcheck="false" placeholder="Type a part of the name" required
         aria-autocomplete="list" aria-expanded=${shown ? 'true' : 'false'} aria-controls="${id}-list" aria-activedescendant=${active} aria-describedby=${described} aria-invalid=${invalid}
         .value=${live(typed ?? names.get(value) ?? name ?? '')} @input=${(event) => type(event.target.value)} @click=${show} @keydown=${press} @blur=${leave}>
       <div class="options" ?hidden=${!open} @pointerdown=${(event) => event.preventDefault()}>

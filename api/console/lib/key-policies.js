@@ -29,7 +29,7 @@ const DELETE = gql`mutation DeleteAccessPolicy($input: DeleteAccessPolicyInput!)
 }
 ${REFUSAL}`;
 
-const EFFECTS = [['STRICT_REJECT', 'Strict reject: denies, whatever else applies'], ['TRACK', 'Track: allows, and each use is recorded'], ['REJECT', 'Reject: denies unless a Track allows']];
+const EFFECTS = [['STRICT_REJECT', 'Strict reject'], ['TRACK', 'Track (allows)'], ['REJECT', 'Reject']];
 const TONES = { STRICT_REJECT: 'bad', TRACK: 'good', REJECT: 'warn' };
 const KINDS = [['ANYONE', 'Everybody and everything'], ['EVERY_SERVICE', 'Every part of this program'], ['SERVICE', 'One part of this program'], ['EVERY_PERSON', 'Every person'], ['ROLE', 'Whoever holds a key role']];
 const SERVICES = [['ONBOARDING', 'Onboarding'], ['PEER', 'Messages to peers'], ['LETTERS', 'Letters'], ['SIGN_IN', 'Sign-in'], ['AUTHORIZATION', 'Authorization'], ['SETTINGS', 'Settings'], ['AUDIT', 'Audit trail'], ['HEALTH', 'Health']];
@@ -115,7 +115,7 @@ export function keyPolicies({ module, update, viewer }) {
   const operations = (found) => [...new Set(found.map((right) => right.operation))];
 
   const form = (data) => html`<form class="inline-form" novalidate @submit=${store}>
-    ${select({ id: 'effect', label: 'What follows', value: draft.effect, choices: EFFECTS, change: (value) => { draft.effect = value; } })}
+    ${select({ id: 'effect', label: 'What follows', help: 'A strict reject denies, whatever else applies. Track allows, and each use is recorded. Reject denies unless a Track allows.', value: draft.effect, choices: EFFECTS, change: (value) => { draft.effect = value; } })}
     ${draft.kind === 'PERSON' ? html`<p class="small">It is about one person, and stays so.</p>` : select({ id: 'kind', label: 'For whom', value: draft.kind, choices: KINDS, change: (value) => { draft.kind = value; update(); } })}
     ${draft.kind === 'SERVICE' ? select({ id: 'service', label: 'Which part', value: draft.service, choices: SERVICES, change: (value) => { draft.service = value; } }) : nothing}
     ${draft.kind === 'ROLE' ? select({ id: 'role', label: 'Which role', value: draft.role, choices: ROLES, change: (value) => { draft.role = value; } }) : nothing}
@@ -129,7 +129,7 @@ export function keyPolicies({ module, update, viewer }) {
 
   const line = (policy) => html`<li>${badge(policy.effect, policy.effectLabel, TONES[policy.effect])} <strong>${policy.principal.label}</strong> <span>${policy.operations.map(inWords).join(', ')}</span>
     ${policy.condition ? html`<span class="small">where ${datum(policy.condition)}</span>` : nothing}
-    ${manages ? html`${button(html`Change<span class="unseen"> the policy for ${policy.principal.label}</span>`, () => edit(policy), { kind: 'text' })} ${button(html`Delete<span class="unseen"> the policy for ${policy.principal.label}</span>`, () => remove(policy), { kind: 'text' })}` : nothing}
+    ${manages ? html`<span class="pair">${button(html`Change<span class="unseen"> the policy for ${policy.principal.label}</span>`, () => edit(policy), { kind: 'text' })} ${button(html`Delete<span class="unseen"> the policy for ${policy.principal.label}</span>`, () => remove(policy), { kind: 'text' })}</span>` : nothing}
     ${policy.note ? html`<span class="small wide">${policy.note}</span>` : nothing}</li>`;
 
   const shown = (data) => html`

@@ -80,7 +80,7 @@ const PEER_HEARS = ' Messages of the connection stop on both sides, and the othe
 
 const EXPIRIES = [['30', 'in 30 days'], ['90', 'in 90 days'], ['365', 'in 1 year'], ['730', 'in 2 years'], ['', 'never']];
 const PERIODS = [['', 'by people only'], ['2592000', 'every 30 days'], ['7776000', 'every 90 days'], ['31536000', 'every year']];
-const LIFETIMES = [['', 'never'], ['7776000', '90 days after they were made'], ['31536000', '1 year after they were made'], ['63072000', '2 years after they were made']];
+const LIFETIMES = [['', 'never'], ['7776000', 'after 90 days'], ['31536000', 'after 1 year'], ['63072000', 'after 2 years']];
 const EXPORTS = [['', 'never'], ['yes', 'when a second person agrees']];
 
 const LEADS_ON = new Set(['publishKeyModule', 'rotateKeyModule']);

@@ -29,7 +29,7 @@ export function overview({ healthOverview: now }) {
     <div class="score"><p class="figure-number" id="score-number">${now.score}<span class="unseen"> of 100</span></p>
       <ul class="score-parts">${now.parts.map((part) => html`<li><span class="score-name">${inWords(part.name)}</span>
         <progress max="100" value=${part.value} aria-label="${inWords(part.name)}, from 0 to 100"></progress>
-        <span class="small">${part.value} of 100, counts ${part.weight}: ${part.counted}</span></li>`)}</ul></div>
+        <span class="small">${part.value} of 100, ${part.weight} % of the score: ${part.counted}</span></li>`)}</ul></div>
     <details class="more"><summary>How it is made</summary><p>${now.formula}</p></details>
     <div class="score-notes"><p><strong>Connections</strong> ${now.states.length ? now.states.map((one) => html`${badge(one.state, `${one.stateLabel}: ${one.count}`)} `) : html`<span class="small">none yet</span>`}</p>
     <p><strong>Open issues</strong> ${now.issues.length ? now.issues.map((one) => html`${badge(one.severity, `${one.severityLabel}: ${one.count}`)} `) : html`<span class="small">none</span>`}</p>

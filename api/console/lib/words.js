@@ -77,7 +77,11 @@ export function duration(seconds) {
 export const every = (seconds) => `every ${duration(seconds).replace(/^1 (?=\w+$)/, '')}`;
 
 /** `1 check`, `3 checks`. */
-export const count = (number, one, many = `${one}s`) => `${number} ${number === 1 ? one : many}`;
+export const count = (number, one, many = `${one}s`) => `${figure(number)} ${number === 1 ? one : many}`;
+
+const thousands = new Intl.NumberFormat('en-GB');
+/** `10,001`. */
+export const figure = (number) => thousands.format(number);
 
 /** The path of an address of this instance. */
 export function local(url) {

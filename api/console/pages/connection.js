@@ -77,7 +77,7 @@ const BY_KEY_MANAGERS = ({ reason }) => `A key manager ${reason?.startsWith('OUR
 const ADVICE = {
   KEY_SERVICE_UNHEALTHY: BY_KEY_MANAGERS,
   POLICY_DENIED: BY_KEY_MANAGERS,
-  WRONG_STATE: ({ reason }) => (reason === 'SUSPENDED' ? 'Whoever paused the connection there can resume it.' : null),
+  WRONG_STATE: ({ reason }) => (reason === 'SUSPENDED' ? 'Whoever suspended the connection there can resume it.' : null),
 };
 const WAYS = { OUTBOUND: ['Outbound', 'From us to them'], INBOUND: ['Inbound', 'From them to us'] };
 
@@ -194,7 +194,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
     return section(name.toLowerCase(), `${name} status`, html`
       <p class="small">${words}. Computed from signed answers over the real path${now.statusSince ? html`; since ${on(now.statusSince)}` : nothing}.</p>
       ${now.status === 'DISPUTED' ? notice('warn', 'The two sides do not agree.', html`<p>We see ${now.ourViewLabel}, they see ${now.peerViewLabel}. It settles with the next probes, or one side cannot hear the other.</p>`) : nothing}
-      ${now.cause ? notice(works(now) || now.status === 'SUSPENDED' ? 'warn' : 'bad', works(now) ? 'What did not get through last' : 'Why it is not up', html`<p>${failure(now.cause)} It is tried again by itself. ${ADVICE[now.cause.code]?.(now.cause) ?? 'If it stays so, ask the operators of both instances to look at the way between them.'}</p>
+      ${now.cause && !all.data.connection.suspension ? notice(works(now) || now.status === 'SUSPENDED' ? 'warn' : 'bad', works(now) ? 'What did not get through last' : 'Why it is not up', html`<p>${failure(now.cause)} It is tried again by itself. ${ADVICE[now.cause.code]?.(now.cause) ?? 'If it stays so, ask the operators of both instances to look at the way between them.'}</p>
         <p class="fine">Code <code>${now.cause.code}${now.cause.reason ? ` ${now.cause.reason}` : ''}</code>${now.cause.traceId ? html` · Reference <code>${now.cause.traceId}</code>` : nothing}${now.cause.peerTraceId && now.cause.peerTraceId !== now.cause.traceId ? html` · Theirs <code>${now.cause.peerTraceId}</code>` : nothing}</p>`) : nothing}
       ${now.peerCause ? notice('warn', 'Why it does not work for them', html`<p>${now.peerCause.codeLabel}. Code <code>${now.peerCause.code}${now.peerCause.reason ? ` ${now.peerCause.reason}` : ''}</code></p>`) : nothing}
       ${past.part('The history', ({ connection: known }) => (known ? html`${picture(known.way.day.buckets, 'The last day', { hours: true })}${manyDays(known.way.ninety.buckets) ? picture(known.way.ninety.buckets, 'The last 90 days', { hours: false }) : nothing}` : nothing))}

@@ -111,7 +111,7 @@ export default function form({ params, update, navigate, viewer }) {
         ${outcome(act)}
         <form class="panel" novalidate @submit=${(event) => save(event, now)}>
           <div class="fields">
-            <div class="stack">${editable ? choice.view(now, data.companies.edges.length > 0, 'Company') : readonly('Company', now.company?.name ?? '–')}</div>
+            <div class="stack ${data.companies.edges.length ? '' : 'wide'}">${editable ? choice.view(now, data.companies.edges.length > 0, 'Company') : readonly('Company', now.company?.name ?? '–')}</div>
             ${readonly('State', now.stateLabel)}
             ${readonly('URL', now.peer.origin)}
             ${readonly('Outbound status', now.outbound.status ? directionBadge(now.outbound) : html`<span class="unseen">Blank: nothing begun</span>`)}

@@ -7,7 +7,7 @@ import { resource } from '../lib/resource.js';
 import { OVERVIEW, overview } from '../lib/score.js';
 import { badge, button, directionBadge, empty, head, optionsOf, section, when } from '../lib/ui.js';
 import { html, nothing, repeat } from '../lib/view.js';
-import { count, host } from '../lib/words.js';
+import { count, figure, host } from '../lib/words.js';
 import { pathOf } from './connections.js';
 
 const ISSUES = 15;
@@ -111,8 +111,8 @@ export default function health({ update, query, viewer }) {
     const standing = sum(now.states.filter((one) => STANDING.has(one.state)));
     const up = now.upBothWays;
     return html`<div class="cards">
-      ${card('Open issues', open, severe ? `${severe} critical or high` : open ? 'none critical or high' : 'none open', severe ? 'bad' : open ? 'warn' : 'good', '#issues')}
-      ${card('Connections up both ways', `${up} of ${standing}`, standing === 0 ? 'none yet' : up === standing ? 'all up' : 'look below', standing === 0 ? 'quiet' : up === standing ? 'good' : 'bad', '#connections')}
+      ${card('Open issues', figure(open), severe ? `${severe} critical or high` : open ? 'none critical or high' : 'none open', severe ? 'bad' : open ? 'warn' : 'good', '#issues')}
+      ${card('Connections up both ways', `${figure(up)} of ${figure(standing)}`, standing === 0 ? 'none yet' : up === standing ? 'all up' : 'look below', standing === 0 ? 'quiet' : up === standing ? 'good' : 'bad', '#connections')}
       ${keyService()}
     </div>`;
   }

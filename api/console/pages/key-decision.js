@@ -4,7 +4,7 @@ import { cell } from '../lib/list.js';
 import { resource } from '../lib/resource.js';
 import { badge, facts, head, notice, on, section } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
-import { inWords } from '../lib/words.js';
+import { count, inWords } from '../lib/words.js';
 
 const DECISION = gql`query ExplainDecision($id: ID!) {
   explainDecision(id: $id) {
@@ -18,13 +18,17 @@ export default function keyDecision({ params, update }) {
 
   function shown({ explainDecision: now }) {
     if (!now) return notice('warn', 'There is no such decision, or not any more.', html`<p>Denials are kept for 30 days. <a href="/keys/access">See who may do what</a>.</p>`);
-    const settled = now.trace.findIndex((one) => one.outcome === 'APPLIES');
+    // Most policies are about other parts of the program and other people: that they are is no news.
+    const near = now.trace.filter((one) => one.outcome !== 'OTHER_PRINCIPAL');
+    const settled = near.findIndex((one) => one.outcome === 'APPLIES');
+    const far = now.trace.length - near.length;
     return html`<div class="columns"><div class="column-main">
       ${section('why', now.allowed ? 'Why it was allowed' : 'Why it was denied', html`<p>${now.explanation}</p>
-        ${now.trace.length ? html`<div class="table-wrap"><table class="rows"><caption class="unseen">Policies in the order in which they decide</caption>
+        ${near.length ? html`<div class="table-wrap"><table class="rows"><caption class="unseen">Policies in the order in which they decide</caption>
           <thead><tr><th scope="col">Policy</th><th scope="col">Whether it applied</th><th scope="col">Note</th></tr></thead>
-          <tbody>${now.trace.map((one, at) => html`<tr><th scope="row">${inWords(one.effect)}</th>${cell('Whether it applied', html`${badge('', one.outcomeLabel, at === settled ? (now.allowed ? 'good' : 'bad') : 'quiet')}${at === settled ? html` <span class="small">settled it</span>` : nothing}`)}${cell('Note', one.note || '–')}</tr>`)}</tbody></table></div>`
-          : html`<p>The module has no policy, and without one everything is denied.</p>`}
+          <tbody>${near.map((one, at) => html`<tr><th scope="row">${inWords(one.effect)}</th>${cell('Whether it applied', html`${badge('', one.outcomeLabel, at === settled ? (now.allowed ? 'good' : 'bad') : 'quiet')}${at === settled ? html` <span class="small">settled it</span>` : nothing}`)}${cell('Note', one.note || '–')}</tr>`)}</tbody></table></div>`
+          : html`<p>${far ? `No policy is about ${now.principal.label}` : 'The module has no policy'}, and without one everything is denied.</p>`}
+        ${near.length && far ? html`<p class="small">${count(far, 'more policy', 'more policies')} of the module ${far === 1 ? 'is' : 'are'} about others.</p>` : nothing}
         <p><a href="/keys/access?module=${now.module}">See who may do what with ${now.module}</a>. If this should be allowed, ask a key manager for a policy that allows it.</p>`)}
     </div><div class="column-side">${section('facts', 'Decision', facts([
       ['Who', now.principal.label], ['Wanted', inWords(now.operation)], ['Module', now.module], ['When', on(now.decidedAt)],

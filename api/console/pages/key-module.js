@@ -66,7 +66,7 @@ export default function keyModule({ params, update, viewer }) {
       <div class="column-side">${section('about', 'Module', html`${facts([
         ['Purpose', inWords(now.purpose)], ['Algorithm', now.algorithm],
         ['Rotated', now.rotationPeriod === null ? 'by people only' : every(now.rotationPeriod)],
-        ['Keys expire', now.keyLifetime === null ? 'never' : `${duration(now.keyLifetime)} after they were made`],
+        ['Keys expire', now.keyLifetime === null ? 'never' : `after ${duration(now.keyLifetime)}`],
         ['Exportable', now.exportable ? 'when a second person agrees' : 'never'],
         ['Origin', now.builtIn ? 'every instance has it' : 'made here'],
         ['Made', on(now.createdAt)], ['Published', on(now.publishedAt, 'not yet')],

@@ -190,7 +190,7 @@ await run({
     await ada.sees('Somebody changed this since you began.');
     await ada.sees('Contact: now Fourth Person; yours Third Person');
     await ada.press('Save');
-    await ada.page.getByRole('alert').filter({ hasText: 'CONFLICT' }).waitFor();
+    await ada.page.getByRole('alert').filter({ hasText: 'Nothing was saved' }).waitFor();
     await ada.look('registration-conflict');
     assert.equal((await ada.graphql(query, { id })).registration.contact.id, fourth.id, 'nobody’s change is taken back unseen');
     await ada.press('Keep mine');
@@ -281,7 +281,7 @@ await run({
     await ada.mutate('saveProviderRecord', { name: 'acme-exchange-4', expectedRevision: providerRecord.revision }, 'providerRecord { name }');
     await ada.sees('Name: now acme-exchange-4; yours acme-exchange-3');
     await ada.press('Save');
-    await ada.page.getByRole('alert').filter({ hasText: 'CONFLICT' }).waitFor();
+    await ada.page.getByRole('alert').filter({ hasText: 'Nothing was saved' }).waitFor();
     await ada.press('Take theirs');
     assert.equal(await field('Name of the service').inputValue(), 'acme-exchange-4');
     await ada.press('Do not save');
