@@ -65,5 +65,5 @@ export function latestEntries({ filter, what, all, update }) {
       <thead><tr>${COLUMNS.map((column) => html`<th scope="col">${column}</th>`)}</tr></thead>
       <tbody>${repeat(edges, ({ node }) => node.number, ({ node }) => html`<tr>${cells(node)}</tr>`)}</tbody></table></div>
     <p><a href=${all}>Everything that was done to ${what()}</a></p>`;
-  return { refresh: log.refresh, view: () => log.view((data) => (data.auditLog.edges.length ? table(data) : html`<p>Nothing yet.</p>`)) };
+  return { refresh: log.refresh, view: () => log.part('The log', (data) => (data.auditLog.edges.length ? table(data) : html`<p>Nothing yet.</p>`)) };
 }

@@ -32,7 +32,7 @@ export function connectionKeys({ module, run, update, viewer }) {
   return {
     refresh: () => (reads && module() ? Promise.all([keys.refresh(), approvals.refresh()]) : null),
     view: () => (!module() ? nothing : section('keys', 'Keys', reads
-      ? keys.view((data) => lives(data.keys))
+      ? keys.part('The list of keys', (data) => lives(data.keys))
       : html`<p>Both sides compare their keys and epochs when the connection is verified. To see them, and to take them out of use, one of the key roles is needed: a key administrator grants them.</p>`)),
   };
 }

@@ -113,5 +113,5 @@ export function credentials(update) {
       ${password.refusal?.field === 'password' ? nothing : outcome(password)}
       <div class="buttons">${submit('Change the password', { busy: password.busy, kind: 'secondary' })}</div></form>`);
 
-  return { refresh: all.refresh, view: () => all.view((data) => html`${sessions(data)}${tokens(data)}${secretWord()}`) };
+  return { refresh: all.refresh, view: () => all.part('What you are signed in with', (data) => html`${sessions(data)}${tokens(data)}${secretWord()}`) };
 }

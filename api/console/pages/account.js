@@ -82,7 +82,7 @@ export default function account({ update, viewer, instance }) {
     view: () => html`${head('Your account', { lead: html`On ${instance.name}.` })}
       ${me.view(({ viewer: now }) => html`<div class="columns"><div class="column-main">
         ${now.issueMail ? letters(now) : nothing}
-        ${issues.view(followed)}
+        ${issues.part('What you follow', followed)}
         ${signedIn.view()}
       </div><div class="column-side">${section('me', 'You', facts([
         ['Name', now.name], ['Email address', now.email], now.company && ['Company', now.company.name], ['Roles', now.roles.map(role).join(', ') || 'None'],

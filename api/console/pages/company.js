@@ -76,7 +76,7 @@ export default function company({ params, update, viewer }) {
             ${viewer.canOperate ? button(html`${one.active ? 'Switch off' : 'Switch on'}<span class="unseen"> ${one.name}</span>`, () => toggle(one), { kind: 'text' }) : nothing}
             ${viewer.canAdminister ? setPasswordFor(one, act) : nothing}</li>`)}</ul>${people.view(now.contacts.pageInfo)}`
           : empty('Nobody is known at this company yet.', 'Add the person who will connect their instance: an administrator there. They sign in here once, to approve.'))}
-        ${section('registrations', 'Registrations', registrations.view(({ registrations: { edges, pageInfo } }) => (edges.length ? html`<ul class="log">${edges.map(({ node: one }) => html`<li><a href="/registrations/${one.id}">${one.number}</a> ${host(one.url)} ${badge(one.state, one.stateLabel)} <span class="small">${when(one.updatedAt)}</span></li>`)}</ul>${place.view(pageInfo)}` : empty('No registration yet.', contacts.length ? 'Register a consumer: its state appears here.' : 'Add a contact first; then register a consumer.'))))}
+        ${section('registrations', 'Registrations', registrations.part('What was registered', ({ registrations: { edges, pageInfo } }) => (edges.length ? html`<ul class="log">${edges.map(({ node: one }) => html`<li><a href="/registrations/${one.id}">${one.number}</a> ${host(one.url)} ${badge(one.state, one.stateLabel)} <span class="small">${when(one.updatedAt)}</span></li>`)}</ul>${place.view(pageInfo)}` : empty('No registration yet.', contacts.length ? 'Register a consumer: its state appears here.' : 'Add a contact first; then register a consumer.'))))}
         </div><div class="column-side">${viewer.canOperate ? form() : nothing}</div></div>`;
     });
   }

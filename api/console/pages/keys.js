@@ -94,7 +94,7 @@ export default function keys({ update, viewer, navigate }) {
 
   const moduleList = () => (modules.error?.kind === 'FORBIDDEN'
     ? notice('calm', `${all.data?.keyHealth.components ? 'Modules' : 'Components, modules'} and versions are for key roles.`, html`<p>${modules.error.message} A key administrator grants them; being administrator grants none.</p>`)
-    : modules.view((data) => section('modules', 'Modules', html`<p class="small">A module is a purpose with one algorithm; its keys are versions, of which one at most is active.</p>
+    : modules.part('The list of modules', (data) => section('modules', 'Modules', html`<p class="small">A module is a purpose with one algorithm; its keys are versions, of which one at most is active.</p>
         <div class="table-wrap"><table class="rows"><caption class="unseen">Key modules</caption>
           <thead><tr><th scope="col">Module</th><th scope="col">Purpose</th><th scope="col">Key</th><th scope="col">Rotated</th></tr></thead>
           <tbody>${data.keyModules.map((one) => html`<tr><th scope="row"><a href="/keys/modules/${one.name}">${one.name}</a>${one.builtIn ? nothing : html` <span class="small">made here</span>`}</th>
