@@ -189,6 +189,7 @@ fn link(
             public_key: Some(*peer.identity.public_key().unwrap().as_bytes()),
             name: None,
             version: None,
+            identity_seq: 0,
         },
         state: State::Onboarded { at: now },
         created_at: now,
@@ -196,6 +197,8 @@ fn link(
         revision: 1,
         attempts: 0,
         channel: Some(ChannelId(Uuid::from_bytes(channel))),
+        agreements: 0,
+        survivor: None,
     };
     let at_provider = connection(seed(5), &to_consumer, consumer);
     let at_consumer = connection(seed(6), &to_provider, provider);
