@@ -8,13 +8,13 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::Path;
 
-use data_encoding::HEXLOWER_PERMISSIVE;
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use secrecy::ExposeSecret;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::crypto::{Secret, expand, random_secret, secret_from};
 use crate::error::Error;
-use crate::ports::Entropy;
+use crate::ports::{Entropy, random};
 
 /// The root key of an instance. It unwraps the instance root key and derives nothing else, apart from the value by
 /// which a hierarchy recognises it. Wiped on drop, never printed.
@@ -75,7 +75,8 @@ impl RootKey {
     }
 
     /// Makes a new root key and writes it to a new file with mode 0400, which is on the disk, by its name, when this
-    /// returns: what is sealed under it may be stored next, and outlive a loss of power.
+    /// returns: what is sealed under it may be stored next, and outlive a loss of power. The name is there with the whole
+    /// key or not at all, whenever this is killed.
     ///
     /// # Errors
     /// [`Error::RootKeyUnavailable`], also when the file exists: a root key is never overwritten. [`Error::Entropy`].
@@ -86,12 +87,21 @@ impl RootKey {
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o400);
-        options
-            .open(path)
+        // What a kill leaves behind under this name is a key that nothing was ever sealed under.
+        let unused: [u8; 8] = random(entropy)?;
+        let mut draft = path.as_os_str().to_owned();
+        draft.push(format!(".{}", HEXLOWER.encode(&unused)));
+        let written = options
+            .open(&draft)
             .and_then(|mut file| {
                 file.write_all(key.0.expose_secret())?;
                 file.sync_all()
             })
+            // Unlike a renaming, this replaces nothing.
+            .and_then(|()| std::fs::hard_link(&draft, path));
+        let removed = std::fs::remove_file(&draft);
+        written
+            .and(removed)
             .and_then(|()| sync_directory_of(path))
             .map_err(|error| unavailable(path, &error))?;
         Ok(key)
@@ -184,6 +194,7 @@ pub(crate) mod tests {
             let read = RootKey::read(&path).unwrap();
             assert_eq!(read.recognition(&[1; 16]), key.recognition(&[1; 16]));
             assert!(matches!(RootKey::create(&path, &SystemEntropy), Err(Error::RootKeyUnavailable { .. })));
+            assert_eq!(fs::read_dir(&directory).unwrap().count(), 1, "no draft stays");
             assert!(matches!(RootKey::read(directory.join("no")), Err(Error::RootKeyUnavailable { .. })));
         });
     }
