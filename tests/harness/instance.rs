@@ -231,6 +231,20 @@ impl Instance {
         }
     }
 
+    /// Kills the process of its key service, if it has one, and waits for the next.
+    pub(crate) async fn restart_key_service(&self) {
+        let process = || self.app().actions().keys().process();
+        let Some(before) = process() else { return };
+        crate::vault::signal("-KILL", before);
+        for _ in 0..400 {
+            if process().is_some_and(|pid| pid != before) {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("the key service does not come back");
+    }
+
     /// Another instance at the same address, with a memory and keys of its own; nothing of it runs yet.
     pub(crate) async fn stranger(&self, database: Database) -> Self {
         let directory = self.config.data_dir.with_file_name(format!("{}-stranger", self.name));

@@ -57,20 +57,6 @@ async fn works(instance: &Instance) {
     assert_eq!(health["keyHealth"]["status"], "OPERATIONAL", "{health:#}");
 }
 
-/// Ends the process of the key service, if it has one, and waits for the next.
-async fn restart_key_service(instance: &Instance) {
-    let keys = || instance.app().actions().keys().process();
-    let Some(before) = keys() else { return };
-    crate::vault::signal("-KILL", before);
-    for _ in 0..400 {
-        if keys().is_some_and(|pid| pid != before) {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    panic!("the key service does not come back");
-}
-
 /// What is killed in the middle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Killed {
@@ -141,7 +127,7 @@ async fn the_root_key_is_rotated_and_a_kill_at_any_step_loses_nothing() {
             match killed {
                 Request => works(&pair.provider).await,
                 KeyService => {
-                    restart_key_service(&pair.provider).await;
+                    pair.provider.restart_key_service().await;
                     works(&pair.provider).await;
                 }
                 Instance => comes_back(&mut pair).await,

@@ -30,7 +30,8 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
     ("audit_checkpoint", &["at"]),
     ("audit_witness", &["at", "disputed"]),
     ("audit_kept", &["hour"]),
-    ("instance", &["id", "install_id", "created_at"]),
+    // Peers refuse an identity document with a lower number than they saw.
+    ("instance", &["id", "install_id", "created_at", "identity_seq"]),
 ];
 
 /// That every column of the table is changed by one of these, or has its reason not to be.
