@@ -327,6 +327,7 @@ async fn initialise(
         id,
         install: Uuid::from_bytes(world.bytes()?),
         hierarchy: hierarchy.bytes.clone(),
+        identity_seq: 1,
         wraps_from: 0,
     };
     let cause = Cause { requester: Requester::System, trace: world.trace()?, now, once: None };

@@ -63,7 +63,6 @@ steps! {
     m0053_heartbeat_chain,
     m0054_identity_seq,
     m0056_offboarding,
-    m0059_identity_document,
 }
 
 struct Step {

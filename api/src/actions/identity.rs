@@ -45,6 +45,7 @@ impl Actions {
     /// When the key service refuses.
     pub async fn identity(&self) -> Done<SignedIdentity> {
         let (now, profile) = (self.world.now(), &self.profile);
+        let record = self.store.instance().await?;
         let identity = Identity {
             instance_id: profile.instance.0,
             origin: profile.origin.to_string(),
@@ -57,7 +58,7 @@ impl Actions {
                 pk: Bytes(*self.keys.public_key().as_bytes()),
                 state: "active".to_owned(),
             }],
-            seq: i64::try_from(self.keys.identity_version()).unwrap_or(i64::MAX),
+            seq: record.map_or(1, |record| record.identity_seq),
             refresh_hint: 3_600,
             signed_at: now.timestamp_millis(),
             versions: PROTOCOL_VERSIONS.to_vec(),

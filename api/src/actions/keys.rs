@@ -224,11 +224,6 @@ impl Keys {
         &self.public
     }
 
-    /// Which of the instance's identity keys it is: the first is 1.
-    pub(crate) fn identity_version(&self) -> u64 {
-        self.own().identity.version
-    }
-
     /// SHA-256 fingerprint of the identity key.
     #[must_use]
     pub fn fingerprint(&self) -> [u8; 32] {

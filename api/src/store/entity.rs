@@ -24,6 +24,7 @@ tables! {
         instance_id: Uuid,
         install_id: Uuid,
         hierarchy: Vec<u8>,
+        identity_seq: i64,
         created_at: i64,
         wraps_from: i64,
     }

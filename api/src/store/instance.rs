@@ -23,6 +23,8 @@ pub struct InstanceRecord {
     pub install: uuid::Uuid,
     /// The key hierarchy, sealed under the root key.
     pub hierarchy: Vec<u8>,
+    /// The number of the current identity document; only grows.
+    pub identity_seq: i64,
     /// Below which version of the key encryption key nothing is stored any more: the last one that was retired, and one;
     /// 0 before.
     pub wraps_from: i64,
@@ -38,6 +40,7 @@ impl Store {
             id: InstanceId(row.instance_id),
             install: row.install_id,
             hierarchy: row.hierarchy,
+            identity_seq: row.identity_seq,
             wraps_from: row.wraps_from,
         }))
     }
@@ -98,6 +101,7 @@ impl Tx {
             instance_id: Set(instance.id.0),
             install_id: Set(instance.install),
             hierarchy: Set(instance.hierarchy.clone()),
+            identity_seq: Set(instance.identity_seq),
             created_at: Set(self.now_ms()),
             wraps_from: Set(instance.wraps_from),
         };
