@@ -2,6 +2,7 @@
 import { request } from './api.js';
 import { failed, loading, missing, on, stale } from './ui.js';
 import { html, nothing } from './view.js';
+import { nextThing } from './say.js';
 
 /**
  * Something to be loaded with an operation. Requests never overlap: a refresh during a load is done once after it,
@@ -70,6 +71,7 @@ export function command(update) {
 
   async function run(action) {
     if (self.busy) return null;
+    nextThing();
     Object.assign(self, { busy: true, refusal: null, error: null });
     update();
     try {

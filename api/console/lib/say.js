@@ -36,6 +36,12 @@ export function turnPage() {
   draw();
 }
 
+/** The next thing is done: what was told of the one before makes room. */
+export function nextThing() {
+  toasts = toasts.filter((item) => item.kind !== 'good');
+  draw();
+}
+
 /** What a dialog covers is not seen: it waits until the dialog is closed. */
 function expire(item) {
   if (document.querySelector('dialog[open]')) setTimeout(() => expire(item), STAYS_MS);

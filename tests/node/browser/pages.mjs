@@ -64,7 +64,6 @@ await run({
     await visit(grace, `/connections/${connection}/form`, 'form-complete', 'Provider connection');
     await visit(grace, `/connections/${connection}/wizard`, 'wizard-complete', 'Create your connection');
     await visit(grace, '/setup', 'setup', 'Guided set-up');
-    await visit(grace, '/connections', 'connections', 'Connections');
     await visit(grace, '/companies', 'companies', 'Companies');
     await visit(grace, '/errors', 'errors-none', 'Error log');
     await visit(grace, '/audit', 'audit', 'Audit log');
