@@ -92,6 +92,10 @@ async fn either_side_takes_a_connection_down_and_the_consumer_is_registered_agai
         let ended = |event: &Value| event["state"] == "OFFBOARDED";
         while !ended(&events.expect().await) {}
 
+        let input = json!({ "connectionId": there });
+        let changed = consumer.try_mutate("updateSettings", input, "settings { revision }").await;
+        assert_eq!(changed["refusal"]["reason"], "OFFBOARDED", "{changed:#}");
+
         // The old link shows what became of it.
         let input = json!({ "link": old_link });
         let opened = consumer.mutate("openRegistrationLink", input, "connection { id state }").await;

@@ -150,6 +150,7 @@ impl Actions {
         expected: Option<i64>,
     ) -> Done<(Connection, SettingsRecord, Settings)> {
         let connection = self.connection(tx, id).await?;
+        connection.require_alive()?;
         if connection.part == Part::Provider {
             let message = "The consumer chooses what it takes, on its own instance. Publish or withdraw \
                            definitions to change what is offered.";
@@ -175,6 +176,7 @@ impl Actions {
         call.requester.operator()?;
         let mut tx = self.begin("settings.sync", call).await?;
         let connection = self.connection(&tx, id).await?;
+        connection.require_alive()?;
         if connection.channel.is_none() {
             let allowed = ["one with keys"];
             return Err(Refusal::wrong_state("connection", connection.state.name().label(), &allowed).into());

@@ -535,6 +535,18 @@ impl Connection {
         }
     }
 
+    /// That it was not taken down.
+    ///
+    /// # Errors
+    /// `WRONG_STATE`.
+    pub fn require_alive(&self) -> Result<(), Refusal> {
+        if self.ending().is_none() {
+            return Ok(());
+        }
+        let message = "The connection was taken down for good: nothing about it changes any more.";
+        Err(Refusal::new(RefusalCode::WrongState, message).reason(self.state.name().as_str()))
+    }
+
     /// Whether the peer is to be told that it was taken down.
     #[must_use]
     pub const fn has_to_tell_its_end(&self) -> bool {

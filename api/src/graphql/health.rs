@@ -110,7 +110,9 @@ impl HealthOverview {
             let bad = |code: &&CheckCode| matches!(code.spec().severity, Bad::Critical | Bad::High);
             let checks: Vec<_> = CheckCode::ALL.iter().filter(bad).copied().collect();
             let burdened = ask.reader().burdened_connections(&checks).await.map_err(ours)?;
-            let all: i64 = tally.iter().map(|one| one.count).sum();
+            // What was taken down has no issues and is no part of how things are.
+            let ended = |one: &&StateTally| matches!(one.state, State::Offboarding | State::Offboarded);
+            let all: i64 = tally.iter().filter(|one| !ended(one)).map(|one| one.count).sum();
             let mut parts = vec![
                 score::directions(count(Status::Up), count(Status::Slow), 2 * connections),
                 score::issues(burdened, all),

@@ -418,6 +418,8 @@ await run({
     await ada.look('connection-offboard');
     await dialog.getByLabel(/^Enter/).fill('consumer');
     await ada.page.keyboard.press('Enter');
+    await ada.page.getByRole('dialog', { name: 'Is it you?' }).getByLabel('Your password').fill(PASSWORD);
+    await ada.page.keyboard.press('Enter');
     await ada.sees('Off-boarded by us.');
     await ada.sees('Both sides know.', 30_000);
     await ada.look('connection-offboarded');
