@@ -19,11 +19,11 @@ const WELL = new Set(['OK', 'PASSED', 'DONE', 'ALLOWED']);
 /** The details as text, without an empty object. */
 const details = (text) => (text && text !== '{}' && text !== 'null' ? html`<details class="more"><summary>Details</summary><pre class="answer" tabindex="0">${JSON.stringify(JSON.parse(text), null, 2)}</pre></details>` : nothing);
 
-/** An entry's cells. */
-export const cells = (one) => html`<th scope="row" class="narrow-cell">${one.number}</th>
+/** An entry's cells; `here` is the id of what the page is about, to which nothing needs to lead. */
+export const cells = (one, here = null) => html`<th scope="row" class="narrow-cell">${one.number}</th>
   ${cell('When', exactly(one.at))}
   ${cell('Who', html`${actorWords(one)}${one.roles.length ? html`<br><span class="small">${one.roles.map((name) => role(name.toUpperCase())).join(', ')}</span>` : nothing}`)}
-  ${cell('What', html`${operationWords(one)}<br><span class="small"><code class="operation">${one.operation}</code> · ${PLACES[one.objectKind] ? html`<a href="${PLACES[one.objectKind]}${one.objectId}">${inWords(one.objectKind)}</a>` : inWords(one.objectKind || 'nothing')}</span>${details(one.details)}`)}
+  ${cell('What', html`${operationWords(one)}<br><span class="small"><code class="operation">${one.operation}</code>${one.objectId === here ? nothing : html` · ${PLACES[one.objectKind] ? html`<a href="${PLACES[one.objectKind]}${one.objectId}">${inWords(one.objectKind)}</a>` : inWords(one.objectKind || 'nothing')}`}</span>${details(one.details)}`)}
   ${cell('Result', html`${badge('', one.result === 'OK' ? 'Done' : inWords(one.result), WELL.has(one.result) ? 'good' : 'bad')}<br><span class="small">Reference <code>${one.traceId ?? '–'}</code></span>`)}`;
 
 const WRITTEN = gql`subscription AuditLogChanged($after: String) {
@@ -63,7 +63,7 @@ export function latestEntries({ filter, what, all, update }) {
   const log = resource(LATEST, { filter }, update);
   const table = ({ auditLog: { edges } }) => html`<div class="table-wrap"><table class="rows"><caption class="unseen">What was done to ${what()}, the newest first</caption>
       <thead><tr>${COLUMNS.map((column) => html`<th scope="col">${column}</th>`)}</tr></thead>
-      <tbody>${repeat(edges, ({ node }) => node.number, ({ node }) => html`<tr>${cells(node)}</tr>`)}</tbody></table></div>
+      <tbody>${repeat(edges, ({ node }) => node.number, ({ node }) => html`<tr>${cells(node, filter.objectId)}</tr>`)}</tbody></table></div>
     <p><a href=${all}>Everything that was done to ${what()}</a></p>`;
   return { refresh: log.refresh, view: () => log.part('The log', (data) => (data.auditLog.edges.length ? table(data) : html`<p>Nothing yet.</p>`)) };
 }

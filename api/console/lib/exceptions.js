@@ -68,7 +68,7 @@ export function exceptions(issue, { command, refresh, viewer }) {
     ${issue.mute ? said('Muted', issue.mute) : nothing}
     ${issue.waiver ? said('Waived', issue.waiver) : nothing}
     <p class="small issue-people">${issue.assignee ? html`${issue.assignee.name} looks after it. ` : may('assignIssue') ? 'Nobody looks after it yet. ' : nothing}
-      ${may('assignIssue') && viewer?.id && !mine ? button('I do', () => run('assignIssue', { userId: viewer.id }, 'you look after it.'), { kind: 'text' }) : nothing}
+      ${may('assignIssue') && viewer?.id && !mine ? button('Look after it', () => run('assignIssue', { userId: viewer.id }, 'you look after it.'), { kind: 'text' }) : nothing}
       ${mine && may('assignIssue') ? button('Not me any more', () => run('assignIssue', {}, 'nobody looks after it now.'), { kind: 'text' }) : nothing}
       ${may('followIssue') && !issue.viewerFollows ? button('Follow', () => run('followIssue', {}, 'you hear what becomes of it.'), { kind: 'text' }) : nothing}
       ${issue.viewerFollows ? button('Stop following', () => run('unfollowIssue', {}, 'you no longer follow it.'), { kind: 'text' }) : nothing}

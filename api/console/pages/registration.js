@@ -146,7 +146,7 @@ export default function registration({ params, update, viewer }) {
     ${contacts.view({ label: 'Contact', value: draft.values(now).contactId, name: names.has(draft.values(now).contactId) ? person(names.get(draft.values(now).contactId)) : null, help: 'A new contact gets a new link; the one before is void.', error: problem ?? (change.refusal?.field === 'contactId' ? change.refusal.message : null) })}
     ${input({ id: 'url', label: 'URL of the consumer’s instance', type: 'url', value: draft.values(now).url, help: 'A new URL is checked again.', error: change.refusal?.field === 'url' ? change.refusal.message : null, change: (value) => { draft.set(now, 'url', value); } })}
     ${change.refusal?.field ? nothing : saved(draft, now, change)}
-    <div class="buttons">${submit('Save', { busy: change.busy })}${button('Do not change', () => { draft = null; change.clear(); update(); }, { kind: 'secondary' })}</div></form>`);
+    <div class="buttons">${submit('Save', { busy: change.busy })}${button('Do not save', () => { draft = null; change.clear(); update(); }, { kind: 'secondary' })}</div></form>`);
 
   function invitation(now) {
     if (!now.link) return nothing;

@@ -25,7 +25,7 @@ export default function start({ update, viewer, instance }) {
 
   const connections = (items) => section('connections', 'Connections', items.length
     ? html`<ul class="log">${items.map((one) => html`<li><a href=${pathOf(one)}>${one.peer.name ?? host(one.peer.origin)}</a> ${badge(one.state, one.stateLabel)}
-        ${one.state === 'ONBOARDED' ? html`<span class="pair"><span class="small">Outbound</span> ${directionBadge(one.outbound)}</span> <span class="pair"><span class="small">Inbound</span> ${directionBadge(one.inbound)}</span>` : html`<span class="small">${when(one.updatedAt)}</span>`}</li>`)}</ul>
+        ${one.state === 'ONBOARDED' ? html`<span class="pair"><span class="small">Outbound</span> ${directionBadge(one.outbound)}</span> <span class="pair"><span class="small">Inbound</span> ${directionBadge(one.inbound)}</span>` : html`<span class="small at-end">${when(one.updatedAt)}</span>`}</li>`)}</ul>
         <p><a href="/connections">All connections</a></p>`
     : empty('No connection yet.', viewer.canAdminister ? 'A provider invites you with a registration link; opening it uses nothing up.' : 'A provider invites with a registration link, which an administrator of this instance opens.', viewer.canAdminister ? html`<a class="button secondary" href="/connect">Open a registration link</a>` : nothing));
 

@@ -140,7 +140,7 @@ await run({
   },
 
   async 'an issue is taken on, and muted with a reason and an end'() {
-    await ada.press('I do');
+    await ada.press('Look after it');
     await ada.sees('looks after it.');
     await ada.press('Mute');
     const dialog = ada.page.getByRole('dialog', { name: 'Mute this issue?' });

@@ -46,7 +46,7 @@ await run({
     await grace.press('Get Started');
     await grace.page.getByRole('heading', { name: 'What has to be mended' }).waitFor({ timeout: 30_000 });
     await offered(viewer, 'What has to be mended', ['Follow'], ['Follow']);
-    const mend = ['I do', 'Follow', 'Mute', 'Validate and resolve'];
+    const mend = ['Look after it', 'Follow', 'Mute', 'Validate and resolve'];
     await offered(operator, 'What has to be mended', mend, mend);
     await operator.goto(`${connection}/wizard`);
     await host('@start provider');
