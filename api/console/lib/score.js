@@ -2,7 +2,7 @@
 import { gql } from './api.js';
 import { badge, section } from './ui.js';
 import { html } from './view.js';
-import { count, inWords } from './words.js';
+import { count, figure, inWords } from './words.js';
 
 export const OVERVIEW = gql`query HealthOverview {
   healthOverview {
@@ -31,7 +31,7 @@ export function overview({ healthOverview: now }) {
         <progress max="100" value=${part.value} aria-label="${inWords(part.name)}, from 0 to 100"></progress>
         <span class="small">${part.value} of 100, ${part.weight} % of the score: ${part.counted}</span></li>`)}</ul></div>
     <details class="more"><summary>How it is made</summary><p>${now.formula}</p></details>
-    <div class="score-notes"><p><strong>Connections</strong> ${now.states.length ? now.states.map((one) => html`${badge(one.state, `${one.stateLabel}: ${one.count}`)} `) : html`<span class="small">none yet</span>`}</p>
-    <p><strong>Open issues</strong> ${now.issues.length ? now.issues.map((one) => html`${badge(one.severity, `${one.severityLabel}: ${one.count}`)} `) : html`<span class="small">none</span>`}</p>
+    <div class="score-notes"><p><strong>Connections</strong> ${now.states.length ? now.states.map((one) => html`${badge(one.state, `${one.stateLabel}: ${figure(one.count)}`)} `) : html`<span class="small">none yet</span>`}</p>
+    <p><strong>Open issues</strong> ${now.issues.length ? now.issues.map((one) => html`${badge(one.severity, `${one.severityLabel}: ${figure(one.count)}`)} `) : html`<span class="small">none</span>`}</p>
     <p><strong>In the last day</strong> ${changed.length ? changed.map(([name, one, many, tone]) => html`${badge('', count(now.lastDay[name], one, many), tone)} `) : html`<span class="small">nothing changed</span>`}</p></div>`, { aside: badge('', now.score === 100 ? 'All works' : now.score >= 90 ? 'Nearly all works' : now.score >= 60 ? 'Some does not work' : 'Much does not work', kind(now.score)) });
 }
