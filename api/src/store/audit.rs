@@ -193,7 +193,8 @@ fn from_result(row: &QueryResult, backend: DbBackend) -> Recorded {
     let as_written = match backend {
         DbBackend::Sqlite => {
             let same = |text: &str, value: &Value| {
-                row.try_get::<String>("", text).is_ok_and(|text| text == value.to_string())
+                let written = value.to_string();
+                row.try_get::<String>("", text).is_ok_and(|text| text == written)
             };
             same(DETAILS, &model.details) && same(SENSITIVE, &model.sensitive)
         }
