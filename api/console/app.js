@@ -8,7 +8,7 @@ import { role, showExactTimes, timesAreExact } from './lib/words.js';
 
 const ME = gql`query Me {
   viewer { id name email roles canAdminister canOperate company { id name } }
-  instance { name origin environment environmentLabel fingerprintText mailOn version }
+  instance { name origin environment environmentLabel fingerprintText mailOn version copied }
 }`;
 
 /** Paths and their pages. `:name` is a part of the path that the page is given. */
@@ -113,6 +113,11 @@ function drawing() {
 const mistake = () => cannotShow('Its program made a mistake.', 'What has begun continues. Load the console again; if it stays so, tell the instance’s operator which page it is. The browser’s own console says where the mistake is.');
 const cannotShow = (title, todo) => html`${head('This page cannot be shown')}${notice('bad', title, html`<p>${todo}</p><p><button type="button" @click=${() => location.reload()}>Load the console again</button></p>`, true)}`;
 
+/** Whoever may be a copy does nothing, and says so on each page. */
+const copied = () => (context.instance?.copied
+  ? notice('bad', 'This instance may be a copy.', html`<p>Its database is from another installation than the one that is at home on this host, so nothing is exchanged with any other side. If it is to go on here, stop the other one; then its operator runs <code>linkspan survivor</code> on this host and starts it again.</p>`)
+  : nothing);
+
 let drawn = false;
 /** Whether what is drawn has no heading yet; then the frame says where one is, to those who hear it. */
 let bare = false;
@@ -121,7 +126,7 @@ function put(body, title) {
   if (!drawn) main.replaceChildren();
   drawn = true;
   const settle = hold(main);
-  const show = () => render(html`${bare ? html`<h1 class="unseen" id="place" tabindex="-1">${title}</h1>` : nothing}${body}`, main);
+  const show = () => render(html`${bare ? html`<h1 class="unseen" id="place" tabindex="-1">${title}</h1>` : nothing}${copied()}${body}`, main);
   show();
   if (bare === Boolean(main.querySelector('h1:not(#place)'))) {
     bare = !bare;

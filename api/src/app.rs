@@ -1,6 +1,7 @@
 //! Puts the house together: the only file that knows everyone.
 
 mod door;
+mod install;
 mod modules;
 
 use std::num::NonZeroUsize;
@@ -49,6 +50,9 @@ pub enum StartError {
          without it the keys in the database are lost"
     )]
     RootKeyMissing(PathBuf),
+    /// Which installation is at home here cannot be read, or not be written.
+    #[error("{}: {problem}", path.display())]
+    Install { path: PathBuf, problem: String },
     /// A key of this instance's own is missing or not active.
     #[error("the key module “{0}” has no active key")]
     KeyMissing(&'static str),
@@ -107,7 +111,13 @@ impl App {
     /// As [`App::open`].
     pub async fn over(config: &Config, store: Store, world: World) -> Result<Self, StartError> {
         store.require_migrated().await?;
+        let is_new = store.instance().await?.is_none();
         let (instance, keys) = open_keys(config, &store, &world).await?;
+        let install = store.instance().await?.ok_or(StoreError::Missing("instance"))?.install;
+        let copied = !install::is_at_home(config, install, is_new)?;
+        if copied {
+            tracing::error!("{}", http::health::COPIED);
+        }
         let mailer = Mailer::new(&config.mail)?;
         let profile = Profile {
             instance,
@@ -120,6 +130,7 @@ impl App {
             link_lifetime: config.link_lifetime(),
             measure: config.measure(),
             probe_limit: config.probe_limit(),
+            copied,
         };
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let actions = Actions::new(store, keys, world, profile, cores);
@@ -213,6 +224,17 @@ impl App {
             tracing::error!(%error, "the last uses of keys are not on record");
         }
     }
+}
+
+/// Says that the instance in this database is at home on this host, and goes on: for the one that started as a copy.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn settle_in(config: &Config, world: World) -> Result<(), StartError> {
+    let app = App::open(config, world).await?;
+    let actions = app.actions();
+    let install = actions.go_on_here(&Call::system(actions.fresh_trace())).await?;
+    install::settle_in(config, install)
 }
 
 /// Opens the keys of the instance that is on record, makes nothing, and answers the identity's fingerprint.

@@ -35,6 +35,8 @@ pub const PREFIX: &str = "LINKSPAN_";
 const ARGUMENTS: [&str; 2] = ["LINKSPAN_CONFIG", "LINKSPAN_AS"];
 /// The file that is read when none is named and it is there.
 const FILE: &str = "linkspan.toml";
+/// The name of the file that says which installation is at home.
+const INSTALL_ID: &str = "install.id";
 /// The root key's name, in the data directory and among systemd's credentials.
 const ROOT_KEY: &str = "root.key";
 
@@ -292,6 +294,16 @@ impl Config {
             _ if self.root_key_is_credential => RootSource::Credential(ROOT_KEY.to_owned()),
             Some(name) => RootSource::Environment(name.clone()),
             None => RootSource::File(self.root_key_file()),
+        }
+    }
+
+    /// Where it is written down which installation is at home here: beside the root key, or in the data directory where the
+    /// root key is no file of ours. Apart from the database, so that a copy of that alone is noticed.
+    #[must_use]
+    pub fn install_file(&self) -> PathBuf {
+        match self.root_source() {
+            RootSource::File(path) => path.with_file_name(INSTALL_ID),
+            RootSource::Credential(_) | RootSource::Environment(_) => self.data_dir.join(INSTALL_ID),
         }
     }
 

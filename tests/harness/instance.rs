@@ -217,6 +217,18 @@ impl Instance {
         refused.to_string()
     }
 
+    /// Says on its host that it goes on here, as the command does.
+    pub(crate) async fn goes_on_here(&self) {
+        let world = World {
+            clock: self.clock.clone(),
+            entropy: self.entropy.clone(),
+            ids: Ids::default(),
+            interruption: None,
+            launcher: self.launcher.clone(),
+        };
+        app::settle_in(&self.config, world).await.unwrap();
+    }
+
     /// Kills it where it stands: nothing is finished, nothing is said.
     pub(crate) async fn kill(&mut self) {
         if let Some(running) = self.running.take() {

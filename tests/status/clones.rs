@@ -162,6 +162,42 @@ async fn a_copy_and_a_restored_backup_are_noticed_held_and_resolved_on_purpose()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_not_at_home_on_its_host_does_nothing_until_its_operator_says_that_it_goes_on() {
+    for database in Database::available() {
+        let mut watched = Watched::onboarded(database).await;
+        watched.calm().await;
+        let provider = watched.instance(Side::Provider);
+        provider.kill().await;
+        let file = provider.config.install_file();
+        let at_home = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, format!("{}\n", uuid::Uuid::max())).unwrap();
+        provider.start(None).await;
+        let ready = watched.pair.provider.client().get("/readyz").await;
+        assert_eq!(ready.status, 200);
+        assert!(ready.body.contains("linkspan survivor"), "{}", ready.body);
+        let copied = async |watched: &Watched| {
+            watched.provider.query("{ instance { copied } }", json!({})).await["instance"]["copied"].clone()
+        };
+        assert_eq!(copied(&watched).await, true);
+        let refused = |look: &Value| {
+            look["outbound"]["status"] == "DOWN"
+                && look["outbound"]["cause"]["reason"] == "CLONE_SUSPECTED"
+                && look["inbound"]["status"] == "DOWN"
+        };
+        let noticed = watched.until(Side::Consumer, 20, refused).await;
+        assert!(noticed.is_some(), "{:#}", watched.look(Side::Consumer).await);
+
+        let provider = watched.instance(Side::Provider);
+        provider.kill().await;
+        provider.goes_on_here().await;
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), at_home);
+        provider.start(None).await;
+        assert_eq!(copied(&watched).await, false);
+        watched.stays_up(2).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kills_on_either_side_and_silences_between_them_are_no_copies() {
     for database in Database::available() {
         let mut watched = Watched::onboarded(database).await;

@@ -12,7 +12,7 @@ use crate::domain::direction::Way;
 use crate::domain::heartbeat::{Chain, Fork, Line, Said, Verdict};
 use crate::domain::id::ConnectionId;
 use crate::domain::refusal::{Refusal, RefusalCode};
-use crate::store::Lease;
+use crate::store::{Lease, StoreError};
 
 impl Actions {
     /// Goes on with our own chain, which took a step with the lease; or ends it, where another node probes.
@@ -121,6 +121,23 @@ impl Actions {
         tx.commit().await?;
         self.watch.lock().renew_at = None;
         Ok(connection)
+    }
+
+    /// On the host: this instance goes on here, whatever was at home here before. Answers which installation it is.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub(crate) async fn go_on_here(&self, call: &Call) -> Done<uuid::Uuid> {
+        let record = self.store.instance().await?.ok_or(StoreError::Missing("instance"))?;
+        let mut tx = self.begin("instance.survivor", call).await?;
+        match tx.declare_survivor().await {
+            // Nobody ever probed: no peer knows of another.
+            Ok(()) | Err(StoreError::Missing(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        tx.audit("instance.survivor", "INSTANCE", record.id, "OK", json!({}));
+        tx.commit().await?;
+        Ok(record.install)
     }
 
     /// Whether the peer of a connection suspects a copy of us, by what this process knows.

@@ -109,6 +109,8 @@ pub struct Profile {
     pub measure: Measure,
     /// How long a probe may take.
     pub probe_limit: TimeDelta,
+    /// Whether another installation is at home on this host: nothing is exchanged with any peer.
+    pub copied: bool,
 }
 
 /// Who asks, under which trace.

@@ -70,6 +70,10 @@ Examples:
     Demo(DemoOptions),
     /// Brings the database up to date.
     Migrate,
+    /// Says that this instance goes on here, where it started as a copy: start it again afterwards.
+    #[command(after_help = "\
+Stop the original first, if it still runs. A copy that is to be an instance of its own starts with an empty data directory.")]
+    Survivor,
     /// Prints the GraphQL schema.
     Schema {
         /// Compare with this file instead; code 1 if it differs.
@@ -223,6 +227,10 @@ async fn run(cli: Cli) -> Result<ExitCode, Failed> {
                 1 => "Applied 1 migration.".to_owned(),
                 n => format!("Applied {n} migrations."),
             });
+        }
+        Command::Survivor => {
+            app::settle_in(&config, World::real()).await.map_err(Failed::because)?;
+            out("This instance goes on here. Start it again if it runs.");
         }
         Command::Audit(command) => audit::run(&config, command).await?,
         Command::Key(command) => return key::run(&config, command).await,

@@ -93,6 +93,9 @@ pub(super) struct Instance {
     fingerprint_text: String,
     /// Whether letters can be sent; if not, links are passed on by hand.
     mail_on: bool,
+    /// Whether another installation is at home on its host: it may be a copy, and exchanges nothing until its operator runs
+    /// `linkspan survivor` there.
+    copied: bool,
 }
 
 impl Instance {
@@ -110,6 +113,7 @@ impl Instance {
             fingerprint: hex(&actions.keys().fingerprint()),
             fingerprint_text: actions.keys().fingerprint_text(),
             mail_on: profile.mail_on,
+            copied: profile.copied,
         }
     }
 }

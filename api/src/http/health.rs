@@ -18,8 +18,14 @@ pub fn router(actions: Actions) -> Router {
         .with_state(actions)
 }
 
+/// What a copy says of itself.
+pub const COPIED: &str = "this database is from another installation than the one that is at home on this host: nothing is \
+                          exchanged with any peer until `linkspan survivor` is run here, and the instance started again";
+
 async fn ready(State(actions): State<Actions>) -> Response {
     let why = match actions.is_ready().await {
+        // Its doors are open: people are to see why it does nothing.
+        Ok(true) if actions.profile().copied => return format!("ready, but {COPIED}\n").into_response(),
         Ok(true) => return "ready\n".into_response(),
         Ok(false) => "the database does not take what is written\n",
         Err(error) => {

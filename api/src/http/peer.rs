@@ -4,6 +4,7 @@
 use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -12,6 +13,7 @@ use serde::de::DeserializeOwned;
 use crate::actions::{Actions, Call, Failure};
 use crate::auth;
 use crate::domain::causes::causes;
+use crate::domain::connection::Pause;
 use crate::domain::id::TraceId;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::requester::Requester;
@@ -34,7 +36,19 @@ pub fn router(actions: Actions) -> Router {
         .route(wire::EXCHANGE, post(exchange))
         .route(wire::CONFIRM, post(confirm))
         .route(wire::MESSAGE, post(message))
+        .layer(from_fn_with_state(actions.clone(), unless_copied))
         .with_state(actions)
+}
+
+/// A copy answers no peer: what it would say is the original's to say.
+async fn unless_copied(State(actions): State<Actions>, request: Request, next: Next) -> Response {
+    if !actions.profile().copied {
+        return next.run(request).await;
+    }
+    let message =
+        "This instance may be a copy, and exchanges nothing until its operator says that it goes on.";
+    let refusal = Refusal::new(RefusalCode::PeerUnavailable, message).reason(Pause::SUSPECTS);
+    refused(&call(&actions, request.headers()), &refusal)
 }
 
 async fn identity(State(actions): State<Actions>, headers: HeaderMap) -> Response {

@@ -170,7 +170,12 @@ impl Worker {
     }
 
     /// Works and watches until told to stop; what is under way then is finished or left to its lease.
-    pub async fn run(&self, shutdown: watch::Receiver<bool>) {
+    pub async fn run(&self, mut shutdown: watch::Receiver<bool>) {
+        if self.actions.profile().copied {
+            // Whoever may be a copy does nothing, until somebody says that it is none.
+            let _ = shutdown.wait_for(|stop| *stop).await;
+            return;
+        }
         let keys = self.watch_keys(shutdown.clone());
         tokio::join!(self.carry_on(shutdown.clone()), self.watch(shutdown), keys);
     }
