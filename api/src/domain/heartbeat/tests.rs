@@ -14,7 +14,7 @@ impl Chance {
     }
 
     fn one_in(&mut self, n: u64) -> bool {
-        self.next() % n == 0
+        self.next().is_multiple_of(n)
     }
 
     fn token(&mut self) -> Uuid {
