@@ -393,7 +393,7 @@ fn no_call_does_with_a_key_what_its_state_forbids() {
 }
 
 #[test]
-fn a_key_is_destroyed_by_one_call_alone_which_takes_the_approval_of_a_second_person() {
+fn a_key_is_destroyed_with_the_approval_of_a_second_person_or_with_the_link_that_it_was_of() {
     let world = World::new();
     let mut destroyed_by = Vec::new();
     for (name, arguments) in CALLS {
@@ -414,12 +414,14 @@ fn a_key_is_destroyed_by_one_call_alone_which_takes_the_approval_of_a_second_per
         }
     }
     destroyed_by.dedup();
-    assert_eq!(destroyed_by, ["destroy"]);
+    assert_eq!(destroyed_by, ["destroy", "destroy_link"]);
     let (_, arguments) = CALLS.iter().find(|(name, _)| *name == "destroy").unwrap();
     assert!(arguments.iter().any(|argument| argument.contains("Agreed")), "{arguments:?}");
 
     let (service, Room { module, keys }) = (world.service(), &world.sealing);
     for key in keys {
+        let ended = service.destroy_link(key, NOW);
+        assert!(matches!(ended, Err(Error::WrongPurpose { .. })), "{}: no key of a link", key.state);
         let of_another: Agreed = agreed(destruction_subject(module, &world.link[0]));
         let refused = service.destroy(module, key, &of_another, NOW);
         assert_eq!(refused, Err(Error::ApprovalMismatch { right: Right::Destroy }), "{}", key.state);
