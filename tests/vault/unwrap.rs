@@ -50,10 +50,10 @@ struct Hierarchy {
 }
 
 impl Hierarchy {
-    /// `1 | recognition (32) | created at (8) | IRK | IHK | count | (version, IKEK)… | seal`, each level behind its
-    /// length.
+    /// `2 | generation (8) | recognition (32) | created at (8) | IRK | IHK | count | (version, IKEK)… | seal`, each level
+    /// behind its length.
     fn open(root: &[u8], instance: &[u8; 16], sealed: &[u8]) -> Self {
-        let rest = &mut &sealed[1 + 32 + 8..];
+        let rest = &mut &sealed[1 + 8 + 32 + 8..];
         let level = |key: &[u8], name: &str, version: u32, blob: &[u8]| {
             let context = pae(&[b"ks1 hierarchy", instance, name.as_bytes(), &version.to_le_bytes()]);
             open(key, "ks1 hierarchy", &context, blob)
