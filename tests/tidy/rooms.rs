@@ -90,7 +90,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("argon2", &["password"]),
     ("landlock", &["vault"]),
     ("libc", &["vault"]),
-    ("rustix", &["vault"]),
+    ("rustix", &["cli", "vault"]),
     ("seccompiler", &["vault"]),
     ("clap", &["cli", "config"]),
     ("indicatif", &["demo"]),

@@ -62,7 +62,7 @@ await run({
     await visit(grace, '/', 'start', 'consumer');
     await visit(grace, `/connections/${connection}/settings`, 'settings-offered', 'Settings');
     await visit(grace, `/connections/${connection}/form`, 'form-complete', 'Provider connection');
-    await visit(grace, `/connections/${connection}/wizard`, 'wizard-complete', 'Create your connection');
+    await visit(grace, `/connections/${connection}/wizard`, 'wizard-complete', 'Connected with');
     await visit(grace, '/setup', 'setup', 'Guided set-up');
     await visit(grace, '/companies', 'companies', 'Companies');
     await visit(grace, '/errors', 'errors-none', 'Error log');
