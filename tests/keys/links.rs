@@ -96,7 +96,7 @@ type Deed = (&'static str, &'static str, &'static str);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_that_either_side_takes_out_of_use_shows_on_both_with_its_reason_and_what_to_do() {
-    let suspend = ("suspendKey", "KEY_SUSPENDED", "back into use");
+    let suspend = ("suspendKey", "KEY_SUSPENDED", "It goes on by itself");
     let revoke = ("revokeKey", "KEY_REVOKED", "does not come back");
     let compromised = ("markKeyCompromised", "KEY_COMPROMISED", "does not come back");
     for (consumers, providers) in [(Some(suspend), Some(revoke)), (Some(compromised), None)] {

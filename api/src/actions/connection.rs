@@ -46,7 +46,10 @@ impl Actions {
         let known = match tx.connection_to(&link.provider, Part::Consumer).await? {
             Some(known) => Some(known),
             // A link that was used is not good for another connection: it shows what became of its own.
-            None => tx.connection_by_link(link.id).await?,
+            None => {
+                let known = tx.connection_by_link(link.id).await?;
+                known.filter(|known| known.peer.origin == link.provider)
+            }
         };
         let connection = match known {
             Some(known) if known.link == link.id => known,
