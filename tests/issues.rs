@@ -1,12 +1,13 @@
 //! Issues and scans: who looks after them, what silences and what waives them, how they end, and who hears of it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use linkspan::domain::check::CheckCode;
 use linkspan::domain::requester::Role;
 use linkspan::world::Clock as _;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::harness::pair::{PASSWORD, Ready, unfold};
 use crate::harness::saboteur::Saboteur;
