@@ -62,6 +62,9 @@ async fn register_again(stage: &mut Stage, consumer: &Client, ended: &str) -> [S
     assert_eq!(valid["state"], "VALIDATED", "{valid:#}");
     stage.start(consumer, &there).await;
     stage.finishes(consumer, &there).await;
+    let input = json!({ "connectionId": ended });
+    let twice = stage.provider.try_mutate("reRegister", input, "registration { id }").await;
+    assert_eq!(twice["refusal"]["code"], "DUPLICATE_CONNECTION", "{twice:#}");
     [stage.providers_connection().await, there]
 }
 

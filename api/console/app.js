@@ -303,7 +303,7 @@ async function sessionEnded() {
   connection('out');
   const again = await ask({
     title: 'You are signed out',
-    body: html`<p>Your session has ended. What was running goes on. Sign in again, and you are back on this page.</p>`,
+    body: html`<p>Your session has ended. What has begun continues. Sign in again, and you are back on this page.</p>`,
     confirm: 'Sign in',
     cancel: 'Stay here',
   });

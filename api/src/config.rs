@@ -297,12 +297,13 @@ impl Config {
         }
     }
 
-    /// Where it is written down which installation is at home here: beside the root key, or in the data directory where the
-    /// root key is no file of ours. Apart from the database, so that a copy of that alone is noticed.
+    /// Where it is written down which installation is at home here: beside the root key and named after it, as another
+    /// instance's may be there, or in the data directory where the root key is no file of ours. Apart from the database, so
+    /// that a copy of that alone is noticed.
     #[must_use]
     pub fn install_file(&self) -> PathBuf {
         match self.root_source() {
-            RootSource::File(path) => path.with_file_name(INSTALL_ID),
+            RootSource::File(path) => path.with_extension(INSTALL_ID),
             RootSource::Credential(_) | RootSource::Environment(_) => self.data_dir.join(INSTALL_ID),
         }
     }

@@ -196,7 +196,8 @@ export function follow({ operation = CHANGES, onChange, onFresh, onState = () =>
   });
   on(window, 'pagehide', end);
   on(window, 'pageshow', () => document.hidden || start());
-  if (until) on(until, 'abort', end);
+  // Not by `on`: what listens as long as a signal lasts does not hear its end.
+  until?.addEventListener('abort', end, { once: true });
   // What is seen first comes first.
   setTimeout(() => document.hidden || until?.aborted || start(), START_MS);
 }

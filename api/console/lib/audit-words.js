@@ -1,4 +1,5 @@
 // What was done, in words: an entry of the audit trail names operations as programs know them.
+import { inWords } from './words.js';
 
 const OPERATIONS = {
   'access-token.create': 'Access token made', 'access-token.revoke': 'Access token revoked',
@@ -10,11 +11,14 @@ const OPERATIONS = {
   'authorization.push': 'Approval asked for', 'authorization.redeem': 'Approval used', 'authorization.revoke': 'Approval revoked',
   'claim.make': 'Link claimed', 'claim.prove': 'Link proved', 'claim.receive': 'Claim received', 'claim.refused': 'Claim refused',
   'company.create': 'Company added', 'contact.create': 'Contact added',
-  'connection.company': 'Company chosen', 'connection.onboarded': 'Onboarded', 'connection.open': 'Link opened',
+  'connection.clone_suspected': 'Copy of the other instance suspected', 'connection.company': 'Company chosen', 'connection.confirm_survivor': 'Confirmed that this instance goes on',
+  'connection.offboard': 'Off-boarded', 'connection.offboarded': 'Off-boarding ended', 'connection.offboarded_by_peer': 'Off-boarded there',
+  'connection.refresh_peer': 'Other side asked who it is', 'connection.renew_credentials': 'Credentials renewed', 'connection.retry_work': 'Work tried again',
+  'connection.survivor_confirmed_by_peer': 'Confirmed there which copy goes on', 'connection.onboarded': 'Onboarded', 'connection.open': 'Link opened',
   'connection.paused_by_peer': 'Suspended or resumed there', 'connection.resume': 'Resumed', 'connection.suspend': 'Suspended',
   'connection.verified': 'Verification ended', 'connection.verify': 'Verification begun',
   'definition.save': 'Definition published', 'definition.withdraw': 'Definition withdrawn',
-  'instance.initialise': 'Instance set up',
+  'instance.initialise': 'Instance set up', 'instance.survivor': 'Confirmed on the host that this instance goes on',
   'issue.assign': 'Issue assigned', 'issue.mute': 'Issue muted', 'issue.unmute': 'Issue unmuted', 'issue.validate': 'Issue looked at again',
   'issue.waive': 'Issue waived', 'issue.withdraw_waiver': 'Waiver withdrawn',
   'key.account.password': 'Password set', 'key.account.update': 'Account changed',
@@ -48,8 +52,8 @@ const OPERATIONS = {
 export function operationWords({ operation, details }) {
   const { module, version, name, email, number, role, suite } = JSON.parse(details || '{}') ?? {};
   const named = [module, version && `version ${version}`, name ?? email ?? number ?? role ?? suite].filter(Boolean).join(', ');
-  const words = OPERATIONS[operation] ?? '';
-  return words && named ? `${words}: ${named}` : words || named;
+  const words = OPERATIONS[operation] ?? inWords(operation.toUpperCase().replaceAll(/[.-]/g, ' '));
+  return named ? `${words}: ${named}` : words;
 }
 
 /** Who did it: a person by name; what came from elsewhere by where it came from. */

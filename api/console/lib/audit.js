@@ -41,6 +41,7 @@ export function followEntries(viewer, refresh) {
   const left = new AbortController();
   let soon = null;
   const written = () => {
+    if (left.signal.aborted) return;
     soon ??= setTimeout(() => {
       soon = null;
       refresh();

@@ -16,6 +16,14 @@ export function connectionKeys({ module, run, update, viewer }) {
   const keys = resource(KEYS, () => ({ module: module() }), update);
   const approvals = keyApprovals({ narrowed: () => ({ module: 'links' }), none: () => nothing, update });
 
+  /** What becomes of a key. */
+  function next({ state, expiresAt }) {
+    if (state === 'SUSPENDED') return 'stays out of use until it is resumed';
+    if (state === 'DESTROYED') return 'nothing: it is gone for good';
+    if (state !== 'ACTIVE' && state !== 'PRE_ACTIVE') return 'does not come back: off-board the connection, and register again';
+    return expiresAt ? html`expires ${on(expiresAt)}` : 'stays until somebody takes it out of use';
+  }
+
   function lives(list) {
     const [newest] = list;
     if (!newest) return html`<p>Its keys are gone: a new exchange makes others.</p>`;
@@ -23,10 +31,10 @@ export function connectionKeys({ module, run, update, viewer }) {
     const number = (key) => list.length - list.indexOf(key);
     return html`${facts([
       ['Epoch', html`${number(newest)} ${keyBadge(newest)}`],
-      newest.state === 'SUSPENDED' ? ['Suspended', newest.reason ?? 'without a reason'] : ['In use since', on(newest.activatedAt, 'not yet')],
-      ['Next', newest.state === 'SUSPENDED' ? 'stays out of use until it is resumed' : newest.expiresAt ? html`expires ${on(newest.expiresAt)}` : 'stays until a new exchange, or until somebody takes it out of use'],
+      newest.state === 'ACTIVE' || newest.state === 'PRE_ACTIVE' ? ['In use since', on(newest.activatedAt, 'not yet')] : [newest.stateLabel, newest.reason ?? 'without a reason'],
+      ['Next', next(newest)],
     ])}${keyLives(list, (key) => keyVerbs(key, { approvals: approvals.items(), run, number: number(key) }), 'Epoch', number)}
-    <p class="small">Both instances hold the same key. Whoever takes it out of use stops the messages on both sides, and the other side hears why. <a href="/keys/access?module=links">Who may do what with it</a></p>`;
+    ${newest.state === 'DESTROYED' ? nothing : html`<p class="small">Both instances hold the same key. Whoever takes it out of use stops the messages on both sides, and the other side hears why. <a href="/keys/access?module=links">Who may do what with it</a></p>`}`;
   }
 
   return {

@@ -21,7 +21,6 @@ const LABELS = {
   refreshConnectionPeer: 'Ask the other side again',
   retryConnectionWork: 'Try the work again',
   resumeConnection: 'Resume the connection',
-  confirmSurvivor: 'Confirm that this instance goes on',
   retryPhase: 'Retry the phase that failed',
   startOnboarding: 'Start the registration',
   rotateKey: 'Rotate the key',
@@ -31,9 +30,10 @@ const LABELS = {
 const PAGES = {
   saveProviderRecord: html`<p>Save the provider record in the <a href="/provider">provider centre</a>.</p>`,
   chooseProviderCompany: html`<p>Choose the provider company, then get started again.</p>`,
+  confirmSurvivor: html`<p>An administrator of this instance stops every other copy of it. Then, on the page of the connection, they confirm that this one goes on.</p>`,
 };
 
-const WORDS = { saveProviderRecord: 'Save the provider record in the provider centre.', chooseProviderCompany: 'Choose the provider company.' };
+const WORDS = { saveProviderRecord: 'Save the provider record in the provider centre.', chooseProviderCompany: 'Choose the provider company.', confirmSurvivor: 'Stop every other copy of this instance, then confirm on the page of the connection that this one goes on.' };
 
 /** What to do about a finding, in words only: for where there is nothing yet to press a button for. */
 export function remedyWords({ kind, text, setting, value, mutation }) {

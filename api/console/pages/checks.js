@@ -29,7 +29,7 @@ const said = (name, value) => (name === 'enabled' ? (value ? 'yes' : 'no') : dur
 
 const UNITS = [['86400', 'days'], ['3600', 'hours'], ['60', 'minutes'], ['1', 'seconds']];
 /** The greatest unit in which so many seconds are a whole number. */
-const unitOf = (seconds) => UNITS.find(([size]) => seconds % size === 0)[0];
+const unitOf = (seconds) => UNITS.find(([size]) => seconds % size === 0)?.[0] ?? '1';
 
 export default function checks({ update, viewer, navigate }) {
   const all = resource(CHECKS, {}, update);
@@ -56,7 +56,7 @@ export default function checks({ update, viewer, navigate }) {
   /** Shows an interval in its unit. */
   function take(seconds) {
     unit = unitOf(seconds);
-    entered = String(seconds / unit);
+    entered = Number.isFinite(seconds) ? String(seconds / unit) : '';
   }
 
   function enter(one, text, size) {

@@ -172,7 +172,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
   async function confirm() {
     const sure = await ask({
       title: 'Is this the instance that goes on?',
-      body: 'The other side saw two copies of this instance, or an older backup of it. Stop every other copy first. All other sides are told that this one goes on, and each of them resumes its connection.',
+      body: 'The other side saw two copies of this instance, or an older backup of it. Stop every other copy first. All other sides are told that this one goes on; then their operators can resume their connections.',
       confirm: 'This one goes on',
     });
     if (sure) await run(CONFIRM, { connectionId: id }, 'Confirmed. The other side is told within seconds.');
@@ -185,7 +185,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
     const them = now.peer.name ?? host(now.peer.origin);
     return notice('warn', byPeer ? `Suspended by ${them}.` : 'Suspended by us.', html`
       <p>Nothing is exchanged${since ? html` since ${on(since)}` : nothing}. ${reason ? (byPeer ? reason : html`Reason: ${reason}`) : 'No reason was given.'}</p>
-      <p>${byPeer ? (may(now, 'confirmSurvivor') ? `Stop every other copy of this instance, then confirm that this one goes on. Then ${them} can resume it.` : `Only ${them} can resume it: ask its operators.`) : may(now, 'resumeConnection') ? 'Resume it to go on.' : viewer.canOperate ? now.actions.find((action) => action.name === 'resumeConnection')?.reason : 'An operator or administrator of this instance can resume it.'}</p>`);
+      <p>${byPeer ? (may(now, 'confirmSurvivor') ? `Stop every other copy of this instance, then confirm that this one goes on. Then ${them} can resume it.` : now.outbound.cause?.reason === 'CLONE_SUSPECTED' ? 'First an administrator of this instance confirms which copy goes on.' : `Only ${them} can resume it: ask its operators.`) : may(now, 'resumeConnection') ? 'Resume it to go on.' : viewer.canOperate ? now.actions.find((action) => action.name === 'resumeConnection')?.reason : 'An operator or administrator of this instance can resume it.'}</p>`);
   }
 
   function direction(now) {
@@ -299,7 +299,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
   // Only once the connection is known does its key module have a name.
   const load = () => Promise.all([all.refresh().then(keys.refresh), remember(), why.refresh(), log.refresh(), viewer.canAdminister ? done.refresh() : null]);
   // Evidence is renewed by every probe, and only a change of status is told: so ask again while somebody looks.
-  const stop = poll(() => Promise.all([all.refresh(), why.refresh(), keys.refresh()]));
+  const stop = poll(() => (all.data?.connection?.offboarding ? null : Promise.all([all.refresh(), why.refresh(), keys.refresh()])));
   return {
     title: () => all.data?.connection?.peer.name ?? 'Connection',
     view,

@@ -34,7 +34,7 @@ export default function connections({ update, viewer }) {
     search: { label: 'Search', placeholder: 'URL, name or company' },
     filters: [
       { name: 'state', label: 'State', choices: STATES, put: (filter, value) => { filter.states = [value]; } },
-      { name: 'look', label: 'Health', choices: [['needed', 'Needs a look'], ['none', 'In order']], put: (filter, value) => { filter.needsAttention = value === 'needed'; } },
+      { name: 'look', label: 'Health', choices: [['needed', 'Needs a look'], ['none', 'All the others']], put: (filter, value) => { filter.needsAttention = value === 'needed'; } },
       { name: 'role', label: 'We are the', choices: [['PROVIDER', 'Provider'], ['CONSUMER', 'Consumer']], put: (filter, value) => { filter.role = value; } },
     ],
     orders: [['NEWEST', 'Newest first'], ['LAST_CHANGED', 'Changed last first'], ['NAME', 'Name, A to Z']],

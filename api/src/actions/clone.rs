@@ -12,6 +12,7 @@ use crate::domain::direction::Way;
 use crate::domain::heartbeat::{Chain, Fork, Line, Said, Verdict};
 use crate::domain::id::ConnectionId;
 use crate::domain::refusal::{Refusal, RefusalCode};
+use crate::domain::requester::Requester;
 use crate::store::{Lease, StoreError};
 
 impl Actions {
@@ -27,7 +28,7 @@ impl Actions {
             Some(chain) => chain,
             None => {
                 let line = Line { id: token, since: step };
-                let lines = self.store.begin_line(line).await?;
+                let lines = self.store.begin_line(line, declared).await?;
                 Chain { mark: line.begin(), lines, survivor: declared }
             }
         };
@@ -71,6 +72,7 @@ impl Actions {
             return Ok(None);
         };
         let connection = tx.save_connection(connection).await?;
+        tx.acts_for(Requester::Peer(id));
         tx.audit("connection.clone_suspected", "CONNECTION", id, "OK", json!({ "why": fork.as_str() }));
         tx.commit().await?;
         tracing::warn!(connection = %id, why = fork.as_str(), "two copies of the peer go on, or it was restored: paused");
@@ -91,6 +93,7 @@ impl Actions {
         let connection = tx.save_connection(connection).await?;
         // What is to be done about it is another thing now.
         self.look_soon(&mut tx, &[id]).await?;
+        tx.acts_for(Requester::Peer(id));
         tx.audit("connection.survivor_confirmed_by_peer", "CONNECTION", id, "OK", json!({}));
         tx.commit().await?;
         Ok(Some(self.read_at_once(connection)))

@@ -229,6 +229,13 @@ impl Actions {
         id: ConnectionId,
         peer: Option<Uuid>,
     ) -> Done<ServiceAccount> {
+        // It may have been taken down since this began.
+        let connection = self.connection(tx, id).await?;
+        if connection.ending().is_some() {
+            return Err(
+                Refusal::wrong_state("connection", connection.state.name().label(), &["Onboarded"]).into()
+            );
+        }
         let known = tx.service_account(id).await?;
         let account = ServiceAccount {
             id: match &known {

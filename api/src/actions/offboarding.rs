@@ -10,12 +10,13 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{Actions, Call, Done, Failure, NewRegistration};
-use crate::domain::connection::{Connection, ConnectionVerb, State};
+use crate::domain::connection::{Connection, ConnectionVerb, Part, State};
 use crate::domain::effect::Work;
 use crate::domain::id::{ChannelId, ConnectionId};
 use crate::domain::origin::Origin;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::registration::Registration;
+use crate::domain::requester::Requester;
 use crate::peer::wire::{self, Bytes};
 use crate::store::{NewJob, Tx};
 
@@ -110,6 +111,7 @@ impl Actions {
         let (peer, ours, at) = (public.kid(), self.keys.public_key().kid(), notice.at.to_le_bytes());
         let parts: [&[u8]; 5] = [&peer.0, &ours.0, &notice.link_id.0, &at, notice.reason.as_bytes()];
         verify(&public, LABEL, &parts, &notice.proof.0).map_err(|_| invalid())?;
+        tx.acts_for(Requester::Peer(before.id));
 
         let reason: String = notice.reason.chars().filter(|c| !c.is_control()).take(500).collect();
         let reason = Some(reason).filter(|reason| !reason.is_empty());
@@ -147,13 +149,23 @@ impl Actions {
     /// URL and environment.
     ///
     /// # Errors
-    /// `WRONG_STATE` unless it is off-boarded, and on the consumer; as [`Actions::create_registration`].
+    /// `WRONG_STATE` unless it is off-boarded, and on the consumer; `DUPLICATE_CONNECTION` when there is another one by now;
+    /// as [`Actions::create_registration`].
     pub async fn re_register(&self, call: &Call, id: ConnectionId) -> Done<Registration> {
         call.requester.operator()?;
         let before = {
             let tx = self.begin_reading("connection.register_again", call).await?;
             let connection = self.connection(&tx, id).await?;
             connection.allows(ConnectionVerb::ReRegister)?;
+            if let Some(other) =
+                tx.rival_connections(&connection.peer.origin, Part::Provider, Some(id)).await?.first()
+            {
+                let message = format!(
+                    "There is a connection to {} again: use it, or off-board it first.",
+                    other.peer.origin
+                );
+                return Err(Refusal::new(RefusalCode::DuplicateConnection, message).into());
+            }
             let before = connection.registration.ok_or(Failure::Bug("a provider's registration"))?;
             self.registration(&tx, before).await?
         };

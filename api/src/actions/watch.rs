@@ -28,7 +28,7 @@ use uuid::Uuid;
 use crate::domain::Timestamp;
 use crate::domain::connection::{Connection, ConnectionState, State};
 use crate::domain::direction::{Cause, DirectionStatus, Evidence, Measure, Transition, View, Way};
-use crate::domain::heartbeat::{Chain, Heard};
+use crate::domain::heartbeat::{Chain, Told};
 use crate::domain::id::{ChannelId, ConnectionId};
 use crate::domain::refusal::RefusalCode;
 use crate::peer::wire::{Heartbeat, Sight};
@@ -96,7 +96,7 @@ struct One {
     asked: bool,
     confirmations: u8,
     /// The last step of our chain of heartbeats that the peer said it knows.
-    heard: Option<Heard>,
+    heard: Option<Told>,
     /// The probes of the peer that were taken, as long as they could come again: the random part of their ids (RFC 9562,
     /// version 7), and until when. Their order says nothing: clocks are set back, and several may come within a
     /// millisecond.
@@ -213,7 +213,7 @@ impl Watched {
             ours[way as usize] = evidence;
         }
         let [outbound, inbound] = ours;
-        let stands = matches!(row.connection.state, State::Onboarded { .. });
+        let stands = is_probed(&row.connection);
         let holds = self.since.is_some();
         let resumed = self.known.get(&id).is_some_and(|one| one.connection.state != row.connection.state);
         let one = self.known.entry(id).or_insert_with(|| One {
@@ -443,7 +443,7 @@ impl Watched {
         one.confirmations = if confirms { one.confirmations + 1 } else { 0 };
         let turn = Some(was_due + measure.interval - spread).filter(|turn| *turn > now);
         let turn = turn.unwrap_or(now + measure.interval - spread);
-        let stands = matches!(one.connection.state, State::Onboarded { .. });
+        let stands = is_probed(&one.connection);
         self.schedule(id, stands.then_some(if confirms { now } else { turn }));
         self.judge(id, measure, now);
     }
@@ -581,6 +581,12 @@ fn view(sight: &Sight, now: Timestamp) -> Option<View> {
 }
 
 /// A peer's word reaches people and logs: short, and printable.
+/// Whether the other side is probed: while the connection stands, and while a copy of it is suspected. Of two sides that
+/// suspect each other, neither would hear otherwise which copy goes on.
+fn is_probed(connection: &Connection) -> bool {
+    matches!(connection.state, State::Onboarded { .. }) || connection.suspects_clone()
+}
+
 fn clean(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(64).collect()
 }

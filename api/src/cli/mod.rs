@@ -278,6 +278,26 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// One in 64 of what is in base64url begins like an option.
+    #[test]
+    fn what_is_in_base64url_may_begin_with_a_dash() {
+        fn all(command: &clap::Command, found: &mut usize) {
+            for argument in command.get_arguments() {
+                if argument
+                    .get_value_names()
+                    .is_some_and(|names| names.iter().any(|name| name == "BASE64URL"))
+                {
+                    assert!(argument.is_allow_hyphen_values_set(), "{}: {argument}", command.get_name());
+                    *found += 1;
+                }
+            }
+            command.get_subcommands().for_each(|command| all(command, found));
+        }
+        let mut found = 0;
+        all(&Cli::command(), &mut found);
+        assert!(found >= 4, "{found}");
+    }
+
     #[test]
     fn roles_are_named_as_people_type_them() {
         assert_eq!(role("admin"), Ok(Role::Admin));

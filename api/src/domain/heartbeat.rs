@@ -62,6 +62,15 @@ pub struct Heard {
     pub ahead: bool,
 }
 
+/// How far a peer said that it knows our chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The last step that it knows.
+    pub step: i64,
+    /// Our step when it said so.
+    pub at: i64,
+}
+
 /// What a probe says of the chain of whoever sends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Said {
@@ -122,8 +131,12 @@ impl Said {
         if self.heard.is_none_or(|heard| heard.step != known.step) {
             return Verdict::Open;
         }
-        let from_there = self.then == Some(known.line.id);
-        if from_there { Verdict::GoesOn } else { Verdict::Forked(Fork::Elsewhere) }
+        match self.then {
+            // So long ago that it is forgotten.
+            None => Verdict::Open,
+            Some(line) if line == known.line.id => Verdict::GoesOn,
+            Some(_) => Verdict::Forked(Fork::Elsewhere),
+        }
     }
 }
 
@@ -149,13 +162,15 @@ impl Chain {
 
     /// The reader said which is the last step that it knows.
     #[must_use]
-    pub const fn hear(&self, step: i64) -> Heard {
-        Heard { step, ahead: step > self.mark.step }
+    pub const fn hear(&self, step: i64) -> Told {
+        Told { step, at: self.mark.step }
     }
 
-    /// What the next probe says to a peer of which this was heard last.
+    /// What the next probe says to a peer that said this last. That it was ahead of us counts once the database let us take
+    /// another step: a node that was relieved and does not know it yet takes none.
     #[must_use]
-    pub fn say(&self, heard: Option<Heard>) -> Said {
+    pub fn say(&self, told: Option<Told>) -> Said {
+        let heard = told.map(|Told { step, at }| Heard { step, ahead: step > at && self.mark.step > at });
         let at = |heard: Heard| {
             let begun = self.lines.partition_point(|line| line.since <= heard.step);
             self.lines.get(begun.checked_sub(1)?).map(|line| line.id)

@@ -122,10 +122,11 @@ impl Store {
         let connections = connection::Entity::find().filter(connection::Column::Id.is_in(ids()));
         let connections = connections.all(&self.read).await?.into_iter().map(super::connection::from_row);
         let connections = connections.collect::<Result<Vec<_>, _>>()?;
-        let newest = witness::Entity::find().filter(witness::Column::ConnectionId.is_in(ids()));
-        let newest = newest.all(&self.read).await?;
+        // In this order: the newest one only grows, and must not be older than what is read of the hours.
         let earlier = hourly::Entity::find().filter(hourly::Column::ConnectionId.is_in(ids()));
         let earlier = earlier.all(&self.read).await?;
+        let newest = witness::Entity::find().filter(witness::Column::ConnectionId.is_in(ids()));
+        let newest = newest.all(&self.read).await?;
         for kept in &mut all {
             let id = kept.of;
             kept.connection = connections.iter().find(|connection| connection.id == id).cloned();

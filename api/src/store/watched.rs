@@ -196,26 +196,32 @@ impl Store {
                  on conflict (id) do update set node = excluded.node, renewed_at = excluded.renewed_at,
                     until = excluded.until, step = 1 + case when watch_lease.declared and watch_lease.step < $4 then $4
                         else watch_lease.step end
-                 where watch_lease.node = excluded.node or watch_lease.until < excluded.renewed_at
+                 where watch_lease.node = excluded.node or watch_lease.until < excluded.renewed_at or $5
                  returning step, declared",
-                vec![node.into(), ms(now).into(), ms(until).into(), heard.into()],
+                // An embedded database has one node: what an earlier clock said keeps it from nothing.
+                vec![node.into(), ms(now).into(), ms(until).into(), heard.into(), (!self.is_shared()).into()],
             ))
             .await?;
-        let held =
-            taken.map(|row| Ok::<_, StoreError>((row.try_get("", "step")?, row.try_get("", "declared")?)));
+        let held = taken.map(|row| {
+            // To go on beyond what peers know, it takes to have heard from one how far that is.
+            let declared: bool = row.try_get("", "declared")?;
+            Ok::<_, StoreError>((row.try_get("", "step")?, declared && heard > 0))
+        });
         Ok(Lease { held: held.transpose()?, renewed_at: before.map(at) })
     }
 
-    /// Begins a line of the chain of heartbeats; answers all lines, the oldest first, or the newest ten thousand of them.
+    /// Begins a line of the chain of heartbeats, which may be the one that was declared to go on; answers all lines, the oldest first, or the newest ten thousand of them.
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn begin_line(&self, line: Line) -> Result<Vec<Line>, StoreError> {
+    pub async fn begin_line(&self, line: Line, declared: bool) -> Result<Vec<Line>, StoreError> {
         use entity::heartbeat_line::{ActiveModel, Column, Entity};
         let row = ActiveModel { since: Set(line.since), line: Set(line.id) };
         Entity::insert(row).exec_without_returning(&self.write).await?;
-        let done = "update watch_lease set declared = false where id = 1 and declared";
-        self.write.execute_raw(Statement::from_string(self.backend(), done)).await?;
+        if declared {
+            let done = "update watch_lease set declared = false where id = 1";
+            self.write.execute_raw(Statement::from_string(self.backend(), done)).await?;
+        }
         let newest = Entity::find().order_by_desc(Column::Since).limit(LINES_KEPT);
         let mut lines: Vec<_> = newest.all(&self.read).await?;
         lines.reverse();

@@ -218,10 +218,10 @@ enum Verb {
         #[arg(long, requires = "module")]
         version: Option<u64>,
         /// Of export, with --version: the receiver's X25519 public key, as their offer says it.
-        #[arg(long, value_name = "BASE64URL", requires = "version")]
+        #[arg(long, value_name = "BASE64URL", allow_hyphen_values = true, requires = "version")]
         public_key: Option<String>,
         /// Of export: the associated data that the receiver opens with, as their offer says it.
-        #[arg(long, value_name = "BASE64URL", requires = "public_key")]
+        #[arg(long, value_name = "BASE64URL", allow_hyphen_values = true, requires = "public_key")]
         associated_data: Option<String>,
         /// To what else, if not to a version.
         #[arg(long, conflicts_with = "version")]

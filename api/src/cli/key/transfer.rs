@@ -43,10 +43,10 @@ pub(super) enum Transfer {
 #[derive(Debug, Args)]
 pub(super) struct Receiver {
     /// The receiver's X25519 public key, 32 bytes as base64url: their offer says it.
-    #[arg(long, value_name = "BASE64URL")]
+    #[arg(long, value_name = "BASE64URL", allow_hyphen_values = true)]
     public_key: String,
     /// The associated data that the receiver opens with, base64url: their offer says it.
-    #[arg(long, value_name = "BASE64URL")]
+    #[arg(long, value_name = "BASE64URL", allow_hyphen_values = true)]
     associated_data: Option<String>,
 }
 

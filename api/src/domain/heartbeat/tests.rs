@@ -29,7 +29,7 @@ struct Prober {
     lines: Vec<Line>,
     declared: bool,
     chain: Option<Chain>,
-    heard: Option<Heard>,
+    heard: Option<Told>,
 }
 
 impl Prober {

@@ -57,7 +57,7 @@ mirror! {
         ContactRole,
         /// Does the contact belong to the registration's company?
         ContactInCompany,
-        /// Has the contact a mail address that letters can be sent to?
+        /// Has the contact an email address that letters can be sent to?
         ContactEmail,
         /// Is mail switched on, so that the link goes out by itself?
         MailService,
