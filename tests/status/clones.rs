@@ -162,6 +162,41 @@ async fn a_copy_and_a_restored_backup_are_noticed_held_and_resolved_on_purpose()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_sides_that_suspect_each_other_are_resolved_by_both() {
+    let mut watched = Watched::onboarded(Database::Sqlite).await;
+    watched.calm().await;
+    let mut copies = Vec::new();
+    for side in [Side::Provider, Side::Consumer] {
+        watched.instance(side).kill().await;
+        copies.push(watched.instance(side).copy(Database::Sqlite).await);
+        watched.instance(side).start(None).await;
+    }
+    for copy in &mut copies {
+        copy.start(None).await;
+    }
+    let held = |look: &Value| look["state"] == "SUSPENDED";
+    for side in [Side::Provider, Side::Consumer] {
+        assert!(watched.until(side, 30, held).await.is_some(), "{side:?}: {:#}", watched.look(side).await);
+    }
+    for copy in &mut copies {
+        copy.kill().await;
+    }
+    let mut left = [(); 2].map(|()| vec!["confirmSurvivor", "resumeConnection"]);
+    for _ in 0..40 {
+        for (side, verbs) in [Side::Provider, Side::Consumer].into_iter().zip(&mut left) {
+            for verb in verbs.clone() {
+                if watched.press(side, verb).await["refusal"].is_null() {
+                    verbs.retain(|one| *one != verb);
+                }
+            }
+        }
+        watched.seconds(1).await;
+    }
+    assert!(left.iter().all(Vec::is_empty), "{left:?}");
+    watched.stays_up(4).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_not_at_home_on_its_host_does_nothing_until_its_operator_says_that_it_goes_on() {
     for database in Database::available() {
         let mut watched = Watched::onboarded(database).await;

@@ -26,7 +26,7 @@ use keyservice::SealedKey;
 use uuid::Uuid;
 
 use crate::domain::Timestamp;
-use crate::domain::connection::{Connection, ConnectionState, State};
+use crate::domain::connection::{Connection, ConnectionState};
 use crate::domain::direction::{Cause, DirectionStatus, Evidence, Measure, Transition, View, Way};
 use crate::domain::heartbeat::{Chain, Told};
 use crate::domain::id::{ChannelId, ConnectionId};
@@ -213,7 +213,6 @@ impl Watched {
             ours[way as usize] = evidence;
         }
         let [outbound, inbound] = ours;
-        let stands = is_probed(&row.connection);
         let holds = self.since.is_some();
         let resumed = self.known.get(&id).is_some_and(|one| one.connection.state != row.connection.state);
         let one = self.known.entry(id).or_insert_with(|| One {
@@ -241,7 +240,9 @@ impl Watched {
                 (ours.own, ours.shown) = announced;
             }
         }
-        let due = match (stands, one.due) {
+        // Of two sides that suspect each other, neither would hear which copy goes on: so one probe more asks whether it is so.
+        let asks = one.connection.suspects_clone() && (first || one.due.is_some());
+        let due = match (one.is_probed() || asks, one.due) {
             (false, _) => None,
             (true, Some(due)) => Some(due),
             (true, None) if resumed => Some(now),
@@ -443,7 +444,7 @@ impl Watched {
         one.confirmations = if confirms { one.confirmations + 1 } else { 0 };
         let turn = Some(was_due + measure.interval - spread).filter(|turn| *turn > now);
         let turn = turn.unwrap_or(now + measure.interval - spread);
-        let stands = is_probed(&one.connection);
+        let stands = one.is_probed();
         self.schedule(id, stands.then_some(if confirms { now } else { turn }));
         self.judge(id, measure, now);
     }
@@ -581,12 +582,6 @@ fn view(sight: &Sight, now: Timestamp) -> Option<View> {
 }
 
 /// A peer's word reaches people and logs: short, and printable.
-/// Whether the other side is probed: while the connection stands, and while a copy of it is suspected. Of two sides that
-/// suspect each other, neither would hear otherwise which copy goes on.
-fn is_probed(connection: &Connection) -> bool {
-    matches!(connection.state, State::Onboarded { .. }) || connection.suspects_clone()
-}
-
 fn clean(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(64).collect()
 }
