@@ -1,5 +1,5 @@
 // What was done, in words: an entry of the audit trail names operations as programs know them.
-import { inWords } from './words.js';
+import { inWords, role as roleInWords } from './words.js';
 
 const OPERATIONS = {
   'access-token.create': 'Access token made', 'access-token.revoke': 'Access token revoked',
@@ -51,7 +51,7 @@ const OPERATIONS = {
 /** What was done, and to what as far as the entry says. */
 export function operationWords({ operation, details }) {
   const { module, version, name, email, number, role, suite } = JSON.parse(details || '{}') ?? {};
-  const named = [module, version && `version ${version}`, name ?? email ?? number ?? role ?? suite].filter(Boolean).join(', ');
+  const named = [module, version && `version ${version}`, name ?? email ?? number ?? (role ? roleInWords(role) : suite)].filter(Boolean).join(', ');
   const words = OPERATIONS[operation] ?? inWords(operation.toUpperCase().replaceAll(/[.-]/g, ' '));
   return named ? `${words}: ${named}` : words;
 }

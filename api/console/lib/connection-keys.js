@@ -39,7 +39,8 @@ export function connectionKeys({ module, run, update, viewer }) {
 
   return {
     refresh: () => (reads && module() ? Promise.all([keys.refresh(), approvals.refresh()]) : null),
-    view: () => (!module() ? nothing : section('keys', 'Keys', reads
+    // Of a connection that ended there is nothing for those to do who see no keys.
+    view: ({ ended }) => (!module() || (ended && !reads) ? nothing : section('keys', 'Keys', reads
       ? keys.part('The list of keys', (data) => lives(data.keys))
       : html`<p>Both sides compare their keys and epochs when the connection is verified. To see them, and to take them out of use, one of the key roles is needed: a key administrator grants them.</p>`)),
   };

@@ -122,7 +122,7 @@ export function ask({ title, body, confirm, cancel = 'Keep it as it is', danger 
  * As `ask`, with fields to fill in; answers their values, or null. A field's `required` is what is said when it is
  * empty, `check(value)` what is wrong with it otherwise.
  */
-export function askFor({ title, body, confirm, cancel = 'Keep it as it is', fields }) {
+export function askFor({ title, body, confirm, cancel = 'Keep it as it is', danger = false, fields }) {
   return modal(null, ({ dialog, end, redraw }) => {
     const values = Object.fromEntries(fields.map(({ name, value = '' }) => [name, value]));
     const problems = {};
@@ -136,7 +136,7 @@ export function askFor({ title, body, confirm, cancel = 'Keep it as it is', fiel
     };
     return () => html`<h2 id="ask-title">${title}</h2><p>${body}</p><form novalidate @submit=${send}>
       ${fields.map((one) => (one.choices ? select : input)({ ...one, id: `ask-${one.name}`, value: values[one.name], error: problems[one.name], change: (value) => { values[one.name] = value; if (problems[one.name]) { problems[one.name] = null; redraw(); } } }))}
-      <div class="buttons">${submit(confirm)}${button(cancel, () => end(null), { kind: 'secondary' })}</div></form>`;
+      <div class="buttons">${submit(confirm, { kind: danger ? 'danger' : '' })}${button(cancel, () => end(null), { kind: 'secondary' })}</div></form>`;
   });
 }
 

@@ -126,6 +126,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
   }
 
   async function suspend(now) {
+    act.clear();
     const answer = await askFor({
       title: `Suspend the connection with ${now.peer.name ?? host(now.peer.origin)}?`,
       body: 'Messages stop in both directions. Keys and settings stay; you can resume at any time. The other side is told, with your reason.',
@@ -138,11 +139,13 @@ export default function connection({ params, update, query, viewer, navigate }) 
   }
 
   async function offboard(now) {
+    act.clear();
     const names = [now.peer.name, now.peer.origin].filter(Boolean);
     const answer = await askFor({
       title: `Off-board ${names[0]}?`,
       body: 'This cannot be undone. Nothing is exchanged any more, the keys of the connection are destroyed and its settings forgotten. The other side is told, with your reason, and follows. To connect again, the provider registers the consumer again.',
       confirm: 'Off-board',
+      danger: true,
       fields: [
         { name: 'confirmation', label: `Enter “${names[0]}”`, required: 'Enter the name of the other instance.', check: (value) => (names.includes(value.trim()) ? null : `Enter ${names[0]}, exactly as it is written here.`) },
         { name: 'reason', label: 'Reason', optional: true, maxlength: 500, help: 'The other side’s people read it, too.' },
@@ -290,7 +293,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
             now.registration && ['Registration', html`<a href="/registrations/${now.registration.id}">${now.registration.number}</a>`],
           ])}<details class="more"><summary>Fingerprint</summary>${fingerprint(now.peer.fingerprintText)}</details>`)}
           ${now.offboarding ? nothing : checks(now, data.suites)}
-          ${keys.view()}
+          ${keys.view({ ended: Boolean(now.offboarding) })}
         </div></div>
         ${viewer.canAdminister ? section('log', 'What was done, by whom', done.view()) : nothing}`;
     });

@@ -26,7 +26,7 @@ use keyservice::SealedKey;
 use uuid::Uuid;
 
 use crate::domain::Timestamp;
-use crate::domain::connection::{Connection, ConnectionState};
+use crate::domain::connection::{Connection, ConnectionState, State};
 use crate::domain::direction::{Cause, DirectionStatus, Evidence, Measure, Transition, View, Way};
 use crate::domain::heartbeat::{Chain, Told};
 use crate::domain::id::{ChannelId, ConnectionId};
@@ -240,9 +240,8 @@ impl Watched {
                 (ours.own, ours.shown) = announced;
             }
         }
-        // Of two sides that suspect each other, neither would hear which copy goes on: so one probe more asks whether it is so.
-        let asks = one.connection.suspects_clone() && (first || one.due.is_some());
-        let due = match (one.is_probed() || asks, one.due) {
+        let stands = matches!(one.connection.state, State::Onboarded { .. });
+        let due = match (stands, one.due) {
             (false, _) => None,
             (true, Some(due)) => Some(due),
             (true, None) if resumed => Some(now),
@@ -444,7 +443,7 @@ impl Watched {
         one.confirmations = if confirms { one.confirmations + 1 } else { 0 };
         let turn = Some(was_due + measure.interval - spread).filter(|turn| *turn > now);
         let turn = turn.unwrap_or(now + measure.interval - spread);
-        let stands = one.is_probed();
+        let stands = matches!(one.connection.state, State::Onboarded { .. });
         self.schedule(id, stands.then_some(if confirms { now } else { turn }));
         self.judge(id, measure, now);
     }

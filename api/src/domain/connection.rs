@@ -247,9 +247,7 @@ impl Connection {
             V::RunChecks => (true, &[S::Pending, S::Validated, S::ValidationFailed]),
             V::Start => (true, &[S::Validated]),
             V::RetryPhase | V::StartOver | V::Cancel => (true, &[S::Onboarding]),
-            V::Suspend | V::Verify => (false, &[S::Onboarded]),
-            // Also where each side suspects the other.
-            V::ConfirmSurvivor => (false, &[S::Onboarded, S::Suspended]),
+            V::Suspend | V::Verify | V::ConfirmSurvivor => (false, &[S::Onboarded]),
             V::Offboard => (false, &[S::Onboarded, S::Suspended]),
             V::ReRegister => (false, &[S::Offboarded]),
             V::Resume => (false, &[S::Suspended]),

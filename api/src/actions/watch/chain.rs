@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{One, Watched};
 use crate::domain::Timestamp;
-use crate::domain::connection::{Connection, State};
+use crate::domain::connection::Connection;
 use crate::domain::direction::Cause;
 use crate::domain::heartbeat::{Chain, Line, Mark, Said, Verdict};
 use crate::domain::id::ConnectionId;
@@ -73,13 +73,6 @@ impl Watched {
 }
 
 impl One {
-    /// Whether the peer is probed: while the connection stands, and while each side suspects a copy of the other.
-    pub(super) fn is_probed(&self) -> bool {
-        let suspected = || self.outbound.failure.as_ref().is_some_and(Cause::suspects_clone);
-        matches!(self.connection.state, State::Onboarded { .. })
-            || self.connection.suspects_clone() && suspected()
-    }
-
     /// Where the peer's chain was last; after an agreement, from where both sides agreed that it goes on.
     fn mark(&self) -> Option<Mark> {
         let seen = self.inbound.mark.filter(|(agreement, _)| *agreement == self.connection.agreements);
