@@ -31,11 +31,15 @@ pub struct RewrapProgress {
     pub remaining: u64,
 }
 
-/// Where the root key is, and where the one is put that is to take its place.
-#[derive(Default)]
-pub(crate) struct RootPlaces {
-    own: Option<RootSource>,
-    next: Option<RootSource>,
+/// Where the root key in use is, of the places that the next start looks in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RootPlace {
+    /// In its own.
+    Own,
+    /// In that of the next one alone: a rotation leaves it there until it is put in its own.
+    Next,
+    /// In none of them: there is another one.
+    Nowhere,
 }
 
 fn no_place() -> Error {
@@ -44,31 +48,52 @@ fn no_place() -> Error {
 }
 
 impl KeyService {
-    /// Remembers where the root key is, and where the next one is put: for [`Self::rotate_root_to_next`] and
-    /// [`Self::adopt_root`]. Said once, by whoever starts the service, and by nobody who asks it later.
+    /// Remembers where the root key is, and with it where the [next](RootSource::next) one is put: for
+    /// [`Self::rotate_root_to_next`], [`Self::adopt_root`] and the health report. Said once, by whoever starts the
+    /// service, and by nobody who asks it later.
     #[must_use]
-    pub fn with_root_places(mut self, own: RootSource, next: Option<RootSource>) -> Self {
-        self.root_places = RootPlaces { own: Some(own), next };
+    pub fn with_root_source(mut self, source: RootSource) -> Self {
+        self.root_source = Some(source);
         self
     }
 
-    /// Opens the hierarchy with whichever of two root keys it was sealed under: the state in which an interrupted
-    /// rotation of the root key leaves an instance. Tells which one it was.
+    /// Where the next start finds the root key in use, beginning at the place that is its own.
     ///
     /// # Errors
-    /// [`Error::RootKeyMismatch`] when it is neither; otherwise as [`Self::open`].
+    /// Those of [`RootProvider::root_key`](crate::RootProvider::root_key) for that place.
+    pub(crate) fn root_place(&self, own: &RootSource) -> Result<RootPlace, Error> {
+        let in_use = self.current().root.recognition(self.instance())?;
+        let holds = |source: &RootSource| {
+            source.root_key()?.recognition(self.instance()).map(|found| found == in_use)
+        };
+        if holds(own)? {
+            return Ok(RootPlace::Own);
+        }
+        if own.next().is_some_and(|next| holds(&next) == Ok(true)) {
+            return Ok(RootPlace::Next);
+        }
+        // Looked at twice: in between, the next one may have been put in its place.
+        Ok(if holds(own)? { RootPlace::Own } else { RootPlace::Nowhere })
+    }
+
+    /// Opens the hierarchy with whichever of two root keys it was sealed under: the state in which an interrupted
+    /// rotation of the root key leaves an instance. The next one is only read where the other does not open it: what is
+    /// wrong with one that nobody needs stops nothing. Tells whether it was the next one.
+    ///
+    /// # Errors
+    /// [`Error::RootKeyMismatch`] when it is neither; why the next one cannot be read; otherwise as [`Self::open`].
     pub fn open_with_either(
-        roots: [&RootKey; 2],
+        root: &RootKey,
+        next: impl FnOnce() -> Result<RootKey, Error>,
         instance: [u8; 16],
         hierarchy: &SealedHierarchy,
         entropy: &Arc<dyn Entropy>,
-    ) -> Result<(Self, usize), Error> {
-        let [first, second] = roots;
-        match Self::open(first, instance, hierarchy, entropy.clone()) {
+    ) -> Result<(Self, bool), Error> {
+        match Self::open(root, instance, hierarchy, entropy.clone()) {
             Err(Error::RootKeyMismatch) => {
-                Self::open(second, instance, hierarchy, entropy.clone()).map(|service| (service, 1))
+                Self::open(&next()?, instance, hierarchy, entropy.clone()).map(|service| (service, true))
             }
-            opened => opened.map(|service| (service, 0)),
+            opened => opened.map(|service| (service, false)),
         }
     }
 
@@ -88,14 +113,14 @@ impl KeyService {
         keyring.seal_hierarchy(next, &instance_root, self.entropy.as_ref())
     }
 
-    /// [`Self::rotate_root`], to the next root key in its place of [`Self::with_root_places`]. It is read here and
+    /// [`Self::rotate_root`], to the next root key in its place of [`Self::with_root_source`]. It is read here and
     /// nowhere else, and whoever asks cannot name another one.
     ///
     /// # Errors
     /// Those of [`RootProvider::root_key`](crate::RootProvider::root_key) and [`Self::rotate_root`];
     /// [`Error::RootKeyUnavailable`] where there is no place for a next one.
     pub fn rotate_root_to_next(&self) -> Result<SealedHierarchy, Error> {
-        let next = self.root_places.next.as_ref().ok_or_else(no_place)?;
+        let next = self.root_source.as_ref().and_then(RootSource::next).ok_or_else(no_place)?;
         self.rotate_root(&next.root_key()?)
     }
 
@@ -106,13 +131,12 @@ impl KeyService {
     /// Those of [`RootProvider::root_key`](crate::RootProvider::root_key) and [`Self::adopt_under`];
     /// [`Error::RootKeyMismatch`] when it is neither.
     pub fn adopt_root(&self, hierarchy: &SealedHierarchy) -> Result<bool, Error> {
-        let RootPlaces { own, next } = &self.root_places;
-        let own = own.as_ref().ok_or_else(no_place)?.root_key()?;
-        match self.adopt_under(&own, hierarchy) {
+        let own = self.root_source.as_ref().ok_or_else(no_place)?;
+        match self.adopt_under(&own.root_key()?, hierarchy) {
             Err(Error::RootKeyMismatch) => {}
             adopted => return adopted.map(|()| false),
         }
-        match next.as_ref().map(RootSource::root_key) {
+        match own.next().map(|next| next.root_key()) {
             None | Some(Err(Error::RootKeyUnavailable { .. })) => Err(Error::RootKeyMismatch),
             Some(next) => self.adopt_under(&next?, hierarchy).map(|()| true),
         }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use crate::algorithm::Algorithm;
 use crate::error::Error;
 use crate::health::{Component, ComponentKind, HealthStatus, roll_up};
-use crate::key::{PortablePurpose, SealedKey};
+use crate::key::{PortablePurpose, Purpose, SealedKey};
 use crate::lifecycle::{KeyState, LifecycleVerb, Operation, Permission};
 use crate::module::{ModuleChange, SealedModule, Specification};
 use crate::policy::{AccessPolicy, Context, Effect, Matcher};
@@ -64,13 +64,17 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     World { service, module, by_state, rotated, in_use }
 });
 
+fn flip_bit(bytes: &mut [u8; 16], bit: usize) {
+    bytes[bit / 8] ^= 1 << (bit % 8);
+}
+
 fn using<'a>(versions: &'a [SealedKey], context: &'a Context) -> Use<'a> {
     let module = &WORLD.module;
     Use { principal: &LETTERS, module, versions, context, reason: None, agreed: None, now: NOW }
 }
 
 /// How many kinds of steps there are in the life of a module's key.
-const STEPS: usize = 13;
+const STEPS: usize = 14;
 
 /// The versions of a module's key, and beside them what the table of states says they are.
 #[derive(Default)]
@@ -109,6 +113,7 @@ impl Life {
             9 => KeyChange::Resume,
             10 => KeyChange::Deactivate,
             11 => KeyChange::Revoke { reason: reason() },
+            12 => KeyChange::Renew { expires_at: Some(NOW + 1) },
             _ => KeyChange::Compromise { reason: reason() },
         };
         let done = service.change_key(module, &self.versions, version, &change, NOW);
@@ -301,8 +306,8 @@ proptest! {
     #[test]
     fn a_wrap_opens_for_no_changed_bit_of_it_or_of_what_it_is_bound_to(
         bit in 0..(5 + 32 + 32 + 16) * 8usize,
-        field in 0..8usize,
-        flip in 0..64u32,
+        field in 0..7usize,
+        flip in 0..128usize,
     ) {
         let world = &*WORLD;
         let key = &world.in_use[0];
@@ -310,18 +315,43 @@ proptest! {
         changed.wrapped[bit / 8] ^= 1 << (bit % 8);
         prop_assert!(world.service.material_unchecked(&changed).is_err());
 
+        let other = |all: usize, own: usize| (own + 1 + flip % (all - 1)) % all;
         let mut changed = key.clone();
+        let mut elsewhere = None;
         match field {
-            0 => changed.id[flip as usize % 16] ^= 1 << (flip % 8),
-            1 => changed.module.push('x'),
-            2 => changed.purpose = crate::key::Purpose::DataEncryption,
-            3 => changed.algorithm = Algorithm::HmacSha256,
-            4 => changed.version ^= 1 << flip,
-            5 => changed.created_at ^= 1 << flip,
-            6 => changed.exportable = true,
-            _ => changed.module.clear(),
+            0 => flip_bit(&mut changed.id, flip),
+            1 => {
+                let mut module = changed.module.into_bytes();
+                // The highest bit of a byte would leave no text.
+                let at = flip % (module.len() * 7);
+                module[at / 7] ^= 1 << (at % 7);
+                changed.module = String::from_utf8(module).unwrap();
+            }
+            2 => {
+                let own = Purpose::ALL.iter().position(|purpose| *purpose == key.purpose).unwrap();
+                changed.purpose = Purpose::ALL[other(Purpose::ALL.len(), own)];
+            }
+            3 => {
+                let all: Vec<Algorithm> = Purpose::ALL.iter().flat_map(|purpose| purpose.algorithms()).copied()
+                    .filter(|algorithm| *algorithm != key.algorithm).collect();
+                changed.algorithm = all[flip % all.len()];
+            }
+            4 if flip < 64 => changed.version ^= 1 << flip,
+            4 => changed.created_at ^= 1 << (flip % 64),
+            5 => changed.exportable = !changed.exportable,
+            _ => {
+                let mut instance = *world.service.instance();
+                flip_bit(&mut instance, flip);
+                elsewhere = Some(instance);
+            }
         }
         let tampered = Err(Error::Tampered { what: "key" });
+        if let Some(instance) = elsewhere {
+            let context = changed.wrap_context(&instance);
+            let opened = world.service.current().keyring.unwrap("ks1 wrap", &context, &changed.wrapped, "key");
+            prop_assert_eq!(opened.map(|_| ()), tampered);
+            return Ok(());
+        }
         prop_assert_eq!(world.service.material_unchecked(&changed).map(|_| ()), tampered.clone());
         prop_assert_eq!(world.service.check_row(&changed), tampered);
     }

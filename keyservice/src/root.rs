@@ -64,13 +64,10 @@ impl RootKey {
     }
 
     fn read_guarded(path: &Path, exposure: Exposure) -> Result<Self, Error> {
-        let unavailable = |error| unavailable(path, &error);
-        // The permissions are those of the opened file, so that it cannot be exchanged between check and use.
-        let file = File::open(path).map_err(unavailable)?;
-        refuse_exposed(path, &file, exposure)?;
+        let file = open_guarded(path, exposure)?;
         // Longer than any valid file, so that a longer one is noticed, and never reallocated while it holds the key.
         let mut text = Zeroizing::new(Vec::with_capacity(128));
-        file.take(100).read_to_end(&mut text).map_err(unavailable)?;
+        file.take(100).read_to_end(&mut text).map_err(|error| unavailable(path, &error))?;
         Self::parse(&text)
     }
 
@@ -141,6 +138,22 @@ enum Exposure {
     Owner,
     /// Its group as well.
     Group,
+}
+
+/// The file, which can be opened by those alone who may read a root key. The permissions are those of the opened file, so
+/// that it cannot be exchanged between check and use.
+fn open_guarded(path: &Path, exposure: Exposure) -> Result<File, Error> {
+    let file = File::open(path).map_err(|error| unavailable(path, &error))?;
+    refuse_exposed(path, &file, exposure)?;
+    Ok(file)
+}
+
+/// Refuses what [`RootKey::parse`] refuses by its length alone.
+fn refuse_length(path: &Path, file: &File) -> Result<(), Error> {
+    let about = file.metadata().map_err(|error| unavailable(path, &error))?;
+    let possible = matches!(about.len(), 32 | 64..=66);
+    // What is no plain file tells no length.
+    if possible || !about.is_file() { Ok(()) } else { Err(Error::RootKeyMalformed) }
 }
 
 fn unavailable(path: &Path, error: &std::io::Error) -> Error {

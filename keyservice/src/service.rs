@@ -10,15 +10,14 @@ use crate::codec::Reader;
 use crate::crypto::secret_from;
 use crate::error::Error;
 use crate::exchange::Exchanges;
-use crate::hierarchy::RootPlaces;
 use crate::identity::{labelled, require_signing_input};
 use crate::key::{KeySpec, MAX_MODULE, PortablePurpose, Purpose, SealedKey};
 use crate::keyring::{Keyring, SealedHierarchy, open_blob, seal_blob};
-use crate::known_answers;
+use crate::known_answers::{self, Answers};
 use crate::lifecycle::{KeyState, LifecycleVerb, Operation, Permission};
 use crate::pae::pae;
 use crate::ports::{Entropy, Millis, Stopwatch};
-use crate::root::RootKey;
+use crate::root::{RootKey, RootSource};
 use crate::signing;
 use crate::transfer::Imports;
 use crate::usage::require_unexpired;
@@ -78,9 +77,11 @@ pub struct KeyService {
     pub(crate) exchanges: Mutex<Exchanges>,
     pub(crate) imports: Mutex<Imports>,
     pub(crate) stopwatch: Stopwatch,
+    pub(crate) answers: Answers,
     /// When the known answers were last right.
     answered_at: Mutex<Option<Millis>>,
-    pub(crate) root_places: RootPlaces,
+    /// Where the root key is, if that was said.
+    pub(crate) root_source: Option<RootSource>,
 }
 
 /// The hierarchy in both forms, and what opens it.
@@ -108,9 +109,19 @@ impl KeyService {
         entropy: Arc<dyn Entropy>,
         now: Millis,
     ) -> Result<(Self, SealedHierarchy), Error> {
-        known_answers::check()?;
+        Self::initialise_by(known_answers::check, root, instance, entropy, now)
+    }
+
+    fn initialise_by(
+        answers: Answers,
+        root: &RootKey,
+        instance: [u8; 16],
+        entropy: Arc<dyn Entropy>,
+        now: Millis,
+    ) -> Result<(Self, SealedHierarchy), Error> {
+        answers()?;
         let (keyring, sealed) = Keyring::create(root, instance, entropy.as_ref(), now)?;
-        Ok((Self::around(keyring, root, sealed.clone(), entropy), sealed))
+        Ok((Self::around(keyring, root, sealed.clone(), (answers, entropy)), sealed))
     }
 
     /// Opens the hierarchy of an instance.
@@ -124,8 +135,19 @@ impl KeyService {
         hierarchy: &SealedHierarchy,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, Error> {
-        known_answers::check()?;
-        Ok(Self::around(Keyring::open(root, instance, hierarchy)?, root, hierarchy.clone(), entropy))
+        Self::open_by(known_answers::check, root, instance, hierarchy, entropy)
+    }
+
+    fn open_by(
+        answers: Answers,
+        root: &RootKey,
+        instance: [u8; 16],
+        hierarchy: &SealedHierarchy,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, Error> {
+        answers()?;
+        let keyring = Keyring::open(root, instance, hierarchy)?;
+        Ok(Self::around(keyring, root, hierarchy.clone(), (answers, entropy)))
     }
 
     /// Measures the health report with this stopwatch; without one, everything takes 0 µs.
@@ -331,7 +353,7 @@ impl KeyService {
         keyring: Keyring,
         root: &RootKey,
         hierarchy: SealedHierarchy,
-        entropy: Arc<dyn Entropy>,
+        (answers, entropy): (Answers, Arc<dyn Entropy>),
     ) -> Self {
         let instance = *keyring.instance();
         let opened = Opened { keyring, root: root.duplicate(), hierarchy };
@@ -342,8 +364,9 @@ impl KeyService {
             exchanges: Mutex::new(Exchanges::default()),
             imports: Mutex::new(Imports::default()),
             stopwatch: Arc::new(|| 0),
+            answers,
             answered_at: Mutex::new(None),
-            root_places: RootPlaces::default(),
+            root_source: None,
         }
     }
 

@@ -115,16 +115,20 @@ pub(crate) struct Imports(HashMap<[u8; 16], (EphemeralPrivateKey, ImportOffer)>)
 
 /// A key that may leave: by its purpose, by its module's specification, and by what it was made as. The only thing
 /// that is ever wrapped for somebody else, and nothing becomes one but here.
-struct Portable<'a> {
-    key: &'a SealedKey,
-}
+struct Portable<'a>(&'a SealedKey);
 
 impl<'a> Portable<'a> {
     fn of(module: &SealedModule, key: &'a SealedKey) -> Result<Self, Error> {
         match PortablePurpose::of(key.purpose) {
-            Some(_) if module.specification.exportable && key.exportable => Ok(Self { key }),
+            Some(_) if module.specification.exportable && key.exportable => Ok(Self(key)),
             Some(_) | None => Err(Error::NotExportable { module: module.name.clone() }),
         }
+    }
+
+    /// The material. The purpose is in the associated data of the wrap: what was wrapped for another one than the row
+    /// says does not open.
+    fn material(&self, service: &KeyService) -> Result<Zeroizing<Vec<u8>>, Error> {
+        service.material_unchecked(self.0)
     }
 }
 
@@ -207,7 +211,7 @@ impl KeyService {
         self.check_module(module)?;
         require_owned(module, key)?;
         self.check_row(key)?;
-        let Portable { key } = Portable::of(module, key)?;
+        let portable = Portable::of(module, key)?;
         require_agreed(agreed, &export_subject(&module.name, &key.id, to))?;
         if key.state.permits(Operation::Export) == Permission::Never {
             return Err(Error::WrongState { state: key.state, operation: Operation::Export });
@@ -220,7 +224,7 @@ impl KeyService {
             Some(aad) => aad.clone(),
             None => self.export_context(module, key),
         };
-        let bytes = wrap(&to.public, &aad, &self.material_unchecked(key)?)?;
+        let bytes = wrap(&to.public, &aad, &portable.material(self)?)?;
         Ok(Package { bytes, aad })
     }
 

@@ -8,10 +8,10 @@ use super::{AuditMeasure, Component, ComponentKind, Finding, HealthReport, Healt
 use crate::algorithm::Algorithm;
 use crate::error::Error;
 use crate::exchange::LinkSecrets;
+use crate::hierarchy::RootPlace;
 use crate::identity::labelled;
 use crate::key::{Purpose, SealedKey};
 use crate::keyring::Keyring;
-use crate::known_answers;
 use crate::lifecycle::{KeyState, Operation};
 use crate::module::{ModuleState, SealedModule};
 use crate::operations::{hmac_check, hmac_tag};
@@ -19,6 +19,7 @@ use crate::policy::{AccessPolicy, Context, DefaultDecision, Effect, Matcher, dec
 use crate::ports::{Millis, random};
 use crate::principal::{Principal, Service};
 use crate::right::{Right, Rights};
+use crate::root::RootSource;
 use crate::service::KeyService;
 use crate::signing;
 use crate::versions::due_rotations;
@@ -35,6 +36,8 @@ const KEYS_AT_ONCE: usize = 64;
 /// How often reports are made, in milliseconds; decides whose turn it is.
 const REPORT_PERIOD: Millis = 15_000;
 const SELF_TEST: &str = "ks1 self-test";
+/// What to do where it is no row's fault.
+const HOST: &str = "Look at the host, no row is to blame: ENTROPY and KNOWN_ANSWERS say what of it fails.";
 
 impl KeyService {
     /// Measures the service over the keys on record, without modules and without the audit trail.
@@ -59,19 +62,12 @@ impl KeyService {
     pub fn health_of(&self, records: &Records<'_>, now: Millis) -> HealthReport {
         let keys = records.keys;
         let mut components = vec![
-            self.measure(ComponentKind::RootKey, None, now, || {
-                Finding::of(
-                    self.test_root_key(),
-                    "The root key opens the hierarchy.",
-                    "Give the service the root key that the hierarchy was made with.",
-                )
-            }),
+            self.measure(ComponentKind::RootKey, None, now, || self.test_root_key()),
             self.measure(ComponentKind::KeyEncryptionKey, None, now, || {
-                Finding::of(
-                    self.test_wrap(),
-                    "Material can be wrapped and unwrapped.",
-                    "Restore the key hierarchy from a backup.",
-                )
+                let wraps = self.test_wrap();
+                let host = wraps.as_ref().is_err_and(is_of_the_host);
+                let remedy = if host { HOST } else { "Restore the key hierarchy from a backup." };
+                Finding::of(wraps, "Material can be wrapped and unwrapped.", remedy)
             }),
             self.measure(ComponentKind::IntegrityKey, None, now, || {
                 Finding::of(
@@ -136,9 +132,21 @@ impl KeyService {
         }
     }
 
-    fn test_root_key(&self) -> Result<(), Error> {
+    /// That the root key opens the hierarchy, and that the next start will find it.
+    fn test_root_key(&self) -> Finding {
         let current = self.current();
-        Keyring::open(&current.root, *self.instance(), &current.hierarchy).map(|_| ())
+        if let Err(error) = Keyring::open(&current.root, *self.instance(), &current.hierarchy) {
+            let remedy = match &error {
+                Error::RootKeyMismatch => "Give the service the root key that the hierarchy was made with.",
+                error if is_of_the_host(error) => HOST,
+                _ => "Restore the row of this instance, which holds the key hierarchy, from a backup.",
+            };
+            return Finding::malfunction(error.code(), error.to_string(), remedy);
+        }
+        match &self.root_source {
+            Some(own) => root_finding(own, self.root_place(own)),
+            None => Finding::fine(ROOT_KEY_OPENS),
+        }
     }
 
     fn test_wrap(&self) -> Result<(), Error> {
@@ -155,18 +163,21 @@ impl KeyService {
     }
 
     fn test_identity(&self, keys: &[SealedKey], now: Millis) -> Finding {
-        let remedy = "Rotate the identity key.";
         let active =
             keys.iter().find(|key| key.purpose == Purpose::IdentitySigning && key.state == KeyState::Active);
         match active {
             None => Finding::malfunction(
                 "IDENTITY_KEY_MISSING",
                 "There is no active identity key.".to_owned(),
-                "Generate an identity key, or resume the suspended one.",
+                remedy(Purpose::IdentitySigning, None),
             ),
             Some(key) => match self.self_test(key, now) {
                 Ok(()) => expiry(key, None, now).unwrap_or_else(|| Finding::fine("The identity key signs.")),
-                Err(error) => Finding::malfunction(error.code(), error.to_string(), remedy),
+                Err(error) => Finding::malfunction(
+                    error.code(),
+                    error.to_string(),
+                    remedy(Purpose::IdentitySigning, Some(&error)),
+                ),
             },
         }
     }
@@ -180,7 +191,7 @@ impl KeyService {
     /// Once an hour; a wrong answer is asked for again each time.
     fn test_known_answers(&self, now: Millis) -> Result<(), Error> {
         if self.known_answers_are_due(now) {
-            known_answers::check()?;
+            (self.answers)()?;
             self.note_known_answers(now);
         }
         Ok(())
@@ -249,7 +260,7 @@ impl KeyService {
             return Finding::malfunction(
                 "TWO_ACTIVE_KEYS",
                 "The module has more than one active key.".to_owned(),
-                "Deactivate all but the newest.",
+                "Somebody changed the rows of its keys: restore them from a backup, and find out who.",
             );
         }
         let turn = usize::try_from(now / REPORT_PERIOD).unwrap_or_default().wrapping_mul(KEYS_AT_ONCE);
@@ -257,7 +268,7 @@ impl KeyService {
         for key in active.iter().cycle().skip(begin).take(active.len().min(KEYS_AT_ONCE)) {
             if let Err(error) = self.self_test(key, now) {
                 let message = format!("Version {} of {}: {error}.", key.version, key.module);
-                return Finding::malfunction(error.code(), message, "Rotate the key, or restore it.");
+                return Finding::malfunction(error.code(), message, remedy(key.purpose, Some(&error)));
             }
         }
         let expiring = active.iter().find_map(|key| expiry(key, rotation_period, now));
@@ -294,6 +305,41 @@ impl KeyService {
                     != secrets.provider_to_consumer.expose_secret();
                 if distinct { Ok(()) } else { Err(Error::Tampered { what: "link key" }) }
             }
+        }
+    }
+}
+
+const ROOT_KEY_OPENS: &str = "The root key opens the hierarchy.";
+
+/// What it means for the next start where the root key in use is.
+fn root_finding(own: &RootSource, place: Result<RootPlace, Error>) -> Finding {
+    match (place, own, own.next()) {
+        // A file is put in its place by the service itself.
+        (Ok(RootPlace::Next), RootSource::Credential(_), Some(next)) => Finding::degraded(
+            "ROOT_KEY_NOT_IN_PLACE",
+            format!("The root key in use is {next}, and {own} is still another one."),
+            "Pass the one in use in the place of the other, and no next one, and restart: both are needed until then.",
+        ),
+        (Ok(RootPlace::Own | RootPlace::Next), ..) => Finding::fine(ROOT_KEY_OPENS),
+        (Ok(RootPlace::Nowhere), ..) => Finding::malfunction(
+            Error::RootKeyMismatch.code(),
+            format!("{own} holds another root key than the one in use."),
+            "Put the root key in use, or the copy of it, in its place: this instance does not start again without it.",
+        ),
+        (Err(error), ..) => {
+            let remedy = match (&error, own) {
+                (Error::RootKeyUnavailable { .. } | Error::RootKeyMalformed, _) => {
+                    "Put the copy of the root key back in its place: this instance does not start again without it."
+                }
+                (Error::RootKeyExposed { .. }, RootSource::Credential(_)) => {
+                    "Have the service manager pass it to linkspan's user alone, and rotate the root key if another may have read it."
+                }
+                (Error::RootKeyExposed { .. }, _) => {
+                    "Take the access from the others (chmod 400), and rotate the root key if one of them may have read it."
+                }
+                _ => HOST,
+            };
+            Finding::malfunction(error.code(), error.to_string(), remedy)
         }
     }
 }
@@ -378,9 +424,46 @@ fn expiry(key: &SealedKey, rotation_period: Option<Millis>, now: Millis) -> Opti
         Finding::degraded(
             "KEY_EXPIRES_SOON",
             format!("Version {} of {} expires in {} h.", key.version, key.module, left / 3_600_000),
-            "Rotate the key.",
+            remedy(key.purpose, None),
         )
     })
+}
+
+/// Whether the machine or the program fails, whatever the rows are like. Signatures and tags among it: what is checked here
+/// was made a moment before, under a row whose seal holds.
+fn is_of_the_host(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Entropy | Error::Primitive | Error::KnownAnswer { .. } | Error::BadSignature | Error::BadTag
+    )
+}
+
+/// What to do about a key that fails with this error, or will not be in use for long. Each purpose has its own: the
+/// identity and the keys of links are not rotated by anybody.
+fn remedy(purpose: Purpose, error: Option<&Error>) -> &'static str {
+    match error {
+        Some(error) if is_of_the_host(error) => return HOST,
+        Some(Error::KeyEncryptionKeyUnknown { .. }) => {
+            return "The row and the key hierarchy in use here are of different times: do what ROOT_KEY says; where that \
+                is well, put back the row from a newer backup.";
+        }
+        _ => {}
+    }
+    match purpose {
+        Purpose::IdentitySigning => "Restore the row of the identity key from a backup.",
+        Purpose::LinkTraffic => {
+            "Restore the row of the key from a backup, or off-board the connection and register the consumer again."
+        }
+        Purpose::AuditSigning
+        | Purpose::TokenSigning
+        | Purpose::DataEncryption
+        | Purpose::Sealing
+        | Purpose::Signing
+        | Purpose::Authentication => match error {
+            None | Some(Error::KeyExpired { .. }) => "Rotate the key of the module.",
+            Some(_) => "Restore the row of the key from a backup.",
+        },
+    }
 }
 
 #[cfg(test)]

@@ -34,10 +34,10 @@ fn instance() -> (KeyService, Disk) {
 }
 
 /// After a restart with whichever of the root keys is there.
-fn restart(disk: &Disk, roots: [u8; 2]) -> (KeyService, usize) {
+fn restart(disk: &Disk, roots: [u8; 2]) -> (KeyService, bool) {
     let [first, second] = roots.map(root);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    KeyService::open_with_either([&first, &second], [1; 16], &disk.hierarchy, &entropy).unwrap()
+    KeyService::open_with_either(&first, || Ok(second), [1; 16], &disk.hierarchy, &entropy).unwrap()
 }
 
 fn everything_opens(service: &KeyService, disk: &Disk) {
@@ -53,12 +53,12 @@ fn a_root_rotation_killed_at_each_step_loses_nothing() {
     let (service, mut disk) = instance();
     let rotated = service.rotate_root(&root(2)).unwrap();
     // Killed before it is stored: the old root key is right.
-    assert_eq!(restart(&disk, [1, 2]).1, 0);
+    assert!(!restart(&disk, [1, 2]).1);
     everything_opens(&restart(&disk, [1, 2]).0, &disk);
 
     disk.hierarchy = rotated;
     // Killed after it is stored: the new one is, wherever it lies.
-    assert_eq!(restart(&disk, [1, 2]).1, 1);
+    assert!(restart(&disk, [1, 2]).1);
     everything_opens(&restart(&disk, [1, 2]).0, &disk);
 
     service.adopt_under(&root(2), &disk.hierarchy).unwrap();
@@ -67,6 +67,23 @@ fn a_root_rotation_killed_at_each_step_loses_nothing() {
     let old = KeyService::open(&root(1), [1; 16], &disk.hierarchy, entropy).err();
     assert_eq!(old, Some(Error::RootKeyMismatch), "nothing is left under the old root key");
     assert_eq!(service.rotate_root(&root(2)).err(), Some(Error::RootKeyUnchanged));
+}
+
+#[test]
+fn a_next_root_key_that_cannot_be_read_stops_nothing_that_opens_without_it() {
+    let (service, disk) = instance();
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let with = |hierarchy: &SealedHierarchy| {
+        let spoilt = || Err(Error::RootKeyMalformed);
+        KeyService::open_with_either(&root(1), spoilt, [1; 16], hierarchy, &entropy)
+    };
+    assert!(matches!(with(&disk.hierarchy), Ok((_, false))));
+    let rotated = service.rotate_root(&root(2)).unwrap();
+    assert_eq!(
+        with(&rotated).err(),
+        Some(Error::RootKeyMalformed),
+        "where it is needed, what is wrong is said"
+    );
 }
 
 /// How far it is, over these wraps, as whoever stores them counts.
@@ -90,7 +107,7 @@ fn root_places(directory: &std::path::Path) {
     let (service, _) = KeyService::initialise(&first, [1; 16], Arc::new(Seeded::new(1)), NOW).unwrap();
     let unavailable = |error: Option<Error>| matches!(error, Some(Error::RootKeyUnavailable { .. }));
     assert!(unavailable(service.rotate_root_to_next().err()), "nobody said where one is");
-    let service = service.with_root_places(source(&own), Some(source(&next)));
+    let service = service.with_root_source(source(&own));
     assert!(unavailable(service.rotate_root_to_next().err()), "there is none");
 
     RootKey::create(&next, &SystemEntropy).unwrap();

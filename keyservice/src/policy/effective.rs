@@ -30,6 +30,10 @@ pub fn effective(
     principal: &Principal,
     right: Right,
 ) -> Effective {
+    // What is about others, or about something else, changes nothing; neither do notes.
+    let counts = |policy: &&AccessPolicy| policy.matcher.matches(principal) && policy.rights.has(right);
+    let plain = |policy: &AccessPolicy| AccessPolicy { note: String::new(), ..policy.clone() };
+    let policies: Vec<AccessPolicy> = policies.iter().filter(counts).map(plain).collect();
     let mut conditions: Vec<Condition> =
         policies.iter().filter_map(|policy| policy.condition.clone()).collect();
     conditions.sort();
@@ -37,7 +41,7 @@ pub fn effective(
     // No condition has an empty value, so this meets none.
     let elsewhere =
         conditions.iter().fold(Context::nothing(), |context, condition| context.with(&condition.name, ""));
-    let allows = |context: &Context| decide([0; 16], policies, default, principal, right, context).allowed;
+    let allows = |context: &Context| decide([0; 16], &policies, default, principal, right, context).allowed;
     let usually = allows(&elsewhere);
     let (allowed, denied): (Vec<_>, Vec<_>) = conditions.into_iter().partition(|condition| {
         let mut context = Context::nothing().with(&condition.name, &condition.value);

@@ -7,8 +7,13 @@ use std::str::FromStr;
 
 use zeroize::Zeroizing;
 
-use super::{Exposure, RootKey};
+use super::{Exposure, RootKey, open_guarded, refuse_length};
 use crate::error::Error;
+
+/// The variable in which a service manager names the directory with the credentials (systemd.exec).
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+/// What stands behind the name of the next root key.
+const NEXT: &str = ".next";
 
 /// Gives the root key. What it is made of is told, the key never.
 pub trait RootProvider: Send + Sync {
@@ -40,7 +45,7 @@ impl RootProvider for RootSource {
     fn root_key(&self) -> Result<RootKey, Error> {
         match self {
             Self::File(path) => RootKey::read(path),
-            Self::Credential(name) => credential(std::env::var_os("CREDENTIALS_DIRECTORY"), name),
+            Self::Credential(name) => credential(std::env::var_os(CREDENTIALS), name),
             Self::Environment(name) => variable(name, std::env::var_os(name)),
         }
     }
@@ -50,23 +55,83 @@ impl RootProvider for RootSource {
     }
 }
 
+impl RootSource {
+    /// The place of the root key that is to take the place of this one: the file, or the credential, with `.next` behind
+    /// its name. None for a variable: whoever sets that makes another instance.
+    #[must_use]
+    pub fn next(&self) -> Option<Self> {
+        match self {
+            Self::File(path) => {
+                let mut name = path.clone().into_os_string();
+                name.push(NEXT);
+                Some(Self::File(PathBuf::from(name)))
+            }
+            Self::Credential(name) => Some(Self::Credential(format!("{name}{NEXT}"))),
+            Self::Environment(_) => None,
+        }
+    }
+
+    /// The file that it is in; none for a variable, and for a credential where the service manager passed none.
+    #[must_use]
+    pub fn path(&self) -> Option<PathBuf> {
+        match self {
+            Self::File(path) => Some(path.clone()),
+            Self::Credential(name) => Some(Path::new(&std::env::var_os(CREDENTIALS)?).join(name)),
+            Self::Environment(_) => None,
+        }
+    }
+
+    /// Whether there is anything in this place.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        match self {
+            Self::File(_) | Self::Credential(_) => self.path().is_some_and(|path| path.exists()),
+            Self::Environment(name) => std::env::var_os(name).is_some(),
+        }
+    }
+
+    /// That it is there, can be read by those alone who may, and may be a root key: by the name, mode and length of its
+    /// file, without reading it. A variable is in the memory of whoever asks already.
+    ///
+    /// # Errors
+    /// [`Error::RootKeyUnavailable`], [`Error::RootKeyExposed`], [`Error::RootKeyMalformed`].
+    pub fn look(&self) -> Result<(), Error> {
+        let (path, exposure) = match self {
+            Self::File(path) => (path.clone(), Exposure::Owner),
+            Self::Credential(name) => {
+                (credential_file(std::env::var_os(CREDENTIALS), name)?, Exposure::Group)
+            }
+            Self::Environment(_) => return self.root_key().map(drop),
+        };
+        refuse_length(&path, &open_guarded(&path, exposure)?)
+    }
+}
+
 /// The file of a credential. Its group may have access: that is how systemd passes one to a service with a user of its
 /// own, in a directory that nobody else enters.
 fn credential(directory: Option<OsString>, name: &str) -> Result<RootKey, Error> {
+    RootKey::read_guarded(&credential_file(directory, name)?, Exposure::Group)
+}
+
+fn credential_file(directory: Option<OsString>, name: &str) -> Result<PathBuf, Error> {
     let directory = directory.ok_or_else(|| Error::RootKeyUnavailable {
         path: format!("credential {name}"),
         reason: "the service manager passed no credentials".to_owned(),
     })?;
-    RootKey::read_guarded(&Path::new(&directory).join(name), Exposure::Group)
+    Ok(Path::new(&directory).join(name))
 }
 
 fn variable(name: &str, value: Option<OsString>) -> Result<RootKey, Error> {
-    let value = value.ok_or_else(|| Error::RootKeyUnavailable {
-        path: format!("environment variable {name}"),
-        reason: "it is not set".to_owned(),
-    })?;
+    let value = set(name, value)?;
     let text = Zeroizing::new(value.into_encoded_bytes());
     if text.len() == 32 { Err(Error::RootKeyMalformed) } else { RootKey::parse(&text) }
+}
+
+fn set(name: &str, value: Option<OsString>) -> Result<OsString, Error> {
+    value.ok_or_else(|| Error::RootKeyUnavailable {
+        path: format!("environment variable {name}"),
+        reason: "it is not set".to_owned(),
+    })
 }
 
 impl fmt::Display for RootSource {
@@ -117,6 +182,32 @@ mod tests {
         for text in ["", "root.key", "file:", "credential:", "credential:../x", "credential:a/b", "kms:x"] {
             assert!(text.parse::<RootSource>().is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn the_next_one_lies_beside_it() {
+        let next = |text: &str| text.parse::<RootSource>().unwrap().next().map(|next| next.to_string());
+        assert_eq!(next("file:/etc/root.key").as_deref(), Some("file:/etc/root.key.next"));
+        assert_eq!(next("credential:root.key").as_deref(), Some("credential:root.key.next"));
+        assert_eq!(next("environment:ROOT_KEY"), None);
+    }
+
+    #[test]
+    fn a_place_is_looked_at_without_reading_what_is_in_it() {
+        in_directory("look", |directory| {
+            let source = RootSource::File(directory.join("root.key"));
+            assert!(matches!(source.look(), Err(Error::RootKeyUnavailable { .. })) && !source.is_there());
+            fs::write(directory.join("root.key"), "no key").unwrap();
+            fs::set_permissions(directory.join("root.key"), fs::Permissions::from_mode(0o440)).unwrap();
+            assert!(matches!(source.look(), Err(Error::RootKeyExposed { .. })) && source.is_there());
+            fs::set_permissions(directory.join("root.key"), fs::Permissions::from_mode(0o600)).unwrap();
+            // 64 characters that are no digits: nobody read them.
+            for length in [0, 31, 32, 33, 63, 64, 65, 66, 67] {
+                fs::write(directory.join("root.key"), "x".repeat(length)).unwrap();
+                let possible = [32, 64, 65, 66].contains(&length);
+                assert_eq!(source.look().is_ok(), possible, "{length} bytes");
+            }
+        });
     }
 
     #[test]

@@ -22,6 +22,17 @@ fn a_hierarchy_opens_with_its_root_key_and_its_instance_only() {
 }
 
 #[test]
+fn nothing_starts_where_a_primitive_gives_another_answer_than_the_known_one() {
+    let wrong: Answers = || Err(Error::KnownAnswer { primitive: "SHA-256" });
+    let (root, entropy) = (RootKey::from_bytes([1; 32]), Arc::new(SystemEntropy));
+    let refused = Some(Error::KnownAnswer { primitive: "SHA-256" });
+    let made = KeyService::initialise_by(wrong, &root, [2; 16], entropy.clone(), NOW);
+    assert_eq!(made.err(), refused);
+    let (_, sealed) = KeyService::initialise(&root, [2; 16], entropy.clone(), NOW).unwrap();
+    assert_eq!(KeyService::open_by(wrong, &root, [2; 16], &sealed, entropy).err(), refused);
+}
+
+#[test]
 fn every_flipped_bit_of_a_hierarchy_is_refused() {
     let root = RootKey::from_bytes([1; 32]);
     let (_, sealed) = KeyService::initialise(&root, [2; 16], Arc::new(Seeded::new(1)), NOW).unwrap();

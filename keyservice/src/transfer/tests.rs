@@ -1,4 +1,5 @@
 use super::*;
+use crate::key::Purpose;
 use crate::module::{BuiltIn, Specification};
 use crate::signing::generate;
 use crate::testing::{LOW_ORDER_X25519, NOW, Seeded, agreed, module, service};
@@ -44,6 +45,21 @@ fn a_key_comes_in_and_leaves_as_the_same_key() {
         assert_eq!(package.aad, service.export_context(&module, &key));
         let opened = recipient.open(&package.aad, &package.bytes).unwrap();
         assert_eq!(*opened, secret, "{algorithm}");
+    }
+}
+
+#[test]
+fn a_key_that_may_not_leave_is_not_portable_and_does_not_open_as_one_that_may_whatever_its_row_says() {
+    let service = service(1);
+    let module = module(&service, PortablePurpose::Signing, Algorithm::Ed25519, EXPORTABLE);
+    let key = crate::testing::key(&service, Purpose::IdentitySigning);
+    assert!(matches!(Portable::of(&module, &key), Err(Error::NotExportable { .. })));
+    let renamed = SealedKey { purpose: Purpose::Signing, ..key.clone() };
+    let freed = SealedKey { exportable: true, ..key };
+    let posing = SealedKey { exportable: true, ..renamed.clone() };
+    assert!(Portable::of(&module, &posing).is_ok());
+    for row in [&renamed, &freed, &posing] {
+        assert_eq!(Portable(row).material(&service).err(), Some(Error::Tampered { what: "key" }));
     }
 }
 
@@ -192,7 +208,7 @@ fn the_keys_of_the_instance_and_of_its_connections_neither_come_nor_leave() {
         assert_eq!(refused, Some(Error::NotImportable { module: built_in.to_string() }));
         // Even where somebody could have sealed such a specification.
         module.specification.exportable = true;
-        let mut key = crate::testing::key(&service, crate::key::Purpose::IdentitySigning);
+        let mut key = crate::testing::key(&service, Purpose::IdentitySigning);
         (key.purpose, key.exportable) = (module.purpose, true);
         assert!(Portable::of(&module, &key).is_err());
     }

@@ -6,8 +6,9 @@ use crate::health::AuditMeasure;
 use crate::key::{KeySpec, PortablePurpose};
 use crate::lifecycle::LifecycleVerb;
 use crate::module::{SealedModule, Specification};
-use crate::ports::Entropy;
+use crate::ports::{Entropy, SystemEntropy};
 use crate::root::RootKey;
+use crate::service::Opened;
 use crate::testing::{NOW, Pair, key, module, service};
 
 fn component(critical: bool, status: HealthStatus) -> Component {
@@ -232,6 +233,163 @@ fn an_overdue_rotation_degrades_once_the_schedule_had_its_time() {
     let at = |now| part(&report(&modules, &keys, None, now), ComponentKind::RotationSchedule);
     assert_eq!(at(NOW + 2 * hour - 1), (HealthStatus::Operational, "OK"));
     assert_eq!(at(NOW + 2 * hour), (HealthStatus::Degraded, "ROTATION_OVERDUE"));
+}
+
+/// What a report without keys says of one part, and what to do about it.
+fn said(
+    service: &KeyService,
+    kind: ComponentKind,
+    now: Millis,
+) -> (HealthStatus, &'static str, &'static str) {
+    let all = service.health(&[], now).components;
+    let part = all.into_iter().find(|part| part.component == kind).unwrap();
+    (part.status, part.code, part.remedy.unwrap_or_default())
+}
+
+#[test]
+fn a_hierarchy_that_the_root_key_in_use_does_not_open_is_found() {
+    let service = service(1);
+    let of = |service: &KeyService| code(service, &[], NOW, ComponentKind::RootKey);
+    assert_eq!(of(&service), "OK");
+    let current = service.current();
+    let with = |root: [u8; 32], bytes: Vec<u8>| {
+        let keyring = Keyring::open(&RootKey::from_bytes([1; 32]), [1; 16], &current.hierarchy).unwrap();
+        let hierarchy = crate::keyring::SealedHierarchy { bytes };
+        service.exchange_hierarchy(Opened { keyring, root: RootKey::from_bytes(root), hierarchy });
+        of(&service)
+    };
+    assert_eq!(with([2; 32], current.hierarchy.bytes.clone()), "ROOT_KEY_MISMATCH");
+    let mut spoilt = current.hierarchy.bytes.clone();
+    *spoilt.last_mut().unwrap() ^= 1;
+    assert_eq!(with([1; 32], spoilt), "TAMPERED");
+    let (_, _, remedy) = said(&service, ComponentKind::RootKey, NOW);
+    assert!(remedy.contains("the row of this instance"), "no root key mends it: {remedy}");
+}
+
+#[test]
+fn a_credential_that_is_in_use_as_the_next_one_degrades_until_it_is_passed_in_its_place() {
+    let [file, credential]: [RootSource; 2] =
+        ["file:root.key", "credential:root.key"].map(|s| s.parse().unwrap());
+    let of = |own: &RootSource, place| {
+        let Finding { status, code, message, remedy } = root_finding(own, place);
+        (status, code, format!("{message} {}", remedy.unwrap_or_default()))
+    };
+    let (status, code, said) = of(&credential, Ok(RootPlace::Next));
+    assert_eq!((status, code), (HealthStatus::Degraded, "ROOT_KEY_NOT_IN_PLACE"));
+    assert!(said.contains("in use is credential:root.key.next"), "{said}");
+    // The service renames a file itself.
+    for (own, place) in [(&file, RootPlace::Next), (&file, RootPlace::Own), (&credential, RootPlace::Own)] {
+        assert_eq!(of(own, Ok(place)).1, "OK", "{own} {place:?}");
+    }
+    for (own, remedy) in [(&file, "chmod 400"), (&credential, "service manager")] {
+        let (status, code, said) = of(own, Ok(RootPlace::Nowhere));
+        assert_eq!((status, code), (HealthStatus::Malfunction, "ROOT_KEY_MISMATCH"));
+        assert!(said.starts_with(&format!("{own} holds another root key")), "{said}");
+        let (_, _, said) = of(own, Err(Error::RootKeyExposed { path: "root.key".to_owned(), mode: 0o644 }));
+        assert!(said.contains(remedy), "{said}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_root_key_that_the_next_start_would_not_find_or_not_take_is_found() {
+    crate::root::tests::in_directory("root-health", |directory| {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let (own, next) = (directory.join("root.key"), directory.join("root.key.next"));
+        let (root, entropy) = (RootKey::create(&own, &SystemEntropy).unwrap(), Arc::new(SystemEntropy));
+        let (service, _) = KeyService::initialise(&root, [1; 16], entropy, NOW).unwrap();
+        let service = service.with_root_source(RootSource::File(own.clone()));
+        let of = || said(&service, ComponentKind::RootKey, NOW);
+        let mode = |mode| std::fs::set_permissions(&own, std::fs::Permissions::from_mode(mode)).unwrap();
+        assert_eq!(of().1, "OK");
+        mode(0o644);
+        let (status, code, remedy) = of();
+        assert_eq!((status, code), (HealthStatus::Malfunction, "ROOT_KEY_EXPOSED"));
+        assert!(remedy.contains("chmod 400"), "{remedy}");
+        mode(0o400);
+        std::fs::rename(&own, &next).unwrap();
+        assert_eq!(of().1, "ROOT_KEY_UNAVAILABLE");
+        RootKey::create(&own, &SystemEntropy).unwrap();
+        assert_eq!(of().1, "OK", "the one in use waits to be put in the place of the other");
+        std::fs::remove_file(&next).unwrap();
+        assert_eq!(of().1, "ROOT_KEY_MISMATCH");
+    });
+}
+
+/// Gives nothing.
+struct Empty;
+
+impl Entropy for Empty {
+    fn fill(&self, _: &mut [u8]) -> Result<(), Error> {
+        Err(Error::Entropy)
+    }
+}
+
+#[test]
+fn a_key_encryption_key_that_does_not_wrap_is_found() {
+    let mut service = service(1);
+    service.entropy = Arc::new(Empty);
+    let (status, code, remedy) = said(&service, ComponentKind::KeyEncryptionKey, NOW);
+    assert_eq!((status, code, remedy), (HealthStatus::Malfunction, "ENTROPY", HOST));
+}
+
+#[test]
+fn known_answers_are_asked_for_each_hour_and_a_wrong_one_until_it_is_right() {
+    let mut service = service(1);
+    let of = |service: &KeyService, now| said(service, ComponentKind::KnownAnswers, now).1;
+    assert_eq!(of(&service, NOW), "OK");
+    service.answers = || Err(Error::KnownAnswer { primitive: "SHA-256" });
+    let hour = crate::known_answers::BELIEVED;
+    assert_eq!(hour, 3_600_000);
+    assert_eq!(of(&service, NOW + hour - 1), "OK", "not asked for again so soon");
+    for late in 0..2 {
+        let (status, code, _) = said(&service, ComponentKind::KnownAnswers, NOW + hour + late);
+        assert_eq!((status, code), (HealthStatus::Malfunction, "KNOWN_ANSWER"));
+    }
+    assert_eq!(service.health(&[], NOW + hour).status, HealthStatus::Malfunction);
+    service.answers = crate::known_answers::check;
+    assert_eq!(of(&service, NOW + hour + 2), "OK", "at once");
+    service.answers = || Err(Error::KnownAnswer { primitive: "SHA-256" });
+    assert_eq!(of(&service, NOW - 1), "KNOWN_ANSWER", "a clock that was set back believes nothing");
+}
+
+#[test]
+fn a_policy_on_record_that_cannot_be_is_found_by_the_policy_engine() {
+    let service = service(1);
+    let mut module = module(&service, PortablePurpose::Sealing, Algorithm::Aes256Gcm, Specification::STRICT);
+    module.policies.push(AccessPolicy {
+        id: [0; 16],
+        effect: Effect::Track,
+        matcher: Matcher::AnyService,
+        rights: Rights::of(&[]),
+        condition: None,
+        note: String::new(),
+    });
+    let report = report(&[module], &[], None, NOW);
+    assert_eq!(part(&report, ComponentKind::PolicyEngine).0, HealthStatus::Malfunction);
+}
+
+#[test]
+fn no_remedy_says_what_is_refused_for_the_key_that_it_is_about() {
+    let expired = Error::KeyExpired { at: NOW };
+    let others = [Error::Entropy, Error::Primitive, Error::KeyEncryptionKeyUnknown { version: 2 }];
+    let others = others.each_ref().map(Some);
+    for error in [None, Some(&expired), Some(&Error::Tampered { what: "key" })].into_iter().chain(others) {
+        for purpose in Purpose::ALL {
+            let remedy = remedy(purpose, error);
+            // Keys of an instance's identity stay, and those of links come from an exchange.
+            let stays = matches!(purpose, Purpose::IdentitySigning | Purpose::LinkTraffic);
+            for verb in ["Rotate", "Generate", "Resume", "Revoke", "Renew"] {
+                assert!(!stays || !remedy.contains(verb), "{purpose}: {remedy}");
+            }
+            // Nothing is done to a key whose row is not as it was written.
+            let tampered = matches!(error, Some(Error::Tampered { .. }));
+            assert!(!tampered || remedy.contains("from a backup"), "{purpose}: {remedy}");
+            // Nor is a row restored that is not at fault.
+            assert!(!others.contains(&error) || !remedy.contains("Restore"), "{purpose}: {remedy}");
+        }
+    }
 }
 
 #[test]
