@@ -168,10 +168,10 @@ impl Actions {
             Some(Redeemed::Link(registration)) => Ok(*registration),
             Some(Redeemed::Spent(_, reason)) => {
                 let message = match reason.as_str() {
-                    "EXPIRED" => "The link's time is over. Ask the provider for a new one.",
+                    "EXPIRED" => "The link's time is over.",
                     "CANCELLED" => "The provider cancelled this registration.",
                     "USED" => "The link was used already.",
-                    _ => "The provider made a newer link, which makes this one void. Use the newer one.",
+                    _ => "The provider made a newer link, which makes this one void.",
                 };
                 Err(Refusal::new(RefusalCode::NoMatchingRegistration, message).reason(reason).into())
             }

@@ -7,7 +7,7 @@ use super::handshake::UNDONE;
 use super::settings::sync_soon;
 use super::token::{digest, same};
 use super::{Actions, Call, Done, Failure, SECONDS, came_second};
-use crate::domain::attempt::Attempt;
+use crate::domain::attempt::{Attempt, AttemptState, PhaseName};
 use crate::domain::check::{Remedy, Suite};
 use crate::domain::connection::{Connection, ConnectionVerb, Part, Peer, State};
 use crate::domain::effect::Work;
@@ -226,16 +226,20 @@ impl Actions {
         Ok(tx.save_connection(connection).await?)
     }
 
-    /// Runs the failed phase again.
+    /// Runs the failed phase again, for whoever calls.
     ///
     /// # Errors
     /// `WRONG_STATE`.
     pub async fn retry_phase(&self, call: &Call, id: ConnectionId) -> Done<Connection> {
-        call.requester.administrator()?;
+        let user = call.requester.administrator()?.user();
         let mut tx = self.begin("onboarding.retry", call).await?;
         let connection = self.connection(&tx, id).await?;
         connection.allows(ConnectionVerb::RetryPhase)?;
         let (mut attempt, work, sealed, revision) = self.attempt_of(&tx, &connection).await?;
+        // Who only hastens what goes on takes it from nobody.
+        if attempt.state == AttemptState::Failed {
+            attempt.started_by = Some(user);
+        }
         attempt.retry(tx.now())?;
         tx.save_attempt(&attempt, &work, sealed, revision, connection.company).await?;
         tx.enqueue(NewJob { work: Work::Phase(attempt.id), run_at: tx.now(), sealed: None }).await?;
@@ -301,7 +305,6 @@ impl Actions {
     /// # Errors
     /// `WRONG_STATE` unless the contact's approval is what onboarding waits for.
     pub async fn continue_authorization(&self, call: &Call, id: ConnectionId) -> Done<Connection> {
-        use crate::domain::attempt::PhaseName;
         let user = call.requester.administrator()?.user();
         let mut tx = self.begin("onboarding.authorize_again", call).await?;
         let connection = self.connection(&tx, id).await?;
@@ -318,8 +321,16 @@ impl Actions {
         work.state_digest = None;
         tx.save_attempt(&attempt, &work, None, revision, connection.company).await?;
         tx.enqueue(NewJob { work: Work::Phase(attempt.id), run_at: tx.now(), sealed: None }).await?;
+        tx.audit("onboarding.authorize_again", "CONNECTION", id, "OK", json!({}));
         tx.commit().await?;
         Ok(connection)
+    }
+
+    /// The connection that the `state` of an authorization names.
+    #[must_use]
+    pub fn connection_of_answer(state: &str) -> Option<ConnectionId> {
+        let (id, _) = state.split_once('.')?;
+        uuid::Uuid::try_parse(id).ok().map(ConnectionId)
     }
 
     /// The contact came back from the provider's authorization page.
@@ -335,10 +346,11 @@ impl Actions {
         iss: &str,
     ) -> Done<ConnectionId> {
         let user = call.requester.administrator()?.user();
-        let unknown = || Failure::from(Refusal::not_found("authorization that waits for this answer"));
-        let id =
-            state.split_once('.').and_then(|(id, _)| uuid::Uuid::try_parse(id).ok()).ok_or_else(unknown)?;
-        let id = ConnectionId(id);
+        let unknown = || {
+            let message = "No registration waits for this answer here, or another account began it.";
+            Failure::from(Refusal::new(RefusalCode::NotFound, message).reason("AUTHORIZATION"))
+        };
+        let id = Self::connection_of_answer(state).ok_or_else(unknown)?;
         let mut tx = self.begin("onboarding.authorized", call).await?;
         let connection = tx.connection(id).await?.ok_or_else(unknown)?;
         let (attempt, mut work, _, revision) =

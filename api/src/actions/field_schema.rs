@@ -50,7 +50,8 @@ pub(super) fn read(text: &str) -> Result<FieldSchema, Refusal> {
 pub(super) fn check(value: &Value) -> Result<FieldSchema, Refusal> {
     let mut reader = Reader { schemas: 0 };
     let schema = reader.schema(value, "", 1).map_err(|fault| {
-        let place = if fault.place.is_empty() { "its top".to_owned() } else { format!("`{}`", fault.place) };
+        let place =
+            if fault.place.is_empty() { "its top".to_owned() } else { format!("“{}”", fault.place) };
         Refusal::invalid("fieldSchema", format!("The field schema at {place}: {}", fault.message))
     })?;
     let text = schema.to_string();
@@ -100,7 +101,7 @@ impl Reader {
         if depth == 1 && kind != "object" {
             return fault(
                 &under(place, "type"),
-                "the whole has to be an object: write `\"type\": \"object\"`.",
+                "the whole has to be an object: write \"type\": \"object\".",
             );
         }
         let mut kept = BTreeMap::new();
@@ -129,7 +130,7 @@ impl Reader {
                     value.clone()
                 }
                 ("format", "string") => return fault(&at, format!("one of {}.", FORMATS.join(", "))),
-                _ => return fault(&at, format!("this keyword is not known here for the type `{kind}`.")),
+                _ => return fault(&at, format!("this keyword is not known here for the type “{kind}”.")),
             };
             kept.insert(key.clone(), value);
         }
@@ -146,7 +147,7 @@ impl Reader {
             if let (Some(least), Some(most)) = (number(low), number(high))
                 && least > most
             {
-                return fault(&under(place, low), format!("larger than `{high}`."));
+                return fault(&under(place, low), format!("larger than “{high}”."));
             }
         }
         // Put in in the order of the keys: the text is the same however the library keeps its maps.
@@ -257,19 +258,19 @@ mod tests {
     fn what_could_fetch_run_long_or_be_ignored_is_refused_with_its_place() {
         let with = |property: Value| json!({ "type": "object", "properties": { "a": property } });
         for (schema, place) in [
-            (json!({ "$ref": "https://example.com/schema" }), "`type`"),
-            (with(json!({ "type": "string", "$ref": "#/a" })), "`properties.a.$ref`"),
-            (with(json!({ "type": "string", "pattern": "(a+)+$" })), "`properties.a.pattern`"),
-            (with(json!({ "type": "string", "minimum": 1 })), "`properties.a.minimum`"),
-            (with(json!({ "type": ["string", "null"] })), "`properties.a.type`"),
-            (with(json!({ "type": "string", "format": "regex" })), "`properties.a.format`"),
-            (with(json!({ "type": "number", "minimum": 0.5 })), "`properties.a.minimum`"),
-            (with(json!({ "type": "integer", "minimum": 2, "maximum": 1 })), "`properties.a.minimum`"),
-            (with(json!({ "type": "array" })), "`properties.a.items`"),
-            (json!({ "type": "object", "additionalProperties": true }), "`additionalProperties`"),
-            (json!({ "type": "object", "required": ["a"] }), "`required`"),
-            (json!({ "type": "object", "properties": { "a b": { "type": "string" } } }), "`properties`"),
-            (json!({ "type": "string" }), "`type`"),
+            (json!({ "$ref": "https://example.com/schema" }), "“type”"),
+            (with(json!({ "type": "string", "$ref": "#/a" })), "“properties.a.$ref”"),
+            (with(json!({ "type": "string", "pattern": "(a+)+$" })), "“properties.a.pattern”"),
+            (with(json!({ "type": "string", "minimum": 1 })), "“properties.a.minimum”"),
+            (with(json!({ "type": ["string", "null"] })), "“properties.a.type”"),
+            (with(json!({ "type": "string", "format": "regex" })), "“properties.a.format”"),
+            (with(json!({ "type": "number", "minimum": 0.5 })), "“properties.a.minimum”"),
+            (with(json!({ "type": "integer", "minimum": 2, "maximum": 1 })), "“properties.a.minimum”"),
+            (with(json!({ "type": "array" })), "“properties.a.items”"),
+            (json!({ "type": "object", "additionalProperties": true }), "“additionalProperties”"),
+            (json!({ "type": "object", "required": ["a"] }), "“required”"),
+            (json!({ "type": "object", "properties": { "a b": { "type": "string" } } }), "“properties”"),
+            (json!({ "type": "string" }), "“type”"),
             (json!([]), "its top"),
         ] {
             let message = refused(&schema);

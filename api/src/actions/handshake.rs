@@ -327,16 +327,24 @@ impl Actions {
         Ok(())
     }
 
-    /// Ends the keys of a connection that is taken down: revoked, so that the trail says why, and destroyed. A row that
-    /// somebody edited is left as the evidence that it is; nothing is done with it.
-    pub(super) async fn destroy_link_keys(&self, tx: &mut Tx, channel: ChannelId, why: &str) -> Done<()> {
-        match self.revoke_link_keys(tx, channel, why).await {
-            Err(Failure::Store(error)) if error.breaks_a_seal() => {
-                tracing::error!(error = causes(&error), "the key of a connection that ends is not destroyed");
-                return Ok(());
+    /// Ends the keys of a connection that is taken down. A row that somebody edited is left as the evidence that it is;
+    /// nothing is done with it, and it keeps nobody from ending the connection.
+    pub(super) async fn end_link_keys(&self, tx: &mut Tx, channel: ChannelId, why: &str) -> Done<()> {
+        match self.destroy_link_keys(tx, channel, why).await {
+            Err(failure) if failure.breaks_a_seal() => {
+                tracing::error!(
+                    error = causes(&failure),
+                    "the key of a connection that ends is not destroyed"
+                );
+                Ok(())
             }
-            revoked => revoked?,
+            ended => ended,
         }
+    }
+
+    /// Keys are revoked, so that the trail says why, and destroyed.
+    async fn destroy_link_keys(&self, tx: &mut Tx, channel: ChannelId, why: &str) -> Done<()> {
+        self.revoke_link_keys(tx, channel, why).await?;
         for key in tx.keys(&link_module(&channel.bytes())).await? {
             if key.state.after(LifecycleVerb::Destroy).is_ok() {
                 let destroyed = self.keys.onboarding().destroy_link(&key, tx.now()).await?;
@@ -354,11 +362,7 @@ impl Actions {
 
 /// The one answer to a handshake message that does not hold.
 fn uniform() -> Failure {
-    Refusal::new(
-        RefusalCode::KeyConfirmationFailed,
-        "The key exchange was refused. Start over; if it happens again, ask the provider for a new link.",
-    )
-    .into()
+    Refusal::new(RefusalCode::KeyConfirmationFailed, "The key exchange was refused.").into()
 }
 
 /// Errors of the exchange that are a peer's fault become the uniform refusal; the reason stays in our log.

@@ -122,7 +122,7 @@ impl Actions {
         if connection.peer.fingerprint != peer.fingerprint {
             return Err(Refusal::new(
                 RefusalCode::PeerIdentityMismatch,
-                "The other instance's key is not the one that the link names. Ask the provider for a new link.",
+                "The other instance's key is not the one that the link names.",
             )
             .reason("FINGERPRINT")
             .into());

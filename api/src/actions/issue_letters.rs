@@ -67,18 +67,21 @@ impl Actions {
         self.send_news(tx, &readers, &news).await
     }
 
-    /// What only warned blocks from now on: administrators and followers are told.
+    /// What only warned, or was waived, blocks from now on: administrators and followers are told.
     pub(super) async fn tell_worse(&self, tx: &mut Tx, issue: &Issue) -> Done<()> {
         if muted(issue, tx.now()) {
             return Ok(());
         }
         let followers = tx.followers(&[issue.id]).await?;
         let readers = self.readers(tx, &followers, IssueMail::Immediate).await?;
-        self.tell(tx, &readers, issue, "This was a warning and blocks now", line(issue)).await
+        self.tell(tx, &readers, issue, "This did not block before, and does now", line(issue)).await
     }
 
-    /// An issue was found mended: its followers are told.
+    /// An issue was found mended: its followers are told, unless it is muted.
     pub(super) async fn tell_resolved(&self, tx: &mut Tx, issue: &Issue) -> Done<()> {
+        if muted(issue, tx.now()) {
+            return Ok(());
+        }
         let followers = tx.followers(&[issue.id]).await?;
         let accounts = self.accounts(tx, &followers).await?;
         let readers = self.wanting(tx, accounts, IssueMail::Immediate).await?;

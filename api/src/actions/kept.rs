@@ -5,6 +5,7 @@ use data_encoding::BASE64URL_NOPAD;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{Actions, Done, Failure};
+use crate::domain::link::OpenLink;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::vault::VaultError;
 
@@ -19,11 +20,12 @@ impl Actions {
     /// Seals a link so that it can stand in an address of this instance without giving its secret away.
     ///
     /// # Errors
-    /// `LINK_INVALID` when it is too long to be one.
+    /// `LINK_INVALID` when it is none.
     pub async fn keep_link(&self, link: &SecretString) -> Done<String> {
         if link.expose_secret().len() > MAX_LENGTH {
             return Err(lost().into());
         }
+        OpenLink::parse(link.expose_secret(), &self.profile.policy)?;
         let now = self.world.now();
         let mut kept = (now + KEPT).timestamp_millis().to_be_bytes().to_vec();
         kept.extend_from_slice(link.expose_secret().as_bytes());

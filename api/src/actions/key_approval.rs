@@ -224,7 +224,7 @@ impl Actions {
         page: Page,
     ) -> Done<Slice<KeyApproval>> {
         if require_right(call, Right::ReadMetadata).is_err() {
-            return Ok(Slice { items: Vec::new(), has_next: false, has_previous: false });
+            return Ok(Slice::default());
         }
         let now = self.now().timestamp_millis();
         let state = state.map(|state| shared(state.as_str().parse().ok())).transpose()?;

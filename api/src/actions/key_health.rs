@@ -1,7 +1,7 @@
 //! The key service's health, measured when it is asked for.
 
 use keyservice::{
-    Component, ComponentKind, HealthReport, HealthStatus, RowFault, SealedKey, SealedModule, roll_up,
+    Component, ComponentKind, Error, HealthReport, HealthStatus, RowFault, SealedKey, SealedModule, roll_up,
 };
 
 use serde_json::json;
@@ -15,16 +15,20 @@ use crate::domain::key_health::{KeyHealth, KeyHealthComponent, KeyHealthStatus, 
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::requester::Person;
 use crate::store::{Reader, StoreError};
-use crate::vault::{Sight, process_away};
+use crate::vault::{Sight, VaultError, process_away};
 
 /// How many keys of connections one measurement tests: the next takes others, until all had their turn.
 const LINKS: u64 = 64;
 /// How many rows that are not as they should be the report names.
 const NAMED: usize = 5;
 
-/// What to do about a row that somebody changed.
-const RESTORE: &str =
-    "Restore the row from a backup, or revoke the key; and find out who writes to the database.";
+/// What to do about a row that somebody changed; nothing is done to a key by a row that is not as it was written.
+const RESTORE: &str = "Restore the row from a backup, and find out who writes to the database.";
+
+/// What to do where the hierarchy on record is under another root key than the one that is here.
+const ROTATED: &str = "Where another node rotated the root key, put its new root key in the place of the one here: it is \
+    taken up by itself, and this node does not start again without it. Where nobody rotated it, restore the row of this \
+    instance from a backup.";
 
 impl Actions {
     /// Measures the key service from scratch, every key and the whole audit trail included; for those who see no
@@ -172,7 +176,13 @@ impl Actions {
             Err(error) => return Err(error.into()),
         };
         let audit = self.audit_measure().await?;
+        // Measured is what the next start finds: another node may have rotated what is above the keys. What else the
+        // hierarchy is refused for is found with the row of this instance, or by the part itself.
+        let stored = self.keys.vault.catch_up().await;
         let mut report = self.keys.health(&modules, &keys, audit, now).await?;
+        if stored.is_err_and(|error| error == VaultError::Refused(Error::RootKeyMismatch)) {
+            root_key_is_elsewhere(&mut report);
+        }
         if report.components.iter().any(|component| component.component == ComponentKind::IntegrityKey) {
             self.add_findings(&mut report).await?;
         }
@@ -200,6 +210,18 @@ impl Actions {
         }
         Ok(health)
     }
+}
+
+/// That the hierarchy on record opens under no root key that is here: what works goes on with the one before, and does
+/// not start again.
+fn root_key_is_elsewhere(report: &mut HealthReport) {
+    let is_root_key = |component: &&mut Component| component.component == ComponentKind::RootKey;
+    let Some(component) = report.components.iter_mut().find(is_root_key) else { return };
+    component.status = HealthStatus::Malfunction;
+    component.code = Error::RootKeyMismatch.code();
+    component.message = "No root key that is here opens the key hierarchy on record.".to_owned();
+    component.remedy = Some(ROTATED);
+    report.status = roll_up(&report.components);
 }
 
 /// One of this organisation's own people, whatever their roles.

@@ -125,6 +125,13 @@ impl Actions {
             Err(VaultError::Refused(Error::Tampered { .. })) if self.hierarchy_is_earlier().await? => {
                 findings.push(finding(RowFault::RolledBack, "its key hierarchy is an earlier one"));
             }
+            // Not of the row: another node may have rotated the root key. That part says so itself.
+            Err(VaultError::Refused(
+                Error::RootKeyMismatch
+                | Error::RootKeyUnavailable { .. }
+                | Error::RootKeyExposed { .. }
+                | Error::RootKeyMalformed,
+            )) => {}
             Err(VaultError::Refused(_)) => {
                 findings.push(finding(RowFault::Changed, "its key hierarchy was changed"));
             }

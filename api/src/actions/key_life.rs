@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::key_module::{
-    Governing, MODULES_MAX, VERSIONS_MAX, VERSIONS_SHOWN, explained, governing, shown, told, version,
+    Governing, MODULES_MAX, VERSIONS_SHOWN, explained, governing, require_revision, shown, told, version,
     with_changes,
 };
 use super::key_rights::{may_see, require_allowed, require_right};
@@ -25,7 +25,7 @@ use crate::domain::causes::causes;
 use crate::domain::id::{ChannelId, KeyApprovalId};
 use crate::domain::key_module::{KeyModule, KeyModuleVerb, KeyVerb, KeyVersion, ModuleTerms};
 use crate::domain::refusal::{Refusal, RefusalCode};
-use crate::store::{ChangeKind, Reader, Tx};
+use crate::store::{ChangeKind, Page, Reader, Slice, Tx};
 use crate::world::World;
 
 /// A wish about one version of a module's key.
@@ -37,6 +37,8 @@ pub enum KeyWish {
     Resume,
     /// Give it another expiry; none for never.
     Renew(Option<Timestamp>),
+    /// Retire it without a successor.
+    Deactivate,
     /// Withdraw it, and why.
     Revoke(String),
     /// Mark it as known to others, and what is known.
@@ -49,6 +51,7 @@ impl KeyWish {
             Self::Suspend(_) => KeyVerb::Suspend,
             Self::Resume => KeyVerb::Resume,
             Self::Renew(_) => KeyVerb::Renew,
+            Self::Deactivate => KeyVerb::Deactivate,
             Self::Revoke(_) => KeyVerb::Revoke,
             Self::MarkCompromised(_) => KeyVerb::MarkCompromised,
         }
@@ -59,6 +62,7 @@ impl KeyWish {
             Self::Suspend(reason) => KeyChange::Suspend { reason },
             Self::Resume => KeyChange::Resume,
             Self::Renew(until) => KeyChange::Renew { expires_at: until.map(|at| at.timestamp_millis()) },
+            Self::Deactivate => KeyChange::Deactivate,
             Self::Revoke(reason) => KeyChange::Revoke { reason },
             Self::MarkCompromised(reason) => KeyChange::Compromise { reason },
         }
@@ -71,6 +75,7 @@ const fn lifecycle(verb: KeyVerb) -> LifecycleVerb {
         KeyVerb::Suspend => LifecycleVerb::Suspend,
         KeyVerb::Resume => LifecycleVerb::Resume,
         KeyVerb::Renew => LifecycleVerb::Renew,
+        KeyVerb::Deactivate => LifecycleVerb::Deactivate,
         KeyVerb::Revoke => LifecycleVerb::Revoke,
         KeyVerb::MarkCompromised => LifecycleVerb::Compromise,
         KeyVerb::Destroy => LifecycleVerb::Destroy,
@@ -127,25 +132,29 @@ impl Actions {
         Ok(Some(shown(&module, &self.store.newest_keys_of(&[name], VERSIONS_SHOWN).await?)))
     }
 
-    /// The versions of a module's key before this one, or all, the newest first and 250 at most; `links/` and
-    /// the id of a channel are the keys of one connection.
+    /// Versions of a module's key, the newest first, in pages that begin behind a version; `links/` and the id of a
+    /// channel are the keys of one connection.
     ///
     /// # Errors
     /// `NOT_AN_ADMINISTRATOR`.
-    pub async fn keys_in(
-        &self,
-        call: &Call,
-        module: &str,
-        before: Option<u64>,
-        most: u64,
-    ) -> Done<Vec<KeyVersion>> {
+    pub async fn keys_in(&self, call: &Call, module: &str, page: Page<i64>) -> Done<Slice<KeyVersion>> {
         require_right(call, Right::ReadMetadata)?;
         let known = self.store.module(governing(module)).await?;
         if !known.is_some_and(|known| may_see(call, &known, module)) {
-            return Ok(Vec::new());
+            return Ok(Slice::default());
         }
-        let keys = self.store.keys_before(module, before, most.min(VERSIONS_MAX)).await?;
-        Ok(keys.iter().map(version).collect())
+        Ok(self.store.keys_page(module, page).await?.map(|key| version(&key)))
+    }
+
+    /// One version of a module's key; none when there is no such version.
+    ///
+    /// # Errors
+    /// `NOT_AN_ADMINISTRATOR`.
+    pub async fn key_in(&self, call: &Call, module: &str, number: u64) -> Done<Option<KeyVersion>> {
+        let next = i64::try_from(number).unwrap_or(i64::MAX).saturating_add(1);
+        let newest = Page { beyond: Some(next), limit: 1, backward: false };
+        let found = self.keys_in(call, module, newest).await?;
+        Ok(found.items.into_iter().find(|key| key.version == number))
     }
 
     /// A draft of a module, which key managers, operators and auditors may use as their roles say.
@@ -191,17 +200,18 @@ impl Actions {
     ///
     /// # Errors
     /// `NOT_AN_ADMINISTRATOR`, `STEP_UP_REQUIRED`, `POLICY_DENIED`, `NOT_FOUND`; `WRONG_STATE` when it is published;
-    /// `INVALID_INPUT` for a period that cannot be; `CONFLICT`.
+    /// `INVALID_INPUT` for a period that cannot be; `CONFLICT` when its revision is not the expected one.
     pub async fn change_key_module(
         &self,
         call: &Call,
-        name: &str,
+        (name, expected): (&str, Option<i64>),
         verb: KeyModuleVerb,
         terms: &ModuleTerms,
     ) -> Done<KeyModule> {
         self.require_role(call, name, Right::ManageModules).await?;
         let module = self.module(name).await?;
         self.require_on(call, &module, Right::ManageModules).await?;
+        require_revision(&module, expected, "key module")?;
         self.may_change_module(call, &module, verb)?;
         let (operation, change) = match verb {
             KeyModuleVerb::Specify => ("key_module.specify", ModuleChange::Specify(specification(terms))),
@@ -408,7 +418,9 @@ impl Actions {
                 let message = "This instance does not work without its own keys.";
                 return Err(Refusal::new(RefusalCode::WrongState, message).reason("BUILT_IN"));
             }
-            Some(BuiltIn::Links) if matches!(verb, KeyVerb::Renew | KeyVerb::Activate) => {
+            Some(BuiltIn::Links)
+                if matches!(verb, KeyVerb::Renew | KeyVerb::Activate | KeyVerb::Deactivate) =>
+            {
                 return Err(exchanged());
             }
             // Whoever looks after keys must not be able to end the evidence about what they do.
@@ -428,6 +440,7 @@ impl Actions {
             KeyVerb::Activate
             | KeyVerb::Renew
             | KeyVerb::Suspend
+            | KeyVerb::Deactivate
             | KeyVerb::Revoke
             | KeyVerb::MarkCompromised => self.require_fresh(call),
         }
@@ -553,6 +566,7 @@ pub(super) async fn changed(tx: &mut Tx, key: &SealedKey, verb: KeyVerb) -> Done
         KeyVerb::Suspend => "key.suspend",
         KeyVerb::Resume => "key.resume",
         KeyVerb::Renew => "key.renew",
+        KeyVerb::Deactivate => "key.deactivate",
         KeyVerb::Revoke => "key.revoke",
         KeyVerb::MarkCompromised => "key.compromise",
         KeyVerb::Destroy => "key.destroy",

@@ -12,31 +12,91 @@ use crate::domain::Timestamp;
 use crate::domain::explain::sentence;
 use crate::domain::key_module::{KeyModule, KeyModuleState, KeyState, KeyVersion, reads_metadata};
 use crate::domain::refusal::{Refusal, RefusalCode};
-use crate::store::{Reader, StoreError};
+use crate::store::{Page, Reader, Slice, StoreError};
 use crate::vault::VaultError;
 
 /// The most versions that a module is shown with, besides those in use or out of it for a while.
 pub(super) const VERSIONS_SHOWN: u64 = 50;
-/// The most versions of a key in one piece of their list.
-pub(super) const VERSIONS_MAX: u64 = 250;
-/// The most key modules of an instance: they are never deleted, and shown as one list.
+/// The most key modules of an instance: they are never deleted, and each list of them is made of all.
 pub const MODULES_MAX: usize = 250;
 
 impl Actions {
-    /// All key modules by name, each with the versions of its key. The keys of connections are not among them.
+    /// Key modules by name, each with the versions of its key. The keys of connections are not among them.
     ///
     /// # Errors
-    /// `NOT_AN_ADMINISTRATOR` for people without one of the key roles that read metadata.
-    pub async fn key_modules(&self, call: &Call) -> Done<Vec<KeyModule>> {
+    /// `NOT_AN_ADMINISTRATOR` for people without one of the key roles that read metadata; `INVALID_INPUT` for a page
+    /// behind a module that the caller does not see any more.
+    pub async fn key_modules(&self, call: &Call, page: Page) -> Done<Slice<KeyModule>> {
         if !call.requester.person().is_some_and(reads_metadata) {
             let message = "This needs the role key manager, key operator, key auditor or key integrator.";
             return Err(Refusal::new(RefusalCode::NotAnAdministrator, message).into());
         }
         let mut modules = self.store.modules().await?;
         modules.retain(|module| may_see(call, module, &module.name));
+        let slice =
+            page.of(modules, |module| Uuid::from_bytes(module.id)).ok_or_else(|| gone(page.backward))?;
+        let keys = self.newest_shown(&slice.items).await?;
+        Ok(slice.map(|module| shown(&module, &keys)))
+    }
+
+    /// The versions of their keys that modules are shown with.
+    async fn newest_shown(&self, modules: &[SealedModule]) -> Result<Vec<SealedKey>, StoreError> {
         let names: Vec<&str> = modules.iter().map(|module| module.name.as_str()).collect();
-        let keys = self.store.newest_keys_of(&names, VERSIONS_SHOWN).await?;
+        self.store.newest_keys_of(&names, VERSIONS_SHOWN).await
+    }
+
+    /// The key modules with these ids, as far as the caller sees them; one that somebody tampered with is not among them.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn key_modules_by_id(&self, call: &Call, ids: &[Uuid]) -> Result<Vec<KeyModule>, StoreError> {
+        let mut modules = self.reader(call).untouched_key_modules().await?;
+        modules.retain(|module| {
+            ids.contains(&Uuid::from_bytes(module.id)) && may_see(call, module, &module.name)
+        });
+        let keys = self.newest_shown(&modules).await?;
         Ok(modules.iter().map(|module| shown(module, &keys)).collect())
+    }
+
+    /// The versions of keys with these ids, as far as the caller sees them.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn keys_by_id(&self, call: &Call, ids: &[Uuid]) -> Result<Vec<KeyVersion>, StoreError> {
+        let reader = self.reader(call);
+        let (modules, keys) = (reader.untouched_key_modules().await?, reader.keys_by_id(ids).await?);
+        let seen = |key: &&SealedKey| {
+            let module = modules.iter().find(|module| module.name == governing(&key.module));
+            module.is_some_and(|module| may_see(call, module, &key.module))
+        };
+        Ok(keys.iter().filter(seen).map(version).collect())
+    }
+}
+
+/// A page behind something that is not in the list any more.
+pub(super) fn gone(backward: bool) -> Refusal {
+    let (field, end) = if backward { ("before", "end") } else { ("after", "start") };
+    let message = format!("What this cursor named is not in the list any more: begin again from its {end}.");
+    Refusal::invalid(field, message)
+}
+
+/// How often a module was changed.
+pub(super) fn revision(module: &SealedModule) -> i64 {
+    i64::try_from(module.state_seq).unwrap_or(i64::MAX)
+}
+
+/// That a module is as whoever edits it, or `what` is in it, read it.
+///
+/// # Errors
+/// `CONFLICT`.
+pub(super) fn require_revision(
+    module: &SealedModule,
+    expected: Option<i64>,
+    what: &str,
+) -> Result<(), Refusal> {
+    match expected {
+        Some(expected) if expected != revision(module) => Err(Refusal::conflict(what)),
+        _ => Ok(()),
     }
 }
 
@@ -83,7 +143,7 @@ pub(super) fn shown(module: &SealedModule, keys: &[SealedKey]) -> KeyModule {
     let seconds = |period: Millis| period / 1000;
     KeyModule {
         id: Uuid::from_bytes(module.id),
-        revision: i64::try_from(module.state_seq).unwrap_or(i64::MAX),
+        revision: revision(module),
         name: module.name.clone(),
         purpose: module.purpose.as_str(),
         algorithm: module.algorithm.as_str(),

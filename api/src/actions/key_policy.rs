@@ -6,22 +6,23 @@ use keyservice::policy::{
     Matcher, effective,
 };
 use keyservice::role::KeyRole;
-use keyservice::{Principal, Right, Rights, Service};
+use keyservice::{Principal, Right, Rights};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::key_module::{Governing, gone, require_revision, revision};
 use super::key_rights::{may_see, require_allowed, require_right};
 use super::once::{Answer, Kept};
 use super::{Actions, Call, Done, Failure};
 use crate::domain::Timestamp;
 use crate::domain::id::{KeyPolicyId, UserId};
 use crate::domain::key_policy::{
-    AccessData, AccessDecision, AccessEffect, AccessVerdict, ConsideredPolicy, EffectiveRight, KeyOperation,
-    KeyPolicy, KeyUser, PolicyOutcome, PolicyTerms, Principal as Whom,
+    AccessData, AccessDecision, AccessEffect, ConsideredPolicy, KeyOperation, KeyPolicy, KeyPolicyVerb,
+    KeyUser, PolicyOutcome, PolicyTerms, Principal as Whom,
 };
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::requester::Role;
-use crate::store::{DecisionRecord, Reader};
+use crate::store::{DecisionRecord, Page, Reader, Slice, StoreError};
 
 /// A word that the key service and the domain share, by its stable name.
 pub(super) fn shared<T>(word: Option<T>) -> Done<T> {
@@ -33,71 +34,81 @@ pub(super) fn stamp(millis: keyservice::Millis) -> Option<Timestamp> {
     Timestamp::from_timestamp_millis(millis)
 }
 
-/// The most access policies that are listed unless a module is named.
-const POLICIES_MAX: usize = 1_000;
-
 impl Actions {
     /// The access policies of all modules, or of one, by module and then in the order in which they decide.
     ///
     /// # Errors
-    /// `NOT_AN_ADMINISTRATOR`; `INVALID_INPUT` when no module is named and there are more than 1,000.
-    pub async fn access_policies(&self, call: &Call, module: Option<&str>) -> Done<Vec<KeyPolicy>> {
+    /// `NOT_AN_ADMINISTRATOR`; `INVALID_INPUT` for a page behind a policy that is gone.
+    pub async fn access_policies(
+        &self,
+        call: &Call,
+        module: Option<&str>,
+        page: Page,
+    ) -> Done<Slice<KeyPolicy>> {
         require_right(call, Right::ReadMetadata)?;
         let modules = self.store.modules().await?;
-        let mut all = Vec::new();
         let asked = |known: &&SealedModule| module.is_none_or(|name| known.name == name);
+        let mut all: Vec<(&SealedModule, &AccessPolicy)> = Vec::new();
         for known in modules.iter().filter(asked).filter(|known| may_see_policies(call, known)) {
-            if module.is_none() && all.len() + known.policies.len() > POLICIES_MAX {
-                let message =
-                    format!("There are more than {POLICIES_MAX} access policies: name a key module.");
-                return Err(Refusal::invalid("module", message).into());
-            }
             let mut policies: Vec<&AccessPolicy> = known.policies.iter().collect();
             policies.sort_by_key(|policy| (policy.effect, policy.id));
-            for policy in policies {
-                all.push(shown(known, policy)?);
-            }
+            all.extend(policies.into_iter().map(|policy| (known, policy)));
         }
-        Ok(all)
+        let slice =
+            page.of(all, |(_, policy)| Uuid::from_bytes(policy.id)).ok_or_else(|| gone(page.backward))?;
+        let Slice { items, has_next, has_previous } = slice;
+        let items = items.into_iter().map(|(module, policy)| shown(module, policy));
+        Ok(Slice { items: items.collect::<Done<_>>()?, has_next, has_previous })
     }
 
-    /// Who can effectively do what with a module: every part of the program, and whoever holds just one key role.
+    /// The access policies with these ids, as far as the caller sees them; none of a module that somebody tampered with.
     ///
     /// # Errors
-    /// `NOT_AN_ADMINISTRATOR`, `NOT_FOUND`.
-    pub async fn effective_rights(&self, call: &Call, module: &str) -> Done<Vec<EffectiveRight>> {
-        require_right(call, Right::ReadMetadata)?;
-        let module = self.module(module).await?;
-        if !may_see_policies(call, &module) {
-            return Err(Refusal::not_found("key module").field("module").into());
-        }
-        let services =
-            Service::ALL.iter().map(|service| (Matcher::Service(*service), Principal::Service(*service)));
-        let roles = KeyRole::ALL.iter().map(|role| {
-            let roles = std::iter::once(*role).collect();
-            (Matcher::Role(*role), Principal::Person { id: [0; 16], roles })
-        });
-        let mut rights = Vec::new();
-        for (matcher, principal) in services.chain(roles) {
-            for right in Right::ALL.iter().filter(|right| right.is_of_a_module()) {
-                let default = module.specification.default_decision;
-                let (verdict, data) = match effective(&module.policies, default, &principal, *right) {
-                    Effective::Allowed => (AccessVerdict::Allowed, Vec::new()),
-                    Effective::Denied => (AccessVerdict::Denied, Vec::new()),
-                    Effective::Conditional { allowed, denied } if allowed.is_empty() => {
-                        (AccessVerdict::Except, denied)
-                    }
-                    Effective::Conditional { allowed, .. } => (AccessVerdict::Only, allowed),
-                };
-                rights.push(EffectiveRight {
-                    principal: whom(matcher)?,
-                    operation: shared(KeyOperation::parse(right.as_str()))?,
-                    verdict,
-                    data: data.into_iter().map(data_of).collect(),
-                });
+    /// When the database does not answer.
+    pub async fn access_policies_by_id(
+        &self,
+        call: &Call,
+        ids: &[KeyPolicyId],
+    ) -> Result<Vec<KeyPolicy>, StoreError> {
+        let modules = self.reader(call).untouched_key_modules().await?;
+        let seen = modules.iter().filter(|module| may_see_policies(call, module));
+        let all = seen.flat_map(|module| module.policies.iter().map(move |policy| (module, policy)));
+        let asked = all.filter(|(_, policy)| ids.contains(&KeyPolicyId(Uuid::from_bytes(policy.id))));
+        // One whose words the domain does not know is on no list either.
+        Ok(asked.filter_map(|(module, policy)| shown(module, policy).ok()).collect())
+    }
+
+    /// Whether the caller may add a policy to a module now.
+    ///
+    /// # Errors
+    /// As [`Actions::create_access_policy`].
+    pub fn may_add_access_policy(&self, call: &Call, module: Option<&Governing>) -> Result<(), Refusal> {
+        let module = Governing::of(module)?;
+        self.may_govern(call, module)?;
+        require_room(module)
+    }
+
+    /// What can be done with an access policy of a module, and whether the caller may.
+    pub fn access_policy_actions(
+        &self,
+        call: &Call,
+        module: Option<&Governing>,
+        policy: &KeyPolicy,
+    ) -> [(KeyPolicyVerb, Result<(), Refusal>); 2] {
+        let may = |verb| {
+            let module = Governing::of(module)?;
+            self.may_govern(call, module)?;
+            match verb {
+                KeyPolicyVerb::Delete => require_governable(module, &without(module, policy.id)),
+                KeyPolicyVerb::Create | KeyPolicyVerb::Update => Ok(()),
             }
-        }
-        Ok(rights)
+        };
+        [KeyPolicyVerb::Update, KeyPolicyVerb::Delete].map(|verb| (verb, may(verb)))
+    }
+
+    fn may_govern(&self, call: &Call, module: &SealedModule) -> Result<(), Refusal> {
+        require_allowed(call, module, &module.name, Right::ManagePolicies)?;
+        self.require_fresh_person(call)
     }
 
     /// Adds an access policy to a module.
@@ -113,10 +124,7 @@ impl Actions {
         self.require_role(call, module, Right::ManagePolicies).await?;
         self.require_fresh_person(call)?;
         let module = self.module(module).await?;
-        if module.policies.len() >= MAX_POLICIES {
-            let message = format!("A module has {MAX_POLICIES} access policies at most.");
-            return Err(Refusal::invalid("module", message).into());
-        }
+        require_room(&module)?;
         let policy = parse(self.world.uuid()?, terms)?;
         let mut policies = module.policies.clone();
         policies.push(policy.clone());
@@ -138,8 +146,7 @@ impl Actions {
         self.require_fresh_person(call)?;
         let module = self.module_with(id, expected).await?;
         let policy = parse(id.0, terms)?;
-        let mut policies = module.policies.clone();
-        policies.retain(|known| known.id != policy.id);
+        let mut policies = without(&module, id);
         policies.push(policy.clone());
         self.govern(call, &module, policies, "key.policy.update", &policy).await
     }
@@ -157,10 +164,8 @@ impl Actions {
         self.require_role(call, "", Right::ManagePolicies).await?;
         self.require_fresh_person(call)?;
         let module = self.module_with(id, expected).await?;
-        let (gone, left): (Vec<_>, Vec<_>) =
-            module.policies.iter().cloned().partition(|known| known.id == id.bytes());
-        let gone = gone.first().ok_or_else(no_policy)?;
-        self.govern(call, &module, left, "key.policy.delete", gone).await?;
+        let gone = module.policies.iter().find(|known| known.id == id.bytes()).ok_or_else(no_policy)?;
+        self.govern(call, &module, without(&module, id), "key.policy.delete", gone).await?;
         Ok(id)
     }
 
@@ -170,10 +175,8 @@ impl Actions {
         let has = |module: &SealedModule| module.policies.iter().any(|known| known.id == policy.bytes());
         let module = modules.into_iter().find(has).ok_or_else(no_policy)?;
         self.keys.check_module(&module).await?;
-        match expected {
-            Some(expected) if expected != revision(&module) => Err(Refusal::conflict("access policy").into()),
-            _ => Ok(module),
-        }
+        require_revision(&module, expected, "access policy")?;
+        Ok(module)
     }
 
     async fn govern(
@@ -242,7 +245,7 @@ impl Answer for KeyPolicyId {
 
 /// Whether the caller sees the policies of a module: who may read its metadata, and who may change them, or nobody could
 /// undo a policy that hides them.
-fn may_see_policies(call: &Call, module: &SealedModule) -> bool {
+pub(super) fn may_see_policies(call: &Call, module: &SealedModule) -> bool {
     may_see(call, module, &module.name)
         || require_allowed(call, module, &module.name, Right::ManagePolicies).is_ok()
 }
@@ -265,8 +268,18 @@ fn require_governable(module: &SealedModule, policies: &[AccessPolicy]) -> Resul
     }
 }
 
-fn revision(module: &SealedModule) -> i64 {
-    i64::try_from(module.state_seq).unwrap_or(i64::MAX)
+/// That a module can have one more policy.
+fn require_room(module: &SealedModule) -> Result<(), Refusal> {
+    if module.policies.len() < MAX_POLICIES {
+        return Ok(());
+    }
+    let message = format!("A module has {MAX_POLICIES} access policies at most.");
+    Err(Refusal::invalid("module", message))
+}
+
+/// The policies of a module but this one.
+fn without(module: &SealedModule, id: KeyPolicyId) -> Vec<AccessPolicy> {
+    module.policies.iter().filter(|known| known.id != id.bytes()).cloned().collect()
 }
 
 /// A policy as the key service takes it.
@@ -320,7 +333,7 @@ fn matcher(principal: Whom) -> Done<Matcher> {
     })
 }
 
-fn whom(matcher: Matcher) -> Done<Whom> {
+pub(super) fn whom(matcher: Matcher) -> Done<Whom> {
     Ok(match matcher {
         Matcher::Anyone => Whom::Anyone,
         Matcher::AnyService => Whom::EveryService,
@@ -331,7 +344,7 @@ fn whom(matcher: Matcher) -> Done<Whom> {
     })
 }
 
-fn data_of(condition: Condition) -> AccessData {
+pub(super) fn data_of(condition: Condition) -> AccessData {
     AccessData { name: condition.name, value: condition.value }
 }
 
@@ -408,6 +421,7 @@ fn explained(record: DecisionRecord) -> Done<AccessDecision> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use keyservice::Service;
     use keyservice::approval::ApprovalState;
     use keyservice::policy::{Effect, Outcome};
 

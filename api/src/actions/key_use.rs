@@ -153,6 +153,10 @@ impl Actions {
                 self.keep_denial(call, name, &asked.principal, right, &asked.context, &decision).await?;
                 Err(denied(name, &asked.principal, right, &decision).into())
             }
+            Err(error @ VaultError::Refused(Error::Tampered { what: "ciphertext" })) => {
+                self.record_failed(call, &asked, version, exception).await?;
+                Err(refused(error))
+            }
             Err(error) => Err(refused(error)),
         }
     }
@@ -163,7 +167,7 @@ impl Actions {
             Err(error) => return Ok(Err(error)),
         };
         let mut tx = self.begin("key.use", call).await?;
-        asked.record(&mut tx, &used);
+        asked.record_used(&mut tx, &used);
         tx.commit().await.map_err(unrecorded)?;
         Ok(Ok(used.given))
     }
@@ -184,9 +188,23 @@ impl Actions {
             Ok(used) => used,
             Err(error) => return Ok(Err(error)),
         };
-        asked.record(&mut tx, &used);
+        asked.record_used(&mut tx, &used);
         tx.commit().await.map_err(unrecorded)?;
         Ok(Ok(used.given))
+    }
+
+    /// That the key was used for what did not open: whoever tries leaves a trace. An approval that was given is not spent.
+    async fn record_failed(
+        &self,
+        call: &Call,
+        asked: &Asked<'_>,
+        version: Option<u64>,
+        exception: Option<&Exception>,
+    ) -> Done<()> {
+        let mut tx = self.begin("key.use", call).await?;
+        let reason = exception.map(|exception| exception.reason.as_str());
+        asked.record(&mut tx, "TAMPERED", version, reason, None);
+        tx.commit().await.map_err(|error| unrecorded(error).into())
     }
 
     async fn carry_out(
@@ -248,16 +266,28 @@ impl Asked<'_> {
         self.data.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]).collect()
     }
 
-    fn record(&self, tx: &mut Tx, used: &Carried) {
+    /// A use that gave something, or the answer that what was checked is wrong.
+    fn record_used(&self, tx: &mut Tx, used: &Carried) {
+        let reason = used.record.as_ref().and_then(|record| record.reason.as_deref());
+        let explanation = used.record.as_ref().map(|record| record.decision.explanation());
+        self.record(tx, used.result, Some(used.given.version), reason, explanation);
+    }
+
+    fn record(
+        &self,
+        tx: &mut Tx,
+        result: &'static str,
+        version: Option<u64>,
+        reason: Option<&str>,
+        explanation: Option<String>,
+    ) {
         let data: Vec<_> =
             self.data.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
         let details = json!({
             "module": self.module.name, "operation": self.wish.operation().right().as_str(),
-            "version": used.given.version, "data": data,
-            "reason": used.record.as_ref().and_then(|record| record.reason.as_deref()),
-            "explanation": used.record.as_ref().map(|record| record.decision.explanation()),
+            "version": version, "data": data, "reason": reason, "explanation": explanation,
         });
-        tx.audit("key.use", "KEY_MODULE", Uuid::from_bytes(self.module.id), used.result, details);
+        tx.audit("key.use", "KEY_MODULE", Uuid::from_bytes(self.module.id), result, details);
     }
 }
 

@@ -16,6 +16,7 @@ mod issue;
 mod issue_letters;
 mod key_ahead;
 mod key_approval;
+mod key_effective;
 mod key_encryption;
 mod key_health;
 mod key_integrity;
@@ -163,12 +164,20 @@ impl Failure {
     pub const KEYS_AWAY: &'static str = "PROCESS";
     /// The reason of `KEY_SERVICE_UNHEALTHY` when the use of keys cannot be recorded: its component as well.
     pub const TRAIL_AWAY: &'static str = "AUDIT_CHAIN";
+    /// The reason of `KEY_SERVICE_UNHEALTHY` when a row is not as it was written: the component as well.
+    const TAMPERED: &'static str = "INTEGRITY_KEY";
+
+    /// Whether nothing was done because a row of the key service's is not as it was written.
+    fn breaks_a_seal(&self) -> bool {
+        let Self::Refused(refusal) = self else { return false };
+        refusal.code == RefusalCode::KeyServiceUnhealthy && refusal.reason.as_deref() == Some(Self::TAMPERED)
+    }
 }
 
 /// Nothing is done with a row of the key service's that is not as it was written.
 fn tampered(error: &dyn std::error::Error) -> Failure {
     let message = format!("Nothing is done with it: {error}.");
-    Refusal::new(RefusalCode::KeyServiceUnhealthy, message).reason("INTEGRITY_KEY").into()
+    Refusal::new(RefusalCode::KeyServiceUnhealthy, message).reason(Failure::TAMPERED).into()
 }
 
 impl From<Refusal> for Failure {
@@ -186,7 +195,7 @@ impl From<VaultError> for Failure {
             }
             VaultError::Refused(error) => Self::Keys(error),
             VaultError::Denied { decision, .. } => {
-                let remedy = "Ask a key manager to change the access policies of the key module.";
+                let remedy = "A key manager of this instance can allow it under Keys, Access.";
                 Refusal::new(RefusalCode::PolicyDenied, error.to_string())
                     .reason(decision)
                     .remedy(Remedy::human(remedy))

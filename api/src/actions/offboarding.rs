@@ -58,7 +58,7 @@ impl Actions {
     async fn clear(&self, tx: &mut Tx, connection: &Connection) -> Done<()> {
         tx.empty_connection(connection).await?;
         if let Some(channel) = connection.channel {
-            self.destroy_link_keys(tx, channel, ENDED).await?;
+            self.end_link_keys(tx, channel, ENDED).await?;
         }
         Ok(())
     }

@@ -365,11 +365,8 @@ fn label(phase: PhaseName, outcome: &Outcome) -> &'static str {
 /// The contact said no, or the provider did.
 #[must_use]
 pub(crate) fn denied(reason: &str) -> Refusal {
-    Refusal::new(
-        RefusalCode::AuthorizationDenied,
-        "The contact did not approve on the provider. Retry to ask again, or cancel.",
-    )
-    .reason(reason)
+    Refusal::new(RefusalCode::AuthorizationDenied, "The contact did not approve on the provider.")
+        .reason(reason)
 }
 
 /// The contact said yes, but that can be redeemed only once and within a minute.
@@ -377,7 +374,7 @@ pub(crate) fn denied(reason: &str) -> Refusal {
 pub(crate) fn too_late() -> Refusal {
     Refusal::new(
         RefusalCode::AuthorizationDenied,
-        "The contact approved, but the approval could not be redeemed in time. Retry to ask again, or cancel.",
+        "The contact approved, but the approval could not be redeemed in time.",
     )
     .reason("CODE_EXPIRED")
 }

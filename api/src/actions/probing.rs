@@ -112,7 +112,8 @@ impl Actions {
             let mut watch = self.watch.lock();
             watch.renew_at = Some(now + again);
             match (lease.held.is_some(), held) {
-                (false, _) => watch.since = None,
+                // Another node watched meanwhile.
+                (false, _) => (watch.since, watch.gap) = (None, None),
                 (true, true) => {}
                 (true, false) => {
                     watch.begin(now);
@@ -395,6 +396,15 @@ impl Actions {
     #[must_use]
     pub fn next_probe_at(&self, id: ConnectionId) -> Option<Timestamp> {
         self.watch.lock().due(id)
+    }
+
+    /// Whether the lease on probing, and with it the chain of heartbeats, is as new as this time asks for, or the database
+    /// keeps it from that: for whoever moves the clock and waits until all that is due was done.
+    #[must_use]
+    pub fn keeps_up(&self) -> bool {
+        let now = self.world.now();
+        let watch = self.watch.lock();
+        watch.unwritten || watch.renew_at.is_none_or(|at| now < at)
     }
 
     /// A direction was proven by a message of onboarding.

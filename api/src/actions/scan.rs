@@ -12,7 +12,7 @@ use serde_json::json;
 use super::limits::Limit;
 use super::{Actions, Call, Done, Failure};
 use crate::domain::Timestamp;
-use crate::domain::check::{Answer, CheckCode, Finding, Remedy, Suite};
+use crate::domain::check::{Answer, CheckCode, Finding, Suite};
 use crate::domain::connection::{Connection, ConnectionState, State as Standing};
 use crate::domain::effect::Work;
 use crate::domain::id::{CompanyId, ConnectionId, RegistrationId, ScanId};
@@ -267,7 +267,9 @@ impl Actions {
                 // Nobody has to do anything any more.
                 Answer::Finding(_) | Answer::Error(_) if ended => {}
                 Answer::Finding(finding) => self.raise(tx, scan, (*code, finding), company).await?,
-                Answer::Error(why) => self.raise(tx, scan, (*code, &broken(*code, why)), company).await?,
+                Answer::Error(why) => {
+                    self.raise(tx, scan, (*code, &Finding::broken(*code, why)), company).await?;
+                }
                 Answer::Skipped(_) => {}
             }
         }
@@ -511,20 +513,10 @@ pub fn is_remote(code: CheckCode) -> bool {
 }
 
 fn banner(blocking: &[CheckCode]) -> String {
-    let names: Vec<_> = blocking.iter().map(|code| code.label()).collect();
+    let names: Vec<_> = blocking.iter().map(|code| format!("“{}”", code.label())).collect();
     format!(
-        "One or more pre-onboarding checks did not pass ({}). The registration link is made when all issues are \
-         resolved.",
+        "One or more pre-onboarding checks did not pass: {}. The registration link is made when all issues are \
+         resolved or waived.",
         names.join(", ")
     )
-}
-
-/// The issue that a broken check raises: somebody has to look, and nothing passes meanwhile.
-fn broken(code: CheckCode, why: &str) -> Finding {
-    Finding {
-        message: format!("The check “{}” could not be carried out.", code.label()),
-        evidence: why.to_owned(),
-        remedy: Remedy::human("Validate again. If it stays, look at this instance's log."),
-        blocking: true,
-    }
 }

@@ -22,7 +22,7 @@ use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::requester::{Means, Person, Requester};
 use crate::domain::scan::Subject;
 use crate::password::{Candidate, PasswordError, PasswordHash, Peppered, Verification};
-use crate::store::{Account, Session, Tx};
+use crate::store::{ADDRESS, ADDRESS_KIND, Account, Session, Tx};
 pub use step_up::Proof;
 
 /// A session ends when it was not used for so long.
@@ -354,24 +354,23 @@ impl Actions {
 
     /// Nobody here has this address. What is done takes as long as a letter does, or the time would say so.
     async fn no_code_sent(&self, mut tx: Tx, key: &str) -> Done<()> {
-        let mac = self.keys.mac(MacPurpose::AuditField, &[b"email", key.as_bytes()]).await?;
+        let mac = self.address_mac(key).await?;
         drop(self.keys.letters().seal("no letter", b"", &[0; 512], tx.now()).await?);
-        tx.audit("session.code", "ADDRESS", "", "NOT_FOUND", json!({}));
-        tx.audit_sensitive("email", mac);
+        tx.audit("session.code", ADDRESS_KIND, "", "NOT_FOUND", json!({}));
+        tx.audit_sensitive(ADDRESS, mac);
         Ok(tx.commit().await?)
     }
 
     /// Commits what was counted, and says the same in every case.
     async fn not_signed_in<T>(&self, mut tx: Tx, key: &str, means: &str) -> Done<T> {
-        // Searchable for a known address, readable by nobody.
-        let mac = self.keys.mac(MacPurpose::AuditField, &[b"email", key.as_bytes()]).await?;
+        let mac = self.address_mac(key).await?;
         let details = json!({ "means": means });
-        tx.audit("session.start", "ADDRESS", "", "CREDENTIALS_INVALID", details);
-        tx.audit_sensitive("email", mac);
+        tx.audit("session.start", ADDRESS_KIND, "", "CREDENTIALS_INVALID", details);
+        tx.audit_sensitive(ADDRESS, mac);
         tx.commit().await?;
         let message = match means {
             "code" => {
-                "The code is wrong, used, too old, or was asked for in another browser. Ask for another letter."
+                "The code is wrong, used, too old, or was asked for in another browser. Ask for another email."
             }
             _ => "The address and the password do not belong together.",
         };

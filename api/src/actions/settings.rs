@@ -11,7 +11,9 @@ use crate::domain::effect::Work;
 use crate::domain::failure::Operation;
 use crate::domain::id::ConnectionId;
 use crate::domain::refusal::{Refusal, RefusalCode};
-use crate::domain::settings::{Choice, Definition, DefinitionKind, Difference, Offer, SCHEMA, Settings};
+use crate::domain::settings::{
+    Choice, Definition, DefinitionKind, Difference, Offer, REVISION_LIMIT, SCHEMA, Settings,
+};
 use crate::store::{ChangeKind, NewJob, SettingsRecord, Tx};
 
 /// What the consumer wants changed; absent parts stay.
@@ -261,6 +263,9 @@ impl Actions {
     /// when both hold something else under the same revisions; `INVALID_INPUT` for an offer beyond its limits.
     pub(crate) async fn take_settings(&self, call: &Call, id: ConnectionId, answer: Value) -> Done<bool> {
         let answer: SyncAnswer = serde_json::from_value(answer).map_err(|_| malformed())?;
+        if answer.choice_revision.max(answer.offer_revision) > REVISION_LIMIT {
+            return Err(malformed().into());
+        }
         let mut tx = self.begin("settings.take", call).await?;
         let connection = self.connection(&tx, id).await?;
         let mut record = tx.settings(id).await?;

@@ -17,6 +17,7 @@
 //! more.
 
 mod chain;
+mod judging;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,7 +27,7 @@ use keyservice::SealedKey;
 use uuid::Uuid;
 
 use crate::domain::Timestamp;
-use crate::domain::connection::{Connection, ConnectionState, State};
+use crate::domain::connection::{Connection, ConnectionState};
 use crate::domain::direction::{Cause, DirectionStatus, Evidence, Measure, Transition, View, Way};
 use crate::domain::heartbeat::{Chain, Told};
 use crate::domain::id::{ChannelId, ConnectionId};
@@ -41,8 +42,6 @@ pub(super) const SAVED_EVERY: TimeDelta = TimeDelta::seconds(60);
 /// How often everything watched is read again, so that a key or right that changed without a change of its connection
 /// counts here, too.
 pub(super) const READ_EVERY: TimeDelta = TimeDelta::seconds(30);
-/// How often all directions are judged, to find those that fell silent.
-const JUDGED_EVERY: TimeDelta = TimeDelta::milliseconds(500);
 /// How many probes may follow answers at once, before the next waits for its turn.
 const CONFIRMATIONS: u8 = 2;
 /// How many of a peer's probes are remembered at most: more than come at the shortest interval while one may travel.
@@ -72,7 +71,7 @@ pub(super) struct Watched {
     pub(super) since: Option<Timestamp>,
     /// When the lease is to be renewed.
     pub(super) renew_at: Option<Timestamp>,
-    /// Since when nobody watched, if that is not written yet.
+    /// Since when nobody watched until [`Self::since`], if that is not written yet.
     pub(super) gap: Option<Timestamp>,
     /// Up to which change the connections are known.
     pub(super) cursor: i64,
@@ -240,8 +239,9 @@ impl Watched {
                 (ours.own, ours.shown) = announced;
             }
         }
-        let stands = matches!(one.connection.state, State::Onboarded { .. });
-        let due = match (stands, one.due) {
+        // Of two sides that suspect each other, neither would hear which copy goes on: so one probe more asks whether it is so.
+        let asks = one.connection.suspects_clone() && (first || one.due.is_some());
+        let due = match (one.is_probed() || asks, one.due) {
             (false, _) => None,
             (true, Some(due)) => Some(due),
             (true, None) if resumed => Some(now),
@@ -275,6 +275,7 @@ impl Watched {
         if self.since.is_none() {
             return;
         }
+        self.slept(measure, now);
         let measure = self.measure(measure);
         let Some(one) = self.known.get_mut(&id) else { return };
         let state = one.connection.state.name();
@@ -282,35 +283,6 @@ impl Watched {
             if let Some(told) = one.way(*way).judge(state, measure, now) {
                 one.dirty = true;
                 self.told.push((id, *way, told));
-            }
-        }
-    }
-
-    /// Looks for directions that fell silent, and for the peer's views that grew old.
-    pub(super) fn judge_all(&mut self, measure: Measure, now: Timestamp) {
-        if self.judged_at.is_some_and(|at| at <= now && now - at < JUDGED_EVERY) {
-            return;
-        }
-        let went_back = self.judged_at.is_some_and(|at| at > now);
-        self.judged_at = Some(now);
-        let ids: Vec<_> = self.known.keys().copied().collect();
-        if went_back {
-            self.turn_back(&ids, now);
-        }
-        for id in ids {
-            self.judge(id, measure, now);
-        }
-    }
-
-    /// The clock was set back: what was to be later would be very late.
-    fn turn_back(&mut self, ids: &[ConnectionId], now: Timestamp) {
-        self.since = self.since.map(|since| since.min(now));
-        for id in ids {
-            let Some(one) = self.known.get_mut(id) else { continue };
-            one.outbound.not_after(now);
-            one.inbound.not_after(now);
-            if one.due.is_some_and(|due| due > now) && !one.asked {
-                self.schedule(*id, Some(now));
             }
         }
     }
@@ -383,9 +355,15 @@ impl Watched {
     pub(super) fn heard(&mut self, id: ConnectionId, said: &Heartbeat, measure: Measure, now: Timestamp) {
         let mut resumed = false;
         if let Some(one) = self.known.get_mut(&id) {
-            // Its pause is over: our next probe need not wait for its turn.
-            resumed = one.outbound.is_paused() && one.due.is_some() && !one.asked;
-            one.inbound.proven(now, said.outbound.as_ref().and_then(|sight| sight.round_trip_ms), measure);
+            if !one.only_asks(said) {
+                // Its pause is over: our next probe need not wait for its turn.
+                resumed = one.outbound.is_paused() && one.due.is_some() && !one.asked;
+                one.inbound.proven(
+                    now,
+                    said.outbound.as_ref().and_then(|sight| sight.round_trip_ms),
+                    measure,
+                );
+            }
             one.told(said, now);
             one.dirty = true;
         }
@@ -443,7 +421,7 @@ impl Watched {
         one.confirmations = if confirms { one.confirmations + 1 } else { 0 };
         let turn = Some(was_due + measure.interval - spread).filter(|turn| *turn > now);
         let turn = turn.unwrap_or(now + measure.interval - spread);
-        let stands = matches!(one.connection.state, State::Onboarded { .. });
+        let stands = one.is_probed();
         self.schedule(id, stands.then_some(if confirms { now } else { turn }));
         self.judge(id, measure, now);
     }

@@ -22,6 +22,13 @@ pub(super) enum Audit {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Prints the entries that keep an e-mail address as its keyed hash, as lines of an export: sign-ins with it that failed,
+    /// and one-time codes that were asked for with it where nobody here has it.
+    Find {
+        /// The address.
+        #[arg(long)]
+        email: String,
+    },
     /// Prints the public keys of this instance's checkpoints and countersignatures: give them to whoever verifies.
     Keys,
     /// Prints the checkpoints of other instances that this one keeps, for their --witness.
@@ -120,6 +127,16 @@ pub(super) async fn run(config: &Config, command: Audit) -> Result<(), Failed> {
                     let entries = actions.export_audit(&mut file).await.map_err(Failed::because)?;
                     file.flush().map_err(|error| named(&path, &error))?;
                     out(&format!("Wrote {entries} entries to {}.", path.display()));
+                }
+            }
+        }
+        Audit::Find { email } => {
+            let call = Call::system(world.trace().map_err(Failed::because)?);
+            match actions.find_address(&call, &email, &mut io::stdout()).await {
+                // As above.
+                Err(ExportError::File(error)) if error.kind() == io::ErrorKind::BrokenPipe => {}
+                done => {
+                    done.map_err(Failed::because)?;
                 }
             }
         }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use keyservice::RootSource;
 use serde::Serialize;
 
 use super::out;
@@ -93,10 +94,12 @@ pub(super) async fn run(file: Option<&Path>, json: bool) -> ExitCode {
             files.into_iter().flatten().filter_map(|path| exposed(&path)).for_each(&mut answer);
             let (store, database) = database(&config, &world).await;
             answer(database);
-            let root_key = root_key(&config, store.is_some());
-            let readable = root_key.verdict == Verdict::Good;
+            let root = config.root_source();
+            let root_key = root_key(&root, store.is_some());
+            let usable = root_key.verdict != Verdict::Wrong && root.is_there();
             answer(root_key);
-            if let Some(store) = store.filter(|_| readable) {
+            next_root_key(&root).into_iter().for_each(&mut answer);
+            if let Some(store) = store.filter(|_| usable) {
                 answer(key_service(&config, &store, &world).await);
             }
             answer(mail(&config).await);
@@ -220,27 +223,72 @@ async fn database(config: &Config, world: &World) -> (Option<Store>, Answer) {
     (holds.then_some(store), answer)
 }
 
-fn root_key(config: &Config, initialised: bool) -> Answer {
-    let (subject, path) = ("root key", config.root_key_file());
-    match (keyservice::RootKey::read(&path), path.exists()) {
-        (Ok(_), _) => good(subject, format!("{} can be read by its owner only", path.display())),
-        (Err(_), false) if !initialised => note(
+/// Where the root key is and who can read it; the key itself is read by the key service alone.
+fn root_key(root: &RootSource, initialised: bool) -> Answer {
+    let subject = "root key";
+    match (root.look(), root) {
+        (Ok(()), RootSource::File(path)) => {
+            good(subject, format!("{} can be read by its owner only", path.display()))
+        }
+        (Ok(()), RootSource::Credential(name)) => good(subject, format!("the credential {name} is passed")),
+        (Ok(()), RootSource::Environment(name)) => note(
+            subject,
+            format!("in the variable {name}, where others can see it"),
+            "for development only: use a file, or a systemd credential",
+        ),
+        (Err(_), RootSource::File(path)) if !path.exists() && !initialised => note(
             subject,
             format!("{} is not there yet", path.display()),
             "it is made at the first start; keep a copy",
         ),
-        (Err(_), false) => wrong(
+        (Err(_), RootSource::File(path)) if !path.exists() => wrong(
             subject,
             format!("{} is not there, but the database was sealed under it", path.display()),
             "put the copy back; without it the keys in the database are lost",
         ),
-        (Err(error @ keyservice::Error::RootKeyExposed { .. }), true) => {
+        (Err(error @ keyservice::Error::RootKeyExposed { .. }), RootSource::File(path)) => {
             wrong(subject, error.to_string(), format!("chmod 400 {}", path.display()))
         }
-        (Err(error), true) => {
+        (Err(error @ keyservice::Error::RootKeyMalformed), _) => wrong(
+            subject,
+            format!("{root}: {error}"),
+            "put the copy back; for a new instance, 32 random bytes or their digits, and nothing else",
+        ),
+        (Err(error), RootSource::File(_)) => {
             wrong(subject, error.to_string(), "put the copy back, or correct root_key_file")
         }
+        (Err(error), RootSource::Credential(_)) => {
+            wrong(subject, error.to_string(), "have the service manager pass it to linkspan's user alone")
+        }
+        (Err(error), RootSource::Environment(_)) => {
+            wrong(subject, error.to_string(), "set it, or correct root_key_variable")
+        }
     }
+}
+
+/// The root key to rotate to, where there is one: or the one in use, after a rotation.
+fn next_root_key(root: &RootSource) -> Option<Answer> {
+    let next = root.next().filter(RootSource::is_there)?;
+    let subject = "next root key";
+    Some(match (next.look(), root) {
+        (Err(error), _) => wrong(
+            subject,
+            format!("{next}: {error}"),
+            "it is for linkspan's user alone, and 32 bytes or 64 hexadecimal digits; keep it if it is in use",
+        ),
+        (Ok(()), RootSource::Credential(name)) => note(
+            subject,
+            format!("the credential {name}.next is passed, too"),
+            format!(
+                "once rotateRootKey is done it is the one in use: pass it as {name}, and none as {name}.next"
+            ),
+        ),
+        (Ok(()), _) => note(
+            subject,
+            format!("{next} is there: a rotation was cut off"),
+            "keep it until rotateRootKey, which goes on with it, is done",
+        ),
+    })
 }
 
 /// Opens the keys, as starting would.

@@ -90,7 +90,7 @@ pub struct Phase {
     pub tries: i64,
     /// When it is tried next by itself.
     pub next_try_at: Option<Timestamp>,
-    /// Why the last try did not succeed.
+    /// Why the last try did not succeed; none while nothing is wrong.
     pub failure: Option<Refusal>,
 }
 
@@ -117,7 +117,7 @@ pub struct Attempt {
     pub connection: ConnectionId,
     /// Its number, which grows with every attempt on a connection and enters the handshake.
     pub number: i64,
-    /// Who started it, on the consumer.
+    /// Who started it, or went on with it last, on the consumer: the contact's approval comes back to them.
     pub started_by: Option<UserId>,
     /// When it began.
     pub started_at: Timestamp,
@@ -196,7 +196,10 @@ impl Attempt {
                 phase.failure = None;
                 self.advance(now);
             }
-            Outcome::Waiting { until } if !overdue => phase.next_try_at = Some(until),
+            Outcome::Waiting { until } if !overdue => {
+                phase.next_try_at = Some(until);
+                phase.failure = None;
+            }
             Outcome::Again(refusal) if !overdue => {
                 phase.tries += 1;
                 phase.next_try_at = Some(now + backoff(phase.tries));
@@ -205,7 +208,7 @@ impl Attempt {
             Outcome::Waiting { .. } => {
                 let refusal = Refusal::new(
                     RefusalCode::DeadlineExceeded,
-                    format!("“{}” took longer than it may. Retry it, or start over.", name.label()),
+                    format!("“{}” took longer than it may.", name.label()),
                 );
                 fail(phase, refusal, now);
                 self.state = AttemptState::Failed;
@@ -271,4 +274,24 @@ fn fail(phase: &mut Phase, refusal: Refusal, now: Timestamp) {
 pub fn backoff(tries: i64) -> TimeDelta {
     let doublings = u32::try_from(tries.clamp(1, 7) - 1).unwrap_or(0);
     TimeDelta::milliseconds((500_i64 << doublings).min(30_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_only_waited_for_does_not_fail_any_more() {
+        let now = Timestamp::UNIX_EPOCH;
+        let user = Some(UserId(uuid::Uuid::nil()));
+        let (id, connection) = (AttemptId(uuid::Uuid::nil()), ConnectionId(uuid::Uuid::nil()));
+        let mut attempt = Attempt::begin(id, connection, 1, user, now);
+        let refusal = Refusal::new(RefusalCode::PeerUnreachable, "Nothing takes a connection there.");
+        attempt.tried(PhaseName::Claim, Outcome::Again(refusal.clone()), now);
+        assert_eq!(attempt.current().and_then(|phase| phase.failure.clone()), Some(refusal));
+        let until = now + TimeDelta::minutes(1);
+        attempt.tried(PhaseName::Claim, Outcome::Waiting { until }, now);
+        let phase = attempt.current().unwrap();
+        assert_eq!((&phase.failure, phase.next_try_at, phase.tries), (&None, Some(until), 1));
+    }
 }

@@ -96,6 +96,19 @@ pub struct Finding {
     pub blocking: bool,
 }
 
+impl Finding {
+    /// What a check raises that could not be carried out: somebody has to look, and nothing passes meanwhile.
+    #[must_use]
+    pub fn broken(code: CheckCode, why: &str) -> Self {
+        Self {
+            message: format!("The check “{}” could not be carried out.", code.label()),
+            evidence: why.to_owned(),
+            remedy: Remedy::human("Validate again. If it stays, look at this instance's log."),
+            blocking: true,
+        }
+    }
+}
+
 /// A check's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {

@@ -115,12 +115,12 @@ impl Pause {
     pub fn told(&self) -> String {
         match &self.reason {
             _ if self.suspects => {
-                "The other side paused the connection: two copies of this instance go on, or it was restored \
-                                   from an older backup."
+                "The other side suspended the connection: two copies of this instance go on, or it was \
+                                   restored from an older backup."
                     .to_owned()
             }
-            Some(reason) => format!("The other side paused the connection: {reason}"),
-            None => "The other side paused the connection.".to_owned(),
+            Some(reason) => format!("The other side suspended the connection: {reason}"),
+            None => "The other side suspended the connection.".to_owned(),
         }
     }
 }
@@ -247,7 +247,9 @@ impl Connection {
             V::RunChecks => (true, &[S::Pending, S::Validated, S::ValidationFailed]),
             V::Start => (true, &[S::Validated]),
             V::RetryPhase | V::StartOver | V::Cancel => (true, &[S::Onboarding]),
-            V::Suspend | V::Verify | V::ConfirmSurvivor => (false, &[S::Onboarded]),
+            V::Suspend | V::Verify => (false, &[S::Onboarded]),
+            // Also where each side suspects the other.
+            V::ConfirmSurvivor => (false, &[S::Onboarded, S::Suspended]),
             V::Offboard => (false, &[S::Onboarded, S::Suspended]),
             V::ReRegister => (false, &[S::Offboarded]),
             V::Resume => (false, &[S::Suspended]),

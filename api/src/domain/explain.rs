@@ -5,7 +5,7 @@ mod cause;
 #[cfg(test)]
 mod tests;
 
-pub use cause::{dependency_of, remedy_for, suspicion};
+pub use cause::{dependency_of, remedy_for, remedy_for_told, suspicion, told_by_peer};
 
 use super::Timestamp;
 use super::check::Remedy;
@@ -13,7 +13,7 @@ use super::connection::{ConnectionState, Pause};
 use super::direction::{Cause, DirectionStatus, Evidence};
 use super::id::ConnectionId;
 use super::refusal::{Refusal, RefusalCode};
-use cause::{call, is_key_out_of_use, is_ours, told_by_peer};
+use cause::{call, is_key_out_of_use, is_ours};
 
 words! {
     /// What the status of a connection depends on, in the order in which each needs the one before.
@@ -25,33 +25,33 @@ words! {
         /// This instance's key service seals and opens.
         OurKeyService = "OUR_KEY_SERVICE", "Our keys can be used";
         /// The peer's name resolves to an address that may be called.
-        PeerName = "PEER_NAME", "The peer's name resolves";
+        PeerName = "PEER_NAME", "The other side's name resolves";
         /// Somebody takes a connection at that address.
-        PeerAddress = "PEER_ADDRESS", "The peer's address answers";
+        PeerAddress = "PEER_ADDRESS", "The other side's address answers";
         /// The peer's TLS certificate is valid and for that name.
-        PeerCertificate = "PEER_CERTIFICATE", "The peer's certificate is good";
+        PeerCertificate = "PEER_CERTIFICATE", "The other side's certificate is good";
         /// What answers speaks our protocol.
-        PeerHttp = "PEER_HTTP", "The peer answers requests";
+        PeerHttp = "PEER_HTTP", "The other side answers requests";
         /// It is the instance that was onboarded.
-        PeerIdentity = "PEER_IDENTITY", "The peer is who it was";
+        PeerIdentity = "PEER_IDENTITY", "The other side is who it was";
         /// The two clocks agree to within two minutes.
         ClocksAgree = "CLOCKS_AGREE", "The clocks agree";
         /// Both sides hold the same keys for the connection.
         KeysAgree = "KEYS_AGREE", "Both sides hold the same keys";
         /// The peer's key service seals and opens.
-        PeerKeyService = "PEER_KEY_SERVICE", "The peer's keys can be used";
+        PeerKeyService = "PEER_KEY_SERVICE", "The other side's keys can be used";
         /// The connection is onboarded on the peer, and not paused there.
         PeerStands = "PEER_STANDS", "The connection stands on the other side";
         /// The peer lets us send messages.
-        PeerAllows = "PEER_ALLOWS", "The peer allows our messages";
+        PeerAllows = "PEER_ALLOWS", "The other side allows our messages";
         /// The peer's database takes what messages do.
-        PeerDatabase = "PEER_DATABASE", "The peer's database works";
+        PeerDatabase = "PEER_DATABASE", "The other side's database works";
         /// What the peer answers comes back to us.
-        AnswersArrive = "ANSWERS_ARRIVE", "The peer's answers arrive";
+        AnswersArrive = "ANSWERS_ARRIVE", "The other side's answers arrive";
         /// Answers come quickly enough.
         RoundTrip = "ROUND_TRIP", "Answers come in time";
         /// The peer's messages reach us.
-        PeerReachesUs = "PEER_REACHES_US", "The peer reaches us";
+        PeerReachesUs = "PEER_REACHES_US", "The other side reaches us";
         /// Both sides see the same.
         ViewsAgree = "VIEWS_AGREE", "Both sides see the same";
     }
@@ -65,20 +65,20 @@ impl Dependency {
             Self::Stands => "The connection does not stand.",
             Self::OurInstance => "Something in this instance does not work.",
             Self::OurKeyService => "This instance cannot use its keys.",
-            Self::PeerName => "The peer's name does not resolve.",
-            Self::PeerAddress => "The peer's address does not answer.",
-            Self::PeerCertificate => "The peer cannot be trusted by its certificate.",
-            Self::PeerHttp => "The peer does not answer as it should.",
-            Self::PeerIdentity => "The peer is not who it was.",
+            Self::PeerName => "The other side's name does not resolve.",
+            Self::PeerAddress => "The other side's address does not answer.",
+            Self::PeerCertificate => "The other side cannot be trusted by its certificate.",
+            Self::PeerHttp => "The other side does not answer as it should.",
+            Self::PeerIdentity => "The other side is not who it was.",
             Self::ClocksAgree => "The two clocks do not agree.",
             Self::KeysAgree => "The two sides do not hold the same keys.",
-            Self::PeerKeyService => "The peer cannot use its keys.",
+            Self::PeerKeyService => "The other side cannot use its keys.",
             Self::PeerStands => "The connection does not stand on the other side.",
-            Self::PeerAllows => "The peer does not allow our messages.",
-            Self::PeerDatabase => "The peer's database does not work.",
-            Self::AnswersArrive => "The peer receives our messages, but its answers do not arrive.",
-            Self::RoundTrip => "The peer's answers come late.",
-            Self::PeerReachesUs => "The peer does not reach us.",
+            Self::PeerAllows => "The other side does not allow our messages.",
+            Self::PeerDatabase => "The other side's database does not work.",
+            Self::AnswersArrive => "The other side receives our messages, but its answers do not arrive.",
+            Self::RoundTrip => "The other side's answers come late.",
+            Self::PeerReachesUs => "The other side does not reach us.",
             Self::ViewsAgree => "The two sides do not see the same.",
         }
     }
@@ -287,7 +287,7 @@ impl Situation {
             dependency: Dependency::AnswersArrive,
             code: None,
             reason: Some("RECOVERING".to_owned()),
-            evidence: "The peer answers again, but not often enough in a row yet.".to_owned(),
+            evidence: "The other side answers again, but not often enough in a row yet.".to_owned(),
             since: evidence.down_at,
             remedy: Remedy::Human("Wait: it goes on by itself when the answers keep coming.".to_owned()),
         })
@@ -329,21 +329,23 @@ impl Situation {
         let (code, reason) = told.map_or((None, None), |view| (view.code, view.reason.clone()));
         let words = match code {
             Some(code) => told_by_peer(code, reason.as_deref()),
-            None => "Nothing arrives from the peer, and it does not say why.".to_owned(),
+            None => "Nothing arrives from the other side, and it does not say why.".to_owned(),
         };
         // Its own key service: the peer cannot even ask.
         let keys = [RefusalCode::KeyServiceUnhealthy, RefusalCode::PolicyDenied];
         let theirs = code.is_some_and(|code| keys.contains(&code)) && is_ours(reason.as_deref());
         let dependency = if theirs { Dependency::PeerKeyService } else { Dependency::PeerReachesUs };
-        let text = "The other side's operator looks at the way from there to this instance's base URL: name, firewall, \
-                    certificate. What they need is in the support bundle.";
+        let remedy = match code {
+            Some(code) => remedy_for_told(code, reason.as_deref(), self.connection),
+            None => Remedy::human(cause::WAY_TO_US),
+        };
         Some(Fault {
             dependency,
             code,
             reason: reason.or_else(|| Some("SILENT".to_owned())),
             evidence: words,
             since: evidence.own.map(|(_, since)| since),
-            remedy: Remedy::Human(text.to_owned()),
+            remedy,
         })
     }
 
@@ -352,7 +354,8 @@ impl Situation {
             dependency: Dependency::ViewsAgree,
             code: self.outbound.evidence.peer_view.as_ref().and_then(|view| view.code),
             reason: self.outbound.evidence.peer_view.as_ref().and_then(|view| view.reason.clone()),
-            evidence: "Our messages are answered, but the peer says that they do not arrive.".to_owned(),
+            evidence: "Our messages are answered, but the other side says that they do not arrive."
+                .to_owned(),
             since: self.outbound.evidence.shown.map(|(_, since)| since),
             remedy: Remedy::Human("Compare both sides' support bundles.".to_owned()),
         })
@@ -361,7 +364,7 @@ impl Situation {
     fn next(&self) -> Option<NextAction> {
         let next = |what, at| Some(NextAction { what, at });
         match self.state {
-            ConnectionState::Onboarded => next("The peer is probed again.", self.next_probe_at),
+            ConnectionState::Onboarded => next("The other side is asked again.", self.next_probe_at),
             ConnectionState::Onboarding => {
                 let at = self.phase.as_ref().and_then(|(_, _, at)| *at);
                 at.and_then(|at| next("The phase is tried again.", Some(at)))

@@ -4,7 +4,7 @@ words! {
     /// What was tried when it failed.
     Operation {
         /// A direction was probed.
-        Probe = "PROBE", "Probe";
+        Probe = "PROBE", "Asking the other side";
         /// A phase of onboarding.
         Phase = "PHASE", "Onboarding";
         /// A message of the peer was taken.

@@ -13,14 +13,14 @@ pub use peer::{
     CERTIFICATE_WARNS, SKEW_BLOCKS, SKEW_WARNS, judge_certificate, judge_identity, judge_measured,
     judge_skew, judge_versions,
 };
-pub use standing::{CREDENTIAL_NOTICE, KEY_LASTS, judge_agreement, judge_standing};
+pub use standing::{CREDENTIAL_NOTICE, KEY_LASTS, RESTORE, judge_agreement, judge_standing};
 
 use super::check::{Answer, CheckCode, Remedy};
 use super::explain::sentence;
 use super::scan::{Measured, Unmeasured};
 
-/// What is wrong where nobody answers: no certificate is at fault, nor anything else that was to be seen there.
-const UNANSWERED: &str = "Nobody answers at the other instance's address.";
+/// What is wrong where nothing answers: no certificate is at fault, nor anything else that was to be seen there.
+const UNANSWERED: &str = "Nothing answers as it should at the other instance's address.";
 /// What to do then.
 const LOOK_THERE: &str = "Ask the other side's operator whether the instance runs, and your network's whether its \
                           address and port can be reached from here.";

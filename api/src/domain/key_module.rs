@@ -62,6 +62,8 @@ words! {
         Resume = "resumeKey", "Resume";
         /// Give it another expiry.
         Renew = "renewKey", "Renew";
+        /// Retire it without a successor.
+        Deactivate = "deactivateKey", "Deactivate";
         /// Withdraw it.
         Revoke = "revokeKey", "Revoke";
         /// Mark it as known to others.

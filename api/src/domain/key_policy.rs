@@ -171,6 +171,18 @@ pub struct PolicyTerms {
     pub note: String,
 }
 
+words! {
+    /// What can be done with the access policies of a module, by the mutation that does it.
+    KeyPolicyVerb {
+        /// Add one to the module.
+        Create = "createAccessPolicy", "Add an access policy";
+        /// Give one other terms.
+        Update = "updateAccessPolicy", "Change";
+        /// Take one out.
+        Delete = "deleteAccessPolicy", "Delete";
+    }
+}
+
 /// An access policy of a module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyPolicy {
@@ -187,7 +199,8 @@ pub struct KeyPolicy {
 /// Whether somebody can effectively do something with a module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EffectiveRight {
-    /// Who.
+    /// Who: a part of this program, whoever holds just that key role, a person with all their roles, or, as
+    /// [`Principal::EveryPerson`], whoever holds no key role.
     pub principal: Principal,
     /// What.
     pub operation: KeyOperation,
@@ -231,6 +244,17 @@ pub struct ConsideredPolicy {
     pub outcome: PolicyOutcome,
     /// Its note.
     pub note: String,
+}
+
+impl EffectiveRight {
+    /// Who it is, in words.
+    #[must_use]
+    pub fn who(&self) -> String {
+        match self.principal {
+            Principal::EveryPerson => "People without a key role".to_owned(),
+            principal => principal.label(),
+        }
+    }
 }
 
 impl Principal {

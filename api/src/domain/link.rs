@@ -113,12 +113,9 @@ impl OpenLink {
 }
 
 fn invalid(part: &str) -> Refusal {
-    Refusal::new(
-        RefusalCode::LinkInvalid,
-        "This is not a whole registration link. Copy it again from the letter, up to its last character.",
-    )
-    .field("link")
-    .reason(part)
+    Refusal::new(RefusalCode::LinkInvalid, "This is not a whole registration link.")
+        .field("link")
+        .reason(part)
 }
 
 /// Lower-case hexadecimal.

@@ -156,14 +156,12 @@ pub const OUTAGES: &[Outage] = &[
     },
     Outage {
         name: "PEER_KEYS_STOPPED",
-        happens: "The other side's key service seals and opens nothing any more.",
-        near: shown(because(RefusalCode::KeyServiceUnhealthy, "PEER", DEAD), DEAD, 15),
+        happens: "The other side's key service does not answer any more: its process hangs, or ended and cannot be \
+                  started. (One that hangs is killed after keyservice.hang_ms, 5 seconds by default, and started again at \
+                  once, as is one that ended; what is over so soon may not show at all.)",
+        near: shown(because(RefusalCode::KeyServiceUnhealthy, "PROCESS", DEAD), DEAD, 15),
         first: Dependency::PeerKeyService,
-        far: FarSide::Shows(shown(
-            because(RefusalCode::KeyServiceUnhealthy, "OURS", SILENT),
-            seen(Status::Disputed, Status::Up, Some(Status::Down)),
-            15,
-        )),
+        far: FarSide::Shows(shown(because(RefusalCode::KeyServiceUnhealthy, "OURS", DEAD), DEAD, 15)),
     },
     Outage {
         name: "CERTIFICATE_EXPIRED",

@@ -80,18 +80,105 @@ words! {
     }
 }
 
+impl RefusalCode {
+    /// What a person can do about it, one step after the other; never nothing. Read below a refusal's message, too, so that it
+    /// says nothing that only its documentation's reader sees.
+    #[must_use]
+    pub const fn what_to_do(self) -> &'static [&'static str] {
+        match self {
+            Self::NoMatchingRegistration => &[
+                "Use the link of the latest letter. If there is none, ask the provider for a new link, or whether the link \
+                   was made for this instance.",
+            ],
+            Self::LinkInvalid => &["Copy the whole link again from the letter, up to its last character."],
+            Self::LinkContested => &[
+                "The provider must find out who else holds the link.",
+                "Then the provider makes a new link; the one before stays void.",
+            ],
+            Self::ContactMismatch => &[
+                "Sign in as the contact named in the registration.",
+                "Or ask the provider to name another contact.",
+            ],
+            Self::ContactInactive => {
+                &["Ask the provider to switch the contact's account on, or to name another contact."]
+            }
+            Self::ContactNotInCompany => &["Choose a contact of the registration's company."],
+            Self::NotAnAdministrator => {
+                &["Ask an administrator of this instance to do it, or to grant you the role."]
+            }
+            Self::SecondPersonRequired => &["Ask another person with the role to answer it."],
+            Self::PersonRequired => &["Sign in with the browser, and do it there yourself."],
+            Self::DuplicateConnection => &["Use the connection that exists, or end it first."],
+            Self::DuplicateRegistration => &["Finish or cancel the other registration first."],
+            Self::Duplicate => &["Choose another name, or use what exists."],
+            Self::ProviderRecordMissing => &["An administrator saves the provider record; then repeat."],
+            Self::NotValidated => &["Run the checks, and mend what they find."],
+            Self::ValidationStale => &["Wait: the checks run again by themselves.", "Then repeat."],
+            Self::WrongState => &["Load it again: it shows its present state, and what can be done in it."],
+            Self::VersionUnsupported => &["Update the older of the two instances."],
+            Self::PeerUnreachable => {
+                &["Look at the reason: it names the step that failed.", "Ask the other side's operator."]
+            }
+            Self::PeerRefused => &[
+                "The reason is the other side's code: look it up in the documentation, or ask its operator.",
+            ],
+            Self::PeerUnavailable => &[
+                "Wait: it comes back by itself.",
+                "Otherwise ask the other side's operator to look at what the reason names.",
+            ],
+            Self::PeerIdentityMismatch => &[
+                "Go no further: whoever answers is not who is expected.",
+                "Compare the fingerprints with the other side by telephone.",
+            ],
+            Self::ClockSkew => &["Synchronise both clocks (NTP), then repeat."],
+            Self::KeyConfirmationFailed => {
+                &["Start over. If it fails again, tell both operators: somebody may be between."]
+            }
+            Self::PolicyDenied => &["Ask a key manager: they keep the access policies."],
+            Self::KeyServiceUnhealthy => {
+                &["Ask the operator to look at the component that the reason names."]
+            }
+            Self::Conflict => &["Load it again, then repeat your change."],
+            Self::IdempotencyConflict => &["Use a fresh key for another request."],
+            Self::RateLimited => &["Wait as long as it says, then repeat."],
+            Self::InvalidInput => &["Correct what it names, then repeat."],
+            Self::NotFound => {
+                &["Check the address or id.", "If it is right, ask an administrator whether you may see it."]
+            }
+            Self::CredentialsInvalid => {
+                &["Give the right ones. If you have none, an administrator can give you fresh ones."]
+            }
+            Self::StepUpRequired => {
+                &["Give your password (stepUp), or the code of a letter (requestStepUpCode), then repeat it."]
+            }
+            Self::AuthorizationDenied => &["Speak with the contact before it is tried again."],
+            Self::DeadlineExceeded => &["Retry it, or start over."],
+            Self::MailFailed => &[
+                "Do what the entry of the error log says; letters that can still leave are sent by themselves.",
+            ],
+            Self::MailOff => &["Use another way, or ask the operator to switch mail on."],
+        }
+    }
+
+    /// The same as one text.
+    #[must_use]
+    pub fn remedy(self) -> Remedy {
+        Remedy::Human(self.what_to_do().join(" "))
+    }
+}
+
 /// An expected "no", with everything a person or a program needs to go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// Stable code.
     pub code: RefusalCode,
-    /// One or two sentences: what happened, why, what to do.
+    /// One or two sentences: what happened, and why.
     pub message: String,
     /// The input field at fault, as a path in the mutation's input.
     pub field: Option<String>,
     /// A finer, stable distinction within the code, for example `EXPIRED` or `TLS`.
     pub reason: Option<String>,
-    /// What to do about it, for programs.
+    /// What to do about it, where more can be said than by the code.
     pub remedy: Option<Box<Remedy>>,
 }
 
@@ -145,8 +232,33 @@ impl Refusal {
     /// Someone else changed it since it was read.
     #[must_use]
     pub fn conflict(what: &str) -> Self {
-        let message =
-            format!("The {what} was changed by someone else in the meantime. Load it again, then repeat.");
-        Self::new(RefusalCode::Conflict, message)
+        Self::new(RefusalCode::Conflict, format!("The {what} was changed by someone else in the meantime."))
+    }
+
+    /// What to do about it: its own remedy, or that of its code.
+    #[must_use]
+    pub fn what_to_do(&self) -> Remedy {
+        self.remedy.as_deref().cloned().unwrap_or_else(|| self.code.remedy())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_says_what_to_do_in_whole_sentences() {
+        for code in RefusalCode::ALL {
+            let Remedy::Human(text) = Refusal::new(*code, "No.").what_to_do() else { panic!("{code}") };
+            assert!(text.ends_with('.') && text.starts_with(char::is_uppercase), "{code}: {text:?}");
+            assert!(!text.contains('`'), "{code} is read by people: {text}");
+        }
+    }
+
+    #[test]
+    fn a_refusals_own_remedy_comes_before_that_of_its_code() {
+        let remedy = Remedy::human("Ask somebody else.");
+        let refusal = Refusal::not_found("thing").remedy(remedy.clone());
+        assert_eq!(refusal.what_to_do(), remedy);
     }
 }

@@ -338,15 +338,10 @@ impl Registration {
         match &self.state {
             State::Open { link } if link.contested_at.is_some() => Err(contested()),
             State::Open { link } if link.is_good(now) => Ok(link),
-            State::Open { .. } | State::Expired { .. } => {
-                refused("The link's time is over. Ask the provider for a new one.", "EXPIRED")
-            }
+            State::Open { .. } | State::Expired { .. } => refused("The link's time is over.", "EXPIRED"),
             State::Cancelled { .. } => refused("The provider cancelled this registration.", "CANCELLED"),
             State::WorkInProgress { .. } | State::ClosedComplete { .. } | State::ClosedIncomplete { .. } => {
-                refused(
-                    "The link was used already. Ask the provider for a new one if that was not you.",
-                    "USED",
-                )
+                refused("The link was used already.", "USED")
             }
             State::AwaitingValidation { .. } | State::ValidationFailed { .. } => {
                 refused("The provider is checking this registration; a new link follows.", "NOT_OPEN")
@@ -455,8 +450,5 @@ impl Registration {
 /// The answer to everybody who holds a contested link.
 #[must_use]
 pub fn contested() -> Refusal {
-    Refusal::new(
-        RefusalCode::LinkContested,
-        "Two instances proved this link, so nobody goes on with it. The provider must find out why and make a new one.",
-    )
+    Refusal::new(RefusalCode::LinkContested, "Two instances proved this link, so nobody goes on with it.")
 }

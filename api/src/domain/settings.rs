@@ -8,6 +8,9 @@ use super::refusal::Refusal;
 
 /// The version of the settings' schema.
 pub const SCHEMA: u16 = 1;
+/// The highest revision that a peer may name: what JSON numbers and databases hold exactly, and beyond what anybody reaches
+/// by saving.
+pub const REVISION_LIMIT: u64 = 1 << 53;
 /// The most definitions of a kind.
 pub const MAX_DEFINITIONS: usize = 500;
 /// The most characters of a definition's name.
@@ -186,8 +189,11 @@ impl Choice {
     /// Whether the peer can have meant this: names that a provider could offer, each once.
     ///
     /// # Errors
-    /// `INVALID_INPUT` for too many or too long names, and for a name that comes twice.
+    /// `INVALID_INPUT` for too many or too long names, for a name that comes twice, and beyond [`REVISION_LIMIT`].
     pub fn check(&self) -> Result<(), Refusal> {
+        if self.revision > REVISION_LIMIT {
+            return Err(Refusal::invalid("revision", "No settings have this revision."));
+        }
         for kind in DefinitionKind::ALL {
             let names = self.active(*kind);
             let unique: BTreeSet<_> = names.iter().collect();

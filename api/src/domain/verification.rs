@@ -1,7 +1,9 @@
 //! Verifying a connection that stands: real sealed messages both ways, and what both sides hold, compared.
 
 use super::Timestamp;
+use super::check::Remedy;
 use super::id::{ConnectionId, UserId};
+use super::judge::RESTORE;
 use super::refusal::{Refusal, RefusalCode};
 use super::scan::Comparison;
 
@@ -63,9 +65,14 @@ pub struct Found {
 }
 
 impl Found {
-    /// What is found when one kind of thing that both sides hold is compared.
+    /// What is found when one kind of thing that both sides of this connection hold is compared.
     #[must_use]
-    pub fn compared(step: VerificationStepName, ours: &Comparison, theirs: &Comparison) -> Self {
+    pub fn compared(
+        step: VerificationStepName,
+        connection: ConnectionId,
+        ours: &Comparison,
+        theirs: &Comparison,
+    ) -> Self {
         use VerificationStepName as S;
         let runs = |side: &Comparison| {
             let other = side.peer_software.as_deref().unwrap_or("unknown");
@@ -73,28 +80,33 @@ impl Found {
         };
         let knows =
             |one: &Comparison, other: &Comparison| one.peer_software.as_ref() == Some(&other.software);
-        let (agree, texts, code, message) = match step {
+        let call = |mutation| Remedy::call(mutation, &[("connectionId", connection.to_string())]);
+        let (agree, texts, code, message, mend) = match step {
             S::Keys => (
                 ours.keys == theirs.keys,
                 [ours.keys.join(", "), theirs.keys.join(", ")],
                 RefusalCode::KeyConfirmationFailed,
                 "The two sides hold different keys: one of them lost or replaced its own, for example with a backup.",
+                Remedy::human(RESTORE),
             ),
             S::Settings => (
                 ours.settings == theirs.settings,
                 [ours.settings.clone(), theirs.settings.clone()],
                 RefusalCode::Conflict,
                 "The two sides hold different settings. Look through them, then sync them again.",
+                call("syncConnectionSettings"),
             ),
             S::Send | S::Receive | S::Versions => (
                 knows(ours, theirs) && knows(theirs, ours),
                 [runs(ours), runs(theirs)],
-                RefusalCode::VersionUnsupported,
-                "A side does not know which version the other runs. Run the checks of the connection.",
+                RefusalCode::Conflict,
+                "A side does not know which version the other runs. Ask the other instance again who it is; where it is \
+                 the other side that does not know, its administrator does so there.",
+                call("refreshConnectionPeer"),
             ),
         };
         let [ours, theirs] = texts.map(Some);
-        let failure = (!agree).then(|| Refusal::new(code, message).reason(step.as_str()));
+        let failure = (!agree).then(|| Refusal::new(code, message).reason(step.as_str()).remedy(mend));
         Self { ours, theirs, round_trip_ms: None, failure }
     }
 }
@@ -207,6 +219,54 @@ mod tests {
                 if broken.is_some() { VerificationState::Failed } else { VerificationState::Passed };
             assert_eq!(verification.state(), expected, "{broken:?}");
             assert!(verification.steps.iter().all(|step| step.finished_at.is_some()));
+        }
+    }
+
+    #[test]
+    fn what_differs_fails_its_step_alone_and_is_mended_by_a_call_where_one_mends_it() {
+        use VerificationStepName as S;
+        let held = |keys: &str, settings: &str, knows: Option<&str>| Comparison {
+            keys: vec![keys.to_owned()],
+            settings: settings.to_owned(),
+            software: "1.0.0".to_owned(),
+            peer_software: knows.map(str::to_owned),
+        };
+        let ours = held("ab/1 ACTIVE", "00", Some("1.0.0"));
+        for (step, theirs, code, call) in [
+            // By people, without a call.
+            (S::Keys, held("ab/2 ACTIVE", "00", Some("1.0.0")), RefusalCode::KeyConfirmationFailed, Some("")),
+            (
+                S::Settings,
+                held("ab/1 ACTIVE", "ff", Some("1.0.0")),
+                RefusalCode::Conflict,
+                Some("syncConnectionSettings"),
+            ),
+            (
+                S::Versions,
+                held("ab/1 ACTIVE", "00", None),
+                RefusalCode::Conflict,
+                Some("refreshConnectionPeer"),
+            ),
+        ] {
+            for asked in [S::Keys, S::Settings, S::Versions] {
+                for (one, other) in [(&ours, &theirs), (&theirs, &ours)] {
+                    let found = Found::compared(asked, ConnectionId(uuid::Uuid::nil()), one, other);
+                    let Some(failure) = found.failure else {
+                        assert_ne!(asked, step);
+                        continue;
+                    };
+                    assert_eq!(
+                        (asked, failure.code, failure.reason.as_deref()),
+                        (step, code, Some(step.as_str()))
+                    );
+                    let mutation = failure.remedy.as_deref().map(|remedy| match remedy {
+                        Remedy::Call { mutation, .. } => mutation.as_str(),
+                        Remedy::Config { .. } | Remedy::Human(_) => "",
+                    });
+                    assert_eq!(mutation, call);
+                    assert_ne!(found.ours, found.theirs);
+                }
+            }
         }
     }
 

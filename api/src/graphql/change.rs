@@ -97,7 +97,7 @@ impl Follower {
         Ok(Self {
             actions: ask.actions.clone(),
             call: ask.call.clone(),
-            load: Loaders::new(ask.reader().clone(), ask.actions.clone()),
+            load: Loaders::new(ask.reader().clone(), ask.actions.clone(), ask.call.clone()),
             log: ask.reader().clone(),
             announced,
             subjects,

@@ -189,7 +189,8 @@ impl ConnectionMutation {
         Ok(ConnectionPayload::new(done.await?, ConnectionRecord))
     }
 
-    /// Looks at once whether the contact has approved, instead of waiting for the next look.
+    /// Asks for the contact's approval again, at a fresh address for whoever calls: where another account began it, or the
+    /// address was used up. The address before is void.
     async fn continue_authorization(
         &self,
         ctx: &Context<'_>,

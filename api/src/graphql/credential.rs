@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use super::ask::{Ask, account, check, named};
 use super::error;
 use super::id::Kind;
-use super::page::items_cost;
+use super::page::{List, Window, cost, list};
 use super::people::AccessToken;
 use super::refusal::Refusal;
 use crate::actions::Done;
@@ -16,13 +16,13 @@ use crate::domain::{self, Timestamp};
 use crate::store::Session as SignedIn;
 
 /// A browser in which somebody is signed in.
-pub(super) struct Session(SignedIn);
+pub(super) struct Session(pub(super) SignedIn);
 
 /// A browser in which somebody is signed in.
 #[Object]
 impl Session {
     /// Global id, by which it is revoked.
-    async fn id(&self) -> ID {
+    pub(super) async fn id(&self) -> ID {
         Kind::Session.id(self.0.id.0)
     }
 
@@ -57,32 +57,45 @@ impl Session {
 #[derive(Default)]
 pub(super) struct CredentialQuery;
 
+#[allow(clippy::too_many_arguments, reason = "a list has four arguments of its own (Relay)")]
 #[Object]
 impl CredentialQuery {
-    /// The browsers in which you are signed in, the newest first, 250 at most.
-    #[graphql(complexity = "items_cost(250, child_complexity)")]
+    /// The browsers in which you are signed in, the newest first.
+    #[graphql(complexity = "cost(first, last, child_complexity)")]
     async fn sessions(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "For administrators: those of this user or contact.")] user_id: Option<ID>,
-    ) -> Result<Vec<Session>> {
-        let ask = Ask::new(ctx)?;
+        #[graphql(desc = "So many from the start, 250 at most; 50 when nothing is given.")] first: Option<
+            i32,
+        >,
+        #[graphql(desc = "With `first`: after the item with this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end, 250 at most.")] last: Option<i32>,
+        #[graphql(desc = "With `last`: before the item with this cursor.")] before: Option<String>,
+    ) -> Result<List<Session>> {
+        let (ask, page) = (Ask::new(ctx)?, Window { first, after, last, before }.page()?);
         let user = holder(user_id.as_ref())?;
-        let found = ask.actions.sessions(ask.call, user).await.map_err(error::failed)?;
-        Ok(found.into_iter().map(Session).collect())
+        let found = ask.actions.sessions(ask.call, user, page).await.map_err(error::failed)?;
+        Ok(list(found, |session| session.id.0, Session))
     }
 
-    /// Your access tokens, the newest first, 250 at most; without their secrets.
-    #[graphql(complexity = "items_cost(250, child_complexity)")]
+    /// Your access tokens, the newest first; without their secrets.
+    #[graphql(complexity = "cost(first, last, child_complexity)")]
     async fn access_tokens(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "For administrators: those of this user or contact.")] user_id: Option<ID>,
-    ) -> Result<Vec<AccessToken>> {
-        let ask = Ask::new(ctx)?;
+        #[graphql(desc = "So many from the start, 250 at most; 50 when nothing is given.")] first: Option<
+            i32,
+        >,
+        #[graphql(desc = "With `first`: after the item with this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end, 250 at most.")] last: Option<i32>,
+        #[graphql(desc = "With `last`: before the item with this cursor.")] before: Option<String>,
+    ) -> Result<List<AccessToken>> {
+        let (ask, page) = (Ask::new(ctx)?, Window { first, after, last, before }.page()?);
         let user = holder(user_id.as_ref())?;
-        let found = ask.actions.access_tokens(ask.call, user).await.map_err(error::failed)?;
-        Ok(found.into_iter().map(AccessToken).collect())
+        let found = ask.actions.access_tokens(ask.call, user, page).await.map_err(error::failed)?;
+        Ok(list(found, |token| token.id.0, AccessToken))
     }
 }
 

@@ -7,12 +7,16 @@ use super::ask::Ask;
 use super::error;
 use super::load::History;
 use super::page::items_cost;
+use super::refusal::Remedy;
 use super::words::{DirectionStatus, DirectionWay, HistoryBucketSize, RefusalCode};
 use crate::domain::Timestamp;
 use crate::domain::connection::Connection;
 use crate::domain::direction::{self as domain, Cause, Evidence, Way};
+use crate::domain::explain;
 use crate::domain::history::{self, BucketSize};
 use crate::domain::id::ConnectionId;
+use crate::domain::refusal::RefusalCode as Code;
+use crate::domain::scan::Subject;
 
 /// The most buckets of a history: 90 days, by the hour.
 const BUCKETS: i64 = 2_161;
@@ -82,6 +86,8 @@ pub(super) struct DirectionCause {
     trace_id: Option<String>,
     /// Leads to the peer's log, where it answered.
     peer_trace_id: Option<String>,
+    /// What to do about it.
+    remedy: Remedy,
 }
 
 /// Why a direction does not work for the peer.
@@ -93,11 +99,17 @@ pub(super) struct PeerCause {
     code_label: &'static str,
     /// A finer distinction within the code, as the peer says it.
     reason: Option<String>,
+    /// What the peer says, as a sentence for the people here.
+    message: String,
+    /// What to do about it.
+    remedy: Remedy,
 }
 
 impl DirectionCause {
-    pub(super) fn new(cause: Cause) -> Self {
+    fn new(cause: Cause, connection: ConnectionId) -> Self {
+        let remedy = explain::remedy_for(cause.code, cause.reason.as_deref(), connection);
         Self {
+            remedy: Remedy::new(remedy, Some(Subject::Connection(connection))),
             code: cause.code.into(),
             code_label: cause.code.label(),
             reason: cause.reason,
@@ -105,6 +117,19 @@ impl DirectionCause {
             at: cause.at,
             trace_id: cause.trace.map(|trace| trace.to_string()),
             peer_trace_id: cause.peer_trace.map(|trace| trace.to_string()),
+        }
+    }
+}
+
+impl PeerCause {
+    fn new(code: Code, reason: Option<String>, connection: ConnectionId) -> Self {
+        let remedy = explain::remedy_for_told(code, reason.as_deref(), connection);
+        Self {
+            message: explain::told_by_peer(code, reason.as_deref()),
+            remedy: Remedy::new(remedy, Some(Subject::Connection(connection))),
+            code: code.into(),
+            code_label: code.label(),
+            reason,
         }
     }
 }
@@ -146,10 +171,10 @@ impl Direction {
             peer_view_fresh: view.is_some_and(|view| ask.actions.view_counts(view.at)),
             peer_cause: view.and_then(|view| {
                 let code = view.code?;
-                Some(PeerCause { code: code.into(), code_label: code.label(), reason: view.reason.clone() })
+                Some(PeerCause::new(code, view.reason.clone(), connection.id))
             }),
             last_failure,
-            cause: evidence.failure.map(DirectionCause::new),
+            cause: evidence.failure.map(|cause| DirectionCause::new(cause, connection.id)),
         }
     }
 }
@@ -189,6 +214,8 @@ pub(super) struct StatusTransition {
     status_label: Option<&'static str>,
     /// Why it did not work; null when it did.
     code: Option<RefusalCode>,
+    /// The code in words; null when it worked.
+    code_label: Option<&'static str>,
     /// A finer distinction within the code.
     reason: Option<String>,
 }
@@ -253,6 +280,7 @@ impl Direction {
                     status: told.status.map(Into::into),
                     status_label: told.status.map(domain::DirectionStatus::label),
                     code: told.code.map(Into::into),
+                    code_label: told.code.map(Code::label),
                     reason: told.reason,
                 })
                 .collect(),

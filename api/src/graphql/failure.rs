@@ -35,7 +35,7 @@ pub(super) struct ErrorLogEntry {
     /// What happened, for people.
     message: String,
     /// What to do about it.
-    remedy: Option<Remedy>,
+    remedy: Remedy,
     /// Where the code is explained.
     docs_url: String,
     /// How often it happened.
@@ -68,6 +68,7 @@ impl ErrorLogEntry {
 impl ErrorLogEntry {
     pub(super) fn new(ask: &Ask<'_>, record: FailureRecord) -> Self {
         let failed = record.failed;
+        let remedy = failed.remedy.unwrap_or_else(|| failed.code.remedy());
         let slug = failed.code.as_str().to_ascii_lowercase().replace('_', "-");
         Self {
             id: record.id,
@@ -78,7 +79,7 @@ impl ErrorLogEntry {
             code_label: failed.code.label(),
             reason: failed.reason,
             message: failed.message,
-            remedy: failed.remedy.map(|remedy| Remedy::new(remedy, Some(failed.subject))),
+            remedy: Remedy::new(remedy, Some(failed.subject)),
             docs_url: docs_url(ask, &format!("/docs/refusals/{slug}")),
             count: record.count,
             first_at: record.first_at,

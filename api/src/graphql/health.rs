@@ -119,17 +119,18 @@ impl HealthOverview {
             ];
             match ask.actions.key_health(ask.call).await {
                 Ok(health) => {
-                    let value = match health.status {
-                        KeyHealthStatus::Operational => 100,
-                        KeyHealthStatus::Degraded => 50,
-                        KeyHealthStatus::Malfunction | KeyHealthStatus::Disabled => 0,
+                    let (value, how) = match health.status {
+                        KeyHealthStatus::Operational => (100, "works"),
+                        KeyHealthStatus::Degraded => (50, "works, but not as it should"),
+                        KeyHealthStatus::Malfunction => (0, "does not work"),
+                        KeyHealthStatus::Disabled => (0, "is not checked"),
                     };
-                    parts.push(score::keys(value, &health.status.label().to_lowercase()));
+                    parts.push(score::keys(value, how));
                 }
                 // Not theirs to see.
                 Err(Failure::Refused(refusal))
                     if refusal.code == crate::domain::refusal::RefusalCode::NotAnAdministrator => {}
-                Err(_) => parts.push(score::keys(0, "not reachable")),
+                Err(_) => parts.push(score::keys(0, "cannot be reached")),
             }
             Ok::<_, async_graphql::Error>(parts)
         });
@@ -233,7 +234,7 @@ impl HealthOverview {
     }
 
     /// Connections that somebody should look at, the one that changed last first: a direction does not work or is slow,
-    /// the checks failed, or it is paused.
+    /// the checks failed, or it is paused by either side.
     #[graphql(complexity = "items_cost(first.unwrap_or(10), child_complexity)")]
     async fn attention(
         &self,

@@ -32,6 +32,10 @@ pub(super) enum Kind {
     Session,
     /// A definition that we publish.
     Definition,
+    /// A key module.
+    KeyModule,
+    /// A version of a key.
+    KeyVersion,
     /// A request for a second person's approval.
     KeyApproval,
     /// An access policy of a key module.
@@ -44,7 +48,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// Every kind.
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 16] = [
         Self::Registration,
         Self::Connection,
         Self::Scan,
@@ -55,6 +59,8 @@ impl Kind {
         Self::AccessToken,
         Self::Session,
         Self::Definition,
+        Self::KeyModule,
+        Self::KeyVersion,
         Self::KeyApproval,
         Self::AccessPolicy,
         Self::ErrorLogEntry,
@@ -74,6 +80,8 @@ impl Kind {
             Self::AccessToken => "AccessToken",
             Self::Session => "Session",
             Self::Definition => "PublishedDefinition",
+            Self::KeyModule => "KeyModule",
+            Self::KeyVersion => "KeyVersion",
             Self::KeyApproval => "KeyApproval",
             Self::AccessPolicy => "AccessPolicy",
             Self::ErrorLogEntry => "ErrorLogEntry",
@@ -94,6 +102,8 @@ impl Kind {
             Self::AccessToken => "access token",
             Self::Session => "session",
             Self::Definition => "definition",
+            Self::KeyModule => "key module",
+            Self::KeyVersion => "key",
             Self::KeyApproval => "request for approval",
             Self::AccessPolicy => "access policy",
             Self::ErrorLogEntry => "line of the error log",

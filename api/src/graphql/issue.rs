@@ -119,12 +119,13 @@ impl Issue {
         Ok(ask.person().is_some_and(|person| ids.contains(&person.user)))
     }
 
-    /// Set while nobody is told of it; it blocks all the same.
+    /// Set while nobody is told of it; it blocks all the same. Found mended and raised again before the end, it is as
+    /// silent.
     async fn mute(&self, ctx: &Context<'_>) -> Result<Option<IssueException>> {
         Ok(IssueException::now(&Ask::anyone(ctx)?, self.0.mute.as_ref()))
     }
 
-    /// Set while it does not block.
+    /// Set while it does not block. It covers what was seen when it was given: it ends when the check breaks later.
     async fn waiver(&self, ctx: &Context<'_>) -> Result<Option<IssueException>> {
         Ok(IssueException::now(&Ask::anyone(ctx)?, self.0.waiver.as_ref()))
     }

@@ -232,8 +232,8 @@ impl IssueMutation {
         Ok(IssuePayload::new(done.await?, Issue))
     }
 
-    /// Goes on in spite of an issue until a time. If it was the last that blocked, what waited goes on by itself. For
-    /// administrators; audited.
+    /// Goes on in spite of an issue until a time, or until its check breaks: an error is not what was waived. If it was
+    /// the last that blocked, what waited goes on by itself. For administrators; audited.
     async fn waive_issue(
         &self,
         ctx: &Context<'_>,

@@ -148,7 +148,7 @@ input! {
         operation: KeyOperation,
         /// The name of the key module; left out for `ROTATE_ROOT`, which concerns the key service as a whole.
         module: Option<String>,
-        /// What it is to be done to, such as the id of a key; 200 characters at most.
+        /// What it is to be done to, such as a key by its `id` or `keyId`; 200 characters at most.
         object: Option<String>,
         /// Why, 1 to 500 characters.
         reason: String,
@@ -249,7 +249,10 @@ impl KeyApprovalMutation {
     ) -> Result<KeyApprovalPayload> {
         let ask = Ask::new(ctx)?;
         let done = ask.once(input, |call, input| async move {
-            let (module, object) = (input.module.as_deref(), input.object.as_deref());
+            // A key is named by its own id: what is asked for is bound to that.
+            let key = input.object.as_deref().and_then(|object| Kind::KeyVersion.read(object));
+            let object = key.map(|key| key.to_string()).or(input.object);
+            let (module, object) = (input.module.as_deref(), object.as_deref());
             let operation = input.operation.into();
             ask.actions.request_key_approval(&call, operation, module, object, &input.reason).await
         });

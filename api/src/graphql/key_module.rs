@@ -2,17 +2,19 @@
 
 use async_graphql::{ComplexObject, Context, ID, Object, Result, SimpleObject};
 use data_encoding::BASE64URL_NOPAD;
+use uuid::Uuid;
 
-use super::ask::{Ask, named};
+use super::ask::Ask;
 use super::error;
-use super::id::Kind;
+use super::id::{Kind, number_cursor};
 use super::load::GoverningModule;
-use super::page::{MAX, items_cost, limit};
+use super::page::{List, Window, cost, list, list_by};
 use super::refusal::Action;
 use super::words::{KeyModuleState, KeyState};
-use crate::actions::{KeyWish, Receiver};
+use crate::actions::Receiver;
 use crate::domain::Timestamp;
-use crate::domain::key_module::{self as domain, KeyModuleVerb, ModuleTerms};
+use crate::domain::key_module as domain;
+use crate::domain::key_policy::KeyPolicyVerb;
 
 /// A purpose with one algorithm, whose keys are versions. It is never deleted.
 #[derive(SimpleObject)]
@@ -45,12 +47,20 @@ pub(super) struct KeyModule {
     /// The newest 50 versions of its key, and those in use or out of it for a while, the newest first; `keys` has all.
     /// Empty for `links`: a connection has its own keys.
     versions: Vec<KeyVersion>,
-    /// Grows by one with every change of the module, its access policies included.
+    /// Grows by one with every change of the module, its access policies included; give it as `expectedRevision` when you
+    /// edit.
     revision: i64,
+    #[graphql(skip)]
+    row: Uuid,
 }
 
 #[ComplexObject]
 impl KeyModule {
+    /// Global id.
+    pub(super) async fn id(&self) -> ID {
+        Kind::KeyModule.id(self.row)
+    }
+
     /// What can be done with it, and whether it can be done now by whoever asks.
     async fn actions(&self, ctx: &Context<'_>) -> Result<Vec<Action>> {
         let ask = Ask::anyone(ctx)?;
@@ -58,8 +68,11 @@ impl KeyModule {
         let judged = ask.actions.key_module_actions(ask.call, module.as_ref());
         let (import, may) = ask.actions.key_module_transfers(ask.call, module.as_ref());
         let import = Action::new(import.as_str(), import.label(), may);
+        let policy = KeyPolicyVerb::Create;
+        let may = ask.actions.may_add_access_policy(ask.call, module.as_ref());
+        let policy = Action::new(policy.as_str(), policy.label(), may);
         let judged = judged.into_iter().map(|(verb, may)| Action::new(verb.as_str(), verb.label(), may));
-        Ok(judged.chain([import]).collect())
+        Ok(judged.chain([import, policy]).collect())
     }
 }
 
@@ -67,7 +80,7 @@ impl KeyModule {
 #[derive(SimpleObject)]
 #[graphql(complex)]
 pub(super) struct KeyVersion {
-    /// Its id, a UUID: the `object` of a request for approval to destroy it.
+    /// Its own id, a UUID, as the audit trail names it.
     key_id: String,
     /// The name under which it is kept: its module's, or `links/` and an id for the keys of one connection.
     module: String,
@@ -99,6 +112,11 @@ pub(super) struct KeyVersion {
 
 #[ComplexObject]
 impl KeyVersion {
+    /// Global id: the `object` of a request for approval to destroy it, as is its `keyId`.
+    pub(super) async fn id(&self) -> ID {
+        Kind::KeyVersion.id(self.told.id)
+    }
+
     /// What can be done with it, and whether it can be done now by whoever asks.
     async fn actions(&self, ctx: &Context<'_>) -> Result<Vec<Action>> {
         let ask = Ask::anyone(ctx)?;
@@ -132,14 +150,24 @@ impl KeyVersion {
 #[derive(Default)]
 pub(super) struct KeyModuleQuery;
 
+#[allow(clippy::too_many_arguments, reason = "a list has four arguments of its own (Relay)")]
 #[Object]
 impl KeyModuleQuery {
-    /// All key modules by name, of which an instance has 250 at most; `FORBIDDEN` without the role key manager, key operator, key auditor or key integrator.
-    #[graphql(complexity = "10 * child_complexity")]
-    async fn key_modules(&self, ctx: &Context<'_>) -> Result<Vec<KeyModule>> {
-        let ask = Ask::new(ctx)?;
-        let modules = ask.actions.key_modules(ask.call).await.map_err(error::failed)?;
-        Ok(modules.into_iter().map(KeyModule::from).collect())
+    /// Key modules by name, of which an instance has 250 at most; `FORBIDDEN` without the role key manager, key operator, key auditor or key integrator.
+    #[graphql(complexity = "cost(first, last, child_complexity)")]
+    async fn key_modules(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "So many from the start, 250 at most; 50 when nothing is given.")] first: Option<
+            i32,
+        >,
+        #[graphql(desc = "With `first`: after the item with this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end, 250 at most.")] last: Option<i32>,
+        #[graphql(desc = "With `last`: before the item with this cursor.")] before: Option<String>,
+    ) -> Result<List<KeyModule>> {
+        let (ask, page) = (Ask::new(ctx)?, Window { first, after, last, before }.page()?);
+        let modules = ask.actions.key_modules(ask.call, page).await.map_err(error::failed)?;
+        Ok(list(modules, |module| module.id, KeyModule::from))
     }
 
     /// A key module by its name; null when there is none. For the same people as `keyModules`.
@@ -152,382 +180,39 @@ impl KeyModuleQuery {
         Ok(ask.actions.key_module(ask.call, &name).await.map_err(error::failed)?.map(KeyModule::from))
     }
 
-    /// The keys under one name, the newest first: a module's, or those of one connection; 250 of them at most, and `before`
-    /// has those behind. For the same people as `keyModules`.
-    #[graphql(complexity = "items_cost(first.unwrap_or(10), child_complexity)")]
+    /// The keys under one name, the newest first: a module's, or those of one connection. For the same people as
+    /// `keyModules`.
+    #[graphql(complexity = "cost(first, last, child_complexity)")]
     async fn keys(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The module's name, or `links/` and the id of a connection's channel.")]
         module: String,
-        #[graphql(desc = "How many, 250 at most, and when left out.")] first: Option<i32>,
-        #[graphql(desc = "Those older than this version.")] before: Option<u64>,
-    ) -> Result<Vec<KeyVersion>> {
-        let ask = Ask::new(ctx)?;
-        let most = limit(first, MAX)?;
-        let keys = ask.actions.keys_in(ask.call, &module, before, most).await.map_err(error::failed)?;
-        Ok(keys.into_iter().map(KeyVersion::from).collect())
+        #[graphql(desc = "So many from the start, 250 at most; 50 when nothing is given.")] first: Option<
+            i32,
+        >,
+        #[graphql(desc = "With `first`: after the item with this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end, 250 at most.")] last: Option<i32>,
+        #[graphql(desc = "With `last`: before the item with this cursor.")] before: Option<String>,
+    ) -> Result<List<KeyVersion>> {
+        let (ask, page) = (Ask::new(ctx)?, Window { first, after, last, before }.numbers()?);
+        let keys = ask.actions.keys_in(ask.call, &module, page).await.map_err(error::failed)?;
+        let cursor = |key: &domain::KeyVersion| number_cursor(i64::try_from(key.version).unwrap_or(i64::MAX));
+        Ok(list_by(keys, cursor, KeyVersion::from))
     }
-}
 
-input! {
-    /// A new key module: a draft until it is published.
-    CreateKeyModuleInput {
-        /// Its name, unique in this instance: 1 to 64 of `a` to `z`, `0` to `9` and `-`, beginning with a letter.
-        name: String,
-        /// `SEALING`, `SIGNING` or `AUTHENTICATION`.
-        purpose: String,
-        /// `A256GCM` to seal; `Ed25519` or `ECDSA-P256-SHA256` to sign; `HMAC-SHA256`, `HMAC-SHA384` or `HMAC-SHA512` to
-        /// authenticate. Anything weaker is refused with the reason.
-        algorithm: String,
-        /// Whether its keys may leave, wrapped, when a second person agrees; false when left out.
-        exportable: Option<bool>,
-        /// How long after its activation a key is due for rotation, in seconds: one hour to ten years. Left to people
-        /// when left out.
-        rotation_period: Option<i64>,
-        /// How long after it was made a key stops sealing and signing, in seconds: one hour to ten years, and not
-        /// shorter than the rotation period. Never when left out.
-        key_lifetime: Option<i64>,
-    }
-}
-
-input! {
-    /// Another specification for a draft: what is left out is as if the draft were made anew.
-    SpecifyKeyModuleInput {
-        /// The name of the module.
+    /// One version of the key under one name; null when there is none. For the same people as `keyModules`.
+    async fn key(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The module's name, or `links/` and the id of a connection's channel.")]
         module: String,
-        /// Whether its keys may leave, wrapped, when a second person agrees; false when left out.
-        exportable: Option<bool>,
-        /// As in `CreateKeyModuleInput`, in seconds.
-        rotation_period: Option<i64>,
-        /// As in `CreateKeyModuleInput`, in seconds.
-        key_lifetime: Option<i64>,
-    }
-}
-
-input! {
-    /// When the keys of a module rotate by themselves.
-    ScheduleKeyModuleInput {
-        /// The name of the module.
-        module: String,
-        /// How long after its activation a key is due for rotation, in seconds: one hour to ten years. Left to people
-        /// when left out.
-        rotation_period: Option<i64>,
-    }
-}
-
-input! {
-    /// The draft to publish.
-    PublishKeyModuleInput {
-        /// The name of the module.
-        module: String,
-    }
-}
-
-input! {
-    /// The module whose key to rotate.
-    RotateKeyModuleInput {
-        /// The name of the module.
-        module: String,
-    }
-}
-
-input! {
-    /// The module for whose key a new version is made.
-    GenerateKeyInput {
-        /// The name of the module.
-        module: String,
-    }
-}
-
-input! {
-    /// The version to put into use.
-    ActivateKeyInput {
-        /// The name of its module.
-        module: String,
-        /// Its version.
-        version: u64,
-    }
-}
-
-input! {
-    /// The key to take out of use for a while.
-    SuspendKeyInput {
-        /// The name under which it is kept.
-        module: String,
-        /// Its version.
-        version: u64,
-        /// Why, 1 to 500 characters. The peer hears it, too, where it is the key of a connection.
-        reason: String,
-    }
-}
-
-input! {
-    /// The suspended key to put back into use.
-    ResumeKeyInput {
-        /// The name under which it is kept.
-        module: String,
-        /// Its version.
-        version: u64,
-    }
-}
-
-input! {
-    /// The key to give another expiry.
-    RenewKeyInput {
-        /// The name under which it is kept.
-        module: String,
-        /// Its version.
-        version: u64,
-        /// When it stops sealing and signing; never when left out.
-        expires_at: Option<Timestamp>,
-    }
-}
-
-input! {
-    /// The key to withdraw.
-    RevokeKeyInput {
-        /// The name under which it is kept.
-        module: String,
-        /// Its version.
-        version: u64,
-        /// Why, 1 to 500 characters. The peer hears it, too, where it is the key of a connection.
-        reason: String,
-    }
-}
-
-input! {
-    /// The key that others are believed to know.
-    MarkKeyCompromisedInput {
-        /// The name under which it is kept.
-        module: String,
-        /// Its version.
-        version: u64,
-        /// What is known about it, 1 to 500 characters. The peer hears it, too, where it is the key of a connection.
-        reason: String,
-    }
-}
-
-input! {
-    /// The key whose material to erase.
-    DestroyKeyInput {
-        /// The name under which it is kept.
-        module: String,
-        /// Its version.
-        version: u64,
-        /// The approval of a second person: of `DESTROY`, with the module, and the key's `keyId` as its object. It can
-        /// be used seven days after it was asked for.
-        approval_id: ID,
-    }
-}
-
-payload! {
-    /// What became of a mutation of a key module.
-    KeyModulePayload {
-        /// The module afterwards; null when it was refused.
-        key_module: KeyModule
-    }
-}
-
-payload! {
-    /// What became of a mutation of a key.
-    KeyPayload {
-        /// The key afterwards; null when it was refused.
-        key: KeyVersion
-    }
-}
-
-/// Mutations of key modules and keys.
-#[derive(Default)]
-pub(super) struct KeyModuleMutation;
-
-#[Object]
-impl KeyModuleMutation {
-    /// Makes a draft of a key module. For key managers.
-    async fn create_key_module(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "The module.")] input: CreateKeyModuleInput,
-    ) -> Result<KeyModulePayload> {
+        #[graphql(desc = "Its version.")] version: u64,
+    ) -> Result<Option<KeyVersion>> {
         let ask = Ask::new(ctx)?;
-        let done = ask.once(input, |call, input| async move {
-            let terms = terms(input.exportable, input.rotation_period, input.key_lifetime);
-            let what = (input.name.as_str(), input.purpose.as_str(), input.algorithm.as_str());
-            ask.actions.create_key_module(&call, what, &terms).await
-        });
-        Ok(KeyModulePayload::new(done.await?, KeyModule::from))
+        let key = ask.actions.key_in(ask.call, &module, version).await.map_err(error::failed)?;
+        Ok(key.map(KeyVersion::from))
     }
-
-    /// Gives a draft another specification. For key managers.
-    async fn specify_key_module(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "The draft, and what shall hold for its keys.")] input: SpecifyKeyModuleInput,
-    ) -> Result<KeyModulePayload> {
-        let ask = Ask::new(ctx)?;
-        let done = ask.once(input, |call, input| async move {
-            let terms = terms(input.exportable, input.rotation_period, input.key_lifetime);
-            ask.actions.change_key_module(&call, &input.module, KeyModuleVerb::Specify, &terms).await
-        });
-        Ok(KeyModulePayload::new(done.await?, KeyModule::from))
-    }
-
-    /// Sets when the keys of a module rotate by themselves. For key managers.
-    async fn schedule_key_module(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "The module, and the period.")] input: ScheduleKeyModuleInput,
-    ) -> Result<KeyModulePayload> {
-        let ask = Ask::new(ctx)?;
-        let done = ask.once(input, |call, input| async move {
-            let terms = terms(None, input.rotation_period, None);
-            ask.actions.change_key_module(&call, &input.module, KeyModuleVerb::Schedule, &terms).await
-        });
-        Ok(KeyModulePayload::new(done.await?, KeyModule::from))
-    }
-
-    /// Publishes a draft: its keys can be made and used, and its specification is fixed. For key managers.
-    async fn publish_key_module(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "The draft.")] input: PublishKeyModuleInput,
-    ) -> Result<KeyModulePayload> {
-        let ask = Ask::new(ctx)?;
-        let done = ask.once(input, |call, input| async move {
-            let terms = ModuleTerms::default();
-            ask.actions.change_key_module(&call, &input.module, KeyModuleVerb::Publish, &terms).await
-        });
-        Ok(KeyModulePayload::new(done.await?, KeyModule::from))
-    }
-
-    /// Makes the next version of a module's key, in use at once; the one before still opens and verifies what it made.
-    /// For key managers and operators.
-    async fn rotate_key_module(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "The module.")] input: RotateKeyModuleInput,
-    ) -> Result<KeyModulePayload> {
-        let ask = Ask::new(ctx)?;
-        let done = ask.once(input, |call, input| async move {
-            ask.actions.rotate_key_module(&call, &input.module).await
-        });
-        Ok(KeyModulePayload::new(done.await?, KeyModule::from))
-    }
-
-    /// Makes the next version of a module's key, which is not in use until it is activated: for a change that is planned.
-    /// For key managers.
-    async fn generate_key(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "The module.")] input: GenerateKeyInput,
-    ) -> Result<KeyModulePayload> {
-        let ask = Ask::new(ctx)?;
-        let done = ask
-            .once(input, |call, input| async move { ask.actions.generate_key(&call, &input.module).await });
-        Ok(KeyModulePayload::new(done.await?, KeyModule::from))
-    }
-
-    /// Puts a version that is not in use yet into use, made by `generateKey` or brought in; the one before still opens
-    /// and verifies what it made. For key managers.
-    async fn activate_key(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "The key.")] input: ActivateKeyInput,
-    ) -> Result<KeyPayload> {
-        let ask = Ask::new(ctx)?;
-        let done = ask.once(input, |call, input| async move {
-            ask.actions.activate_key(&call, &input.module, input.version).await
-        });
-        Ok(KeyPayload::new(done.await?, KeyVersion::from))
-    }
-
-    /// Takes a key out of use for a while: it neither makes nor reads anything. For key managers.
-    async fn suspend_key(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "The key, and why.")] input: SuspendKeyInput,
-    ) -> Result<KeyPayload> {
-        let ask = Ask::new(ctx)?;
-        let done = ask.once(input, |call, input| async move {
-            ask.actions.change_key(&call, &input.module, input.version, KeyWish::Suspend(input.reason)).await
-        });
-        Ok(KeyPayload::new(done.await?, KeyVersion::from))
-    }
-
-    /// Puts a suspended key back into use. For key managers.
-    async fn resume_key(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "The key.")] input: ResumeKeyInput,
-    ) -> Result<KeyPayload> {
-        let ask = Ask::new(ctx)?;
-        let done = ask.once(input, |call, input| async move {
-            ask.actions.change_key(&call, &input.module, input.version, KeyWish::Resume).await
-        });
-        Ok(KeyPayload::new(done.await?, KeyVersion::from))
-    }
-
-    /// Gives a key another expiry. For key managers and operators.
-    async fn renew_key(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "The key, and until when.")] input: RenewKeyInput,
-    ) -> Result<KeyPayload> {
-        let ask = Ask::new(ctx)?;
-        let done = ask.once(input, |call, input| async move {
-            let wish = KeyWish::Renew(input.expires_at);
-            ask.actions.change_key(&call, &input.module, input.version, wish).await
-        });
-        Ok(KeyPayload::new(done.await?, KeyVersion::from))
-    }
-
-    /// Withdraws a key: it makes nothing any more; what it made can still be read. That of a connection ends the connection
-    /// on both sides, which needs its key for everything: suspend it to stop for a while. For key managers and operators.
-    async fn revoke_key(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "The key, and why.")] input: RevokeKeyInput,
-    ) -> Result<KeyPayload> {
-        let ask = Ask::new(ctx)?;
-        let done = ask.once(input, |call, input| async move {
-            ask.actions.change_key(&call, &input.module, input.version, KeyWish::Revoke(input.reason)).await
-        });
-        Ok(KeyPayload::new(done.await?, KeyVersion::from))
-    }
-
-    /// Marks a key as known to others: what it made is only read for a stated reason. That of a connection ends the
-    /// connection, as revoking it does. For key managers.
-    async fn mark_key_compromised(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "The key, and what is known.")] input: MarkKeyCompromisedInput,
-    ) -> Result<KeyPayload> {
-        let ask = Ask::new(ctx)?;
-        let done = ask.once(input, |call, input| async move {
-            let wish = KeyWish::MarkCompromised(input.reason);
-            ask.actions.change_key(&call, &input.module, input.version, wish).await
-        });
-        Ok(KeyPayload::new(done.await?, KeyVersion::from))
-    }
-
-    /// Erases the material of a key for good; what it made can never be read again. For key managers, with the approval
-    /// of a second person after seven days.
-    async fn destroy_key(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "The key, and the approval.")] input: DestroyKeyInput,
-    ) -> Result<KeyPayload> {
-        let ask = Ask::new(ctx)?;
-        let done = ask.once(input, |call, input| async move {
-            let approval = named(Kind::KeyApproval, "approvalId", &input.approval_id)?;
-            ask.actions.destroy_key(&call, &input.module, input.version, approval).await
-        });
-        Ok(KeyPayload::new(done.await?, KeyVersion::from))
-    }
-}
-
-fn terms(exportable: Option<bool>, rotation_period: Option<i64>, key_lifetime: Option<i64>) -> ModuleTerms {
-    ModuleTerms { exportable: exportable.unwrap_or_default(), rotation_period, key_lifetime }
 }
 
 impl From<domain::KeyModule> for KeyModule {
@@ -546,6 +231,7 @@ impl From<domain::KeyModule> for KeyModule {
             published_at: module.published_at,
             versions: module.versions.into_iter().map(KeyVersion::from).collect(),
             revision: module.revision,
+            row: module.id,
         }
     }
 }

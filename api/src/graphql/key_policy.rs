@@ -7,7 +7,9 @@ use super::ask::{Ask, named};
 use super::error;
 use super::id::Kind;
 use super::key_approval::KeyPerson;
-use super::page::items_cost;
+use super::load::GoverningModule;
+use super::page::{List, Window, cost, items_cost, list};
+use super::refusal::Action;
 use super::words::{AccessEffect, AccessVerdict, KeyOperation, KeyUser, PolicyOutcome, Role};
 use crate::domain::Timestamp;
 use crate::domain::id::UserId;
@@ -16,14 +18,14 @@ use crate::domain::refusal::Refusal;
 
 /// Who may do what with the keys of a module, or may not. Any `STRICT_REJECT` that applies denies; else any `TRACK`
 /// allows, and the use is recorded; else any `REJECT` denies; else the module's default decides, which is to reject.
-pub(super) struct AccessPolicy(domain::KeyPolicy);
+pub(super) struct AccessPolicy(pub(super) domain::KeyPolicy);
 
 /// Who may do what with the keys of a module, or may not. Any `STRICT_REJECT` that applies denies; else any `TRACK`
 /// allows, and the use is recorded; else any `REJECT` denies; else the module's default decides, which is to reject.
 #[Object]
 impl AccessPolicy {
     /// Global id.
-    async fn id(&self) -> ID {
+    pub(super) async fn id(&self) -> ID {
         Kind::AccessPolicy.id(self.0.id.0)
     }
 
@@ -60,6 +62,14 @@ impl AccessPolicy {
     /// Why it exists.
     async fn note(&self) -> &str {
         &self.0.terms.note
+    }
+
+    /// What can be done with it, and whether it can be done now by whoever asks.
+    async fn actions(&self, ctx: &Context<'_>) -> Result<Vec<Action>> {
+        let ask = Ask::anyone(ctx)?;
+        let module = ask.load.one(GoverningModule(self.0.module.clone())).await?;
+        let judged = ask.actions.access_policy_actions(ask.call, module.as_ref(), &self.0);
+        Ok(judged.into_iter().map(|(verb, may)| Action::new(verb.as_str(), verb.label(), may)).collect())
     }
 
     /// Grows by one with every change of the module and its policies; give it as `expectedRevision`.
@@ -135,11 +145,13 @@ impl From<domain::AccessData> for AccessData {
 /// Whether somebody can effectively do something with a key module, all its policies taken together.
 #[derive(SimpleObject)]
 pub(super) struct EffectiveRight {
-    /// Who: a part of this program, or whoever holds just this key role.
+    /// Who: a part of this program, whoever holds just that key role, a person whom a policy names, with all their roles,
+    /// or, as `EVERY_PERSON`, whoever of this organisation's people holds no key role and is not named.
     principal: AccessPrincipal,
     /// What.
     operation: KeyOperation,
-    /// Whether.
+    /// Whether, for data that is given: without any, what allows only for some data does not allow, and what denies only for
+    /// some data denies.
     verdict: AccessVerdict,
     /// The verdict in words.
     verdict_label: &'static str,
@@ -150,7 +162,7 @@ pub(super) struct EffectiveRight {
 impl From<domain::EffectiveRight> for EffectiveRight {
     fn from(right: domain::EffectiveRight) -> Self {
         Self {
-            principal: AccessPrincipal::new(right.principal),
+            principal: AccessPrincipal { label: right.who(), ..AccessPrincipal::new(right.principal) },
             operation: right.operation.into(),
             verdict: right.verdict.into(),
             verdict_label: right.verdict.label(),
@@ -353,23 +365,32 @@ payload! {
 #[derive(Default)]
 pub(super) struct KeyPolicyQuery;
 
+#[allow(clippy::too_many_arguments, reason = "a list has four arguments of its own (Relay)")]
 #[Object]
 impl KeyPolicyQuery {
-    /// The access policies of all key modules or of one, in the order in which they decide; 200 at most for each. Of all
-    /// together 1,000 are listed, and with more a key module must be named. For key managers, operators, auditors and
-    /// integrators.
-    #[graphql(complexity = "items_cost(50, child_complexity)")]
+    /// The access policies of all key modules or of one, by module and then in the order in which they decide; a module has
+    /// 200 at most. For key managers, operators, auditors and integrators.
+    #[graphql(complexity = "cost(first, last, child_complexity)")]
     async fn access_policies(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The name of the key module; all when left out.")] module: Option<String>,
-    ) -> Result<Vec<AccessPolicy>> {
-        let ask = Ask::new(ctx)?;
-        let done = ask.actions.access_policies(ask.call, module.as_deref()).await;
-        Ok(done.map_err(error::failed)?.into_iter().map(AccessPolicy).collect())
+        #[graphql(desc = "So many from the start, 250 at most; 50 when nothing is given.")] first: Option<
+            i32,
+        >,
+        #[graphql(desc = "With `first`: after the item with this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end, 250 at most.")] last: Option<i32>,
+        #[graphql(desc = "With `last`: before the item with this cursor.")] before: Option<String>,
+    ) -> Result<List<AccessPolicy>> {
+        let (ask, page) = (Ask::new(ctx)?, Window { first, after, last, before }.page()?);
+        let done = ask.actions.access_policies(ask.call, module.as_deref(), page).await;
+        Ok(list(done.map_err(error::failed)?, |policy| policy.id.0, AccessPolicy))
     }
 
-    /// Who can effectively do what with a key module: every part of this program, and whoever holds just one key role.
+    /// Who can effectively do what with a key module: every part of this program, whoever of this organisation's people
+    /// holds just one key role or none, and each person whom one of its access policies names, with the roles that they
+    /// hold now; whoever cannot sign in can do nothing. A right for each of them and each operation, so that its length is
+    /// bounded by that of the policies, and so no connection.
     #[graphql(complexity = "items_cost(250, child_complexity)")]
     async fn effective_rights(
         &self,

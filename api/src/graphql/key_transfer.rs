@@ -5,7 +5,8 @@ use data_encoding::BASE64URL_NOPAD;
 
 use super::ask::{Ask, named};
 use super::id::Kind;
-use super::key_module::{KeyPayload, KeyVersion};
+use super::key_module::KeyVersion;
+use super::key_module_mutation::KeyPayload;
 use crate::actions::Receiver;
 use crate::domain::Timestamp;
 use crate::domain::key_transfer as domain;

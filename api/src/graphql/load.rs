@@ -10,25 +10,29 @@ use async_graphql::dataloader::Loader;
 use chrono::{DurationRound as _, TimeDelta};
 use tokio::sync::OnceCell;
 use tokio::task::yield_now;
+use uuid::Uuid;
 
 use super::ask::ours;
-use crate::actions::{Actions, Governing};
+use crate::actions::{Actions, Call, Governing};
 use crate::domain::Timestamp;
 use crate::domain::attempt::Attempt;
 use crate::domain::audit::{AuditEntry, AuditNumber};
 use crate::domain::connection::Connection;
 use crate::domain::direction::{Evidence, Transition, Way};
 use crate::domain::id::{
-    CompanyId, ConnectionId, DefinitionId, FailureId, InstanceId, IssueId, RegistrationId, ScanId, UserId,
+    AccessTokenId, CompanyId, ConnectionId, DefinitionId, FailureId, InstanceId, IssueId, KeyPolicyId,
+    RegistrationId, ScanId, SessionId, UserId,
 };
 use crate::domain::issue::Issue;
+use crate::domain::key_module::{KeyModule, KeyVersion};
+use crate::domain::key_policy::KeyPolicy;
 use crate::domain::registration::Registration;
 use crate::domain::scan::{Scan, Subject};
 use crate::domain::settings::Offer;
 use crate::domain::verification::Verification;
 use crate::store::{
-    Account, AttemptWork, Company, FailureRecord, PublishedDefinition, Reader, ScanResult, SettingsRecord,
-    StoreError, Traffic,
+    AccessToken, Account, AttemptWork, Company, FailureRecord, PublishedDefinition, Reader, ScanResult,
+    Session, SettingsRecord, StoreError, Traffic,
 };
 
 /// The loaders of one request. Whoever asks for a key waits until everything that can run has asked for its own, then
@@ -48,9 +52,9 @@ struct Batch<K, V> {
 }
 
 impl Loaders {
-    /// Loads within what this reader may see.
-    pub(super) fn new(reader: Reader, actions: Actions) -> Self {
-        Self { source: Source(reader, actions), open: Mutex::default() }
+    /// Loads within what this reader may see, for whoever calls.
+    pub(super) fn new(reader: Reader, actions: Actions, call: Call) -> Self {
+        Self { source: Source(reader, actions, call), open: Mutex::default() }
     }
 
     /// The reader itself.
@@ -133,7 +137,15 @@ impl From<StoreError> for Shared {
 }
 
 /// What reads a batch.
-pub(super) struct Source(Reader, Actions);
+pub(super) struct Source(Reader, Actions, Call);
+
+/// Key: a key module.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct KeyModuleId(pub(super) Uuid);
+
+/// Key: a version of a key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct KeyVersionId(pub(super) Uuid);
 
 /// Key: the key module that governs the keys of this name.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -404,6 +416,58 @@ impl Loader<GoverningModule> for Source {
         let names: Vec<String> = keys.iter().map(|key| key.0.clone()).collect();
         let found = self.1.governing_modules(&self.0, &names).await?;
         Ok(found.into_iter().map(|(name, module)| (GoverningModule(name), module)).collect())
+    }
+}
+
+impl Loader<KeyModuleId> for Source {
+    type Value = KeyModule;
+    type Error = Shared;
+
+    async fn load(&self, keys: &[KeyModuleId]) -> Result<HashMap<KeyModuleId, KeyModule>, Shared> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let found = self.1.key_modules_by_id(&self.2, &ids).await?;
+        Ok(found.into_iter().map(|module| (KeyModuleId(module.id), module)).collect())
+    }
+}
+
+impl Loader<KeyVersionId> for Source {
+    type Value = KeyVersion;
+    type Error = Shared;
+
+    async fn load(&self, keys: &[KeyVersionId]) -> Result<HashMap<KeyVersionId, KeyVersion>, Shared> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let found = self.1.keys_by_id(&self.2, &ids).await?;
+        Ok(found.into_iter().map(|key| (KeyVersionId(key.id), key)).collect())
+    }
+}
+
+impl Loader<KeyPolicyId> for Source {
+    type Value = KeyPolicy;
+    type Error = Shared;
+
+    async fn load(&self, keys: &[KeyPolicyId]) -> Result<HashMap<KeyPolicyId, KeyPolicy>, Shared> {
+        let found = self.1.access_policies_by_id(&self.2, keys).await?;
+        Ok(found.into_iter().map(|policy| (policy.id, policy)).collect())
+    }
+}
+
+impl Loader<SessionId> for Source {
+    type Value = Session;
+    type Error = Shared;
+
+    async fn load(&self, keys: &[SessionId]) -> Result<HashMap<SessionId, Session>, Shared> {
+        let found = self.1.sessions_by_id(&self.2, keys).await?;
+        Ok(found.into_iter().map(|session| (session.id, session)).collect())
+    }
+}
+
+impl Loader<AccessTokenId> for Source {
+    type Value = AccessToken;
+    type Error = Shared;
+
+    async fn load(&self, keys: &[AccessTokenId]) -> Result<HashMap<AccessTokenId, AccessToken>, Shared> {
+        let found = self.1.access_tokens_by_id(&self.2, keys).await?;
+        Ok(found.into_iter().map(|token| (token.id, token)).collect())
     }
 }
 

@@ -25,6 +25,7 @@ mod key_approval;
 mod key_encryption;
 mod key_health;
 mod key_module;
+mod key_module_mutation;
 mod key_policy;
 mod key_transfer;
 mod key_use;
@@ -94,7 +95,7 @@ pub struct Mutation(
     scan_mutation::ScanMutation,
     issue_mutation::IssueMutation,
     key_health::KeyHealthMutation,
-    key_module::KeyModuleMutation,
+    key_module_mutation::KeyModuleMutation,
     key_encryption::RootKeyMutation,
     key_encryption::KeyEncryptionMutation,
     key_transfer::KeyTransferMutation,
@@ -160,7 +161,7 @@ pub fn health_path(subject: Subject) -> String {
 /// Puts in what the resolvers need: who asks, and what loads on their behalf.
 #[must_use]
 pub fn prepare(request: Request, actions: &Actions, call: Call) -> Request {
-    let loaders = load::Loaders::new(actions.reader(&call), actions.clone());
+    let loaders = load::Loaders::new(actions.reader(&call), actions.clone(), call.clone());
     request.data(loaders).data(call)
 }
 

@@ -5,18 +5,23 @@ use async_graphql::{Context, ID, Interface, Object, Result};
 use super::ask::Ask;
 use super::audit::{AuditEntry, number_of};
 use super::connection::ConnectionRecord;
+use super::credential::Session;
 use super::definition::PublishedDefinition;
 use super::error;
 use super::failure::ErrorLogEntry;
 use super::id::{Kind, decode};
 use super::issue::Issue;
 use super::key_approval::KeyApproval;
+use super::key_module::{KeyModule, KeyVersion};
+use super::key_policy::AccessPolicy;
+use super::load::{KeyModuleId, KeyVersionId};
 use super::page::items_cost;
-use super::people::{Company, Contact, User};
+use super::people::{AccessToken, Company, Contact, User};
 use super::registration::Registration;
 use super::scan::Scan;
 use crate::domain::id::{
-    CompanyId, ConnectionId, DefinitionId, FailureId, IssueId, KeyApprovalId, RegistrationId, ScanId, UserId,
+    AccessTokenId, CompanyId, ConnectionId, DefinitionId, FailureId, IssueId, KeyApprovalId, KeyPolicyId,
+    RegistrationId, ScanId, SessionId, UserId,
 };
 use crate::store::Account;
 
@@ -35,7 +40,12 @@ pub(super) enum Node {
     Contact(Contact),
     User(User),
     Definition(PublishedDefinition),
+    KeyModule(KeyModule),
+    KeyVersion(KeyVersion),
     KeyApproval(KeyApproval),
+    AccessPolicy(AccessPolicy),
+    AccessToken(AccessToken),
+    Session(Session),
     ErrorLogEntry(ErrorLogEntry),
     AuditEntry(AuditEntry),
 }
@@ -59,12 +69,20 @@ impl Node {
             Kind::Definition => {
                 load.one(DefinitionId(id)).await?.map(|it| Self::Definition(PublishedDefinition(it)))
             }
+            Kind::KeyModule => load.one(KeyModuleId(id)).await?.map(|it| Self::KeyModule(it.into())),
+            Kind::KeyVersion => load.one(KeyVersionId(id)).await?.map(|it| Self::KeyVersion(it.into())),
+            Kind::AccessPolicy => {
+                load.one(KeyPolicyId(id)).await?.map(|it| Self::AccessPolicy(AccessPolicy(it)))
+            }
+            Kind::AccessToken => {
+                load.one(AccessTokenId(id)).await?.map(|it| Self::AccessToken(AccessToken(it)))
+            }
+            Kind::Session => load.one(SessionId(id)).await?.map(|it| Self::Session(Session(it))),
             Kind::KeyApproval => KeyApproval::load(ask, KeyApprovalId(id)).await?.map(Self::KeyApproval),
             Kind::ErrorLogEntry => {
                 load.one(FailureId(id)).await?.map(|it| Self::ErrorLogEntry(ErrorLogEntry::new(ask, it)))
             }
             Kind::AuditEntry => load.maybe(number_of(id)).await?.map(|it| Self::AuditEntry(AuditEntry(it))),
-            Kind::AccessToken | Kind::Session | Kind::AccessPolicy => None,
         })
     }
 

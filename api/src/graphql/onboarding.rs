@@ -7,6 +7,7 @@ use super::refusal::Refusal;
 use super::words::{AttemptState, PhaseName, PhaseState};
 use crate::domain::Timestamp;
 use crate::domain::attempt::{self as domain, Attempt};
+use crate::domain::requester::Administrator;
 use crate::store::AttemptWork;
 
 /// One run of onboarding. Closing the browser changes nothing: the phases go on.
@@ -51,16 +52,26 @@ impl OnboardingAttempt {
         Ok(self.attempt.phases.iter().map(|phase| Phase::new(&ask, phase)).collect())
     }
 
-    /// Where the contact approves, on the provider; null when there is nothing to approve, or you may not start
-    /// onboarding here.
+    /// Where the contact approves, on the provider, whose answer comes back to the account that began. Null when there is
+    /// nothing to approve, the address is being made, or another account began: then `continueAuthorization` makes one for
+    /// you.
     async fn authorization_url(&self, ctx: &Context<'_>) -> Result<Option<String>> {
-        let may = Ask::anyone(ctx)?.call.requester.operator().is_ok();
-        Ok(self.work.authorization_url.clone().filter(|_| may))
+        let ask = Ask::anyone(ctx)?;
+        let began = |one: Administrator| self.attempt.started_by == Some(one.user());
+        let mine = ask.call.requester.administrator().is_ok_and(began);
+        Ok(self.good_until(&ask).filter(|_| mine).and(self.work.authorization_url.clone()))
     }
 
-    /// When `authorizationUrl` stops working.
-    async fn authorization_expires_at(&self) -> Option<Timestamp> {
-        self.work.authorization_expires_at.and_then(Timestamp::from_timestamp_millis)
+    /// Until when there is an address to approve at, for whoever began; null while there is none.
+    async fn authorization_expires_at(&self, ctx: &Context<'_>) -> Result<Option<Timestamp>> {
+        Ok(self.good_until(&Ask::anyone(ctx)?))
+    }
+}
+
+impl OnboardingAttempt {
+    fn good_until(&self, ask: &Ask<'_>) -> Option<Timestamp> {
+        let until = self.work.authorization_expires_at.filter(|_| self.work.authorization_url.is_some())?;
+        Timestamp::from_timestamp_millis(until).filter(|until| *until > ask.actions.now())
     }
 }
 
@@ -87,7 +98,7 @@ pub(super) struct Phase {
     tries: i64,
     /// When it is tried next by itself; null when it is not.
     next_try_at: Option<Timestamp>,
-    /// Why the last try did not succeed; null when it did, or there was none.
+    /// Why the last try did not succeed; null when it did, there was none, or nothing is wrong and it only waits.
     failure: Option<Refusal>,
 }
 

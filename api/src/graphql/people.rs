@@ -183,7 +183,7 @@ pub(super) struct AccessToken(pub(super) crate::store::AccessToken);
 #[Object]
 impl AccessToken {
     /// Global id, by which it is revoked.
-    async fn id(&self) -> ID {
+    pub(super) async fn id(&self) -> ID {
         Kind::AccessToken.id(self.0.id.0)
     }
 

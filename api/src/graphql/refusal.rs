@@ -16,14 +16,14 @@ pub(super) struct Refusal {
     code: RefusalCode,
     /// The code in words, for people.
     code_label: &'static str,
-    /// One or two sentences: what happened, why, what to do.
+    /// One or two sentences: what happened, and why.
     message: String,
     /// The input field at fault, as a path in the mutation's `input`.
     field: Option<String>,
     /// A finer, stable distinction within the code, for example `EXPIRED` or `TLS`.
     reason: Option<String>,
-    /// What to do about it, for programs.
-    remedy: Option<Remedy>,
+    /// What to do about it.
+    remedy: Remedy,
     /// Where this code is explained.
     docs_url: String,
     /// Leads to the log of this instance: the trace id of the request (W3C Trace Context, 32 hexadecimal digits).
@@ -37,10 +37,10 @@ impl Refusal {
             code: refusal.code.into(),
             code_label: refusal.code.label(),
             docs_url: docs_url(ask, &format!("/docs/refusals/{}", kebab(refusal.code.as_str()))),
+            remedy: Remedy::new(refusal.what_to_do(), None),
             message: refusal.message,
             field: refusal.field,
             reason: refusal.reason,
-            remedy: refusal.remedy.map(|remedy| Remedy::new(*remedy, None)),
             trace_id: ask.call.trace.to_string(),
         }
     }

@@ -14,6 +14,7 @@ use super::registration::Registration;
 use super::words::{CheckAnswer, CheckCode, ScanState, Severity, SuiteCode};
 use crate::domain::Timestamp;
 use crate::domain::check::{self as domain_check, Answer};
+use crate::domain::explain::sentence;
 use crate::domain::id::{ConnectionId, RegistrationId, ScanId};
 use crate::domain::scan::{self as domain, Subject};
 use crate::store::ScanResult;
@@ -197,7 +198,7 @@ impl CheckResult {
         let spec = code.spec();
         let (answer, message, evidence, remedy, blocking) = match answer {
             Answer::Pass => (CheckAnswer::Pass, None, None, None, false),
-            Answer::Error(message) => (CheckAnswer::Error, Some(message), None, None, true),
+            Answer::Error(why) => (CheckAnswer::Error, Some(sentence(&why)), None, None, true),
             Answer::Skipped(message) => (CheckAnswer::Skipped, Some(message), None, None, false),
             Answer::Finding(finding) => {
                 let remedy = Remedy::new(finding.remedy, Some(subject));

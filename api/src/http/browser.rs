@@ -58,7 +58,7 @@ impl State {
     pub(super) fn refusal(&self, call: &Call, refusal: &Refusal) -> Response {
         let todo = match refusal.remedy.as_deref() {
             Some(Remedy::Human(text)) => vec![text.as_str()],
-            Some(Remedy::Call { .. } | Remedy::Config { .. }) | None => Vec::new(),
+            Some(Remedy::Call { .. } | Remedy::Config { .. }) | None => refusal.code.what_to_do().to_vec(),
         };
         let docs = super::docs::refusal_path(refusal.code);
         let reference = call.trace.to_string();
@@ -95,7 +95,7 @@ impl State {
         let happened = if status == StatusCode::PAYLOAD_TOO_LARGE {
             "Nothing was done: what was sent is larger than 64 KiB."
         } else {
-            "Nothing was done: what was sent is no form (application/x-www-form-urlencoded)."
+            "Nothing was done: what was sent could not be read as a form."
         };
         let message = Message {
             instance: self.instance(),

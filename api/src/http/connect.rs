@@ -11,10 +11,10 @@ use serde::Deserialize;
 
 use super::State;
 use super::browser::{FORM_LIMIT, see_other, sign_in_url, status};
-use super::pages::{Connect, NotAnAdministrator, page};
+use super::pages::{Connect, Message, NotAnAdministrator, page};
 use super::visitor::{Posted, Visitor};
 use crate::actions::authorization::CALLBACK_PATH;
-use crate::actions::{Call, Failure};
+use crate::actions::{Actions, Call, Failure};
 use crate::domain::link::OpenLink;
 use crate::domain::refusal::{Refusal, RefusalCode};
 
@@ -174,7 +174,8 @@ async fn callback(
     OriginalUri(uri): OriginalUri,
     returned: Result<Query<Returned>, QueryRejection>,
 ) -> Response {
-    let Ok(Query(returned)) = returned else { return state.foreign() };
+    let bad = StatusCode::BAD_REQUEST;
+    let Ok(Query(returned)) = returned else { return not_taken(&state, &call, bad, UNREADABLE, "") };
     if call.requester.person().is_none() {
         let here = uri.path_and_query().map_or(CALLBACK_PATH, |uri| uri.as_str());
         return see_other(&sign_in_url(here));
@@ -182,11 +183,46 @@ async fn callback(
     let outcome = match (returned.code, returned.error) {
         (Some(code), None) => Ok(SecretString::from(code)),
         (None, Some(error)) => Err(error),
-        (Some(_), Some(_)) | (None, None) => return state.foreign(),
+        (Some(_), Some(_)) | (None, None) => {
+            return not_taken(&state, &call, bad, UNREADABLE, &returned.state);
+        }
     };
     match state.actions.authorization_returned(&call, &returned.state, outcome, &returned.iss).await {
         // Approved or not, the wizard says so, and what comes next.
         Ok(connection) => see_other(&state.console.wizard_path(connection)),
+        Err(Failure::Refused(refusal)) => {
+            not_taken(&state, &call, status(refusal.code), &refusal.message, &returned.state)
+        }
         Err(failure) => state.failure(&call, &failure),
     }
+}
+
+/// What is said of an answer that is none (RFC 6749, 4.1.2).
+const UNREADABLE: &str = "What came back holds neither an approval nor a reason why there is none.";
+
+/// An answer of the provider that is not taken: the way leads back to the registration that its `state` names.
+fn not_taken(state: &State, call: &Call, code: StatusCode, happened: &str, named: &str) -> Response {
+    let wizard = Actions::connection_of_answer(named).map(|id| state.console.wizard_path(id));
+    let reference = call.trace.to_string();
+    let view = Message {
+        instance: state.instance(),
+        title: "The provider's answer was not taken",
+        happened,
+        why: None,
+        what_to_do: &[
+            if wizard.is_some() {
+                "Go on with the registration: it shows how far it is."
+            } else {
+                "Find the registration among your connections: it shows how far it is."
+            },
+            "If it still waits for the contact, sign in with the account that began it, or choose “Ask with my account” \
+             there, and approve once more. Nothing else is lost.",
+        ],
+        go_on: Some(match &wizard {
+            Some(path) => ("Go on with the registration", path),
+            None => ("Your connections", "/connections"),
+        }),
+        reference: Some(&reference),
+    };
+    page(code, &view)
 }

@@ -12,6 +12,9 @@ use crate::domain::check::{CheckCode, Severity, Side, Suite};
 use crate::domain::outage::{FarSide, OUTAGES, RECOVERED_WITHIN, Seen, Shown};
 use crate::domain::refusal::RefusalCode;
 
+/// The way back from each page.
+const ALL_PAGES: (&str, &str) = ("All pages", "/docs");
+
 /// The routes of the documentation pages.
 pub fn router(state: State) -> Router {
     Router::new()
@@ -60,8 +63,13 @@ async fn check(With(state): With<State>, Path(asked): Path<String>) -> Response 
         Severity::Moderate => "It would work, but not as it should.",
         Severity::Low => "Worth knowing.",
     };
-    let blocks =
-        if spec.blocking { "A finding stops what comes next." } else { "A finding is a warning only." };
+    let blocks = match code {
+        CheckCode::ClockSkew | CheckCode::PeerTls => {
+            "A finding stops what comes next, unless it is the one that is named as a warning below."
+        }
+        _ if spec.blocking => "A finding stops what comes next.",
+        _ => "A finding is a warning only.",
+    };
     let side = match spec.side {
         Side::Provider => "It is asked on the provider.",
         Side::Consumer => "It is asked on the consumer.",
@@ -83,7 +91,7 @@ async fn check(With(state): With<State>, Path(asked): Path<String>) -> Response 
         happened: spec.asks,
         why: Some(&why),
         what_to_do: &steps,
-        go_on: None,
+        go_on: Some(ALL_PAGES),
         reference: Some(code.as_str()),
     };
     page(StatusCode::OK, &view)
@@ -100,8 +108,8 @@ async fn refusal(With(state): With<State>, Path(asked): Path<String>) -> Respons
         title: code.label(),
         happened: &meaning,
         why: None,
-        what_to_do: what_to_do(code),
-        go_on: None,
+        what_to_do: code.what_to_do(),
+        go_on: Some(ALL_PAGES),
         reference: Some(code.as_str()),
     };
     page(StatusCode::OK, &view)
@@ -151,7 +159,7 @@ fn missing(state: &State) -> Response {
         happened: "There is no documentation under this address.",
         why: None,
         what_to_do: &[],
-        go_on: Some(("All pages", "/docs")),
+        go_on: Some(ALL_PAGES),
         reference: None,
     };
     page(StatusCode::NOT_FOUND, &view)
@@ -159,70 +167,4 @@ fn missing(state: &State) -> Response {
 
 fn slug(code: &str) -> String {
     code.to_ascii_lowercase().replace('_', "-")
-}
-
-const fn what_to_do(code: RefusalCode) -> &'static [&'static str] {
-    use RefusalCode as C;
-    match code {
-        C::NoMatchingRegistration => &["Look at the reason.", "Ask the provider for a new link."],
-        C::LinkInvalid => &["Copy the whole link again from the letter, up to its last character."],
-        C::LinkContested => &[
-            "The provider must find out who else holds the link.",
-            "Then the provider makes a new link; the one before stays void.",
-        ],
-        C::ContactMismatch => &[
-            "Sign in as the contact named in the registration.",
-            "Or ask the provider to name another contact.",
-        ],
-        C::ContactInactive => {
-            &["Ask the provider to switch the contact's account on, or to name another contact."]
-        }
-        C::ContactNotInCompany => &["Choose a contact of the registration's company."],
-        C::NotAnAdministrator => {
-            &["Ask an administrator of this instance to do it, or to grant you the role."]
-        }
-        C::SecondPersonRequired => &["Ask another person with the role to answer it."],
-        C::PersonRequired => &["Sign in with the browser, and do it there yourself."],
-        C::DuplicateConnection => &["Use the connection that exists, or end it first."],
-        C::DuplicateRegistration => &["Finish or cancel the other registration first."],
-        C::Duplicate => &["Choose another name, or use what exists."],
-        C::ProviderRecordMissing => &["An administrator saves the provider record; then repeat."],
-        C::NotValidated => &["Run the checks, and mend what they find."],
-        C::ValidationStale => &["Wait: the checks run again by themselves.", "Then repeat."],
-        C::WrongState => &["Look at its present state, and at the actions that are possible in it."],
-        C::VersionUnsupported => &["Update the older of the two instances."],
-        C::PeerUnreachable => {
-            &["Look at the reason: it names the step that failed.", "Ask the other side's operator."]
-        }
-        C::PeerRefused => &["The reason is the other side's code: look it up here."],
-        C::PeerUnavailable => &[
-            "Wait: it comes back by itself.",
-            "Otherwise ask the other side's operator to look at what the reason names.",
-        ],
-        C::PeerIdentityMismatch => &[
-            "Go no further: whoever answers is not who the link names.",
-            "Compare the fingerprints with the other side by telephone.",
-        ],
-        C::ClockSkew => &["Synchronise both clocks (NTP), then repeat."],
-        C::KeyConfirmationFailed => {
-            &["Start over. If it fails again, tell both operators: somebody may be between."]
-        }
-        C::PolicyDenied => &["Ask whoever manages the key access policies."],
-        C::KeyServiceUnhealthy => &["Ask the operator to look at the component that the reason names."],
-        C::Conflict => &["Load it again, then repeat your change."],
-        C::IdempotencyConflict => &["Use a fresh key for another request."],
-        C::RateLimited => &["Wait as long as the answer says, then repeat."],
-        C::InvalidInput => &["Correct the field that the refusal names."],
-        C::NotFound => &["Check the address or id.", "Ask whether you may see it."],
-        C::CredentialsInvalid => &["Sign in again, or ask for fresh credentials."],
-        C::StepUpRequired => {
-            &["Give your password with `stepUp`, or the code of `requestStepUpCode`, then repeat it."]
-        }
-        C::AuthorizationDenied => &["Speak with the contact, then start over."],
-        C::DeadlineExceeded => &["Start over."],
-        C::MailFailed => {
-            &["Do what the entry of the error log says; letters that can still leave are sent by themselves."]
-        }
-        C::MailOff => &["Use another way, or ask the operator to switch mail on."],
-    }
 }

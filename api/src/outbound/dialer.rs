@@ -142,12 +142,8 @@ impl Dialer {
         .map_err(|error| OutboundError::refused(Refusal::Request, error.to_string()))?;
         let stream = self.connect(&origin).await?;
         let dialled = match origin.scheme() {
-            Scheme::Http => Dialled { stream: Box::new(stream), speaks_h2: false },
-            Scheme::Https => {
-                let stream = self.handshake(&origin, stream).await?;
-                let speaks_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                Dialled { stream: Box::new(stream), speaks_h2 }
-            }
+            Scheme::Http => Dialled(Box::new(stream)),
+            Scheme::Https => Dialled(Box::new(self.handshake(&origin, stream).await?)),
         };
         Ok(TokioIo::new(dialled))
     }
@@ -168,10 +164,7 @@ impl tower::Service<Uri> for Dialer {
 }
 
 /// An open connection, encrypted or not.
-pub(super) struct Dialled {
-    stream: Box<dyn Stream>,
-    speaks_h2: bool,
-}
+pub(super) struct Dialled(Box<dyn Stream>);
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -179,8 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 impl Connection for Dialled {
     fn connected(&self) -> Connected {
-        let connected = Connected::new();
-        if self.speaks_h2 { connected.negotiated_h2() } else { connected }
+        Connected::new()
     }
 }
 
@@ -190,20 +182,20 @@ impl AsyncRead for Dialled {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        Pin::new(&mut self.0).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Dialled {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        Pin::new(&mut self.0).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        Pin::new(&mut self.0).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }

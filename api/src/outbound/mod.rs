@@ -5,6 +5,9 @@
 //! has just judged. Above it nothing follows redirects, reads proxy settings or decompresses, bodies and times are
 //! bounded, and a failure says at which step it happened.
 //!
+//! It speaks HTTP/1.1: what an instance says to each of many peers is one small request now and then, and a connection
+//! over HTTP/2, which serves to carry many at once, takes several times the memory while it carries none.
+//!
 //! It is built on hyper-util's client rather than on a larger one, because only a connector of our own can check IP
 //! literals as well as names and tell a DNS, TCP, TLS or HTTP failure (or time-out) apart.
 
@@ -61,11 +64,9 @@ pub mod http {
     pub use hyper::{HeaderMap, StatusCode, header, header::HeaderValue};
 }
 
-/// How long an unused connection is kept for the next request; shorter than what servers usually keep.
+/// How long an unused connection is kept for the next request, one for each target; shorter than what servers usually
+/// keep.
 const POOL_IDLE: Duration = Duration::from_secs(30);
-/// How long a request over HTTP/2 hears nothing before the other end is asked whether it is still there, and how long it
-/// may take to say so: a connection that is half open is given up within a request, not when the system gives up.
-const ALIVE: Duration = Duration::from_secs(2);
 /// The most bytes of response headers.
 const HEADER_LIMIT: usize = 16 * 1024;
 /// From how many targets on the list of turns is swept of those that nobody waits for.
@@ -87,9 +88,6 @@ fn client(dialer: &Dialer, idle: usize) -> Client<Dialer, Whole> {
         .pool_idle_timeout(POOL_IDLE)
         .pool_max_idle_per_host(idle)
         .http1_max_buf_size(HEADER_LIMIT)
-        .http2_max_header_list_size(u32::try_from(HEADER_LIMIT).unwrap_or(u32::MAX))
-        .http2_keep_alive_interval(ALIVE)
-        .http2_keep_alive_timeout(ALIVE)
         .build(dialer.clone())
 }
 
@@ -129,7 +127,7 @@ impl Outbound {
             tls: Arc::new(tls::client_config(&config)?),
             step_timeout: config.connect_timeout(),
         };
-        let client = client(&dialer, config.per_target_concurrency);
+        let client = client(&dialer, 1);
         Ok(Self { client, dialer, config: Arc::new(config), turns: Arc::default() })
     }
 
@@ -138,6 +136,12 @@ impl Outbound {
     #[must_use]
     pub fn afresh(&self) -> Self {
         Self { client: client(&self.dialer, 0), ..self.clone() }
+    }
+
+    /// The same client with turns of its own: for what must not wait behind other requests to the same target.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self { turns: Arc::default(), ..self.clone() }
     }
 
     /// The same client with at most so much time for each request. Connections and turns are shared.

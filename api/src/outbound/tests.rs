@@ -351,7 +351,7 @@ async fn a_private_authority_is_trusted_beside_the_systems_and_only_when_named()
     let origin = server.origin("https");
     let trusting = client(OutboundConfig { extra_ca_files: vec![authority.ca_file.clone()], ..local() });
     let response = trusting.get(&origin, "/version", HeaderMap::new()).await.unwrap();
-    assert_eq!(response.body, "HTTP/2.0");
+    assert_eq!(response.body, "HTTP/1.1", "the server would speak HTTP/2 as well");
     let facts = trusting.inspect_tls(&origin).await.unwrap();
     assert_eq!(facts.version, TlsVersion::V1_3);
     assert_eq!((facts.not_before, facts.not_after), (1_577_836_800, 4_007_750_400));
@@ -473,7 +473,10 @@ async fn one_target_gets_a_few_requests_at_a_time() {
 
     let slow = origin_of_silence().await;
     let start = Instant::now();
-    let waiting = join_all((0..3).map(|_| get_stage(&client, &slow))).await;
+    let another = client.apart();
+    let (waiting, apart) =
+        tokio::join!(join_all((0..3).map(|_| get_stage(&client, &slow))), get_stage(&another, &slow));
+    assert_eq!(apart, Stage::Timeout { at: Step::Http }, "it has a turn of its own");
     // The third may still get its turn in the very moment in which its time is over.
     assert_eq!(waiting[..2], [Stage::Timeout { at: Step::Http }, Stage::Timeout { at: Step::Http }]);
     assert!(matches!(waiting[2], Stage::Timeout { at: Step::Queue | Step::Tcp }), "{waiting:?}");

@@ -48,7 +48,7 @@ pub(super) fn client_config(config: &OutboundConfig) -> Result<ClientConfig, Out
         .with_no_client_auth();
     // A resumed session shows the certificate of then: each new connection is judged by the certificate of now.
     tls.resumption = Resumption::disabled();
-    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(tls)
 }
 

@@ -150,6 +150,12 @@ impl Peer {
         Self { outbound: self.outbound.within(limit) }
     }
 
+    /// The same, which does not wait behind what is under way to the same peer.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self { outbound: self.outbound.apart() }
+    }
+
     /// The same, with a connection for each request.
     #[must_use]
     pub fn afresh(&self) -> Self {

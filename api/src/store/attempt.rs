@@ -144,6 +144,7 @@ impl Tx {
         let work = serde_json::to_value(work).map_err(|_| inconsistent("attempt", attempt.id, "work"))?;
         let saved = attempt::Entity::update_many()
             .col_expr(attempt::Column::State, Expr::value(attempt.state.as_str()))
+            .col_expr(attempt::Column::StartedBy, Expr::value(attempt.started_by.map(|id| id.0)))
             .col_expr(attempt::Column::Phases, Expr::value(stored::phases_to(&attempt.phases)))
             .col_expr(attempt::Column::Work, Expr::value(work))
             .col_expr(attempt::Column::Sealed, Expr::value(sealed))

@@ -1,10 +1,11 @@
 //! Who did what to what, when, in a chain in which each entry's hash covers the one before.
 
 use keyservice::audit::{Entry, Recorded};
-use sea_orm::sea_query::{Expr, ExprTrait as _, LikeExpr, SimpleExpr};
+use sea_orm::sea_query::{Expr, ExprTrait as _, LikeExpr, Query, SimpleExpr, UnionType};
 use sea_orm::{
     ColumnTrait as _, Condition, ConnectionTrait, DbBackend, EntityTrait as _, FromQueryResult as _,
-    QueryFilter as _, QueryOrder as _, QueryResult, QuerySelect as _, QueryTrait as _, Set, Statement,
+    QueryFilter as _, QueryOrder as _, QueryResult, QuerySelect as _, QueryTrait as _, Select, Set,
+    Statement,
 };
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -32,6 +33,8 @@ pub struct AuditFilter {
     pub object: Option<String>,
     /// About this key module or what is kept below its name: those whose details name it.
     pub module: Option<String>,
+    /// That keep this keyed hash of an e-mail address.
+    pub address: Option<[u8; 32]>,
     /// With this result.
     pub result: Option<String>,
     /// From then on.
@@ -257,6 +260,20 @@ fn names_module(name: &str) -> Condition {
     Condition::any().add(named().eq(name)).add(named().like(below))
 }
 
+/// What an entry about an e-mail address that is no account's is about: it names none, so that the index of objects leads
+/// to them.
+pub const ADDRESS_KIND: &str = "ADDRESS";
+/// The sensitive value that such an entry keeps.
+pub const ADDRESS: &str = "email";
+
+/// That keep this keyed hash of an e-mail address.
+fn keeps_address(mac: &[u8; 32]) -> Condition {
+    Condition::all()
+        .add(Column::ObjectId.eq(""))
+        .add(Column::ObjectKind.eq(ADDRESS_KIND))
+        .add(Expr::cust(format!("sensitive ->> '{ADDRESS}'")).eq(hex(mac)))
+}
+
 fn matching(filter: &AuditFilter, scope: AuditScope) -> Condition {
     let mut all = Condition::all();
     if !scope.within.is_empty() {
@@ -269,6 +286,7 @@ fn matching(filter: &AuditFilter, scope: AuditScope) -> Condition {
         .add_option(filter.actor.as_ref().map(|actor| Column::Actor.eq(actor)))
         .add_option(filter.object.as_ref().map(|object| Column::ObjectId.eq(object)))
         .add_option(filter.module.as_deref().map(names_module))
+        .add_option(filter.address.as_ref().map(keeps_address))
         .add_option(filter.result.as_ref().map(|result| Column::Result.eq(result)))
         .add_option(filter.since.map(|since| Column::At.gte(ms(since))))
         .add_option(filter.until.map(|until| Column::At.lt(ms(until))))
@@ -280,8 +298,25 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn audit_behind(&self, n: i64, limit: u64) -> Result<Vec<Recorded>, StoreError> {
+        self.recorded(Entity::find().filter(Column::N.gt(n)).limit(limit)).await
+    }
+
+    /// As [`Store::audit_behind`], of those that keep this keyed hash of an e-mail address.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn audit_of_address(
+        &self,
+        mac: &[u8; 32],
+        n: i64,
+        limit: u64,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        self.recorded(Entity::find().filter(Column::N.gt(n)).filter(keeps_address(mac)).limit(limit)).await
+    }
+
+    async fn recorded(&self, rows: Select<Entity>) -> Result<Vec<Recorded>, StoreError> {
         let backend = self.backend();
-        let mut rows = Entity::find().filter(Column::N.gt(n)).order_by_asc(Column::N).limit(limit);
+        let mut rows = rows.order_by_asc(Column::N);
         if backend == DbBackend::Sqlite {
             rows = rows
                 .expr_as(Expr::cust("cast(details as text)"), DETAILS)
@@ -331,6 +366,17 @@ fn shown(row: Model) -> AuditEntry {
     }
 }
 
+/// A page of entries, with one more than asked for.
+fn ordered(query: Select<Entity>, page: Page<i64>) -> Select<Entity> {
+    let query = query.limit(page.limit + 1);
+    let query = match (page.beyond, page.backward) {
+        (Some(n), false) => query.filter(Column::N.lt(n)),
+        (Some(n), true) => query.filter(Column::N.gt(n)),
+        (None, _) => query,
+    };
+    if page.backward { query.order_by_asc(Column::N) } else { query.order_by_desc(Column::N) }
+}
+
 impl Reader {
     /// A page of the audit trail, the newest entries first; none for whoever may not read it.
     ///
@@ -342,15 +388,38 @@ impl Reader {
         page: Page<i64>,
     ) -> Result<Option<Slice<AuditEntry>>, StoreError> {
         let Some(scope) = self.audit() else { return Ok(None) };
-        let mut query = Entity::find().filter(matching(filter, scope)).limit(page.limit + 1);
-        query = match (page.beyond, page.backward) {
-            (Some(n), false) => query.filter(Column::N.lt(n)),
-            (Some(n), true) => query.filter(Column::N.gt(n)),
-            (None, _) => query,
+        let found = matching(filter, scope);
+        let rows = if let Some(prefix) = &filter.operation {
+            let operations = self.operations(prefix).await?;
+            let each = |operation: &String| {
+                let one = found.clone().add(Column::Operation.eq(operation));
+                let numbers = ordered(Entity::find().filter(one), page).select_only().column(Column::N);
+                // In parentheses, SQLite would not take it with an order and a limit of its own.
+                Query::select().column(Column::N).from_subquery(numbers.into_query(), "newest").take()
+            };
+            let Some((first, others)) = operations.split_first() else { return Ok(Some(Slice::default())) };
+            let mut numbers = each(first);
+            for operation in others {
+                numbers.union(UnionType::All, each(operation));
+            }
+            ordered(Entity::find().filter(Column::N.in_subquery(numbers)), page)
+        } else {
+            ordered(Entity::find().filter(found), page)
         };
-        query = if page.backward { query.order_by_asc(Column::N) } else { query.order_by_desc(Column::N) };
-        let rows = query.all(self.conn()).await?;
+        let rows = rows.all(self.conn()).await?;
         Ok(Some(page.slice(rows.into_iter().map(shown).collect())))
+    }
+
+    /// The operations on record that begin like this. Each is one step in an index, however long the trail is; by
+    /// themselves they are found and paged by that index, as a pattern is not.
+    async fn operations(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let sql = "with recursive known (name) as ( \
+            select min(operation) from audit union all \
+            select (select min(operation) from audit where operation > known.name) from known \
+            where known.name is not null) select name from known where name is not null";
+        let rows = self.conn().query_all_raw(Statement::from_string(self.conn().get_database_backend(), sql));
+        let names = rows.await?.iter().map(|row| row.try_get("", "name")).collect::<Result<Vec<String>, _>>();
+        Ok(names?.into_iter().filter(|name| name.starts_with(prefix)).collect())
     }
 
     /// The entries with these numbers, as far as they may be read.

@@ -275,6 +275,8 @@ impl Tx {
     /// When the database refuses.
     pub async fn empty_connection(&mut self, connection: &Connection) -> Result<(), StoreError> {
         let id = connection.id.0;
+        // In the order in which the watch writes what it saw, or the two would wait for each other.
+        self.reset_directions(connection.id).await?;
         self.forget_work(id).await?;
         self.discard_unfinished_attempts(connection.id).await?;
         self.forget_settings(connection.id).await?;
@@ -286,7 +288,6 @@ impl Tx {
         let messages = entity::message::Column::ConnectionId.eq(id);
         entity::message::Entity::delete_many().filter(messages).exec(&self.txn).await?;
         self.cancel_scans(Subject::Connection(connection.id), connection.company).await?;
-        self.reset_directions(connection.id).await?;
         self.close_issues(Subject::Connection(connection.id), connection.company).await
     }
 

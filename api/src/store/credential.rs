@@ -1,35 +1,33 @@
 //! What people and programs are signed in with, for those who look after it.
 
 use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 
 use super::people::{AccessToken, Session, access_token_from, session_from};
 use super::tx::Tx;
-use super::{Store, StoreError, entity, ms};
+use super::{Page, Reader, Slice, StoreError, entity, ms};
 use crate::domain::Timestamp;
 use crate::domain::id::{AccessTokenId, SessionId, UserId};
 use entity::{access_token, session};
 
-/// The most sessions or tokens of one account that are listed.
-const MOST: u64 = 250;
-
-impl Store {
-    /// An account's sessions that have not expired, the newest first, 250 at most.
+impl Reader {
+    /// An account's sessions that have not expired, the newest first. Who may see them is for the caller to say.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn sessions_of(&self, account: UserId, now: Timestamp) -> Result<Vec<Session>, StoreError> {
-        let rows = session::Entity::find()
+    pub async fn sessions_of(
+        &self,
+        account: UserId,
+        now: Timestamp,
+        page: Page,
+    ) -> Result<Slice<Session>, StoreError> {
+        let query = session::Entity::find()
             .filter(session::Column::AccountId.eq(account.0))
-            .filter(session::Column::ExpiresAt.gt(ms(now)))
-            .order_by_desc(session::Column::Id)
-            .limit(MOST)
-            .all(&self.read)
-            .await?;
-        Ok(rows.into_iter().map(session_from).collect())
+            .filter(session::Column::ExpiresAt.gt(ms(now)));
+        self.page(query, session::Column::Id, page, |row| Ok(session_from(row))).await
     }
 
-    /// An account's access tokens that have not expired, the newest first, 250 at most.
+    /// An account's access tokens that have not expired, the newest first. Who may see them is for the caller to say.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -37,15 +35,42 @@ impl Store {
         &self,
         account: UserId,
         now: Timestamp,
-    ) -> Result<Vec<AccessToken>, StoreError> {
-        let rows = access_token::Entity::find()
+        page: Page,
+    ) -> Result<Slice<AccessToken>, StoreError> {
+        let query = access_token::Entity::find()
             .filter(access_token::Column::AccountId.eq(account.0))
-            .filter(access_token::Column::ExpiresAt.gt(ms(now)))
-            .order_by_desc(access_token::Column::Id)
-            .limit(MOST)
-            .all(&self.read)
-            .await?;
-        Ok(rows.into_iter().map(access_token_from).collect())
+            .filter(access_token::Column::ExpiresAt.gt(ms(now)));
+        self.page(query, access_token::Column::Id, page, |row| Ok(access_token_from(row))).await
+    }
+
+    /// These sessions that have not expired, whosever they are.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn sessions_by_id(
+        &self,
+        ids: &[SessionId],
+        now: Timestamp,
+    ) -> Result<Vec<Session>, StoreError> {
+        let query = session::Entity::find()
+            .filter(session::Column::Id.is_in(ids.iter().map(|id| id.0)))
+            .filter(session::Column::ExpiresAt.gt(ms(now)));
+        Ok(query.all(self.conn()).await?.into_iter().map(session_from).collect())
+    }
+
+    /// These access tokens that have not expired, whosever they are.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn access_tokens_by_id(
+        &self,
+        ids: &[AccessTokenId],
+        now: Timestamp,
+    ) -> Result<Vec<AccessToken>, StoreError> {
+        let query = access_token::Entity::find()
+            .filter(access_token::Column::Id.is_in(ids.iter().map(|id| id.0)))
+            .filter(access_token::Column::ExpiresAt.gt(ms(now)));
+        Ok(query.all(self.conn()).await?.into_iter().map(access_token_from).collect())
     }
 }
 

@@ -21,8 +21,7 @@ use entity::{issue_follower, issue_mail};
 
 /// Whoever followed the last issue of this check about this subject follows the one that came after it.
 const FOLLOWED_BEFORE: &str = "insert into issue_follower (issue_id, account_id)
-    select $1, account_id from issue_follower where issue_id = (
-        select id from issue where check_code = $2 and subject_id = $3 and id <> $1 order by id desc limit 1)";
+    select $1, account_id from issue_follower where issue_id = $2";
 
 /// Raised since then, and of those that people are told of at once; see [`Issue::matters`].
 fn raised_since(since: Timestamp) -> Condition {
@@ -122,8 +121,8 @@ impl Tx {
         Ok(scans.distinct().count(&self.txn).await?)
     }
 
-    /// A finding was seen: a new issue, which whoever followed the last one of its kind follows, or the open one counted
-    /// once more. Answers one that blocks from now on and did not before.
+    /// A finding was seen: a new issue, which whoever followed the last one of its kind follows and which is as silent as
+    /// that was told to be, or the open one counted once more. Answers one that blocks from now on and did not before.
     ///
     /// # Errors
     /// When the database refuses.
@@ -135,12 +134,13 @@ impl Tx {
         company: Option<CompanyId>,
     ) -> Result<Option<Issue>, StoreError> {
         let now = self.now_ms();
-        let open = Condition::all()
+        let of_its_kind = Condition::all()
             .add(Column::CheckCode.eq(code.as_str()))
-            .add(Column::SubjectId.eq(scan.subject.id()))
-            .add(Column::State.eq(IssueState::Open.as_str()));
+            .add(Column::SubjectId.eq(scan.subject.id()));
+        let open = of_its_kind.clone().add(Column::State.eq(IssueState::Open.as_str()));
+        let waiver_ended = self.end_waiver(open.clone(), code, finding).await?;
         let warned = Entity::find().filter(open.clone()).filter(Column::Blocking.eq(false));
-        let worse = finding.blocking && warned.count(&self.txn).await? > 0;
+        let worse = finding.blocking && (waiver_ended || warned.count(&self.txn).await? > 0);
         let seen = Entity::update_many()
             .col_expr(Column::SeenCount, Expr::col(Column::SeenCount).add(1))
             .col_expr(Column::Revision, Expr::col(Column::Revision).add(1))
@@ -160,6 +160,8 @@ impl Tx {
             return worse.then(|| from_row(row)).transpose();
         }
         let id = self.uuid()?;
+        let last = Entity::find().filter(of_its_kind).order_by_desc(Column::Id).one(&self.txn).await?;
+        let muted = last.as_ref().filter(|last| last.muted_until.is_some_and(|until| until > now));
         let row = ActiveModel {
             id: Set(id),
             check_code: Set(code.as_str().to_owned()),
@@ -179,19 +181,48 @@ impl Tx {
             revision: Set(1),
             severity_rank: Set(code.spec().severity.rank()),
             assignee_id: Set(None),
-            muted_by: Set(None),
-            mute_reason: Set(None),
-            muted_until: Set(None),
+            muted_by: Set(muted.and_then(|last| last.muted_by)),
+            mute_reason: Set(muted.and_then(|last| last.mute_reason.clone())),
+            muted_until: Set(muted.and_then(|last| last.muted_until)),
             waived_by: Set(None),
             waiver_reason: Set(None),
             waived_until: Set(None),
         };
         Entity::insert(row).exec_without_returning(&self.txn).await?;
-        let values = [id.into(), code.as_str().into(), scan.subject.id().into()];
-        let follow = Statement::from_sql_and_values(self.txn.get_database_backend(), FOLLOWED_BEFORE, values);
-        self.txn.execute_raw(follow).await?;
+        if let Some(last) = &last {
+            let (backend, values) = (self.txn.get_database_backend(), [id.into(), last.id.into()]);
+            let follow = Statement::from_sql_and_values(backend, FOLLOWED_BEFORE, values);
+            self.txn.execute_raw(follow).await?;
+        }
         self.changed(SubjectKind::Issue, id, ChangeKind::Created, 1, company, body);
         Ok(None)
+    }
+
+    /// A waiver covers what was seen when it was given: not that the check breaks later, and not what it finds once it
+    /// works again. Answers whether one ended for that, which goes on record.
+    async fn end_waiver(
+        &mut self,
+        open: Condition,
+        code: CheckCode,
+        finding: &Finding,
+    ) -> Result<bool, StoreError> {
+        let broken = Finding::broken(code, "").message;
+        let seen_otherwise = match finding.message == broken {
+            true => Column::Message.ne(broken),
+            false => Column::Message.eq(broken),
+        };
+        let waived = open.add(seen_otherwise).add(Column::WaivedUntil.gt(self.now_ms()));
+        let Some(row) = Entity::find().filter(waived).one(&self.txn).await? else { return Ok(false) };
+        Entity::update_many()
+            .col_expr(Column::WaivedBy, Expr::value(None::<Uuid>))
+            .col_expr(Column::WaiverReason, Expr::value(None::<String>))
+            .col_expr(Column::WaivedUntil, Expr::value(None::<i64>))
+            .filter(Column::Id.eq(row.id))
+            .exec(&self.txn)
+            .await?;
+        let details = json!({ "reason": row.waiver_reason, "until": row.waived_until });
+        self.audit("issue.waiver_ended", "ISSUE", row.id, "OK", details);
+        Ok(true)
     }
 
     /// Open issues were seen again as they were: counted, and nobody is told.

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::registration::bytes;
 use super::tx::Tx;
-use super::{Reader, Store, StoreError, entity, inconsistent, unique};
+use super::{Page, Reader, Slice, Store, StoreError, entity, inconsistent, unique};
 use entity::key_version::{ActiveModel, Column, Entity, Model};
 
 /// What an audit entry about a row of a key is about.
@@ -214,21 +214,24 @@ impl Store {
         rows.into_iter().map(from_row).collect()
     }
 
-    /// Versions of the key under this name, as they are, the newest first: those before this one, or all.
+    /// Versions of the key under this name, as they are, the newest first; a page begins behind a version.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn keys_before(
-        &self,
-        module: &str,
-        before: Option<u64>,
-        most: u64,
-    ) -> Result<Vec<SealedKey>, StoreError> {
-        let mut rows = named(&[module]).limit(most);
-        if let Some(before) = before {
-            rows = rows.filter(Column::Version.lt(i64::try_from(before).unwrap_or(i64::MAX)));
-        }
-        rows.all(&self.read).await?.into_iter().map(from_row).collect()
+    pub async fn keys_page(&self, module: &str, page: Page<i64>) -> Result<Slice<SealedKey>, StoreError> {
+        let mut query = Entity::find().filter(Column::Module.eq(module)).limit(page.limit + 1);
+        query = match (page.beyond, page.backward) {
+            (Some(version), false) => query.filter(Column::Version.lt(version)),
+            (Some(version), true) => query.filter(Column::Version.gt(version)),
+            (None, _) => query,
+        };
+        query = if page.backward {
+            query.order_by_asc(Column::Version)
+        } else {
+            query.order_by_desc(Column::Version)
+        };
+        let rows = query.all(&self.read).await?;
+        Ok(page.slice(rows.into_iter().map(from_row).collect::<Result<_, _>>()?))
     }
 
     /// What a verb or a use of the key under this name needs of it, the newest first: the version that is named, those in
@@ -311,6 +314,18 @@ impl Reader {
             return Ok(None);
         }
         Entity::find_by_id(id).one(self.conn()).await?.map(from_row).transpose()
+    }
+
+    /// The keys with these ids, as they are, but for rows that nobody can read; for whoever may read metadata of keys.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn keys_by_id(&self, ids: &[Uuid]) -> Result<Vec<SealedKey>, StoreError> {
+        if !self.reads_keys() {
+            return Ok(Vec::new());
+        }
+        let rows = Entity::find().filter(Column::Id.is_in(ids.iter().copied())).all(self.conn()).await?;
+        Ok(rows.into_iter().filter_map(|row| from_row(row).ok()).collect())
     }
 
     /// The newest versions of a module's key, this many, as they are, with those in use or out of it for a while; for

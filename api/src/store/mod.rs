@@ -57,7 +57,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use tokio::sync::{Notify, watch};
 
 pub use attempt::AttemptWork;
-pub use audit::{AuditFilter, AuditTail};
+pub use audit::{ADDRESS, ADDRESS_KIND, AuditFilter, AuditTail};
 pub use authorization::{AuthorizationRequest, AuthorizationState};
 pub use catalogue::PublishedDefinition;
 pub use change::{Change, ChangeKind, SubjectKind};

@@ -167,7 +167,7 @@ impl Reader {
     }
 
     /// Connections that somebody should look at, the one that changed last first: a direction does not work or is slow,
-    /// the checks failed, or it is paused.
+    /// the checks failed, or it is paused by either side.
     ///
     /// # Errors
     /// When the database does not answer, or a row matches no legal state.
@@ -201,10 +201,12 @@ impl Reader {
     }
 }
 
-/// A direction does not work or is slow, the checks failed, or it is paused.
+/// A direction does not work or is slow, the checks failed, or it is paused by either side.
 pub(super) fn needing_attention() -> sea_orm::Condition {
     use entity::{connection, direction};
-    let troubled = [DirectionStatus::Down, DirectionStatus::Disputed, DirectionStatus::Slow];
+    // *Suspended* where this side did not pause it: the other side did.
+    let troubled =
+        [DirectionStatus::Down, DirectionStatus::Disputed, DirectionStatus::Slow, DirectionStatus::Suspended];
     let troubled = direction::Entity::find()
         .select_only()
         .column(direction::Column::ConnectionId)

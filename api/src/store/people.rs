@@ -180,6 +180,18 @@ impl Store {
         one(&self.read, account::Entity::find_by_id(id.0).one(&self.read).await?, &[]).await
     }
 
+    /// These accounts, as far as they are of our own people and may sign in.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn our_people(&self, ids: &[UserId]) -> Result<Vec<Account>, StoreError> {
+        let query = account::Entity::find()
+            .filter(account::Column::Id.is_in(ids.iter().map(|id| id.0)))
+            .filter(account::Column::CompanyId.is_null())
+            .filter(account::Column::Active.eq(true));
+        with_roles(&self.read, query.all(&self.read).await?, &[]).await
+    }
+
     /// The account with this address (already normalised), for signing in.
     ///
     /// # Errors

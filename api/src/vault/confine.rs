@@ -2,9 +2,10 @@
 //!
 //! First what must hold, without which it does not start: no core dumps, no reading of its memory by others of the same
 //! user, no new privileges. Then, with the root key read, what the kernel has: landlock leaves it nothing but to read
-//! files beside the root key, seccomp nothing but the system calls of a program that computes and answers.
+//! root keys, seccomp nothing but the system calls of a program that computes and answers.
 
 use std::io;
+use std::path::{Path, PathBuf};
 
 use keyservice::RootSource;
 use landlock::{
@@ -33,9 +34,8 @@ pub(super) fn harden() -> io::Result<Vec<Measure>> {
         .to_vec())
 }
 
-/// Landlock for this thread and those it starts: only files beside the root key may still be read, and none where the
-/// root key is not in a file. Landlock goes by what is there, and the next root key is not there yet when this is done:
-/// so it is the directory that stays open, and everything in it.
+/// Landlock for this thread and those it starts: what may still be read is [`readable`], and nothing where the root key
+/// is not in a file.
 pub(super) fn fence(root: &RootSource) -> Measure {
     let in_force = match landlocked(root) {
         Ok(status) => status != RulesetStatus::NotEnforced,
@@ -50,16 +50,29 @@ fn landlocked(root: &RootSource) -> Result<RulesetStatus, RulesetError> {
         .handle_access(AccessNet::from_all(LANDLOCK))?
         .scope(Scope::from_all(LANDLOCK))?
         .create()?;
-    // Another root key is read from there when it is rotated.
-    let directory = match root {
-        RootSource::File(path) => path.parent(),
-        RootSource::Credential(_) | RootSource::Environment(_) => None,
-    };
-    let ruleset = match directory.and_then(|directory| PathFd::new(directory).ok()) {
-        Some(directory) => ruleset.add_rule(PathBeneath::new(directory, AccessFs::ReadFile))?,
-        None => ruleset,
-    };
+    // What is not there can have no rule, and needs none.
+    let ruleset = readable(root)
+        .iter()
+        .filter_map(|path| PathFd::new(path).ok())
+        .try_fold(ruleset, |rules, path| rules.add_rule(PathBeneath::new(path, AccessFs::ReadFile)))?;
     Ok(ruleset.restrict_self()?.ruleset)
+}
+
+/// What stays readable: the root key, and the next one, which is read when it is rotated. Landlock goes by what is there,
+/// and the file of the next one is made later: so it is the directory, and everything in it; and the file, which may be a
+/// link to another directory. The credentials of a service are all there when it starts.
+fn readable(root: &RootSource) -> Vec<PathBuf> {
+    match root {
+        RootSource::Credential(_) => [Some(root.clone()), root.next()]
+            .into_iter()
+            .flatten()
+            .filter_map(|source| source.path())
+            .collect(),
+        RootSource::File(path) => {
+            path.parent().into_iter().chain([path.as_path()]).map(Path::to_path_buf).collect()
+        }
+        RootSource::Environment(_) => Vec::new(),
+    }
 }
 
 /// Seccomp for every thread of the process: whatever is not listed is refused with `EPERM`. No network, no other

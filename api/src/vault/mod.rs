@@ -37,7 +37,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use client::{Link, Silence};
 use process::{LATE, State, Supervisor, launch};
-use rotation::{finish_rotation, next_of};
+use rotation::{finish_rotation, make_next};
 
 pub use client::MAX_CALLS;
 pub use process::{Launcher, ProcessWatch, Sight};

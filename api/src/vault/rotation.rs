@@ -1,12 +1,13 @@
 //! The hierarchy above all keys, as it changes while the key service works: another root key, another key encryption
 //! key. What is on record counts; whoever is behind it catches up.
 
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
 
 use keyservice::calls::request;
-use keyservice::{Error, Millis, RootSource, SealedHierarchy, sync_directory_of};
+use keyservice::{
+    Entropy, Error, Millis, RootKey, RootSource, SealedHierarchy, SystemEntropy, sync_directory_of,
+};
 
 use super::protocol::Opening;
 use super::{Place, Vault, VaultError};
@@ -20,27 +21,45 @@ pub trait HierarchyRecord: Send + Sync {
     fn hierarchy(&self) -> Recorded<'_>;
 }
 
-/// The file of the root key that is to take the place of this one; none for a source that is not a file.
-#[must_use]
-pub(super) fn next_of(root: &RootSource) -> Option<PathBuf> {
-    let RootSource::File(path) = root else { return None };
-    let mut name = path.clone().into_os_string();
-    name.push(".next");
-    Some(PathBuf::from(name))
+/// Where the next root key is, to rotate to: a file can be made there, a credential comes from whoever passes it.
+///
+/// # Errors
+/// [`Error::Malformed`] where there is none and none can be made.
+fn next_of(root: &RootSource) -> Result<RootSource, Error> {
+    match root.next() {
+        Some(next @ RootSource::File(_)) => Ok(next),
+        Some(next) if next.is_there() => Ok(next),
+        _ => Err(Error::Malformed { what: "root key: no next one is provided" }),
+    }
 }
 
-/// Why a root key cannot be replaced from here.
-const NOT_A_FILE: Error = Error::Malformed { what: "root key: it is not in a file" };
+/// Makes the next root key where that is a file, and not there yet.
+///
+/// # Errors
+/// Those of [`RootKey::create`].
+pub(super) fn make_next(root: &RootSource, entropy: &dyn Entropy) -> Result<(), Error> {
+    match root.next() {
+        Some(RootSource::File(path)) if !path.exists() => RootKey::create(path, entropy).map(drop),
+        _ => Ok(()),
+    }
+}
 
-/// Puts the next root key in the place of the one before, which nothing is sealed under any more.
+/// Puts the next root key in the place of the one before, which nothing is sealed under any more; a credential is for
+/// whoever passes it.
 ///
 /// # Errors
 /// When the system refuses; the next start tries again.
 fn put_in_place(root: &RootSource) -> std::io::Result<()> {
-    match (root, next_of(root)) {
-        (RootSource::File(path), Some(next)) => {
+    match (root, root.next()) {
+        (RootSource::File(path), Some(RootSource::File(next))) => {
             std::fs::rename(next, path)?;
             sync_directory_of(path)
+        }
+        (RootSource::Credential(name), _) => {
+            tracing::warn!(
+                "the root key in use is the credential {name}.next: have it passed as {name}, and none as {name}.next"
+            );
+            Ok(())
         }
         _ => Ok(()),
     }
@@ -50,7 +69,7 @@ fn put_in_place(root: &RootSource) -> std::io::Result<()> {
 pub(super) fn finish_rotation(root: &RootSource, by_next: bool) {
     if by_next {
         match put_in_place(root) {
-            Ok(()) => tracing::info!("an interrupted rotation of the root key is finished"),
+            Ok(()) => tracing::info!("the key hierarchy was opened with the next root key"),
             Err(error) => {
                 tracing::error!(%error, "the next root key cannot be put in the place of the old one");
             }
@@ -99,7 +118,7 @@ impl Vault {
         let root = self.root();
         // Under another root key when that was rotated: by another node, and it is in the place of the old one by now;
         // or by this one, which was cut off before it put it there.
-        let rotating = next_of(&root).is_some_and(|next| next.exists());
+        let rotating = root.next().is_some_and(|next| next.is_there());
         let adopted = match &self.place {
             _ if rotating => Err(Error::RootKeyMismatch.into()),
             Place::Here(service, _) => service.adopt(hierarchy).map_err(VaultError::from),
@@ -141,20 +160,19 @@ impl Vault {
     /// caller stores before [`Self::finish_root`]. Nothing has changed until then.
     ///
     /// # Errors
-    /// [`keyservice::Error::Malformed`] when the root key is not in a file, which is then for whoever provides it to
-    /// replace; those of [`RootKey::create`](keyservice::RootKey::create); [`VaultError::Unavailable`].
+    /// [`keyservice::Error::Malformed`] when the root key is not in a file, and whoever provides it provided no next one;
+    /// [`keyservice::Error::RootKeyUnchanged`] when that is the one in use; those of [`RootKey::create`];
+    /// [`VaultError::Unavailable`].
     pub async fn begin_root(&self, now: Millis) -> Result<SealedHierarchy, VaultError> {
         match &self.place {
             Place::Here(service, root) => {
-                let path = next_of(root).ok_or(NOT_A_FILE)?;
-                if !path.exists() {
-                    keyservice::RootKey::create(&path, &keyservice::SystemEntropy)?;
-                }
+                next_of(root)?;
+                make_next(root, &SystemEntropy)?;
                 Ok(service.rotate_root_to_next()?)
             }
             Place::There(remote) => {
                 let opening = remote.opening.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                next_of(&opening.root).ok_or(NOT_A_FILE)?;
+                next_of(&opening.root)?;
                 // The process that answers can write nothing any more: another one, for this alone, makes the file.
                 let opening = Opening { make_next: true, now, ..opening };
                 let (other, _) =

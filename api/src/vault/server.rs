@@ -13,7 +13,7 @@ use keyservice::{Entropy, Error, KeyService, RootKey, RootProvider as _, RootSou
 use super::protocol::{
     FrameError, Message, OPENING, Opened, Opening, PING, frames, opened_to_message, receive,
 };
-use super::{confine, next_of};
+use super::{confine, make_next};
 
 /// The most threads that compute.
 const MAX_THREADS: usize = 8;
@@ -110,11 +110,8 @@ pub(super) fn open(opening: &Opening, entropy: Arc<dyn Entropy>) -> Result<(KeyS
         by_next,
         protection: Vec::new(),
     };
-    let next = next_of(&opening.root);
-    // The only places that it ever reads a root key from, whatever it is asked.
-    let places = |service: KeyService| {
-        service.with_root_places(opening.root.clone(), next.clone().map(RootSource::File))
-    };
+    // The only place, with that of the next one, that it ever reads a root key from, whatever it is asked.
+    let places = |service: KeyService| service.with_root_source(opening.root.clone());
     let Some(hierarchy) = &opening.hierarchy else {
         let root = match &opening.root {
             RootSource::File(path) if !path.exists() => RootKey::create(path, entropy.as_ref())?,
@@ -124,18 +121,17 @@ pub(super) fn open(opening: &Opening, entropy: Arc<dyn Entropy>) -> Result<(KeyS
         return Ok((places(service), opened(&hierarchy, false)));
     };
     let root = opening.root.root_key()?;
-    if opening.make_next
-        && let Some(path) = next.as_ref().filter(|path| !path.exists())
-    {
-        RootKey::create(path, entropy.as_ref())?;
+    if opening.make_next {
+        make_next(&opening.root, entropy.as_ref())?;
     }
-    // Where a rotation of the root key was interrupted, either may be the right one.
-    match next.as_ref().filter(|path| path.exists()) {
-        Some(path) => {
-            let roots = [&root, &RootKey::read(path)?];
-            let (service, which) =
-                KeyService::open_with_either(roots, opening.instance, hierarchy, &entropy)?;
-            Ok((places(service), opened(hierarchy, which == 1)))
+    // Where a rotation of the root key was interrupted, or what it uses by now was not put in place, either may be the
+    // right one.
+    match opening.root.next().filter(RootSource::is_there) {
+        Some(next) => {
+            let next = || next.root_key();
+            let (service, by_next) =
+                KeyService::open_with_either(&root, next, opening.instance, hierarchy, &entropy)?;
+            Ok((places(service), opened(hierarchy, by_next)))
         }
         None => {
             let service = KeyService::open(&root, opening.instance, hierarchy, entropy)?;

@@ -156,7 +156,8 @@ impl Worker {
     pub fn new(actions: Actions, outbound: Outbound, mailer: Mailer) -> Self {
         let peer = Peer::new(outbound.clone());
         let limit = actions.profile().probe_limit.to_std().unwrap_or_default();
-        let prober = peer.within(limit);
+        // A peer that holds other messages up, because its database hangs or it is slow, is not unreachable for that.
+        let prober = peer.within(limit).apart();
         Self {
             knocker: prober.afresh(),
             prober,

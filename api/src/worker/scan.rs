@@ -33,7 +33,7 @@ impl Worker {
         let (sender, mut answered) = mpsc::unbounded_channel();
         // Both go on at the same time: a check that waits for the database must not wait for the one that records.
         let asking = async {
-            let mut coming = ask_all(&examination, &plan, Instant::now() + SCAN_LIMIT);
+            let mut coming = ask_all(&examination, &plan, SCAN_LIMIT);
             while let Some(answer) = coming.next().await {
                 if sender.send(answer).is_err() {
                     break;
@@ -116,20 +116,28 @@ impl Examine for Worker {
     fn examine<'a>(&'a self, call: &'a Call, plan: &'a ScanPlan, limit: Duration) -> Answers<'a> {
         Box::pin(async move {
             let examination = Examination::new(self, call, plan);
-            ask_all(&examination, plan, Instant::now() + limit).collect().await
+            ask_all(&examination, plan, limit).collect().await
         })
     }
 }
 
-/// Asks every check of a plan at once. One that is not answered by the deadline is an error.
+/// Asks every check of a plan at once. One that is not answered within the limit for all of them is an error.
 fn ask_all<'a>(
     examination: &'a Examination<'a>,
     plan: &'a ScanPlan,
-    deadline: Instant,
+    limit: Duration,
 ) -> FuturesUnordered<impl Future<Output = (CheckCode, Answer)> + 'a> {
+    let deadline = Instant::now() + limit;
     let ask = move |code: CheckCode| async move {
-        let late = |_| Answer::Error("the scan was over before the check had answered".to_owned());
+        let late = |_| Answer::Error(over(code, limit));
         (code, timeout_at(deadline, examination.answer(code)).await.unwrap_or_else(late))
     };
     plan.scan.checks().into_iter().map(ask).collect()
+}
+
+/// Why a check has no answer when the time for all of them is over. Only a dry run, for which somebody waits, has less
+/// than each check may take.
+fn over(code: CheckCode, limit: Duration) -> String {
+    let alone = code.spec().time_limit.num_seconds();
+    format!("no answer within the {} s of a dry run; a scan waits {alone} s for it", limit.as_secs())
 }

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{Trouble, Worker};
 use crate::actions::Call;
+use crate::domain::explain::remedy_for;
 use crate::domain::id::ConnectionId;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::verification::{Found, VerificationStepName};
@@ -15,7 +16,11 @@ impl Worker {
             let found = match self.verification_step(call, id, step).await {
                 Ok(found) => found,
                 // Also what does not work here is a result; only what nobody can read of is tried again.
-                Err(trouble) => failed(trouble.refusal().ok_or(trouble)?),
+                Err(trouble) => {
+                    let refusal = trouble.refusal().ok_or(trouble)?;
+                    let remedy = remedy_for(refusal.code, refusal.reason.as_deref(), id);
+                    failed(if refusal.remedy.is_some() { refusal } else { refusal.remedy(remedy) })
+                }
             };
             self.actions.verification_answered(call, id, step, found).await?;
         }
@@ -37,7 +42,7 @@ impl Worker {
             VerificationStepName::Keys | VerificationStepName::Settings | VerificationStepName::Versions => {
                 let (answer, took) = self.say(call, id, "compare", &json!({})).await?;
                 let theirs = self.actions.read_comparison(answer)?;
-                let found = Found::compared(step, &self.actions.comparison(call, id).await?, &theirs);
+                let found = Found::compared(step, id, &self.actions.comparison(call, id).await?, &theirs);
                 Ok(Found { round_trip_ms: Some(took), ..found })
             }
         }

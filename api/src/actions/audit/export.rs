@@ -8,7 +8,9 @@ use keyservice::audit::{Entry, FirstBad, Recorded, Verified, Verifier, Witness};
 use keyservice::checkpoint::{EVERY_ENTRIES, EVERY_SECONDS, Note, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
-use crate::actions::{Actions, Failure};
+use crate::actions::{Actions, Call, Failure};
+use crate::domain::refusal::{Refusal, RefusalCode};
+use crate::domain::requester::Requester;
 
 /// The version of the form that is written here.
 const VERSION: u32 = 1;
@@ -201,6 +203,34 @@ impl Actions {
             }
         }
         Ok(entries)
+    }
+
+    /// Writes the entries that keep an e-mail address as its keyed hash, in their order, as lines of an export: whatever they
+    /// are about, so on the host alone.
+    ///
+    /// # Errors
+    /// `NOT_AN_ADMINISTRATOR` for whoever is not the host; as [`Actions::audited_address`]; when the database does not answer, or the file cannot be written.
+    pub async fn find_address(
+        &self,
+        call: &Call,
+        email: &str,
+        out: &mut (dyn Write + Send),
+    ) -> Result<u64, ExportError> {
+        if !matches!(call.requester, Requester::System) {
+            let message = "The whole trail is searched on the host.";
+            return Err(Failure::from(Refusal::new(RefusalCode::NotAnAdministrator, message)).into());
+        }
+        let mac = self.audited_address(call, email).await?;
+        let (mut n, mut entries) = (0, 0);
+        loop {
+            let batch = self.store.audit_of_address(&mac, n, BATCH).await.map_err(Failure::from)?;
+            let Some(last) = batch.last() else { return Ok(entries) };
+            n = i64::try_from(last.entry.n).map_err(|_| Failure::Bug("audit number"))?;
+            for recorded in batch {
+                entries += 1;
+                write(out, &Line::Entry(Box::new(recorded.into())))?;
+            }
+        }
     }
 }
 

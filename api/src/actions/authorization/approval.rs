@@ -12,6 +12,7 @@ use crate::actions::limits::Limit;
 use crate::actions::token::digest_of_given;
 use crate::actions::{Actions, Call, Done, Failure};
 use crate::domain::Timestamp;
+use crate::domain::check::Remedy;
 use crate::domain::failure::Operation;
 use crate::domain::person::EmailAddress;
 use crate::domain::refusal::{Refusal, RefusalCode};
@@ -241,9 +242,10 @@ impl Actions {
 }
 
 fn gone() -> Refusal {
-    let message = "This request to approve a connection is not known here, was decided already, or took too long. Go \
-                   back to your own instance and continue from there.";
-    Refusal::new(RefusalCode::NotFound, message).reason("AUTHORIZATION_REQUEST")
+    let message =
+        "This request to approve a connection is not known here, was decided already, or took too long.";
+    let remedy = Remedy::human("Go back to your own instance, and continue from there.");
+    Refusal::new(RefusalCode::NotFound, message).reason("AUTHORIZATION_REQUEST").remedy(remedy)
 }
 
 fn email(text: &str) -> Done<EmailAddress> {

@@ -34,9 +34,9 @@ use crate::world::World;
 
 /// How long uses are counted under one entry.
 const LASTS: TimeDelta = TimeDelta::minutes(1);
-/// How much longer keys may be used while the database does not answer: what began in the window goes on, and peers hear
-/// what it is that does not work.
-const GRACE: TimeDelta = TimeDelta::minutes(2);
+/// How much longer keys may be used while the database does not answer at all: what began in the window goes on, and peers
+/// hear what it is that does not work. A database that answers that it takes no entry has no such time.
+const GRACE: TimeDelta = TimeDelta::seconds(30);
 /// How long one entry counts while keys do nothing but sign the trail itself: else each entry would bring about the next.
 const QUIET: TimeDelta = TimeDelta::minutes(15);
 /// The most keys in one entry about their use; more of them are in the entries behind it.

@@ -7,25 +7,54 @@ use crate::actions::{Actions, Call, Done};
 use crate::domain::id::{AccessTokenId, SessionId, UserId};
 use crate::domain::refusal::Refusal;
 use crate::domain::requester::Means;
-use crate::store::{AccessToken, Session};
+use crate::store::{AccessToken, Page, Session, Slice, StoreError};
 
 impl Actions {
     /// The sessions of the caller, or of somebody else for administrators.
     ///
     /// # Errors
     /// `NOT_AN_ADMINISTRATOR`.
-    pub async fn sessions(&self, call: &Call, of: Option<UserId>) -> Done<Vec<Session>> {
-        let Some(user) = self.holder(call, of)? else { return Ok(Vec::new()) };
-        Ok(self.store.sessions_of(user, self.world.now()).await?)
+    pub async fn sessions(&self, call: &Call, of: Option<UserId>, page: Page) -> Done<Slice<Session>> {
+        let Some(user) = self.holder(call, of)? else { return Ok(Slice::default()) };
+        Ok(self.reader(call).sessions_of(user, self.world.now(), page).await?)
+    }
+
+    /// These sessions, as far as they are the caller's own; for administrators whosever they are.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn sessions_by_id(&self, call: &Call, ids: &[SessionId]) -> Result<Vec<Session>, StoreError> {
+        let mut found = self.reader(call).sessions_by_id(ids, self.world.now()).await?;
+        found.retain(|session| self.may_end(call, session.account));
+        Ok(found)
     }
 
     /// The access tokens of the caller, or of somebody else for administrators.
     ///
     /// # Errors
     /// `NOT_AN_ADMINISTRATOR`.
-    pub async fn access_tokens(&self, call: &Call, of: Option<UserId>) -> Done<Vec<AccessToken>> {
-        let Some(user) = self.holder(call, of)? else { return Ok(Vec::new()) };
-        Ok(self.store.access_tokens_of(user, self.world.now()).await?)
+    pub async fn access_tokens(
+        &self,
+        call: &Call,
+        of: Option<UserId>,
+        page: Page,
+    ) -> Done<Slice<AccessToken>> {
+        let Some(user) = self.holder(call, of)? else { return Ok(Slice::default()) };
+        Ok(self.reader(call).access_tokens_of(user, self.world.now(), page).await?)
+    }
+
+    /// These access tokens, as far as they are the caller's own; for administrators whosever they are.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn access_tokens_by_id(
+        &self,
+        call: &Call,
+        ids: &[AccessTokenId],
+    ) -> Result<Vec<AccessToken>, StoreError> {
+        let mut found = self.reader(call).access_tokens_by_id(ids, self.world.now()).await?;
+        found.retain(|token| self.may_end(call, token.account));
+        Ok(found)
     }
 
     /// Ends a session of the caller, or of anybody for administrators. It stops working at once.

@@ -204,8 +204,9 @@ impl Actions {
             Answer::Error(why) => known(*code).is_none_or(|issue| issue.evidence != *why),
         };
         if answers.iter().filter(is_new).count() == 0 {
-            let again: Vec<_> =
-                answers.iter().map(|(code, _)| *code).filter(|c| known(*c).is_some()).collect();
+            // What was skipped was not seen.
+            let seen = answers.iter().filter(|(_, answer)| !matches!(answer, Answer::Skipped(_)));
+            let again: Vec<_> = seen.map(|(code, _)| *code).filter(|c| known(*c).is_some()).collect();
             if !again.is_empty() {
                 tx.count_issues(scan.subject, &again).await?;
                 for (code, answer) in answers {

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::{One, Watched};
 use crate::domain::Timestamp;
-use crate::domain::connection::Connection;
-use crate::domain::direction::Cause;
+use crate::domain::connection::{Connection, State};
+use crate::domain::direction::{Cause, DirectionStatus};
 use crate::domain::heartbeat::{Chain, Line, Mark, Said, Verdict};
 use crate::domain::id::ConnectionId;
+use crate::peer::wire::Heartbeat;
 
 impl Watched {
     /// What the next probe says of our chain. Nothing where another node may have taken over: while this one does not know
@@ -73,6 +74,21 @@ impl Watched {
 }
 
 impl One {
+    /// Whether the peer is probed: while the connection stands, and while each side suspects a copy of the other, or this one
+    /// cannot hear whether the other does.
+    pub(super) fn is_probed(&self) -> bool {
+        let suspected = || self.outbound.failure.as_ref().is_some_and(Cause::suspects_clone);
+        matches!(self.connection.state, State::Onboarded { .. })
+            || self.connection.suspects_clone() && (self.outbound.misses > 0 || suspected())
+    }
+
+    /// Whether the peer, which paused the connection, still says so in this probe: then it only asks whether we suspect a copy
+    /// of it, too.
+    pub(super) fn only_asks(&self, said: &Heartbeat) -> bool {
+        let suspended = DirectionStatus::Suspended.as_str();
+        self.inbound.is_paused() && said.outbound.as_ref().is_some_and(|sight| sight.status == suspended)
+    }
+
     /// Where the peer's chain was last; after an agreement, from where both sides agreed that it goes on.
     fn mark(&self) -> Option<Mark> {
         let seen = self.inbound.mark.filter(|(agreement, _)| *agreement == self.connection.agreements);

@@ -8,7 +8,8 @@ use crate::domain::key_approval::KeyApprovalState;
 
 pub(super) const VERSION: &str =
     "keyId module version state stateLabel reason createdAt activatedAt expiresAt publicKey";
-const MODULE: &str = "name purpose algorithm builtIn state stateLabel exportable rotationPeriod keyLifetime";
+const MODULE: &str =
+    "name purpose algorithm builtIn state stateLabel exportable rotationPeriod keyLifetime revision";
 const APPROVAL: &str = "id operation operationLabel module object reason state stateLabel askedBy { name } \
     answeredBy { name } answer usableFrom expiresAt";
 const ENCRYPTION: &str = "version rotation { state stateLabel total done startedAt finishedAt error }";
@@ -28,6 +29,18 @@ pub(super) fn query(field: &'static str, document: String, variables: Value) -> 
     Question { document, variables, field, noun: "" }
 }
 
+/// A list, of whose items these fields are wanted: each argument with its type, and its value.
+pub(super) fn list(field: &'static str, arguments: &[(&str, &str, Value)], fields: &str) -> Question {
+    let declared: String = arguments.iter().map(|(name, kind, _)| format!("${name}: {kind}, ")).collect();
+    let given: String = arguments.iter().map(|(name, ..)| format!("{name}: ${name}, ")).collect();
+    let document = format!(
+        "query({declared}$after: String) {{ {field}({given}first: 250, after: $after) {{ edges {{ node {{ {fields} }} }} \
+         pageInfo {{ hasNextPage endCursor }} }} }}"
+    );
+    let variables = arguments.iter().map(|(name, _, value)| ((*name).to_owned(), value.clone())).collect();
+    query(field, document, Value::Object(variables))
+}
+
 /// A mutation with its one input, which answers a noun with these fields.
 pub(super) fn mutation(field: &'static str, noun: (&'static str, &str), input: Value) -> Question {
     let (noun, fields) = noun;
@@ -41,15 +54,14 @@ pub(super) fn mutation(field: &'static str, noun: (&'static str, &str), input: V
 
 /// The versions of the key under one name.
 fn keys(module: &str) -> Question {
-    let document = format!("query($module: String!) {{ keys(module: $module) {{ {VERSION} }} }}");
-    query("keys", document, json!({ "module": module }))
+    list("keys", &[("module", "String!", json!(module))], VERSION)
 }
 
-/// This version of the key under one name, or the one before it where there is none.
+/// This version of the key under one name.
 pub(super) fn one_key(module: &str, version: u64) -> Question {
-    let document = "query($module: String!, $before: Int) { keys(module: $module, first: 1, before: $before) { \
-        version keyId } }";
-    query("keys", document.to_owned(), json!({ "module": module, "before": version.saturating_add(1) }))
+    let document =
+        "query($module: String!, $version: Int!) { key(module: $module, version: $version) { keyId } }";
+    query("key", document.to_owned(), json!({ "module": module, "version": version }))
 }
 
 fn module(field: &'static str, input: Value) -> Question {
@@ -86,8 +98,7 @@ impl Verb {
             Self::Policy(verb) => verb.question(),
             Self::Data(verb) => verb.question()?,
             Self::Modules | Self::List { module: None } => {
-                let document = format!("{{ keyModules {{ {MODULE} versions {{ {VERSION} }} }} }}");
-                query("keyModules", document, json!({}))
+                list("keyModules", &[], &format!("{MODULE} versions {{ {VERSION} }}"))
             }
             Self::List { module: Some(module) } => keys(module),
             Self::Health { recheck } => {
@@ -108,22 +119,27 @@ impl Verb {
                 });
                 module("createKeyModule", input)
             }
-            Self::Specify { module: name, specification } => {
+            Self::Specify { module: name, specification, revision } => {
                 let Specification { exportable, rotate_every, lifetime } = specification;
                 let input = json!({ "module": name, "exportable": exportable, "rotationPeriod": rotate_every,
-                    "keyLifetime": lifetime });
+                    "keyLifetime": lifetime, "expectedRevision": revision.expected });
                 module("specifyKeyModule", input)
             }
             Self::Generate { module: name } => module("generateKey", json!({ "module": name })),
             Self::Activate(of) => key("activateKey", of),
-            Self::Publish { module: name } => module("publishKeyModule", json!({ "module": name })),
-            Self::Schedule { module: name, rotate_every } => {
-                module("scheduleKeyModule", json!({ "module": name, "rotationPeriod": rotate_every }))
+            Self::Publish { module: name, revision } => {
+                module("publishKeyModule", json!({ "module": name, "expectedRevision": revision.expected }))
+            }
+            Self::Schedule { module: name, rotate_every, revision } => {
+                let input = json!({ "module": name, "rotationPeriod": rotate_every,
+                    "expectedRevision": revision.expected });
+                module("scheduleKeyModule", input)
             }
             Self::Rotate { module: name } => module("rotateKeyModule", json!({ "module": name })),
             Self::Suspend(of) => key_for("suspendKey", of),
             Self::Resume(of) => key("resumeKey", of),
             Self::Renew { key, until } => key_with("renewKey", key, "expiresAt", json!(until)),
+            Self::Deactivate(of) => key("deactivateKey", of),
             Self::Revoke(of) => key_for("revokeKey", of),
             Self::Compromised(of) => key_for("markKeyCompromised", of),
             Self::Destroy { key, approval } => key_with("destroyKey", key, "approvalId", json!(approval)),
@@ -134,12 +150,8 @@ impl Verb {
                 query("explainDecision", document.to_owned(), json!({ "id": decision }))
             }
             Self::Approvals { state } => {
-                let document = format!(
-                    "query($state: KeyApprovalState) {{ keyApprovals(state: $state, first: 250) {{ \
-                     edges {{ node {{ {APPROVAL} }} }} }} }}"
-                );
-                let state = state.map(KeyApprovalState::as_str);
-                query("keyApprovals", document, json!({ "state": state }))
+                let state = json!(state.map(KeyApprovalState::as_str));
+                list("keyApprovals", &[("state", "KeyApprovalState", state)], APPROVAL)
             }
             Self::Request { operation, module, object: named, reason, .. } => {
                 let input = json!({

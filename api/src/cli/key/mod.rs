@@ -104,6 +104,14 @@ struct Specification {
     lifetime: Option<i64>,
 }
 
+/// As which revision it was read.
+#[derive(Debug, Args)]
+struct Revision {
+    /// The revision that you read: refused with CONFLICT if somebody changed it since.
+    #[arg(long = "expected-revision", value_name = "REVISION")]
+    expected: Option<i64>,
+}
+
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Lists the key modules.
@@ -138,11 +146,15 @@ enum Verb {
         module: String,
         #[command(flatten)]
         specification: Specification,
+        #[command(flatten)]
+        revision: Revision,
     },
     /// Publishes a draft: its keys can be made and used, and its specification is fixed.
     Publish {
         /// The module's name.
         module: String,
+        #[command(flatten)]
+        revision: Revision,
     },
     /// Sets when the keys of a module rotate by themselves.
     Schedule {
@@ -151,6 +163,8 @@ enum Verb {
         /// How long after its activation, such as 90d; left to people without it.
         #[arg(long, value_name = "PERIOD", value_parser = seconds)]
         rotate_every: Option<i64>,
+        #[command(flatten)]
+        revision: Revision,
     },
     /// Makes the next version of a module's key; the one before still opens and verifies what it made.
     Rotate {
@@ -176,6 +190,8 @@ enum Verb {
         #[arg(long, value_name = "TIME", value_parser = time)]
         until: Option<Timestamp>,
     },
+    /// Retires a key in use, or one that is suspended, without a successor; it still opens and verifies what it made.
+    Deactivate(Version),
     /// Withdraws a key: it makes nothing any more; what it made can still be read. That of a connection ends the
     /// connection: suspend it to stop for a while.
     Revoke(VersionWithReason),
@@ -375,19 +391,34 @@ async fn object(app: &App, call: &Call, verb: &Verb) -> Result<Result<Option<Str
         }
     };
     match asked(app, call, question).await? {
-        Answer::Refused(refusal) => Ok(Err(refusal)),
-        Answer::Given(keys) => {
-            let mut keys = keys.as_array().into_iter().flatten();
-            let key = keys.find(|key| key["version"] == *version).and_then(|key| key[field].as_str());
-            let missing = || Failed(format!("the module {module} has no key of version {version}"));
-            Ok(Ok(Some(key.ok_or_else(missing)?.to_owned())))
+        Answer::Refused(refusal) if refusal["code"] == "NOT_FOUND" => {
+            let message = format!("The module {module} has no key of version {version}.");
+            Ok(Err(json!({ "code": "NOT_FOUND", "message": message })))
         }
+        Answer::Refused(refusal) => Ok(Err(refusal)),
+        Answer::Given(key) => Ok(Ok(key[field].as_str().map(str::to_owned))),
     }
 }
 
-/// Asks the API, and tells what it gives from what it refuses.
-async fn asked(app: &App, call: &Call, question: ask::Question) -> Result<Answer, Failed> {
-    let answer = app.ask(call.clone(), &question.document, question.variables).await;
+/// Asks the API, and tells what it gives from what it refuses; of a list, page after page, all its items.
+async fn asked(app: &App, call: &Call, mut question: ask::Question) -> Result<Answer, Failed> {
+    let mut items = Vec::new();
+    loop {
+        let page = match asked_once(app, call, &question).await? {
+            Answer::Given(page) => page,
+            refused @ Answer::Refused(_) => return Ok(refused),
+        };
+        let Some(edges) = page["edges"].as_array() else { return Ok(Answer::Given(page)) };
+        items.extend(edges.iter().map(|edge| edge["node"].clone()));
+        if page["pageInfo"]["hasNextPage"] != true {
+            return Ok(Answer::Given(items.into()));
+        }
+        question.variables["after"] = page["pageInfo"]["endCursor"].clone();
+    }
+}
+
+async fn asked_once(app: &App, call: &Call, question: &ask::Question) -> Result<Answer, Failed> {
+    let answer = app.ask(call.clone(), &question.document, question.variables.clone()).await;
     if let Some(error) = answer["errors"].get(0) {
         let (message, code) = (error["message"].as_str().unwrap_or_default(), &error["extensions"]["code"]);
         return match code.as_str() {

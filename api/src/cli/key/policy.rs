@@ -3,14 +3,15 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::ask::{Question, mutation, query};
+use super::ask::{Question, list, mutation, query};
 use super::show::{items, table, text};
-use super::{operation, word};
+use super::{Revision, operation, word};
 use crate::cli::out;
 use crate::domain::key_policy::{AccessEffect, KeyOperation, KeyUser};
 use crate::domain::requester::Role;
 
-const POLICY: &str = "id module effect principal { label } operations condition { name value } note revision";
+const POLICY: &str =
+    "id module effect principal { label user { name } } operations condition { name value } note revision";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Policy {
@@ -19,7 +20,8 @@ pub(super) enum Policy {
         /// The module's name.
         module: Option<String>,
     },
-    /// Lists who can effectively do what with a module, all its policies taken together.
+    /// Lists who can effectively do what with a module, all its policies taken together: parts of the program, people by
+    /// their key roles, and whom a policy names.
     Rights {
         /// The module's name.
         module: String,
@@ -39,12 +41,16 @@ pub(super) enum Policy {
         policy: String,
         #[command(flatten)]
         terms: Terms,
+        #[command(flatten)]
+        revision: Revision,
     },
     /// Deletes an access policy; the audit trail keeps what it said.
     #[command(name = "delete-policy")]
     Delete {
         /// The policy's id, as `policies` lists it.
         policy: String,
+        #[command(flatten)]
+        revision: Revision,
     },
 }
 
@@ -106,24 +112,24 @@ impl Policy {
         let one = ("accessPolicy", POLICY);
         match self {
             Self::Policies { module } => {
-                let document =
-                    format!("query($module: String) {{ accessPolicies(module: $module) {{ {POLICY} }} }}");
-                query("accessPolicies", document, json!({ "module": module }))
+                list("accessPolicies", &[("module", "String", json!(module))], POLICY)
             }
             Self::Rights { module } => {
                 let document = "query($module: String!) { effectiveRights(module: $module) { \
-                    principal { label } operation verdict data { name value } } }";
+                    principal { label user { name } } operation verdict data { name value } } }";
                 query("effectiveRights", document.to_owned(), json!({ "module": module }))
             }
             Self::Add { module, terms } => {
                 mutation("createAccessPolicy", one, json!({ "module": module, "terms": terms.input() }))
             }
-            Self::Change { policy, terms } => {
-                let input = json!({ "accessPolicyId": policy, "terms": terms.input() });
+            Self::Change { policy, terms, revision } => {
+                let input = json!({ "accessPolicyId": policy, "terms": terms.input(),
+                    "expectedRevision": revision.expected });
                 mutation("updateAccessPolicy", one, input)
             }
-            Self::Delete { policy } => {
-                mutation("deleteAccessPolicy", ("deletedId", ""), json!({ "accessPolicyId": policy }))
+            Self::Delete { policy, revision } => {
+                let input = json!({ "accessPolicyId": policy, "expectedRevision": revision.expected });
+                mutation("deleteAccessPolicy", ("deletedId", ""), input)
             }
         }
     }
@@ -143,6 +149,12 @@ fn data(one: &Value) -> String {
     format!("{} = {}", text(&one["name"]), text(&one["value"]))
 }
 
+/// A person by their name, everybody else in words.
+fn who(principal: &Value) -> String {
+    let name = &principal["user"]["name"];
+    text(if name.is_null() { &principal["label"] } else { name })
+}
+
 fn policies<'a>(policies: impl Iterator<Item = &'a Value>) {
     let row = |policy: &Value| {
         let operations: Vec<String> = items(&policy["operations"]).map(text).collect();
@@ -150,26 +162,22 @@ fn policies<'a>(policies: impl Iterator<Item = &'a Value>) {
         vec![
             text(&policy["module"]),
             text(&policy["effect"]),
-            text(&policy["principal"]["label"]),
+            who(&policy["principal"]),
             operations.join(","),
             if condition.is_null() { "-".to_owned() } else { data(condition) },
             text(&policy["note"]),
             text(&policy["id"]),
+            text(&policy["revision"]),
         ]
     };
-    let headings = ["MODULE", "EFFECT", "WHO", "OPERATIONS", "ONLY FOR", "NOTE", "ID"];
+    let headings = ["MODULE", "EFFECT", "WHO", "OPERATIONS", "ONLY FOR", "NOTE", "ID", "REVISION"];
     table(&headings, policies.map(row).collect(), "There are no access policies.");
 }
 
 fn rights(rights: &Value) {
     let row = |right: &Value| {
         let bound: Vec<String> = items(&right["data"]).map(data).collect();
-        vec![
-            text(&right["principal"]["label"]),
-            text(&right["operation"]),
-            text(&right["verdict"]),
-            bound.join(", "),
-        ]
+        vec![who(&right["principal"]), text(&right["operation"]), text(&right["verdict"]), bound.join(", ")]
     };
     // Whoever may not is whoever is not listed.
     let shown = items(rights).filter(|right| right["verdict"] != "DENIED");

@@ -65,9 +65,11 @@ fn modules(modules: &Value) {
             period(&module["rotationPeriod"]),
             period(&module["keyLifetime"]),
             active.map_or_else(|| "-".to_owned(), |key| text(&key["version"])),
+            text(&module["revision"]),
         ]
     };
-    let headings = ["MODULE", "PURPOSE", "ALGORITHM", "STATE", "ROTATES", "LIFETIME", "ACTIVE VERSION"];
+    let headings =
+        ["MODULE", "PURPOSE", "ALGORITHM", "STATE", "ROTATES", "LIFETIME", "ACTIVE VERSION", "REVISION"];
     table(&headings, items(modules).map(row).collect(), "There are no modules.");
 }
 
@@ -190,11 +192,12 @@ impl Verb {
             | Self::Suspend(_)
             | Self::Resume(_)
             | Self::Renew { .. }
+            | Self::Deactivate(_)
             | Self::Revoke(_)
             | Self::Compromised(_)
             | Self::Destroy { .. } => key(given),
             Self::Explain { .. } => decision(given),
-            Self::Approvals { .. } => approvals(items(&given["edges"]).map(|edge| &edge["node"])),
+            Self::Approvals { .. } => approvals(items(given)),
             Self::RotateKeyEncryptionKey { .. } => encryption(given),
             Self::Request { .. }
             | Self::Approve { .. }

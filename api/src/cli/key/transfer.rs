@@ -52,11 +52,10 @@ pub(super) struct Receiver {
 
 /// What a request for approval to wrap a version for this receiver is about.
 pub(super) fn export_object(module: &str, version: u64, key: &str, aad: Option<&str>) -> Question {
-    let document = "query($module: String!, $before: Int, $key: String!, $aad: String) {
-        keys(module: $module, first: 1, before: $before) {
-            version exportObject(publicKey: $key, associatedData: $aad) } }";
-    let variables = json!({ "module": module, "before": version.saturating_add(1), "key": key, "aad": aad });
-    query("keys", document.to_owned(), variables)
+    let document = "query($module: String!, $version: Int!, $key: String!, $aad: String) {
+        key(module: $module, version: $version) { exportObject(publicKey: $key, associatedData: $aad) } }";
+    let variables = json!({ "module": module, "version": version, "key": key, "aad": aad });
+    query("key", document.to_owned(), variables)
 }
 
 impl Transfer {

@@ -87,8 +87,8 @@ checks! {
     ];
     #[doc = "May the services that onboarding needs use the key modules that it needs?"]
     KeyAccessPolicy = "KEY_ACCESS_POLICY", "Key access policy": Both, Critical, Blocks, 5 s, [
-        "A key manager looks at the module's access policies: the evidence names the module.",
-        "Explain the decision with the id that the evidence names.",
+        "A key manager looks at the module's access policies, and allows what the evidence names: module, operation and service.",
+        "The module's effective rights show who can do what with it as its policies are.",
     ];
     #[doc = "Is the other instance's URL one that may be called?"]
     PeerUrlSafe = "PEER_URL_SAFE", "Peer's URL is safe": Both, High, Blocks, 15 s, [
@@ -96,7 +96,7 @@ checks! {
         "For a partner in a private network, the operator lists that network in outbound.allow_networks.",
     ];
     #[doc = "Does the other instance's name resolve?"]
-    PeerDns = "PEER_DNS", "Peer's name resolves": Both, High, Blocks, 15 s, [
+    PeerDns = "PEER_DNS", "The other instance's name resolves": Both, High, Blocks, 15 s, [
         "Correct the URL, or ask the other organisation to publish the name in DNS.",
     ];
     #[doc = "Is the other instance's TLS certificate valid, and for 30 days more?"]
@@ -189,7 +189,7 @@ checks! {
         "The keys go on working. New ones come with a new connection: off-board this one and register the consumer again.",
     ];
     #[doc = "Is the other instance's certificate good for 30 days more?"]
-    CertificateAge = "CERTIFICATE_AGE", "Certificate age": Both, High, Blocks, 15 s, [
+    CertificateAge = "CERTIFICATE_AGE", "Certificate age": Both, High, Warns, 15 s, [
         "Ask the other organisation to renew its certificate.",
     ];
     #[doc = "Is all work about this connection carried out?"]
@@ -203,7 +203,7 @@ checks! {
     ];
     #[doc = "Does the root key open the key hierarchy?"]
     RootKey = "ROOT_KEY", "Root key": Both, Critical, Blocks, 5 s, [
-        "Give the key service the root key with which this instance was made.",
+        "Give the key service the root key with which this instance was made, in its place and readable by its owner alone: it does not start again without it.",
     ];
     #[doc = "Can key material be wrapped and unwrapped?"]
     KeyEncryptionKey = "KEY_ENCRYPTION_KEY", "Key encryption key": Both, Critical, Blocks, 5 s, [
@@ -215,7 +215,7 @@ checks! {
     ];
     #[doc = "Does the identity key sign?"]
     IdentitySigningKey = "IDENTITY_SIGNING_KEY", "Identity signing key": Both, Critical, Blocks, 5 s, [
-        "Resume the identity key, or rotate it.",
+        "Restore the row of the identity key from a backup: the other instances know this one by it, so nobody rotates or suspends it.",
     ];
     #[doc = "Does the source of randomness deliver?"]
     Entropy = "ENTROPY", "Entropy": Both, Critical, Blocks, 5 s, [
@@ -243,6 +243,7 @@ checks! {
     ];
     #[doc = "Does every key module do what it is for?"]
     ModuleSelfTest = "MODULE_SELF_TEST", "Module self-test": Both, High, Blocks, 5 s, [
-        "A key manager looks at the module that the evidence names.",
+        "A key manager looks at the module that the evidence names: a key that ends is rotated; a row that somebody changed is restored from a backup.",
+        "The keys of a connection come from an exchange: restore the row, or off-board the connection and register the consumer again.",
     ];
 }

@@ -6,12 +6,17 @@ use crate::domain::connection::Pause;
 use crate::domain::id::ConnectionId;
 use crate::domain::refusal::RefusalCode;
 
+/// What to do where nothing arrives from the peer.
+pub(super) const WAY_TO_US: &str = "The other side's operator looks at the way from there to this instance's base URL: name, \
+                                    firewall, certificate. What they need is in the support bundle.";
+
 /// Why the peer says that it does not reach us.
-pub(super) fn told_by_peer(code: RefusalCode, reason: Option<&str>) -> String {
+#[must_use]
+pub fn told_by_peer(code: RefusalCode, reason: Option<&str>) -> String {
     use RefusalCode as C;
     let words = match (code, reason) {
         (C::PeerUnreachable, Some("DNS")) => "this instance's name does not resolve there",
-        (C::PeerUnreachable, Some("TCP")) => "nothing takes its connections at this instance's address",
+        (C::PeerUnreachable, Some("TCP")) => "this instance's address does not answer it",
         (C::PeerUnreachable, Some("TLS")) => "it makes no trusted, encrypted connection to this instance",
         (C::PeerUnreachable, Some("HTTP")) => "it gets no answer from this instance that it can use",
         (C::PeerUnreachable, Some("REFUSED")) => "it may not call this instance's address",
@@ -28,13 +33,13 @@ pub(super) fn told_by_peer(code: RefusalCode, reason: Option<&str>) -> String {
         (C::ClockSkew, _) => "the two clocks do not agree",
         (C::PeerIdentityMismatch, _) => "another instance answers at this instance's address",
         (C::KeyConfirmationFailed, _) => "the two sides do not hold the same keys",
-        (C::WrongState, Some("SUSPENDED")) => "the connection is paused here",
+        (C::WrongState, Some("SUSPENDED")) => "the connection is suspended here",
         (C::WrongState, Some(Pause::SUSPECTS)) => {
-            "the connection is paused here, because a copy of it is suspected"
+            "the connection is suspended here, because a copy of it is suspected"
         }
-        (code, _) => return format!("The peer says of it: {}.", code.label().to_lowercase()),
+        (code, _) => return format!("The other side says of it: {}.", code.label().to_lowercase()),
     };
-    format!("The peer says that {words}.")
+    format!("The other side says that {words}.")
 }
 
 /// Whether the reason of a failure says that it is this instance's own: `OURS`, or `OUR_` before what the other side hears
@@ -90,9 +95,9 @@ pub fn remedy_for(code: RefusalCode, reason: Option<&str>, connection: Connectio
     use RefusalCode as C;
     let human = |text: &str| Remedy::Human(text.to_owned());
     match (code, reason) {
-        (C::PeerUnreachable, Some("DNS")) => {
-            human("Check the peer's name in your DNS. If the other side moved, it has to be registered anew.")
-        }
+        (C::PeerUnreachable, Some("DNS")) => human(
+            "Check the other side's name in your DNS. If the other side moved, it has to be registered anew.",
+        ),
         (C::PeerUnreachable, Some("TLS")) => human(
             "The other side's operator renews the certificate of its base URL, for that name, from an authority that \
              this instance trusts.",
@@ -133,27 +138,25 @@ pub fn remedy_for(code: RefusalCode, reason: Option<&str>, connection: Connectio
         (C::PeerUnavailable, _) => human("The other side's operator looks at its log, under the trace id."),
         (C::ClockSkew, _) => human("Synchronise the clocks of both instances (NTP)."),
         (C::PeerIdentityMismatch, _) => human(
-            "Do not trust it: another instance answers at the peer's address. If the other side moved or restored it on \
+            "Do not trust it: another instance answers at the other side's address. If the other side moved or restored it on \
              purpose, register it anew.",
         ),
         (C::KeyConfirmationFailed, _) => human(
             "One side lost or replaced the connection's keys, for example by restoring an older backup: have it restore \
              the one that holds them. If there is none, off-board the connection and register the consumer again.",
         ),
-        (C::PolicyDenied, Some("OURS")) => human(
-            "Ask a key manager of this instance to look at the access policies of its key modules: they deny what this \
-             connection needs.",
-        ),
-        (C::PolicyDenied, Some("SCOPE")) => {
-            human("The other side's key manager looks at the service account's rights.")
+        (C::PolicyDenied, Some("OURS")) => {
+            human("A key manager of this instance can allow it under Keys, Access.")
         }
-        (C::PolicyDenied, _) => human(
+        (C::PolicyDenied, Some("SCOPE")) => call("renewConnectionCredentials", connection),
+        (C::PolicyDenied, None) => human("The other side's key manager looks at its access policies."),
+        (C::PolicyDenied, Some(_)) => human(
             "The other side's key manager looks at its access policies. The reason is the id of the decision, under which \
              the other side finds how it was decided.",
         ),
         (C::WrongState, Some(Pause::SUSPECTS)) => call("confirmSurvivor", connection),
         (C::WrongState, Some("SUSPENDED")) => {
-            human("The other side paused the connection: ask it to resume.")
+            human("The other side suspended the connection: ask it to resume.")
         }
         (C::WrongState, _) => {
             human("The connection does not stand on the other side: compare with its people.")
@@ -169,6 +172,32 @@ pub fn remedy_for(code: RefusalCode, reason: Option<&str>, connection: Connectio
              in their logs under the reference.",
             code.as_str()
         )),
+    }
+}
+
+/// What to do about a failure that the peer tells of: its own things are ours to ask for, and ours are to be looked at here.
+#[must_use]
+pub fn remedy_for_told(code: RefusalCode, reason: Option<&str>, connection: ConnectionId) -> Remedy {
+    use RefusalCode as C;
+    let ours = match reason {
+        Some("OURS") => None,
+        Some(reason) if is_ours(Some(reason)) => Some(reason.trim_start_matches("OUR_").to_owned()),
+        Some(reason) if reason.starts_with("KEY_") || reason == "DATABASE" => Some(format!("OUR_{reason}")),
+        _ => Some("OURS".to_owned()),
+    };
+    match (code, reason) {
+        (C::PeerUnreachable | C::PeerIdentityMismatch, _) => Remedy::human(WAY_TO_US),
+        (C::WrongState, Some(Pause::SUSPECTS)) => Remedy::human(
+            "The other side says first which copy of it goes on; then the connection can be resumed here.",
+        ),
+        (C::WrongState, Some("SUSPENDED")) => {
+            Remedy::human("It goes on by itself once the connection is resumed here.")
+        }
+        (C::PolicyDenied, Some("SCOPE")) => remedy_for(code, reason, connection),
+        (C::KeyServiceUnhealthy | C::PolicyDenied | C::PeerUnavailable, _) => {
+            remedy_for(code, ours.as_deref(), connection)
+        }
+        (code, reason) => remedy_for(code, reason, connection),
     }
 }
 

@@ -62,7 +62,8 @@ fn a_call_that_is_advised_about_a_connection_that_stands_is_one_that_may_be_made
     for (code, reason) in RefusalCode::ALL.iter().flat_map(|code| reasons.map(|reason| (*code, reason))) {
         match remedy_for(code, reason, connection) {
             Remedy::Call { mutation, .. } => {
-                assert_eq!(mutation, "syncConnectionSettings", "{code} {reason:?}");
+                let may = ["syncConnectionSettings", "renewConnectionCredentials"];
+                assert!(may.contains(&mutation.as_str()), "{code} {reason:?}: {mutation}");
             }
             Remedy::Human(text) => assert!(text.ends_with('.'), "{text}"),
             Remedy::Config { .. } => {}
@@ -80,4 +81,41 @@ fn our_key_service_and_the_peers_are_told_apart() {
     assert_eq!(cause("PROCESS"), Some(Dependency::PeerKeyService));
     assert_eq!(cause("OUR_KEY_REVOKED"), Some(Dependency::OurKeyService));
     assert_eq!(cause("KEY_REVOKED"), Some(Dependency::PeerKeyService));
+}
+
+#[test]
+fn what_the_other_side_tells_of_us_is_mended_here_and_what_it_tells_of_itself_there() {
+    use RefusalCode as C;
+    let told = |code, reason| {
+        let connection = ConnectionId(uuid::Uuid::nil());
+        let Remedy::Human(text) = remedy_for_told(code, reason, connection) else {
+            panic!("{code} {reason:?}")
+        };
+        text
+    };
+    for (code, reason, who) in [
+        (C::KeyServiceUnhealthy, Some("PROCESS"), "this instance's key health"),
+        (C::KeyServiceUnhealthy, Some("OURS"), "The other side's key manager"),
+        (C::KeyServiceUnhealthy, Some("KEY_SUSPENDED"), "A key manager of this instance"),
+        (C::KeyServiceUnhealthy, Some("OUR_KEY_SUSPENDED"), "the other side's key manager"),
+        (C::PolicyDenied, Some("OURS"), "The other side's key manager"),
+        (C::PeerUnavailable, Some("DATABASE"), "This instance's operator"),
+        (C::PeerUnavailable, Some("OUR_DATABASE"), "The other side's operator"),
+        (C::PeerUnreachable, Some("TCP"), "this instance's base URL"),
+        (C::WrongState, Some("SUSPENDED"), "resumed here"),
+        (C::WrongState, Some(Pause::SUSPECTS), "The other side says first"),
+    ] {
+        let text = told(code, reason);
+        assert!(text.contains(who) && text.ends_with('.'), "{code} {reason:?}: {text}");
+    }
+    assert!(matches!(
+        remedy_for_told(C::PolicyDenied, Some("SCOPE"), ConnectionId(uuid::Uuid::nil())),
+        Remedy::Call { mutation, .. } if mutation == "renewConnectionCredentials"
+    ));
+    for code in RefusalCode::ALL {
+        for reason in [None, Some("DNS"), Some("OURS"), Some("SUSPENDED")] {
+            let said = told_by_peer(*code, reason);
+            assert!(said.starts_with("The other side says") && said.ends_with('.'), "{said}");
+        }
+    }
 }

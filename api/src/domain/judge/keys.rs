@@ -61,7 +61,7 @@ fn evidence(part: &KeyHealthComponent) -> String {
     }
 }
 
-/// Judges whether the services may use the modules: `Failed` names the module, and the decision where there is one.
+/// Judges whether the services may use the modules: `Failed` names the module, the operation and the service.
 #[must_use]
 pub fn judge_key_access(access: &Measured<()>) -> Answer {
     let remedy = "Ask a key manager to allow it in the module's access policies.";

@@ -16,7 +16,7 @@ pub const CREDENTIAL_NOTICE: TimeDelta = TimeDelta::days(14);
 pub const KEY_LASTS: TimeDelta = TimeDelta::days(90);
 
 /// What to do where the two sides do not hold the same keys.
-const RESTORE: &str = "Find out which side lost or replaced its keys, and have it restore the backup that holds them. If \
+pub const RESTORE: &str = "Find out which side lost or replaced its keys, and have it restore the backup that holds them. If \
                        there is none, off-board the connection and register the consumer again.";
 
 /// Judges what our own database says of a connection that stands.
@@ -90,13 +90,16 @@ fn privilege(facts: &StandingFacts) -> Answer {
     if too_many.is_empty() && missing.is_empty() {
         return Answer::Pass;
     }
-    let list = |names: &[String]| if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
     Answer::found(
         CheckCode::ServiceAccountLeastPrivilege,
         "The other side's service account may not do exactly what it needs.",
         &format!("too much: {}; missing: {}", list(&too_many), list(&missing)),
         Remedy::call("renewConnectionCredentials", &[("connectionId", facts.connection.to_string())]),
     )
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
 }
 
 fn directions(facts: &StandingFacts) -> Answer {
@@ -106,15 +109,17 @@ fn directions(facts: &StandingFacts) -> Answer {
         return Answer::Pass;
     }
     let say = |direction: &&DirectionFacts| {
-        let status = direction.ours.map_or("nothing begun", |status| status.as_str());
-        let why = direction.failure.as_ref().map(|(code, why)| why.as_deref().unwrap_or(code.as_str()));
-        let failure = why.map_or_else(String::new, |why| format!(" ({why})"));
-        format!("{}: {status}{failure}", direction.way.as_str())
+        let status = direction.ours.map_or("nothing begun", DirectionStatus::label);
+        let failure = direction.failure.as_ref().map(|(code, reason)| {
+            let reason = reason.as_ref().map_or_else(String::new, |reason| format!(", {reason}"));
+            format!(" ({}{reason})", code.label())
+        });
+        format!("{}: {status}{}", direction.way.label(), failure.unwrap_or_default())
     };
     let evidence: Vec<_> = down.iter().map(say).collect();
     let of_us = facts.directions.iter().filter_map(|direction| direction.failure.as_ref());
     if of_us.clone().any(|(_, reason)| reason.as_deref() == Some(Pause::SUSPECTS)) {
-        let message = "The other side suspects a copy of this instance, and paused the connection.";
+        let message = "The other side suspects a copy of this instance, and suspended the connection.";
         let connection = [("connectionId", facts.connection.to_string())];
         let remedy = Remedy::call("confirmSurvivor", &connection);
         return Answer::found(CheckCode::DirectionsUp, message, &evidence.join(", "), remedy);
@@ -131,7 +136,7 @@ fn directions(facts: &StandingFacts) -> Answer {
     let remedy = if facts.suspended {
         Remedy::call("resumeConnection", &[("connectionId", facts.connection.to_string())])
     } else if facts.directions.iter().any(|direction| direction.ours == Some(DirectionStatus::Suspended)) {
-        Remedy::human("The other side paused the connection: ask it to resume.")
+        Remedy::human("The other side suspended the connection: ask it to resume.")
     } else {
         Remedy::human("Ask for the explanation of the connection: it names the first thing that fails.")
     };
@@ -141,8 +146,8 @@ fn directions(facts: &StandingFacts) -> Answer {
 
 fn views(facts: &StandingFacts) -> Answer {
     let say = |direction: &DirectionFacts| {
-        let word = |status: Option<DirectionStatus>| status.map_or("nothing", |status| status.as_str());
-        format!("{}: we {}, they {}", direction.way.as_str(), word(direction.ours), word(direction.theirs))
+        let word = |status: Option<DirectionStatus>| status.map_or("nothing", DirectionStatus::label);
+        format!("{}: we {}, they {}", direction.way.label(), word(direction.ours), word(direction.theirs))
     };
     let disputed: Vec<_> = facts.directions.iter().filter(|direction| direction.disputed).map(say).collect();
     if disputed.is_empty() {
@@ -169,8 +174,8 @@ pub fn judge_agreement(code: CheckCode, facts: &StandingFacts, theirs: &Measured
             CheckCode::KeysAgree => (
                 ours.keys == theirs.keys,
                 "The two sides do not hold the same keys.",
-                ours.keys.join(", "),
-                theirs.keys.join(", "),
+                list(&ours.keys),
+                list(&theirs.keys),
                 again,
             ),
             CheckCode::SettingsAgree => (

@@ -62,11 +62,11 @@ fn a_certificate_warns_in_its_last_thirty_days_and_one_that_is_no_good_blocks() 
 }
 
 #[test]
-fn where_nobody_answers_no_certificate_is_blamed() {
+fn where_nothing_answers_no_certificate_is_blamed() {
     let reason = "Nothing takes a connection at its address and port.".to_owned();
     let silent = Err(Unmeasured::Unanswered { reason: reason.clone() });
     let finding = found(judge_certificate(CheckCode::PeerTls, &silent, now()));
-    assert!(finding.blocking && finding.message.starts_with("Nobody answers"), "{finding:?}");
+    assert!(finding.blocking && finding.message.starts_with("Nothing answers"), "{finding:?}");
     assert_eq!(finding.evidence, reason);
     let Remedy::Human(text) = finding.remedy else { panic!("{:?}", finding.remedy) };
     assert!(text.contains("runs") && !text.contains("certificate"), "{text}");
@@ -325,7 +325,11 @@ fn what_both_sides_hold_is_compared_thing_by_thing() {
         (C::VersionsKnown, unknown, WARNS),
     ] {
         assert_eq!(weight(&judge_agreement(code, &standing(), &Ok(comparison()))), PASSES, "{code}");
-        assert_eq!(weight(&judge_agreement(code, &standing(), &Ok(theirs))), expected, "{code}");
+        let answer = judge_agreement(code, &standing(), &Ok(theirs));
+        assert_eq!(weight(&answer), expected, "{code}");
+        let evidence = found(answer).evidence;
+        let (ours, theirs) = evidence.split_once("; they hold ").unwrap_or_default();
+        assert!(ours.starts_with("we hold ") && !ours.ends_with(theirs), "{code}: {evidence}");
     }
 }
 

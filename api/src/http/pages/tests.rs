@@ -172,3 +172,44 @@ fn every_file_that_a_page_refers_to_is_served() {
         }
     }
 }
+
+/// The colours of a scheme by name: what follows this in the style, up to the end of the rule.
+fn colours(from: &str) -> std::collections::BTreeMap<&'static str, [f64; 3]> {
+    let rule = STYLE.body.split(from).nth(1).unwrap().split('}').next().unwrap();
+    let channel = |hex: &str, at: usize| f64::from(u8::from_str_radix(&hex[at..at + 2], 16).unwrap()) / 255.0;
+    let colour = |line: &'static str| {
+        let (name, hex) = line.trim().strip_prefix("--")?.split_once(": #")?;
+        Some((name, [channel(hex, 0), channel(hex, 2), channel(hex, 4)]))
+    };
+    rule.lines().filter_map(colour).collect()
+}
+
+/// WCAG 2.2, "contrast ratio".
+fn contrast(one: [f64; 3], other: [f64; 3]) -> f64 {
+    let linear = |c: f64| if c <= 0.04045 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) };
+    let luminance = |[r, g, b]: [f64; 3]| 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b) + 0.05;
+    let (one, other) = (luminance(one), luminance(other));
+    one.max(other) / one.min(other)
+}
+
+#[test]
+fn colours_can_be_told_from_what_is_behind_them() {
+    for scheme in [colours(":root {"), colours("prefers-color-scheme: dark) {\n  :root {")] {
+        let at_least = |least: f64, name: &str, behind: &str| {
+            let found = contrast(scheme[name], scheme[behind]);
+            assert!(found >= least, "{name} on {behind}: {found:.2}");
+        };
+        for behind in ["ground", "surface"] {
+            // WCAG 2.2, 1.4.11: bars of pictures, edges of controls, signs, the ring of the focus.
+            for name in ["good", "warn", "bad", "calm", "control-line", "accent", "focus"] {
+                at_least(3.0, name, behind);
+            }
+            for name in ["ink", "ink-quiet", "accent"] {
+                at_least(4.5, name, behind);
+            }
+        }
+        for name in ["good", "warn", "bad", "calm"] {
+            at_least(4.5, name, &format!("{name}-ground"));
+        }
+    }
+}

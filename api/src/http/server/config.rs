@@ -61,7 +61,7 @@ impl Default for ServerConfig {
             body_bytes_per_second: 4_096,
             write_timeout_ms: 30_000,
             keep_alive_ms: 75_000,
-            max_connections: 10_000,
+            max_connections: 20_000,
             shutdown_grace_ms: 10_000,
             max_header_bytes: 16 * 1024,
             max_concurrent_streams: 64,
