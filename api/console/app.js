@@ -1,7 +1,7 @@
 // The frame: who is here, where they are, and what changes. Pages are modules of their own, loaded when they are needed.
 import { follow, gql, onSignedOut, onStepUp, request } from './lib/api.js';
 import { hold } from './lib/focus.js';
-import { announce, ask, turnPage } from './lib/say.js';
+import { announce, ask, begun, turnPage } from './lib/say.js';
 import { failed, head, loading, mark, notice, signInPath } from './lib/ui.js';
 import { html, nothing, render } from './lib/view.js';
 import { role, showExactTimes, timesAreExact } from './lib/words.js';
@@ -68,6 +68,15 @@ const TICK_MS = 20_000;
 /** After so long without scrolling, somebody has found their place. */
 const SCROLLED_MS = 250;
 
+/** A part of a path as it was meant; null where it is no encoding of anything. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return null;
+  }
+}
+
 function match(path) {
   const parts = path.split('/').filter(Boolean);
   for (const [pattern, load] of ROUTES) {
@@ -75,8 +84,8 @@ function match(path) {
     const params = {};
     const fits = wanted.length === parts.length && wanted.every((part, at) => {
       if (!part.startsWith(':')) return part === parts[at];
-      params[part.slice(1)] = decodeURIComponent(parts[at]);
-      return true;
+      params[part.slice(1)] = decoded(parts[at]);
+      return params[part.slice(1)] !== null;
     });
     if (fits) return { load, params };
   }
@@ -110,8 +119,8 @@ function drawing() {
   }
 }
 
-const mistake = () => cannotShow('Its program made a mistake.', 'What has begun continues. Load the console again; if it stays so, tell the instance’s operator which page it is. The browser’s own console says where the mistake is.');
-const cannotShow = (title, todo) => html`${head('This page cannot be shown')}${notice('bad', title, html`<p>${todo}</p><p><button type="button" @click=${() => location.reload()}>Load the console again</button></p>`, true)}`;
+const mistake = () => cannotShow('Something in this page is broken.', 'What has begun continues. Reload; if it stays so, send the instance’s operator this address. The browser’s developer tools say where it is.');
+const cannotShow = (title, todo) => html`${head('This page cannot be shown')}${notice('bad', title, html`<p>${todo}</p><p><button type="button" @click=${() => location.reload()}>Reload</button></p>`, true)}`;
 
 /** Whoever may be a copy does nothing, and says so on each page. */
 const copied = () => (context.instance?.copied
@@ -246,6 +255,7 @@ function links() {
     event.preventDefault();
     navigate(url.pathname + url.search + url.hash);
   });
+  document.addEventListener('input', begun);
   history.scrollRestoration = 'manual';
   addEventListener('scroll', () => {
     clearTimeout(scrolled);

@@ -3,7 +3,7 @@ import { may } from './actions.js';
 import { gql, mutate } from './api.js';
 import { REFUSAL } from './fragments.js';
 import { exceptions } from './exceptions.js';
-import { remedy, remedyWords } from './remedies.js';
+import { remedy, remedyPlace, remedyWords } from './remedies.js';
 import { announce } from './say.js';
 import { badge, button, mark, outcome, spinner, when } from './ui.js';
 import { command } from './resource.js';
@@ -74,7 +74,7 @@ export function issueList(update, refresh, viewer = null) {
     await refresh();
   }
 
-  return function view(issues, { latest = null } = {}) {
+  return function view(issues, { latest = null, titled = false } = {}) {
     for (const issue of issues) {
       const own = commandOf(issue.id);
       const over = own.asked && (own.asked.seen !== issue.lastSeenAt || (latest?.id === own.asked.id && latest.finishedAt));
@@ -92,13 +92,13 @@ export function issueList(update, refresh, viewer = null) {
       const looking = own.validate.busy || own.asked !== null;
       return html`<li class="issue ${severityTone(issue)}">
         <div class="issue-head">
-          <h3>${finding(issue.message)[0]}</h3>
+          ${titled ? nothing : html`<h3>${finding(issue.message)[0]}</h3>`}
           ${badge(issue.severity, issue.severityLabel, severityTone(issue))}
           ${issue.blocking ? nothing : html`<span class="small">does not block</span>`}
         </div>
         ${finding(issue.message)[1] ? html`<p>${finding(issue.message)[1]}</p>` : nothing}
-        ${issue.evidence ? html`<p class="small">Seen: <code>${issue.evidence}</code></p>` : nothing}
-        <div class="remedy"><h4>What to do</h4>${remedy(issue, own.remedy, (scan) => look(issue, scan))}${outcome(own.remedy)}</div>
+        ${issue.evidence ? html`<p class="small">Seen: ${issue.evidence.includes(' ') ? issue.evidence : html`<code>${issue.evidence}</code>`}</p>` : nothing}
+        <div class="remedy">${titled ? html`<h3>What to do</h3>` : html`<h4>What to do</h4>`}${remedy(issue, own.remedy, (scan) => look(issue, scan))}${outcome(own.remedy)}</div>
         ${outcome(own.validate)}
         ${exceptions(issue, { command: own.people, refresh, viewer })}${outcome(own.people)}
         <div class="issue-foot">
@@ -110,8 +110,11 @@ export function issueList(update, refresh, viewer = null) {
   };
 }
 
+/** What a result says in one sentence, and the rest; of a check that broke, that it did, and why. */
+const headed = ({ answer, checkLabel, message }) => (answer === 'ERROR' ? [`The check “${checkLabel}” could not be carried out`, message] : finding(message));
+
 /** Warnings of a scan: worth reading, nothing stops. */
 export const warningList = (results) => html`<ul class="issues">${results.map((result) => html`<li class="issue ${result.blocking ? 'bad' : 'warn'}">
-  <div class="issue-head"><h3>${finding(result.message)[0]}</h3>${badge(result.answer, result.answer === 'ERROR' ? 'The check broke' : result.blocking ? result.severityLabel : 'Warning', result.blocking ? 'bad' : 'warn')}</div>
-  ${finding(result.message)[1] ? html`<p>${finding(result.message)[1]}</p>` : nothing}${result.remedy ? html`<p class="small">${remedyWords(result.remedy)}</p>` : nothing}
+  <div class="issue-head"><h3>${headed(result)[0]}</h3>${badge(result.answer, result.answer === 'ERROR' ? result.answerLabel : result.blocking ? result.severityLabel : 'Warning', result.blocking ? 'bad' : 'warn')}</div>
+  ${headed(result)[1] ? html`<p>${headed(result)[1]}</p>` : nothing}${result.remedy ? html`<p class="small">${remedyWords(result.remedy)} ${remedyPlace(result.remedy)}</p>` : result.answer === 'ERROR' ? html`<p class="small">Run the checks again. If it stays so, this instance’s operator looks at its log.</p>` : nothing}
   <p class="small">Check: <a href=${result.docsUrl}>${result.checkLabel}</a></p></li>`)}</ul>`;

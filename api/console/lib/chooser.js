@@ -146,7 +146,10 @@ const CONTACTS = gql`query FindContacts($companyId: ID!, $search: String) {
 }`;
 
 /** A person with what tells them from others of the same name; what matters most first, for where there is little room. */
-export const person = ({ name, email, active }) => `${name}${active ? '' : ' (switched off)'} <${email}>`;
+export const person = ({ name, email, active }) => `${active ? '' : 'Switched off: '}${name} <${email}>`;
+
+/** What is wrong with choosing somebody, if anything. */
+export const switchedOff = (one) => (one && !one.active ? 'This account is switched off: switch it on under the company first.' : null);
 
 /** A choice among the people of a company. */
 export const contactChooser = (companyId, options) => chooser({ operation: CONTACTS, variables: { companyId }, of: (data) => data.contacts, label: person, words: ['person', 'people'], ...options });

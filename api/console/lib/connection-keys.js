@@ -7,7 +7,7 @@ import { resource } from './resource.js';
 import { facts, on, section } from './ui.js';
 import { html, nothing } from './view.js';
 
-const KEYS = gql`query ConnectionKeys($module: String!) { keys(module: $module) { ...KeyParts } }
+const KEYS = gql`query ConnectionKeys($module: String!) { keys(module: $module, first: 250) { edges { node { ...KeyParts } } } }
 ${KEY}`;
 
 /** The panel of a connection's page. `module()` names its keys in the key service, `run` carries a verb out. */
@@ -41,7 +41,7 @@ export function connectionKeys({ module, run, update, viewer }) {
     refresh: () => (reads && module() ? Promise.all([keys.refresh(), approvals.refresh()]) : null),
     // Of a connection that ended there is nothing for those to do who see no keys.
     view: ({ ended }) => (!module() || (ended && !reads) ? nothing : section('keys', 'Keys', reads
-      ? keys.part('The list of keys', (data) => lives(data.keys))
-      : html`<p>Both sides compare their keys and epochs when the connection is verified. To see them, and to take them out of use, one of the key roles is needed: a key administrator grants them.</p>`)),
+      ? keys.part('The list of keys', (data) => lives(data.keys.edges.map(({ node }) => node)))
+      : html`<p>Both sides compare their keys when the connection is verified. To see them, and to take them out of use, one of the key roles is needed: a key administrator grants them.</p>`)),
   };
 }

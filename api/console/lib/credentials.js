@@ -8,8 +8,8 @@ import { badge, button, input, notice, on, outcome, section, select, submit, whe
 import { html, nothing, repeat } from './view.js';
 
 const CREDENTIALS = gql`query Credentials {
-  sessions { id createdAt seenAt expiresAt current }
-  accessTokens { id name createdAt expiresAt }
+  sessions(first: 250) { edges { node { id createdAt seenAt expiresAt current } } }
+  accessTokens(first: 250) { edges { node { id name createdAt expiresAt } } }
 }`;
 
 const TOKEN = gql`mutation CreateAccessToken($input: CreateAccessTokenInput!) {
@@ -88,7 +88,7 @@ export function credentials(update) {
   }
 
   const sessions = (data) => section('sessions', 'Where you are signed in', html`
-    <ul class="log">${repeat(data.sessions, (one) => one.id, (one) => html`<li>${one.current ? badge('ACTIVE', 'This browser') : html`<strong>Another browser</strong>`}
+    <ul class="log">${repeat(data.sessions.edges, ({ node }) => node.id, ({ node: one }) => html`<li>${one.current ? badge('ACTIVE', 'This browser') : html`<strong>Another browser</strong>`}
       <span class="small">signed in ${on(one.createdAt)}, last used ${when(one.seenAt)}, ends ${on(one.expiresAt)}</span>
       ${one.current ? nothing : button(html`Sign it out<span class="unseen"> (signed in ${on(one.createdAt)})</span>`, () => end('session', one), { kind: 'text' })}</li>`)}</ul>
     ${outcome(revoke)}`);
@@ -97,7 +97,7 @@ export function credentials(update) {
     <p>A program that holds an access token does what you may do, until the token ends. It is sent as <code>Authorization: Bearer …</code></p>
     ${secret ? html`<div class="stack"><p><strong>Shown once.</strong> Copy it now; nobody can show it again.</p><code class="secret" id="token-secret" tabindex="-1">${secret}</code>
       <div class="buttons">${button('Copy the token', () => copy(secret, 'Token'))}${button('I have it', () => { secret = null; update(); }, { kind: 'secondary' })}</div></div>` : nothing}
-    ${data.accessTokens.length ? html`<ul class="log">${repeat(data.accessTokens, (one) => one.id, (one) => html`<li><strong>${one.name}</strong> <span class="small">made ${on(one.createdAt)}, ends ${on(one.expiresAt)}</span>
+    ${data.accessTokens.edges.length ? html`<ul class="log">${repeat(data.accessTokens.edges, ({ node }) => node.id, ({ node: one }) => html`<li><strong>${one.name}</strong> <span class="small">made ${on(one.createdAt)}, ends ${on(one.expiresAt)}</span>
       ${button(html`End it<span class="unseen">: ${one.name}</span>`, () => end('token', one), { kind: 'text' })}</li>`)}</ul>` : nothing}
     <form novalidate @submit=${create}>
       <div class="fields">${input({ id: 'token-name', label: 'What it is for', value: draft.name, maxlength: 64, required: true, error: problems.name ?? (token.refusal?.field === 'name' ? token.refusal.message : null), change: (text) => set('name', text) })}

@@ -1,7 +1,7 @@
 // The error log: what failed between two instances, what to do, and where to look on both sides.
 import { gql } from './api.js';
 import { remedyWords } from './remedies.js';
-import { exactly } from './ui.js';
+import { codes, exactly } from './ui.js';
 import { html, nothing } from './view.js';
 import { count } from './words.js';
 
@@ -17,8 +17,8 @@ ${ERROR}`;
 
 /** What failed, in words; traces last, for whoever reads logs. */
 export const entry = (one) => html`<strong>${one.operationLabel}: ${one.codeLabel}</strong>
-  <p>${one.message}</p>${one.remedy && remedyWords(one.remedy) ? html`<p class="small">${remedyWords(one.remedy)}</p>` : nothing}
-  <p class="fine">${one.count === 1 ? 'Once,' : `${count(one.count, 'time')}, last`} ${exactly(one.lastAt)} · <a href=${one.docsUrl}>What this means</a> · Code <code>${one.code}${one.reason ? ` ${one.reason}` : ''}</code> · Reference <code>${one.traceId}</code>${one.peerTraceId && one.peerTraceId !== one.traceId ? html` · Theirs <code>${one.peerTraceId}</code>` : nothing}</p>`;
+  <p>${one.message}</p>${remedyWords(one.remedy) ? html`<p class="small">${remedyWords(one.remedy)}</p>` : nothing}
+  <p class="fine">${one.count === 1 ? 'Once,' : `${count(one.count, 'time')}, last`} ${exactly(one.lastAt)} · <a href=${one.docsUrl}>What this means</a> · ${codes(one)} · Reference <code>${one.traceId}</code>${one.peerTraceId && one.peerTraceId !== one.traceId ? html` · Theirs <code>${one.peerTraceId}</code>` : nothing}</p>`;
 
 /** The log of one registration or connection. */
 export const errorList = (data, id) => (data.errorLog.edges.length

@@ -75,5 +75,5 @@ export function exceptions(issue, { command, refresh, viewer }) {
       ${may('muteIssue') && !issue.mute ? button('Mute', () => except('muteIssue'), { kind: 'text' }) : nothing}
       ${may('unmuteIssue') ? button('Unmute', () => run('unmuteIssue', {}, 'heard again.'), { kind: 'text' }) : nothing}
       ${may('waiveIssue') && !issue.waiver ? button('Waive', () => except('waiveIssue'), { kind: 'text' }) : nothing}
-      ${may('withdrawWaiver') ? button('Withdraw the waiver', () => run('withdrawWaiver', {}, 'it blocks again.'), { kind: 'text' }) : nothing}</p>`;
+      ${may('withdrawWaiver') ? button('Withdraw the waiver', () => run('withdrawWaiver', {}, 'no longer waived: it counts when the checks next run.'), { kind: 'text' }) : nothing}</p>`;
 }

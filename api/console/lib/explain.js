@@ -2,7 +2,7 @@
 import { gql, request } from './api.js';
 import { remedyWords } from './remedies.js';
 import { toast } from './say.js';
-import { badge, button, mark, notice, on, outcome, section, soon } from './ui.js';
+import { badge, button, codes, mark, notice, on, outcome, section, soon } from './ui.js';
 import { html, nothing } from './view.js';
 import { count, inWords } from './words.js';
 
@@ -37,7 +37,7 @@ function links(chain, said) {
 }
 
 /** Saves the bundle as a file, for whoever helps. */
-export async function saveBundle(id, name) {
+async function saveBundle(id, name) {
   const { connection } = await request(BUNDLE, { id });
   const file = URL.createObjectURL(new Blob([connection.supportBundle], { type: 'application/json' }));
   const anchor = document.createElement('a');
@@ -54,11 +54,11 @@ export function explanation(found, { id, name, paused, command }) {
   const { fault, nextAction: next } = found;
   const said = SAID[found.healthy ? 'healthy' : paused ? 'paused' : 'broken'];
   return section('why', said.title, html`
-    ${found.healthy ? html`<p>${found.summary}</p>` : notice(said.kind, found.summary, html`
+    ${found.healthy ? html`<p>${found.summary}</p>` : paused ? nothing : notice(said.kind, found.summary, html`
       ${fault.since ? html`<p>Since ${on(fault.since)}.</p>` : nothing}
       <p><strong>What to do:</strong> ${remedyWords(fault.remedy) || 'Wait for what happens next by itself.'}</p>
-      ${fault.code ? html`<p class="fine">Code <code>${fault.code}${fault.reason ? ` ${fault.reason}` : ''}</code></p>` : nothing}`)}
-    ${next ? html`<p>Next, by itself: ${next.what.replace(/\.+$/, '')}${next.at ? html`, ${soon(next.at)}` : nothing}.</p>` : nothing}
+      ${fault.code ? html`<p class="fine">${codes(fault)}</p>` : nothing}`)}
+    ${next ? html`<p>Next: ${next.what[0].toLowerCase()}${next.what.slice(1).replace(/\.+$/, '')}${next.at ? html`, ${soon(next.at)}` : nothing}.</p>` : nothing}
     <details class="more" ?open=${!found.healthy}><summary>What it depends on, one after the other</summary>${links(found.chain, said)}</details>
     ${found.changedBefore.length ? html`<details class="more"><summary>What changed ${found.healthy ? 'lately' : 'just before'}</summary><ul class="log">${found.changedBefore.map((one) => html`<li>${inWords(one.subject ?? 'something')} ${one.kind === 'CREATED' ? 'was created' : one.kind === 'DELETED' ? 'was deleted' : 'changed'}${one.state ? html` ${badge(one.state, inWords(one.state))}` : nothing} <span class="small">${on(one.at)}</span></li>`)}</ul></details>` : nothing}
     ${outcome(command)}

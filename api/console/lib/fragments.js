@@ -25,8 +25,8 @@ export const SCAN = gql`fragment ScanParts on Scan {
 
 export const DIRECTION = gql`fragment DirectionParts on Direction {
   way status statusLabel statusSince ourView ourViewLabel lastProofAt roundTripMs clockSkewMs misses activatedAt
-  peerView peerViewLabel peerViewAt peerCause { code codeLabel reason }
-  cause { code codeLabel reason detail at traceId peerTraceId }
+  peerView peerViewLabel peerViewAt peerCause { code codeLabel reason message remedy { kind text setting value mutation } }
+  cause { code codeLabel reason detail at traceId peerTraceId remedy { kind text setting value mutation } }
 }`;
 
 export const ONBOARDING = gql`fragment OnboardingParts on OnboardingAttempt {
@@ -38,6 +38,4 @@ export const ONBOARDING = gql`fragment OnboardingParts on OnboardingAttempt {
 }
 ${REFUSAL}`;
 
-export const MODULE_NAMES = gql`query KeyModuleNames { keyModules { name purpose algorithm } }`;
-
-export const SUITES = gql`query Suites { suites { code label checks { code label asks blocking severity severityLabel } } }`;
+export const MODULE_NAMES = gql`query KeyModuleNames { keyModules(first: 250) { edges { node { name purpose algorithm } } } }`;

@@ -1,11 +1,11 @@
 // A picture of how a direction was: the last day by the hour, the last 90 days by the day.
 import { gql } from './api.js';
 import { html, nothing, svg } from './view.js';
-import { badge, on } from './ui.js';
-import { date, dateTime, duration } from './words.js';
+import { badge, codes, on } from './ui.js';
+import { date, dateTime, duration, failureWords } from './words.js';
 
 const BAR = gql`fragment BarParts on UptimeBucket { from upMs slowMs downMs disputedMs suspendedMs unknownMs }`;
-const CHANGE = gql`fragment ChangeParts on StatusTransition { at status statusLabel code reason }`;
+const CHANGE = gql`fragment ChangeParts on StatusTransition { at status statusLabel code codeLabel reason }`;
 
 /** The history of each direction: a query each, because ninety days are what one query may ask for. */
 export const HISTORY = {
@@ -66,9 +66,6 @@ function bar(bucket, at) {
   }).filter((part) => part.height > 0);
 }
 
-/** Whether there is more to see than on a picture of the last day. */
-export const manyDays = (days) => days.filter((bucket) => watchedMs(bucket) > 0).length > 1;
-
 /** The colours that are there, with their words. */
 const legend = (buckets) => html`<ul class="legend small">${[...PARTS, UNKNOWN].filter(([name]) => buckets.some((bucket) => bucket[name] > 0)).map(([, kind, word]) => html`<li>
   <svg class="legend-mark" viewBox="0 0 10 10" aria-hidden="true" focusable="false"><rect class="bar-${kind}" width="10" height="10"></rect></svg>${word}</li>`)}</ul>`;
@@ -96,9 +93,16 @@ export function picture(buckets, words, { hours }) {
     ${legend(buckets)}${told(buckets, moment)}</figure>`;
 }
 
+/** The last 90 days; in words until there is more to see than on a picture of the last day. */
+export function ninetyDays(days) {
+  const watched = days.filter((bucket) => watchedMs(bucket) > 0);
+  if (watched.length > 1) return picture(days, 'The last 90 days', { hours: false });
+  return html`<p class="small">The last 90 days: ${watched.length ? html`watched since ${date(watched[0].from)}. A picture follows with the second day.` : 'not watched yet.'}</p>`;
+}
+
 const rect = ({ kind, x, y, height }) => svg`<rect class="bar-${kind}" x=${x} y=${y} width=${STEP - 1} height=${height}></rect>`;
 
 /** What changed last, the newest first. */
 export const transitions = (list) => (list.length
-  ? html`<ul class="log">${[...list].reverse().slice(0, SHOWN).map((one) => html`<li>${one.status ? badge(one.status, one.statusLabel) : html`<span class="badge quiet">Not watched</span>`} <span class="small">${on(one.at)}</span>${one.code ? html` <code>${one.code}${one.reason ? ` ${one.reason}` : ''}</code>` : nothing}</li>`)}</ul>`
+  ? html`<ul class="log">${[...list].reverse().slice(0, SHOWN).map((one) => html`<li>${one.status ? badge(one.status, one.statusLabel) : html`<span class="badge quiet">Not watched</span>`} <span class="small">${on(one.at)}</span>${one.code ? html` <span>${failureWords(one)}</span> <span class="fine">${codes(one)}</span>` : nothing}</li>`)}</ul>`
   : nothing);

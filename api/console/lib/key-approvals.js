@@ -83,7 +83,7 @@ export function keyApprovals({ narrowed, none, update, keys = () => [] }) {
 
   async function rotateRoot(one) {
     const sure = await ask({ title: 'Rotate the root key?', body: html`<p>Another root key takes the place of the one in use, while everything goes on. Copies of the old one open older backups only: copy the new one to where you keep such things.</p>`, confirm: 'Rotate the root key' });
-    if (sure) await answer(ROTATE_ROOT, { approvalId: one.id }, 'The root key was rotated. Keep a copy of the new one apart from the backups.');
+    if (sure) await answer(ROTATE_ROOT, { approvalId: one.id }, 'The root key was rotated.');
   }
 
   /** What was approved is done where it is: the root key here, a key with the others of its module. */

@@ -16,7 +16,7 @@ export const keyBadge = (key) => badge(key.state, key.stateLabel, key.state === 
 /** What leads out of use for a while, or for good before its time. */
 const ASIDE = new Set(['SUSPENDED', 'REVOKED', 'COMPROMISED']);
 
-const LEGEND = [['calm', 'Pre-active'], ['good', 'Active'], ['quiet', 'Deactivated: opens and verifies only'], ['warn', 'Suspended now'], ['bad', 'Revoked or compromised']];
+const LEGEND = [['calm', 'Pre-active'], ['good', 'Active'], ['quiet', 'Deactivated: opens and verifies only, until it is destroyed'], ['warn', 'Suspended now'], ['bad', 'Revoked or compromised']];
 const WIDTH = 600;
 const HEIGHT = 14;
 const LEAST = 6;
@@ -28,12 +28,14 @@ const span = (keys) => [Math.min(...keys.map((key) => Date.parse(key.createdAt))
 function parts(key, until) {
   const ends = key.destroyedAt ?? until;
   const left = key.deactivatedAt ?? ends;
+  const gone = ['REVOKED', 'COMPROMISED'].includes(key.state);
   const list = [
     [key.createdAt, key.activatedAt ?? left, 'calm'],
     [key.activatedAt, left, 'good'],
-    [key.deactivatedAt, ends, ['REVOKED', 'COMPROMISED'].includes(key.state) ? 'bad' : 'quiet'],
+    [key.deactivatedAt, ends, gone && !key.rotatedAt ? 'bad' : 'quiet'],
     // Since when is not kept, so only its end is of this colour.
     [key.state === 'SUSPENDED' ? until : null, until, 'warn'],
+    [gone && key.rotatedAt ? until : null, until, 'bad'],
   ];
   return list.filter(([from]) => from).map(([from, to, kind]) => [new Date(from), new Date(to), kind]);
 }
@@ -61,9 +63,9 @@ function steps(key) {
 
 /** One version: its state, its life, and what can be done with it. */
 const keyLife = (key, scale, controls, word, number) => html`<li class="key-version" id="version-${key.version}">
-  <div class="issue-head"><h3>${word} ${number}</h3> ${keyBadge(key)}${ASIDE.has(key.state) && key.reason ? html` <span>${key.reason}</span>` : nothing}</div>
+  <div class="issue-head"><h3>${word} ${number}</h3> ${keyBadge(key)}${(ASIDE.has(key.state) || key.state === 'DESTROYED') && key.reason ? html` <span>${key.reason}</span>` : nothing}</div>
   ${bar(key, scale, `${word} ${number}`)}
-  <ol class="life" aria-label="Life of ${word.toLowerCase()} ${number}">${steps(key).map((step) => html`<li class="${step.at || step.kind ? 'reached' : ''} ${step.kind ?? ''}" aria-current=${step.state === key.state ? 'step' : nothing}><span>${step.label}</span><span class="small">${step.at ? on(step.at) : step.kind ? nothing : 'not yet'}</span></li>`)}</ol>
+  <ol class="life" aria-label="Life of ${word.toLowerCase()} ${number}">${steps(key).map((step) => html`<li class="${step.at || step.kind ? 'reached' : ''} ${step.kind ?? ''}" aria-current=${step.state === key.state ? 'step' : nothing}><span>${step.label}</span><span class="small">${step.at ? on(step.at) : step.kind ? 'see the audit log' : 'not yet'}</span></li>`)}</ol>
   ${controls}
   <details class="more"><summary>More about ${word.toLowerCase()} ${number}</summary>${facts([
     ['Replaced', when(key.rotatedAt, 'not yet')],

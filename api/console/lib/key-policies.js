@@ -1,4 +1,5 @@
 // Who may do what with the keys of a module: its access policies, and what they come to.
+import { may } from './actions.js';
 import { gql, mutate } from './api.js';
 import { REFUSAL } from './fragments.js';
 import { cell } from './list.js';
@@ -9,11 +10,13 @@ import { html, nothing, repeat } from './view.js';
 import { inWords, role } from './words.js';
 
 const ACCESS = gql`query KeyAccess($module: String!) {
-  accessPolicies(module: $module) {
+  keyModule(name: $module) { actions { name allowed needsStepUp } }
+  accessPolicies(module: $module, first: 200) { edges { node {
     id effect effectLabel operations note revision condition { name value }
-    principal { kind service role label user { id } }
-  }
-  effectiveRights(module: $module) { operation verdict verdictLabel principal { label } data { name value } }
+    principal { kind service role label user { id name } }
+    actions { name allowed needsStepUp }
+  } } }
+  effectiveRights(module: $module) { operation verdict principal { label user { id } } data { name value } }
 }`;
 
 const CREATE = gql`mutation CreateAccessPolicy($input: CreateAccessPolicyInput!) {
@@ -37,16 +40,18 @@ const ROLES = ['KEY_ADMIN', 'KEY_MANAGER', 'KEY_OPERATOR', 'KEY_AUDITOR', 'KEY_I
 
 const datum = ({ name, value }) => html`<code>${name}</code> is <code>${value}</code>`;
 
+/** A person by their name, everybody else in words. */
+const who = ({ label, user }) => (user ? user.name ?? 'Somebody who is gone' : label);
+
 /** Said to those who may not see policies. */
 export const forKeyRoles = (error) => notice('calm', 'Access policies are for key roles.', html`<p>${error.message} A key administrator grants them; being administrator grants none.</p>`);
 
 /** The policies of one module: seen by key roles, changed by key managers. `module()` is its name. */
-export function keyPolicies({ module, update, viewer }) {
+export function keyPolicies({ module, update }) {
   const access = resource(ACCESS, () => ({ module: module() }), update);
   const save = command(update);
   let draft = null;
   let problem = null;
-  const manages = viewer.roles.includes('KEY_MANAGER');
 
   /** What was begun for another module is left. */
   function forget() {
@@ -90,26 +95,29 @@ export function keyPolicies({ module, update, viewer }) {
   }
 
   async function remove(policy) {
-    const sure = await ask({ title: 'Delete this policy?', body: html`<p>${policy.effectLabel} for ${policy.principal.label}. What it decided no longer holds from the next use of a key on; the audit log keeps what it said.</p>`, confirm: 'Delete', danger: true });
+    const sure = await ask({ title: 'Delete this policy?', body: html`<p>${policy.effectLabel} for ${who(policy.principal)}. What it decided no longer holds from the next use of a key on; the audit log keeps what it said.</p>`, confirm: 'Delete', danger: true });
     if (!sure) return;
-    if (await save.run(() => mutate(DELETE, { accessPolicyId: policy.id, expectedRevision: policy.revision }))) toast(`The policy for ${policy.principal.label} was deleted.`);
+    if (await save.run(() => mutate(DELETE, { accessPolicyId: policy.id, expectedRevision: policy.revision }))) toast(`The policy for ${who(policy.principal)} was deleted.`);
     await access.refresh();
   }
 
-  /** Each principal with what it may do; what is not listed is denied. */
-  function rights(found) {
+  /** Each principal with what it may do; what is not listed is denied. The policies know the names of the people in them. */
+  function rights({ effectiveRights, accessPolicies }) {
+    const names = new Map(accessPolicies.edges.map(({ node: { principal } }) => [principal.user?.id, who(principal)]));
     const rows = new Map();
-    for (const right of found) {
-      if (!rows.has(right.principal.label)) rows.set(right.principal.label, []);
-      if (right.verdict !== 'DENIED') rows.get(right.principal.label).push(right);
+    for (const { principal, ...right } of effectiveRights) {
+      const key = principal.user?.id ?? principal.label;
+      if (!rows.has(key)) rows.set(key, { name: (principal.user && names.get(principal.user.id)) ?? principal.label, allowed: [] });
+      if (right.verdict !== 'DENIED') rows.get(key).allowed.push(right);
     }
-    const idle = [...rows].filter(([, allowed]) => !allowed.length).map(([label]) => label);
+    const all = [...rows.values()];
+    const idle = all.filter(({ allowed }) => !allowed.length).map(({ name }) => name);
     const said = (right) => html`<li>${inWords(right.operation)}${right.verdict === 'ALLOWED' ? nothing : html` <span class="small">${right.verdict === 'ONLY' ? 'only where' : 'except where'} ${right.data.map((one, at) => html`${at ? ' or ' : ''}${datum(one)}`)}</span>`}</li>`;
     return html`<div class="table-wrap"><table class="rows"><caption class="unseen">Who may do what with the keys of ${module()}</caption>
       <thead><tr><th scope="col">Who</th><th scope="col">May</th></tr></thead>
-      <tbody>${[...rows].filter(([, allowed]) => allowed.length).map(([label, allowed]) => html`<tr><th scope="row">${label}</th>${cell('May', html`<ul class="inline-list">${allowed.map(said)}</ul>`)}</tr>`)}</tbody></table></div>
+      <tbody>${all.filter(({ allowed }) => allowed.length).map(({ name, allowed }) => html`<tr><th scope="row">${name}</th>${cell('May', html`<ul class="inline-list">${allowed.map(said)}</ul>`)}</tr>`)}</tbody></table></div>
       ${idle.length ? html`<p><strong>Nothing at all:</strong> ${idle.join(', ')}.</p>` : nothing}
-      <p class="small">All policies taken together. Whatever is not listed is denied. A person may do what their key roles allow.</p>`;
+      <p class="small">All policies taken together. Whatever is not listed is denied. A person whom no policy names may do what their key roles allow.</p>`;
   }
 
   const operations = (found) => [...new Set(found.map((right) => right.operation))];
@@ -121,23 +129,30 @@ export function keyPolicies({ module, update, viewer }) {
     ${draft.kind === 'ROLE' ? select({ id: 'role', label: 'Which role', value: draft.role, choices: ROLES, change: (value) => { draft.role = value; } }) : nothing}
     <fieldset id="operations" class="choices-list" aria-describedby=${problem ? 'operations-problem' : nothing}><legend>For which operations</legend>
       ${problem ? html`<p class="problem" id="operations-problem">${mark('bad')} ${problem}</p>` : nothing}<div class="ticks">${operations(data.effectiveRights).map((name) => html`<label class="tick-label"><input type="checkbox" .checked=${draft.operations.has(name)} @change=${(event) => { draft.operations[event.target.checked ? 'add' : 'delete'](name); if (problem) { problem = null; update(); } }}> ${inWords(name)}</label>`)}</div></fieldset>
-    <div class="fields">${input({ id: 'data-name', label: 'Only where this data', optional: true, value: draft.name, maxlength: 128, placeholder: 'link_id', change: (value) => { draft.name = value; } })}
+    <div class="fields">${input({ id: 'data-name', label: 'Only where this data', optional: true, value: draft.name, maxlength: 128, help: 'The name of what is bound into the data, such as link_id, which the connection’s page shows; empty: everywhere.', change: (value) => { draft.name = value; } })}
       ${input({ id: 'data-value', label: 'Has this value', optional: true, value: draft.value, maxlength: 128, change: (value) => { draft.value = value; } })}</div>
     ${input({ id: 'note', label: 'Why it exists', optional: true, value: draft.note, maxlength: 500, change: (value) => { draft.note = value; } })}
     ${outcome(save)}
     <div class="buttons">${submit('Save', { busy: save.busy })}${button('Do not save', () => { draft = null; save.clear(); update(); }, { kind: 'secondary' })}</div></form>`;
 
-  const line = (policy) => html`<li>${badge(policy.effect, policy.effectLabel, TONES[policy.effect])} <strong>${policy.principal.label}</strong> <span>${policy.operations.map(inWords).join(', ')}</span>
+  /** What can be done with a policy by whoever looks. */
+  function controls(policy) {
+    const change = may(policy, 'updateAccessPolicy') ? button(html`Change<span class="unseen"> the policy for ${who(policy.principal)}</span>`, () => edit(policy), { kind: 'text' }) : nothing;
+    const gone = may(policy, 'deleteAccessPolicy') ? button(html`Delete<span class="unseen"> the policy for ${who(policy.principal)}</span>`, () => remove(policy), { kind: 'text' }) : nothing;
+    return change === nothing && gone === nothing ? nothing : html`<span class="pair">${change} ${gone}</span>`;
+  }
+
+  const line = (policy) => html`<li>${badge(policy.effect, policy.effectLabel, TONES[policy.effect])} <strong>${who(policy.principal)}</strong> <span>${policy.operations.map(inWords).join(', ')}</span>
     ${policy.condition ? html`<span class="small">where ${datum(policy.condition)}</span>` : nothing}
-    ${manages ? html`<span class="pair">${button(html`Change<span class="unseen"> the policy for ${policy.principal.label}</span>`, () => edit(policy), { kind: 'text' })} ${button(html`Delete<span class="unseen"> the policy for ${policy.principal.label}</span>`, () => remove(policy), { kind: 'text' })}</span>` : nothing}
+    ${controls(policy)}
     ${policy.note ? html`<span class="small wide">${policy.note}</span>` : nothing}</li>`;
 
   const shown = (data) => html`
-    ${section('rights', 'Who may do what', rights(data.effectiveRights))}
+    ${section('rights', 'Who may do what', rights(data))}
     ${section('policies', 'Access policies', html`
       <p class="small">In the order in which they decide: any <em>Strict reject</em> denies; else any <em>Track</em> allows; else any <em>Reject</em> denies; else it is denied.</p>
-      ${data.accessPolicies.length ? html`<ul class="log">${repeat(data.accessPolicies, (one) => one.id, line)}</ul>` : empty('No policy.', 'Without one, nobody and nothing may use these keys.')}
-      ${draft ? form(data) : html`${outcome(save)}${manages ? html`<div class="buttons">${button('Add a policy', () => edit(null), { kind: 'secondary' })}</div>` : html`<p class="small">Key managers add, change and delete policies.</p>`}`}`)}`;
+      ${data.accessPolicies.edges.length ? html`<ul class="log">${repeat(data.accessPolicies.edges, ({ node }) => node.id, ({ node }) => line(node))}</ul>` : empty('No policy.', 'Without one, nobody and nothing may use these keys.')}
+      ${draft ? form(data) : html`${outcome(save)}${data.keyModule && may(data.keyModule, 'createAccessPolicy') ? html`<div class="buttons">${button('Add a policy', () => edit(null), { kind: 'secondary' })}</div>` : html`<p class="small">Key managers add, change and delete policies.</p>`}`}`)}`;
 
   return {
     refresh: access.refresh,

@@ -21,8 +21,8 @@ const EXPORT = gql`mutation ExportKey($input: ExportKeyInput!) {
   exportKey(input: $input) { keyPackage { package associatedData } refusal { ...RefusalParts } }
 }
 ${REFUSAL}`;
-const OBJECT = gql`query ExportObject($module: String!, $publicKey: String!, $associatedData: String) {
-  keys(module: $module) { version exportObject(publicKey: $publicKey, associatedData: $associatedData) }
+const OBJECT = gql`query ExportObject($module: String!, $version: Int!, $publicKey: String!, $associatedData: String) {
+  key(module: $module, version: $version) { exportObject(publicKey: $publicKey, associatedData: $associatedData) }
 }`;
 
 const OPEN = ['PENDING', 'APPROVED'];
@@ -81,8 +81,8 @@ export async function exportKey(key, { approvals, run }) {
   const to = { publicKey: receiver.publicKey.trim(), ...(associatedData ? { associatedData } : {}) };
   let object = null;
   await run(async () => {
-    const { keys } = await request(OBJECT, { module: key.module, ...to });
-    object = keys.find((one) => one.version === key.version)?.exportObject ?? null;
+    const found = await request(OBJECT, { module: key.module, version: key.version, ...to });
+    object = found.key?.exportObject ?? null;
     return {};
   });
   if (!object) return;

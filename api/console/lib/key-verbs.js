@@ -47,6 +47,10 @@ const KEY_VERBS = {
     renewKey(input: $input) { key { version state } refusal { ...RefusalParts } }
   }
   ${REFUSAL}`,
+  deactivateKey: gql`mutation DeactivateKey($input: DeactivateKeyInput!) {
+    deactivateKey(input: $input) { key { version state } refusal { ...RefusalParts } }
+  }
+  ${REFUSAL}`,
   revokeKey: gql`mutation RevokeKey($input: RevokeKeyInput!) {
     revokeKey(input: $input) { key { version state } refusal { ...RefusalParts } }
   }
@@ -115,6 +119,8 @@ export const termsOf = ({ rotationPeriod, keyLifetime, exportable }) => ({
  */
 export function moduleVerbs(module, { approvals, run }) {
   const send = (name, input, words) => run(() => mutate(MODULE_VERBS[name], { module: module.name, ...input }), words);
+  /** As the person read it: what somebody else changed meanwhile is not overwritten. */
+  const edit = (name, input, words) => send(name, { ...input, expectedRevision: module.revision }, words);
   const asked = importAsked(module, approvals);
   const press = {
     importKey: () => (asked ? importKey(module, asked, run) : askToImport(module, run)),
@@ -124,11 +130,11 @@ export function moduleVerbs(module, { approvals, run }) {
     },
     async specifyKeyModule() {
       const wish = await askFor({ title: `What holds for the keys of ${module.name}?`, body: 'Fixed once the module is published; only when its keys rotate by themselves can be changed then.', confirm: 'Save', fields: termFields(module) });
-      if (wish) await send('specifyKeyModule', termsOf(wish), 'The draft was changed.');
+      if (wish) await edit('specifyKeyModule', termsOf(wish), 'The draft was changed.');
     },
     async publishKeyModule() {
       const sure = await ask({ title: `Publish ${module.name}?`, body: html`<p>Its keys can be made and used from then on. Purpose, algorithm, expiry and export are fixed for good.</p>`, confirm: 'Publish', cancel: 'Not now' });
-      if (sure) await send('publishKeyModule', {}, 'Published: its first key can be made.');
+      if (sure) await edit('publishKeyModule', {}, 'Published: its first key can be made.');
     },
     async rotateKeyModule() {
       const first = !module.versions.length;
@@ -140,7 +146,7 @@ export function moduleVerbs(module, { approvals, run }) {
     async scheduleKeyModule() {
       const [period] = termFields(module);
       const wish = await askFor({ title: `When do the keys of ${module.name} rotate by themselves?`, body: 'A rotation is due so long after the key was put into use.', confirm: 'Save', fields: [period] });
-      if (wish) await send('scheduleKeyModule', wish.rotationPeriod ? { rotationPeriod: Number(wish.rotationPeriod) } : {}, 'The schedule was saved.');
+      if (wish) await edit('scheduleKeyModule', wish.rotationPeriod ? { rotationPeriod: Number(wish.rotationPeriod) } : {}, 'The schedule was saved.');
     },
   };
   const label = ({ name, label: known }) => {
@@ -175,12 +181,16 @@ export function keyVerbs(key, { approvals, run, lifetime = null, number = key.ve
       const sure = await ask({ title: `Put ${named} into use?`, body: html`<p>Whichever is in use now makes nothing more, but still opens and verifies what it made.</p>`, confirm: 'Put it into use', cancel: 'Not now' });
       if (sure) await send(name, {}, 'in use.');
     }
+    else if (name === 'deactivateKey') {
+      const sure = await ask({ title: `Deactivate ${named}?`, body: html`<p>It makes nothing more, and nothing takes its place. It still opens and verifies what it made.</p>`, confirm: 'Deactivate', danger: true });
+      if (sure) await send(name, {}, 'deactivated.');
+    }
     else if (name === 'renewKey') {
       const choices = expiries(lifetime);
       const wish = await askFor({ title: 'When does this key expire?', body: 'Counted from now. After that it no longer seals or signs; it still opens and verifies.', confirm: 'Renew', fields: [{ name: 'days', label: 'Expires', choices, value: choices.some(([days]) => days === '365') ? '365' : choices.at(-1)[0] }] });
       if (wish) await send(name, wish.days ? { expiresAt: new Date(Date.now() + Number(wish.days) * DAY_S * 1000).toISOString() } : {}, 'renewed.');
     } else if (usable) {
-      const sure = await ask({ title: `Destroy ${named}?`, body: html`<p>Its material is erased for good. What it made can never be read again.</p>`, confirm: 'Destroy', danger: true, typed: 'destroy' });
+      const sure = await ask({ title: `Destroy ${named}?`, body: html`<p>Its material is erased for good. Whatever can only be opened or verified with it is lost.</p>`, confirm: 'Destroy', danger: true, typed: 'destroy' });
       if (sure) await send(name, { approvalId: asked.id }, 'destroyed.');
     } else {
       const said = await askFor({ title: `Ask to destroy ${named}?`, body: 'A second person has to agree, and it can be done seven days from now at the earliest. Then its material is erased for good.', confirm: 'Ask', fields: [WHY] });

@@ -11,7 +11,8 @@ const NARROW = matchMedia('(max-width: 40rem)');
 /**
  * `operation` takes `first, after, last, before, filter` (and `search` where it is an argument of its own);
  * `of(data)` finds the Relay connection in its answer; `filters` are `{ name, label, choices, put(filter, value) }`;
- * `orders` are values of the argument `orderBy` with their labels, the default first.
+ * `orders` are values of the argument `orderBy` with their labels, the default first; of `search`, what `isPrivate(text)`
+ * holds for stays out of the page's address, which is kept in the history and in logs.
  */
 export function list({ operation, of, filters = [], orders = [], search, row, columns, caption, none, update, key = ({ id }) => id, fixed = {} }) {
   const query = new URLSearchParams(location.search);
@@ -39,7 +40,7 @@ export function list({ operation, of, filters = [], orders = [], search, row, co
     Object.assign(place, { after: null, before: null }, to);
     const next = new URLSearchParams(location.search);
     for (const [name, value] of Object.entries({ ...values, ...place })) {
-      if (value) next.set(name, value);
+      if (value && !(name === 'search' && search?.isPrivate?.(value))) next.set(name, value);
       else next.delete(name);
     }
     history.replaceState(null, '', next.size ? `?${next}` : location.pathname);
@@ -98,7 +99,7 @@ export function pages(info, place, go, label = 'Pages of the list') {
   return html`<nav class="buttons" aria-label=${label}>
     ${button('Previous', () => go({ before: info.startCursor }), { kind: 'secondary', disabled: !info.hasPreviousPage })}
     ${button('Next', () => go({ after: info.endCursor }), { kind: 'secondary', disabled: !info.hasNextPage })}
-    ${place.after || place.before ? button('To the start', () => go({}), { kind: 'text' }) : nothing}
+    ${info.hasPreviousPage && (place.after || place.before) ? button('To the start', () => go({}), { kind: 'text' }) : nothing}
   </nav>`;
 }
 

@@ -1,9 +1,10 @@
 // What the wizard and the classic form both ask of a connection on its way to being onboarded.
+import { may } from './actions.js';
 import { gql, mutate } from './api.js';
 import { REFUSAL } from './fragments.js';
-import { failedPhase } from './phases.js';
-import { notice } from './ui.js';
-import { html } from './view.js';
+import { approval, failedPhase } from './phases.js';
+import { button, notice } from './ui.js';
+import { html, nothing } from './view.js';
 
 const CHOOSE = gql`mutation ChooseCompany($input: ChooseProviderCompanyInput!) {
   chooseProviderCompany(input: $input) { connection { id state } refusal { ...RefusalParts } }
@@ -19,6 +20,11 @@ export const START = gql`mutation StartOnboarding($input: StartOnboardingInput!)
 ${REFUSAL}`;
 export const RETRY = gql`mutation RetryPhase($input: RetryPhaseInput!) {
   retryPhase(input: $input) { connection { id state } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+/** Has a fresh address to approve at made, for whoever asks. */
+const AGAIN = gql`mutation ContinueAuthorization($input: ContinueAuthorizationInput!) {
+  continueAuthorization(input: $input) { connection { id state } refusal { ...RefusalParts } }
 }
 ${REFUSAL}`;
 
@@ -39,6 +45,11 @@ export const GET_STARTED = 'chooseProviderCompany';
 
 /** Instead of a control that would be refused: why, and who can go on. */
 export const cannot = (connection, name) => notice('warn', 'You cannot go on here.', html`<p>${connection.actions.find((action) => action.name === name)?.reason} Ask an administrator of this instance to open this page.</p>`);
+
+/** While the contact is waited for: how they approve, and for those who may, what asks for it again; `send(operation, words)` does. */
+export const awaited = (connection, busy, send) => approval(connection.onboarding, (label) => (may(connection, 'retryPhase')
+  ? html`<div class="buttons">${button(label, () => send(AGAIN, 'A fresh address is being made.'), { kind: 'secondary', busy })}</div>`
+  : nothing));
 
 /** The states in which an attempt that was started is on its way. */
 const ON_ITS_WAY = new Set(['AWAITING_VALIDATION', 'ONBOARDING']);

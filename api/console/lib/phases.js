@@ -24,7 +24,7 @@ const takesLong = (phase) => phase.state === 'RUNNING' && Date.now() - new Date(
 export function message(attempt) {
   const current = attempt.phases.find((phase) => !isOver(phase));
   if (!current) return 'Onboarding Complete';
-  return `${current.message}: ${current.label}.${takesLong(current) && current.name !== 'AUTHORIZE_CONTACT' ? ' This takes longer than usual.' : ''}`;
+  return `${current.message}: ${current.label}.${takesLong(current) && !waitsForContact(current) ? ' This takes longer than usual.' : ''}`;
 }
 
 /** The phase that failed, if one did. */
@@ -36,9 +36,16 @@ export const phaseProgress = (attempt) => {
   return html`<div class="progress"><progress max=${attempt.phases.length} value=${done} aria-label="Phases that are done"></progress><span class="small">${done} of ${attempt.phases.length} phases</span></div>`;
 };
 
+/** Why the last try of a phase failed that is tried again by itself. */
+export const triedAgain = (phase) => (phase.failure && phase.nextTryAt ? html`<p class="small">${phase.failure.message} Next try ${soon(phase.nextTryAt)}; tried ${phase.tries} ${phase.tries === 1 ? 'time' : 'times'} so far.</p>` : nothing);
+
+/** The phase in which the contact is waited for, while it runs. */
+export const waitsForContact = (phase) => phase?.state === 'RUNNING' && phase.name === 'AUTHORIZE_CONTACT';
+
 function detail(phase, contact) {
-  if (phase.state === 'RUNNING' && phase.name === 'AUTHORIZE_CONTACT') return contact;
-  if (phase.failure && phase.nextTryAt) return html`<p class="small">${phase.failure.message} Next try ${soon(phase.nextTryAt)}; so far ${phase.tries}.</p>`;
+  const tried = triedAgain(phase);
+  if (waitsForContact(phase)) return html`${tried}${contact}`;
+  if (tried !== nothing) return tried;
   if (phase.state === 'FAILED') return phase.failure ? refusal(phase.failure) : nothing;
   if (takesLong(phase)) return html`<p class="small">This takes longer than usual. It is tried again by itself until ${on(phase.deadline)}; you can close this page.</p>`;
   return nothing;
@@ -54,10 +61,19 @@ export const phaseList = (attempt, contact = nothing) => html`<ol class="phases"
       ${detail(phase, contact)}</li>`)}</ol></li>`;
 })}</ol>`;
 
-/** While the contact is waited for. */
-export const approval = (attempt) => html`<div class="approval">${notice('calm', 'The named contact approves on the provider’s instance.', html`
-  ${attempt.authorizationUrl
-    ? html`<p>Sign in there as the contact that the registration names. You can do it on another device, too: this page goes on by itself.</p>
+/**
+ * While the contact is waited for. The answer comes back to the account that began it, which alone has the address;
+ * `again(label)` draws what makes a fresh one for whoever presses it.
+ */
+export function approval(attempt, again) {
+  const until = attempt.authorizationExpiresAt;
+  const how = attempt.authorizationUrl
+    ? html`<p>Sign in there as the contact that the registration names. To approve on another device, first sign in there to this instance with this account. This page goes on by itself.</p>
       <p><a class="button" href=${attempt.authorizationUrl} rel="noreferrer">Approve at the provider</a></p>
-      <p class="fine">Good until ${on(attempt.authorizationExpiresAt)}; after that a fresh one is made.</p>`
-    : html`<p>The address to approve at is being made.</p>`}`)}</div>`;
+      <p class="fine">The address behind this button is good until ${on(until)}; after that a fresh one is made by itself. If the provider says that it does not know it, make one now.</p>
+      ${again('Make a fresh address')}`
+    : until
+      ? html`<p>Another account has the address to approve at. An administrator can ask with their own instead; the address before is void then.</p>${again('Ask with my account')}`
+      : html`<p>The address to approve at is being made.</p>`;
+  return html`<div class="approval">${notice('calm', 'The named contact approves on the provider’s instance.', how)}</div>`;
+}

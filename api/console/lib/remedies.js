@@ -42,6 +42,12 @@ export function remedyWords({ kind, text, setting, value, mutation }) {
   return mutation in WORDS ? WORDS[mutation] : mutation in LABELS ? `${LABELS[mutation]}.` : '';
 }
 
+/** A way to what a call is about, beside what was entered so far: another registration that is to be looked at first. */
+export function remedyPlace(remedy) {
+  const id = remedy?.variables?.find(({ name }) => name === 'registrationId')?.value;
+  return id ? html`<a href="/registrations/${id}" target="_blank">See the other registration</a>` : nothing;
+}
+
 /** The sentence or control for an issue's remedy. `command` runs it; `done` is called with the scan that follows. */
 export function remedy(issue, command, done) {
   const { kind, text, setting, value, mutation } = issue.remedy;

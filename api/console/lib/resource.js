@@ -89,6 +89,7 @@ export function command(update) {
 
   function clear() {
     Object.assign(self, { refusal: null, error: null });
+    update();
   }
 
   return self;

@@ -33,6 +33,14 @@ export function toast(text, kind = 'good') {
 /** Another page was opened: of what was told on the one before, only the last stays for its time. */
 export function turnPage() {
   toasts = toasts.filter((item, at) => at === 0 || item.kind !== 'good');
+  for (const item of toasts) item.past = true;
+  draw();
+}
+
+/** Somebody begins something on this page: what was told of the one before makes room. */
+export function begun() {
+  if (!toasts.some((item) => item.past && item.kind === 'good')) return;
+  toasts = toasts.filter((item) => !item.past || item.kind !== 'good');
   draw();
 }
 
@@ -113,7 +121,7 @@ export function ask({ title, body, confirm, cancel = 'Keep it as it is', danger 
         <input id="ask-typed" autocomplete="off" spellcheck="false" @input=${(event) => { written = event.target.value; redraw(); }}></div>` : nothing}
       <div class="buttons">
         ${button(confirm, () => end(true), { kind: danger ? 'danger' : '', disabled: typed !== null && written !== typed })}
-        ${cancel ? button(cancel, () => end(false), { kind: 'secondary' }) : nothing}
+        ${cancel ? button(cancel, () => end(false), { kind: 'secondary', first: danger && typed === null }) : nothing}
       </div>`;
   }, { describedby: 'ask-body' });
 }

@@ -24,12 +24,13 @@ const CHANGES = [
 
 /** Score, its parts and formula, and what changed in the last day. */
 export function overview({ healthOverview: now }) {
+  const weights = now.parts.reduce((sum, { weight }) => sum + weight, 0);
   const changed = CHANGES.filter(([name]) => now.lastDay[name] > 0);
   return section('score', 'Score', html`
     <div class="score"><p class="figure-number" id="score-number">${now.score}<span class="unseen"> of 100</span></p>
       <ul class="score-parts">${now.parts.map((part) => html`<li><span class="score-name">${inWords(part.name)}</span>
         <progress max="100" value=${part.value} aria-label="${inWords(part.name)}, from 0 to 100"></progress>
-        <span class="small">${part.value} of 100, ${part.weight} % of the score: ${part.counted}</span></li>`)}</ul></div>
+        <span class="small">${part.value} of 100, ${Math.round(100 * part.weight / weights)} % of the score: ${part.counted}</span></li>`)}</ul></div>
     <details class="more"><summary>How it is made</summary><p>${now.formula}</p></details>
     <div class="score-notes"><p><strong>Connections</strong> ${now.states.length ? now.states.map((one) => html`${badge(one.state, `${one.stateLabel}: ${figure(one.count)}`)} `) : html`<span class="small">none yet</span>`}</p>
     <p><strong>Open issues</strong> ${now.issues.length ? now.issues.map((one) => html`${badge(one.severity, `${one.severityLabel}: ${figure(one.count)}`)} `) : html`<span class="small">none</span>`}</p>

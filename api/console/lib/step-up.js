@@ -18,7 +18,7 @@ ${REFUSAL}`;
 /** What shows it: how it is asked for, and what is wrong with nothing. */
 const MEANS = {
   password: { label: 'Your password', type: 'password', maxlength: 256, autocomplete: 'current-password', none: 'Enter your password.' },
-  code: { label: 'Code from the letter', maxlength: 20, autocomplete: 'one-time-code', none: 'Enter the code from the letter.' },
+  code: { label: 'Code from the email', maxlength: 20, autocomplete: 'one-time-code', none: 'Enter the code from the email.' },
 };
 
 let open = null;
@@ -36,6 +36,8 @@ async function ask({ mailOn }) {
     let means = 'password';
     let value = '';
     let problem = null;
+    /** That it was not the right one is a matter of the field. */
+    const wrong = () => (act.refusal?.code === 'CREDENTIALS_INVALID' ? act.refusal.message : null);
     const focus = () => requestAnimationFrame(() => dialog.querySelector('input').focus());
 
     async function send(event) {
@@ -59,19 +61,19 @@ async function ask({ mailOn }) {
     async function mail() {
       if (!await letter.run(() => mutate(SEND, {}))) return;
       turn('code');
-      announce('A letter with a code is on its way to you.');
+      announce('An email with a code is on its way to you.');
     }
 
     const other = () => (means === 'code'
-      ? html`<span class="buttons">${button('Send another letter', mail, { kind: 'text', busy: letter.busy })}${button('Give the password instead', () => turn('password'), { kind: 'text' })}</span>`
-      : mailOn ? html`No password? ${button('Email me a code instead', mail, { kind: 'text', busy: letter.busy })}` : 'No password? An administrator can set one for you: letters are off here.');
+      ? html`<span class="buttons">${button('Send another email', mail, { kind: 'text', busy: letter.busy })}${button('Give the password instead', () => turn('password'), { kind: 'text' })}</span>`
+      : mailOn ? html`No password? ${button('Email me a code instead', mail, { kind: 'text', busy: letter.busy })}` : 'No password? An administrator can set one for you: email is off here.');
 
     return () => html`<h2 id="ask-title">Is it you?</h2>
-      <p id="step-up-why">What you are about to do matters much, so confirm that it is you who sits here. It holds for five minutes.</p>
-      ${means === 'code' ? html`<p>A letter with a code is on its way to you. The code works once, within ten minutes, in this browser.</p>` : nothing}
+      <p id="step-up-why">This needs a fresh confirmation that it is you. It holds for five minutes.</p>
+      ${means === 'code' ? html`<p>An email with a code is on its way to you. The code works once, within ten minutes, in this browser.</p>` : nothing}
       <form novalidate @submit=${send}>
-        ${input({ ...MEANS[means], id: 'step-up', value, error: problem, change: (text) => { value = text; } })}
-        ${outcome(act)}${outcome(letter)}
+        ${input({ ...MEANS[means], id: 'step-up', value, error: problem ?? wrong(), change: (text) => { value = text; } })}
+        ${wrong() ? nothing : outcome(act)}${outcome(letter)}
         <div class="buttons">${submit('Confirm', { busy: act.busy })}${button('Not now', () => end(false), { kind: 'secondary' })}</div>
       </form>
       <p class="small">${other()}</p>`;

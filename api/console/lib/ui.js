@@ -25,8 +25,17 @@ export const directionBadge = (direction) => (direction?.status
   ? badge(direction.status, direction.statusLabel)
   : html`<span class="badge quiet">No status yet</span>`);
 
+/** The state of a connection and, beside it, that the other side suspended it: by our own state it stands. */
+export const connectionBadge = ({ state, stateLabel, outbound }) => html`${badge(state, stateLabel)}${state === 'ONBOARDED' && outbound?.status === 'SUSPENDED' ? html` ${directionBadge(outbound)}` : nothing}`;
+
 /** A notice: what it is, then more. */
 export const notice = (kind, title, body = nothing, alert = false) => html`<div class="notice ${kind}" role=${alert ? 'alert' : nothing}><p><strong>${title}</strong></p>${body}</div>`;
+
+/** A code with its finer reason, for whoever looks it up. */
+export const codes = ({ code, reason }) => html`Code <code>${code}</code>${reason ? html` · Reason <code>${reason}</code>` : nothing}`;
+
+/** Where this instance says how it decided on a key; what another instance decided, only that one knows. */
+export const decided = ({ code, reason }) => (code === 'POLICY_DENIED' && /^[0-9a-f-]{36}$/.test(reason ?? '') ? html`<a href="/keys/decisions/${reason}">How it was decided</a>` : nothing);
 
 /** An expected "no": what happened, why, what to do. */
 export function refusal(no, { remedies = nothing } = {}) {
@@ -34,9 +43,9 @@ export function refusal(no, { remedies = nothing } = {}) {
   return html`<div class="notice bad" role="alert">
     <p><strong>${no.codeLabel}.</strong> ${no.message}</p>
     ${no.remedy?.text ? html`<p>${no.remedy.text}</p>` : nothing}
-    ${no.code === 'POLICY_DENIED' && /^[0-9a-f-]{36}$/.test(no.reason ?? '') ? html`<p><a href="/keys/decisions/${no.reason}">How it was decided</a></p>` : nothing}
+    ${decided(no) === nothing ? nothing : html`<p>${decided(no)}</p>`}
     ${remedies}
-    <p class="fine"><a href=${no.docsUrl}>What this means</a> · Code <code>${no.code}</code>${no.reason ? html` · Reason <code>${no.reason}</code>` : nothing} · Reference <code>${no.traceId}</code></p>
+    <p class="fine"><a href=${no.docsUrl}>What this means</a> · ${codes(no)} · Reference <code>${no.traceId}</code></p>
   </div>`;
 }
 
@@ -63,7 +72,7 @@ function fault(kind, before, error, retry) {
   const [title, todo] = FAILURES[error.kind] ?? ['Something went wrong here', 'Try again. If it stays so, tell the instance’s operator the reference.'];
   return html`<div class="notice ${kind}" role="alert">${before}
     <p><strong>${title}.</strong> ${todo}</p>
-    <p class="fine">${error.kind === 'OFFLINE' ? nothing : error.message}${error.traceId ? html` Reference <code>${error.traceId}</code>` : nothing}</p>
+    <p class="fine">${error.kind === 'OFFLINE' || error.kind === 'UNAUTHENTICATED' ? nothing : error.message}${error.traceId ? html` Reference <code>${error.traceId}</code>` : nothing}</p>
     ${error.kind === 'UNAUTHENTICATED'
       ? html`<p><a class="button" href=${signInPath()}>Sign in</a></p>`
       : retry && error.kind !== 'FORBIDDEN' ? html`<p><button class="secondary" type="button" @click=${retry}>Try again</button></p>` : nothing}
@@ -80,8 +89,8 @@ export const outcome = (command, options) => html`${refusal(command.refusal, opt
 export const loading = (what = 'Loading') => html`<p class="loading">${spinner()} ${what} …</p>`;
 
 /** A button that says that it works, and cannot be pressed twice; it keeps the focus meanwhile. */
-export const button = (label, press, { busy = false, kind = '', disabled = false, describedby = nothing } = {}) => html`<button
-  type="button" class=${kind} aria-disabled=${busy || disabled ? 'true' : nothing} aria-describedby=${describedby}
+export const button = (label, press, { busy = false, kind = '', disabled = false, describedby = nothing, first = false } = {}) => html`<button
+  type="button" class=${kind} ?autofocus=${first} aria-disabled=${busy || disabled ? 'true' : nothing} aria-describedby=${describedby}
   @click=${(event) => (busy || disabled ? event.preventDefault() : press(event))}>${busy ? spinner() : nothing}${label}</button>`;
 
 /** As `button`, for a form. */

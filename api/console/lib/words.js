@@ -98,6 +98,16 @@ export function finding(message) {
   return first.length > 120 ? [`${first.slice(0, 117)} …`, message] : [first, rest];
 }
 
+const STAGES = {
+  DNS: 'The other instance’s name does not resolve.',
+  TCP: 'The other instance’s address does not answer.',
+  TLS: 'The other instance’s certificate was not accepted.',
+  HTTP: 'The other instance answered with an error.',
+  TIMEOUT: 'The other instance did not answer in time.',
+};
+/** Why messages did not get through, as a sentence: by the step that failed, or by the code and what was seen. */
+export const failureWords = ({ reason, codeLabel, detail }) => STAGES[reason] ?? `${codeLabel}${detail ? `${/^\p{Lu}/u.test(detail) ? '.' : ':'} ${detail.replace(/\.+$/, '')}` : ''}.`;
+
 /** A code of the API in words: `OPEN_COMPROMISED` as `Open compromised`. */
 export const inWords = (code) => (code[0] + code.slice(1).toLowerCase()).replaceAll('_', ' ').replace(/\bmac\b/i, 'MAC');
 

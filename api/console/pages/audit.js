@@ -1,10 +1,12 @@
 // The audit trail: who did what to what, when, in a chain that shows tampering.
-import { gql } from '../lib/api.js';
+import { gql, mutate } from '../lib/api.js';
 import { COLUMNS, ENTRY, cells, followEntries } from '../lib/audit.js';
+import { REFUSAL } from '../lib/fragments.js';
 import { keyTabs } from '../lib/key-tabs.js';
 import { list } from '../lib/list.js';
-import { resource } from '../lib/resource.js';
-import { badge, empty, head, notice, section } from '../lib/ui.js';
+import { command, resource } from '../lib/resource.js';
+import { toast } from '../lib/say.js';
+import { badge, button, empty, head, notice, outcome, section, when } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 
 const AUDIT = gql`query AuditLog($first: Int, $after: String, $last: Int, $before: String, $filter: AuditLogFilter) {
@@ -15,10 +17,23 @@ const AUDIT = gql`query AuditLog($first: Int, $after: String, $last: Int, $befor
 }
 ${ENTRY}`;
 
-const CHAIN = gql`query AuditChain { keyHealth { measuredAt components { name status statusLabel message remedy } } }`;
+const CHAIN = gql`query AuditChain { keyHealth { status statusLabel reason components { name status statusLabel message remedy measuredAt } } }`;
+const VERIFY = gql`mutation VerifyTrail($input: RecheckKeyHealthInput!) {
+  recheckKeyHealth(input: $input) { keyHealth { components { name status statusLabel message } } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
 
 const KINDS = [['key.', 'Keys'], ['key_module.', 'Key modules'], ['audit.', 'The audit log itself'], ['session.', 'Signing in'], ['account.', 'Accounts'], ['user.', 'People'], ['registration.', 'Registrations'], ['connection.', 'Connections'], ['onboarding.', 'Onboarding'], ['scan.', 'Scans'], ['issue.', 'Issues'], ['settings.', 'Settings']];
-const RESULTS = [['OK', 'Done'], ['POLICY_DENIED', 'Policy denied'], ['NOT_AN_ADMINISTRATOR', 'Not allowed'], ['CREDENTIALS_INVALID', 'Credentials not valid']];
+const RESULTS = [['OK', 'Done'], ['POLICY_DENIED', 'Policy denied'], ['NOT_AN_ADMINISTRATOR', 'Not an administrator'], ['CREDENTIALS_INVALID', 'Credentials invalid']];
+
+/** An address as a whole: the trail has it as a keyed hash, so a part of it finds nothing. */
+const ADDRESS = /^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$/;
+
+/** Puts in what is searched for: entries that keep an e-mail address, or those of some operations. */
+function searched(filter, text) {
+  if (ADDRESS.test(text.trim())) filter.email = text.trim();
+  else filter.operation = text.toLowerCase().replace(/[^a-z0-9._-]/g, '').slice(0, 64);
+}
 
 /** What is searched for among one kind of operations: a search that names another kind finds nothing there. */
 const within = (kind, searched) => (searched.startsWith(kind) ? searched : kind + searched);
@@ -27,10 +42,11 @@ export default function audit({ update, query, viewer }) {
   const module = query.get('module');
   const object = query.get('object');
   const chain = resource(CHAIN, {}, update);
+  const verify = command(update);
   const rows = list({
     operation: AUDIT,
     of: (data) => data.auditLog,
-    search: { label: 'Operation begins with', placeholder: 'registration.', put: (filter, text) => { filter.operation = text.toLowerCase().replace(/[^a-z0-9._-]/g, '').slice(0, 64); } },
+    search: { label: 'Operation begins with, or e-mail address', placeholder: 'registration.', put: searched, isPrivate: (text) => text.includes('@') },
     filters: [
       { name: 'kind', label: 'About', choices: KINDS, put: (filter, value) => { filter.operation = within(value, filter.operation ?? ''); } },
       ...(module ? [{ name: 'module', label: 'Key module', choices: [[module, module]], put: (filter, value) => { filter.module = value; } }] : []),
@@ -45,10 +61,30 @@ export default function audit({ update, query, viewer }) {
     update,
   });
 
+  const trailOf = ({ components }) => components?.find(({ name }) => name === 'AUDIT_CHAIN');
+
+  async function verifyNow() {
+    const payload = await verify.run(() => mutate(VERIFY, {}));
+    const trail = payload && trailOf(payload.keyHealth);
+    if (trail) toast(`${trail.statusLabel}: ${trail.message}`, trail.status === 'OPERATIONAL' ? 'good' : 'bad');
+    await chain.refresh();
+  }
+
+  /** What was found, for those who look after keys; for everybody else the whole, and whom to ask. */
+  function result({ keyHealth }) {
+    const trail = trailOf(keyHealth);
+    if (!keyHealth.components) return html`<p>The result is for those who hold a key role: ask a key auditor. The key service as a whole: ${badge(keyHealth.status, keyHealth.statusLabel)}</p>`;
+    return html`${trail
+      ? html`<p>${badge(trail.status, trail.statusLabel)} ${trail.message}</p>${trail.remedy ? html`<p><strong>What to do:</strong> ${trail.remedy}</p>` : nothing}<p class="small">Looked at ${when(trail.measuredAt)}; each hour from its beginning, by itself.</p>`
+      : html`<p>It could not be verified: ${keyHealth.reason} <a href="/keys">Look at the key service</a></p>`}
+      ${outcome(verify)}
+      <div class="buttons">${button('Verify now', verifyNow, { kind: 'secondary', busy: verify.busy })}</div>`;
+  }
+
   function verified() {
     return section('chain', 'Whether it is whole', html`
       <p>Each entry is bound to all before it, and checkpoints are signed; the other instances keep the newest. So a change of what was written is found.</p>
-      ${chain.part('What was verified', ({ keyHealth }) => (keyHealth.components ?? []).filter((one) => one.name === 'AUDIT_CHAIN').map((one) => html`<p>${badge(one.status, one.statusLabel)} ${one.message}</p>`))}
+      ${chain.part('What was verified', result)}
       <p class="small">Whoever may not trust this page verifies the log without this instance: on its host, <code>linkspan audit export</code> writes it to a file, and <code>linkspan audit verify</code> names the first entry that is not as it was.</p>`);
   }
 

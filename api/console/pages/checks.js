@@ -42,10 +42,12 @@ export default function checks({ update, viewer, navigate }) {
   /** What is entered as its interval, and the seconds of its unit. */
   let entered = '';
   let unit = '1';
+  /** Whether it was entered here; until then it is as the schedule is, whoever changes that. */
+  let touched = false;
 
   function begin(one) {
     suite = one.suite;
-    take(one.intervalSeconds);
+    touched = false;
     draft = edit(one, fields);
     problem = null;
     save.clear();
@@ -53,14 +55,15 @@ export default function checks({ update, viewer, navigate }) {
     requestAnimationFrame(() => document.getElementById('interval')?.focus());
   }
 
-  /** Shows an interval in its unit. */
-  function take(seconds) {
-    unit = unitOf(seconds);
-    entered = Number.isFinite(seconds) ? String(seconds / unit) : '';
+  /** Takes the interval of the schedule, in its unit. */
+  function taken(one) {
+    unit = unitOf(one.intervalSeconds);
+    entered = String(one.intervalSeconds / unit);
+    return one;
   }
 
   function enter(one, text, size) {
-    [entered, unit] = [text, size];
+    [entered, unit, touched] = [text, size, true];
     draft.set(one, 'seconds', String(text.trim() === '' ? NaN : Number(text) * size));
     problem = null;
     update();
@@ -91,7 +94,7 @@ export default function checks({ update, viewer, navigate }) {
   }
 
   const form = (one) => html`<form class="inline-form" novalidate @submit=${(event) => store(event, one)}>
-    ${meanwhile(draft, one, { label: (name) => FIELDS[name], words: said, done: () => { save.clear(); take(Number(draft.values(one).seconds)); update(); } })}
+    ${meanwhile(draft, one, { label: (name) => FIELDS[name], words: said, done: () => { save.clear(); touched = 'seconds' in draft.changes(one); update(); } })}
     ${tick({ id: 'enabled', label: 'Runs by itself', checked: draft.values(one).enabled, change: (enabled) => { draft.set(one, 'enabled', enabled); update(); } })}
     <div class="fields">${input({ id: 'interval', label: 'Runs every', value: entered, error: problem ?? (save.refusal?.field === 'intervalSeconds' ? save.refusal.message : null), help: `From ${duration(one.shortestSeconds)} to ${duration(one.longestSeconds)}.`, change: (text) => enter(one, text, unit) })}
       ${select({ id: 'interval-unit', label: 'Unit', value: unit, choices: UNITS, change: (size) => enter(one, entered, size) })}</div>
@@ -101,7 +104,7 @@ export default function checks({ update, viewer, navigate }) {
   const schedule = (one) => html`<li class="schedule"><div class="issue-head"><h3>${one.suiteLabel}</h3>${one.enabled ? badge('ACTIVE', `Runs ${every(one.intervalSeconds)}`) : badge('SUSPENDED', 'Switched off')}
       ${one.updatedAt ? html`<span class="small">changed ${when(one.updatedAt)}</span>` : nothing}
       ${viewer.canAdminister && !(draft && suite === one.suite) ? button(html`Change<span class="unseen"> ${one.suiteLabel}</span>`, () => begin(one), { kind: 'text' }) : nothing}</div>
-    ${draft && suite === one.suite ? form(one) : nothing}</li>`;
+    ${draft && suite === one.suite ? form(touched ? one : taken(one)) : nothing}</li>`;
 
   const shown = (one) => html`<details class="more"><summary><strong>${one.label}</strong> · ${count(one.checks.length, 'check')}</summary>
     <ul class="log checks-list">${one.checks.map((check) => html`<li><a href=${check.docsUrl}>${check.label}</a> <span class="small">${check.severityLabel}, ${check.blocking ? 'stops what comes next' : 'warns only'}, at most ${duration(check.timeLimitSeconds)}</span><span class="small wide">${check.asks}</span></li>`)}</ul></details>`;

@@ -7,18 +7,19 @@ import { ERRORS_OF, errorList } from '../lib/errors.js';
 import { EXPLAIN, explanation } from '../lib/explain.js';
 import { connectionKeys } from '../lib/connection-keys.js';
 import { DIRECTION, ISSUE, ONBOARDING, REFUSAL, SCAN } from '../lib/fragments.js';
-import { HISTORY, manyDays, picture, transitions } from '../lib/history.js';
+import { HISTORY, ninetyDays, picture, transitions } from '../lib/history.js';
 import { phaseList } from '../lib/phases.js';
+import { remedyWords } from '../lib/remedies.js';
 import { command, ofAnother, poll, resource } from '../lib/resource.js';
 import { announce, ask, askFor, toast } from '../lib/say.js';
-import { address, badge, button, directionBadge, facts, fingerprint, head, notice, on, outcome, section, when } from '../lib/ui.js';
+import { address, badge, button, codes, connectionBadge, decided, directionBadge, facts, fingerprint, head, notice, on, outcome, section, when } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 import { VERIFICATION, verification } from '../lib/verification.js';
-import { count, host } from '../lib/words.js';
+import { count, failureWords, host } from '../lib/words.js';
 
 const CONNECTION = gql`query Connection($id: ID!) {
   connection(id: $id) {
-    id role roleLabel state stateLabel createdAt updatedAt onboardedAt keyModule
+    id role roleLabel state stateLabel createdAt updatedAt onboardedAt keyModule linkId
     suspension { byPeer since reason }
     offboarding { byPeer since reason onboardedAt endedAt peerTold }
     company { id name }
@@ -65,20 +66,6 @@ const SCAN_IT = gql`mutation RunScan($input: RunScanInput!) {
 ${REFUSAL}`;
 
 const UNFINISHED = new Set(['PENDING', 'AWAITING_VALIDATION', 'VALIDATED', 'VALIDATION_FAILED', 'ONBOARDING']);
-const STAGES = {
-  DNS: 'The other instance’s name does not resolve.',
-  TCP: 'Nothing answers at the other instance’s address.',
-  TLS: 'The other instance’s certificate was not accepted.',
-  HTTP: 'The other instance answered with an error.',
-  TIMEOUT: 'The other instance did not answer in time.',
-};
-const BY_KEY_MANAGERS = ({ reason }) => `A key manager ${reason?.startsWith('OUR') ? 'of this instance' : 'of the other instance'} sees to it.`;
-/** Who sees to a cause that does not lie between the two instances. */
-const ADVICE = {
-  KEY_SERVICE_UNHEALTHY: BY_KEY_MANAGERS,
-  POLICY_DENIED: BY_KEY_MANAGERS,
-  WRONG_STATE: ({ reason }) => (reason === 'SUSPENDED' ? 'Whoever suspended the connection there can resume it.' : null),
-};
 const WAYS = { OUTBOUND: ['Outbound', 'From us to them'], INBOUND: ['Inbound', 'From them to us'] };
 
 export default function connection({ params, update, query, viewer, navigate }) {
@@ -197,10 +184,11 @@ export default function connection({ params, update, query, viewer, navigate }) 
     return section(name.toLowerCase(), `${name} status`, html`
       <p class="small">${words}. Computed from signed answers over the real path${now.statusSince ? html`; since ${on(now.statusSince)}` : nothing}.</p>
       ${now.status === 'DISPUTED' ? notice('warn', 'The two sides do not agree.', html`<p>We see ${now.ourViewLabel}, they see ${now.peerViewLabel}. It settles with the next probes, or one side cannot hear the other.</p>`) : nothing}
-      ${now.cause && !all.data.connection.suspension ? notice(works(now) || now.status === 'SUSPENDED' ? 'warn' : 'bad', works(now) ? 'What did not get through last' : 'Why it is not up', html`<p>${failure(now.cause)} It is tried again by itself. ${ADVICE[now.cause.code]?.(now.cause) ?? 'If it stays so, ask the operators of both instances to look at the way between them.'}</p>
-        <p class="fine">Code <code>${now.cause.code}${now.cause.reason ? ` ${now.cause.reason}` : ''}</code>${now.cause.traceId ? html` · Reference <code>${now.cause.traceId}</code>` : nothing}${now.cause.peerTraceId && now.cause.peerTraceId !== now.cause.traceId ? html` · Theirs <code>${now.cause.peerTraceId}</code>` : nothing}</p>`) : nothing}
-      ${now.peerCause ? notice('warn', 'Why it does not work for them', html`<p>${now.peerCause.codeLabel}. Code <code>${now.peerCause.code}${now.peerCause.reason ? ` ${now.peerCause.reason}` : ''}</code></p>`) : nothing}
-      ${past.part('The history', ({ connection: known }) => (known ? html`${picture(known.way.day.buckets, 'The last day', { hours: true })}${manyDays(known.way.ninety.buckets) ? picture(known.way.ninety.buckets, 'The last 90 days', { hours: false }) : nothing}` : nothing))}
+      ${now.cause && !all.data.connection.suspension ? notice(works(now) || now.status === 'SUSPENDED' ? 'warn' : 'bad', works(now) ? 'What did not get through last' : 'Why it is not up', html`<p>${failureWords(now.cause)} It is tried again by itself.</p><p>If it stays so: ${remedyWords(now.cause.remedy)}</p>
+        <p class="fine">${codes(now.cause)}${now.cause.traceId ? html` · Reference <code>${now.cause.traceId}</code>` : nothing}${now.cause.peerTraceId && now.cause.peerTraceId !== now.cause.traceId ? html` · Theirs <code>${now.cause.peerTraceId}</code>` : nothing}</p>`) : nothing}
+      ${now.peerCause && !all.data.connection.suspension ? notice('warn', 'Why it does not work for them', html`<p>${now.peerCause.message} ${remedyWords(now.peerCause.remedy)}</p>
+        <p class="fine">${codes(now.peerCause)} ${decided(now.peerCause)}</p>`) : nothing}
+      ${past.part('The history', ({ connection: known }) => (known ? html`${picture(known.way.day.buckets, 'The last day', { hours: true })}${ninetyDays(known.way.ninety.buckets)}` : nothing))}
       ${facts([
         ['Last proof', when(now.lastProofAt, 'None yet')],
         ['Round trip', now.roundTripMs === null ? '–' : `${now.roundTripMs} ms`],
@@ -213,9 +201,6 @@ export default function connection({ params, update, query, viewer, navigate }) 
 
   /** One message that did not get through is no reason to say that nothing does. */
   const works = (now) => now.status === 'UP' || now.status === 'SLOW';
-
-  /** A probe's cause in words. */
-  const failure = (cause) => STAGES[cause.reason] ?? `${cause.codeLabel}${cause.detail ? `: ${cause.detail.replace(/\.+$/, '')}` : ''}.`;
 
   const definitions = (label, items) => [label, items.length ? html`${count(items.filter((item) => item.active).length, 'active', 'active')} of ${items.length}` : 'None offered'];
 
@@ -268,7 +253,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
       if (!now) return html`${head('No such connection')}${notice('warn', 'There is no connection under this address, or it is not yours to see.', html`<p><a href="/connections">See your connections</a></p>`)}`;
       const name = now.peer.name ?? host(now.peer.origin);
       return html`
-        ${head(name, { crumbs: [['Connections', '/connections']], status: badge(now.state, now.stateLabel), lead: html`${now.role === 'PROVIDER' ? 'We are the provider' : 'We are the consumer'}${now.company ? html` · ${now.company.name}` : nothing}`, actions: actions(now) })}
+        ${head(name, { crumbs: [['Connections', '/connections']], status: connectionBadge(now), lead: html`${now.role === 'PROVIDER' ? 'We are the provider' : 'We are the consumer'}${now.company ? html` · ${now.company.name}` : nothing}`, actions: actions(now) })}
         ${outcome(act)}
         ${unfinished(now)}
         ${settled ? notice('good', 'Settings saved.', html`<p>What next? Run a scan suite, to see that everything holds on both sides.</p>
@@ -291,6 +276,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
             ['Version', now.peer.version ?? '–'],
             ['Connection established', on(now.onboardedAt ?? now.offboarding?.onboardedAt)],
             now.registration && ['Registration', html`<a href="/registrations/${now.registration.id}">${now.registration.number}</a>`],
+            now.linkId && ['link_id in policies', html`<code>${now.linkId}</code>`],
           ])}<details class="more"><summary>Fingerprint</summary>${fingerprint(now.peer.fingerprintText)}</details>`)}
           ${now.offboarding ? nothing : checks(now, data.suites)}
           ${keys.view({ ended: Boolean(now.offboarding) })}

@@ -1,7 +1,7 @@
 // All connections: who is at the other end, how it stands, and whether both directions are up.
 import { gql } from '../lib/api.js';
 import { cell, list } from '../lib/list.js';
-import { badge, directionBadge, empty, head, when } from '../lib/ui.js';
+import { address, connectionBadge, directionBadge, empty, head, when } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 import { host } from '../lib/words.js';
 
@@ -42,10 +42,10 @@ export default function connections({ update, viewer }) {
     columns: ['Instance', 'Company', 'We are the', 'State', 'Outbound', 'Inbound', 'Changed'],
     none: empty('There is no connection yet.', 'As a consumer, open the registration link that your provider sent you. As a provider, register a consumer.', html`<div class="buttons">${viewer.canAdminister ? html`<a class="button" href="/connect">Open a registration link</a>` : nothing}${viewer.canOperate ? html`<a class="button secondary" href="/registrations/new">Register a consumer</a>` : nothing}</div>`),
     row: (connection) => html`
-      <th scope="row"><a href=${pathOf(connection)}>${connection.peer.name ?? host(connection.peer.origin)}</a><br><span class="small">${host(connection.peer.origin)}</span></th>
+      <th scope="row"><a href=${pathOf(connection)}>${connection.peer.name ?? host(connection.peer.origin)}</a><br><span class="small">${address(host(connection.peer.origin))}</span></th>
       ${cell('Company', connection.company?.name ?? 'Not chosen')}
       ${cell('We are the', connection.roleLabel)}
-      ${cell('State', badge(connection.state, connection.stateLabel))}
+      ${cell('State', connectionBadge(connection))}
       ${cell('Outbound', directionBadge(connection.outbound))}
       ${cell('Inbound', directionBadge(connection.inbound))}
       ${cell('Changed', when(connection.updatedAt))}`,

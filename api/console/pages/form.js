@@ -3,11 +3,11 @@ import { may as mayWith } from '../lib/actions.js';
 import { gql, mutate } from '../lib/api.js';
 import { issueList, progress } from '../lib/checks.js';
 import { ISSUE, ONBOARDING, SCAN } from '../lib/fragments.js';
-import { GET_STARTED, RETRY, START, cannot, chooseAndCheck, departure } from '../lib/onboarding.js';
-import { approval, failedPhase, phaseProgress } from '../lib/phases.js';
+import { GET_STARTED, RETRY, START, awaited, cannot, chooseAndCheck, departure } from '../lib/onboarding.js';
+import { failedPhase, phaseProgress, triedAgain, waitsForContact } from '../lib/phases.js';
 import { command, ofAnother, resource } from '../lib/resource.js';
-import { announce, toast } from '../lib/say.js';
-import { badge, button, directionBadge, head, mark, notice, outcome, refusal, section, spinner, submit } from '../lib/ui.js';
+import { announce } from '../lib/say.js';
+import { address, badge, button, connectionBadge, directionBadge, head, mark, notice, outcome, refusal, section, spinner, submit } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 import { host, local } from '../lib/words.js';
 import { companyChoice } from './company-choice.js';
@@ -26,6 +26,8 @@ const CONNECTION = gql`query ClassicForm($id: ID!) {
 }
 ${SCAN} ${ISSUE} ${ONBOARDING}`;
 
+/** Where the wizard has nothing more to offer. */
+const ENDED = new Set(['ONBOARDED', 'SUSPENDED', 'OFFBOARDING', 'OFFBOARDED']);
 const MESSAGES = [
   ['Provider onboarding started', 'The connection is proven between the two instances, and keys are exchanged.'],
   ['Syncing settings to complete onboarding', 'What both sides need is set up and brought into line.'],
@@ -60,14 +62,14 @@ export default function form({ params, update, navigate, viewer }) {
     const company = await choice.settle(now, all.data.companies.edges.length > 0);
     if (!company) return;
     const saved = await act.run(() => chooseAndCheck(id, now.company, company));
-    if (saved) toast('The company was saved. The checks run.');
+    if (saved) announce('The company was saved. The checks run.');
     await all.refresh();
   }
 
   const connect = () => leave.begin(() => act.run(() => mutate(START, { connectionId: id })));
 
-  async function retry() {
-    if (await act.run(() => mutate(RETRY, { connectionId: id }))) toast('The phase is tried again.');
+  async function simple(operation, words) {
+    if (await act.run(() => mutate(operation, { connectionId: id }))) announce(words);
     await all.refresh();
   }
 
@@ -81,17 +83,19 @@ export default function form({ params, update, navigate, viewer }) {
     if (!doing) return nothing;
     const at = MESSAGES.findIndex(([message]) => message === doing);
     const failed = failedPhase(now.onboarding);
+    const running = now.onboarding?.phases.find((phase) => phase.state === 'RUNNING');
     const complete = now.state === 'ONBOARDED';
     return section('status', complete ? 'Connected' : failed ? 'Stopped' : 'Connecting', html`
       ${now.onboarding && !complete ? phaseProgress(now.onboarding) : nothing}
       <ol class="log">${MESSAGES.map(([message, about], index) => html`<li aria-current=${index === at ? 'step' : nothing}>
         ${index < at || complete ? mark('good') : index > at ? mark('quiet') : failed ? mark('bad') : spinner()}
         <strong>${message}</strong> <span class="small">${about}</span></li>`)}</ol>
+      ${running && !complete ? triedAgain(running) : nothing}
       ${failed?.failure ? refusal(failed.failure) : nothing}
       ${failed && !mayWith(now, 'retryPhase') ? cannot(now, 'retryPhase') : nothing}
-      ${!failed && now.onboarding?.phases.find((phase) => phase.state === 'RUNNING')?.name === 'AUTHORIZE_CONTACT' ? approval(now.onboarding) : nothing}
+      ${!failed && waitsForContact(running) ? awaited(now, act.busy, simple) : nothing}
       <div class="buttons">
-        ${failed && mayWith(now, 'retryPhase') ? button('Retry', retry, { busy: act.busy }) : nothing}
+        ${failed && mayWith(now, 'retryPhase') ? button('Retry', () => simple(RETRY, 'The phase is tried again.'), { busy: act.busy }) : nothing}
         ${failed && mayWith(now, 'startOver') ? html`<a class="button secondary" href="/connections/${id}/wizard">Start over or cancel</a>` : nothing}
         ${complete ? button('Close', () => navigate(`/connections/${id}`)) : nothing}
       </div>
@@ -106,27 +110,27 @@ export default function form({ params, update, navigate, viewer }) {
       const editable = may(GET_STARTED);
       const next = { PENDING: GET_STARTED, VALIDATION_FAILED: GET_STARTED, VALIDATED: 'startOnboarding' }[now.state];
       return html`
-        ${head('Provider connection', { crumbs: [['Connections', '/connections']], status: now.state === 'ONBOARDING' && failedPhase(now.onboarding) ? badge('FAILED', 'Stopped') : badge(now.state, now.stateLabel), lead: html`With ${now.peer.name ?? host(now.peer.origin)}.` })}
+        ${head('Provider connection', { crumbs: [['Connections', '/connections']], status: now.state === 'ONBOARDING' && failedPhase(now.onboarding) ? badge('FAILED', 'Stopped') : connectionBadge(now), lead: html`With ${now.peer.name ?? host(now.peer.origin)}.` })}
         ${now.banner ? notice('bad', 'Validation failed.', html`<p>${now.banner.text} <a href=${local(now.banner.healthUrl)}>Open the health dashboard</a></p>`, true) : nothing}
         ${outcome(act)}
         <form class="panel" novalidate @submit=${(event) => save(event, now)}>
           <div class="fields">
             <div class="stack ${data.companies.edges.length ? '' : 'wide'}">${editable ? choice.view(now, data.companies.edges.length > 0, 'Company') : readonly('Company', now.company?.name ?? '–')}</div>
-            ${readonly('State', now.stateLabel)}
-            ${readonly('URL', now.peer.origin)}
+            ${readonly('State', now.state === 'ONBOARDING' && failedPhase(now.onboarding) ? `${now.stateLabel}: stopped` : now.stateLabel)}
+            ${readonly('URL', address(now.peer.origin))}
             ${readonly('Outbound status', now.outbound.status ? directionBadge(now.outbound) : html`<span class="unseen">Blank: nothing begun</span>`)}
             ${readonly('Inbound status', now.inbound.status ? directionBadge(now.inbound) : html`<span class="unseen">Blank: nothing begun</span>`)}
           </div>
           ${now.state === 'AWAITING_VALIDATION' && now.latestScan ? progress(now.latestScan) : nothing}
-          <div class="buttons">
+          ${editable || now.state === 'VALIDATED' ? html`<div class="buttons">
             ${editable ? submit('Save', { busy: act.busy, kind: now.state === 'VALIDATED' ? 'secondary' : '' }) : nothing}
             ${now.state === 'VALIDATED' && may('startOnboarding') ? button('Connect to provider', connect, { busy: act.busy }) : nothing}
-          </div>
+          </div>` : nothing}
           ${next && !may(next) ? cannot(now, next) : now.state === 'PENDING' ? html`<p class="small">Save to run the checks; when they pass, <em>Connect to provider</em> appears.</p>` : nothing}
         </form>
         ${messages(now)}
         ${now.issues.length ? section('issues', 'What has to be mended', issues(now.issues, { latest: now.latestScan })) : nothing}
-        <p class="small">Prefer one step after the other? <a href="/connections/${id}/wizard">Use the wizard</a></p>`;
+        ${ENDED.has(now.state) ? html`<p class="small"><a href="/connections/${id}">See the connection</a></p>` : html`<p class="small">Prefer one step after the other? <a href="/connections/${id}/wizard">Use the wizard</a></p>`}`;
     });
   }
 

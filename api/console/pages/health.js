@@ -111,7 +111,7 @@ export default function health({ update, query, viewer }) {
     const standing = sum(now.states.filter((one) => STANDING.has(one.state)));
     const up = now.upBothWays;
     return html`<div class="cards">
-      ${card('Open issues', figure(open), severe ? `${severe} critical or high` : open ? 'none critical or high' : 'none open', severe ? 'bad' : open ? 'warn' : 'good', '#issues')}
+      ${card('Open issues', figure(open), severe ? `${figure(severe)} critical or high` : open ? 'none critical or high' : 'none open', severe ? 'bad' : open ? 'warn' : 'good', '#issues')}
       ${card('Connections up both ways', `${figure(up)} of ${figure(standing)}`, standing === 0 ? 'none yet' : up === standing ? 'all up' : 'look below', standing === 0 ? 'quiet' : up === standing ? 'good' : 'bad', '#connections')}
       ${keyService()}
     </div>`;

@@ -31,8 +31,8 @@ export default function issue({ params, update, viewer }) {
         ${head(finding(now.message)[0], { crumbs: [['Health dashboard', '/health'], [name, path]], status: badge(now.state, now.stateLabel) })}
         <div class="columns"><div class="column-main">
           ${now.state === 'RESOLVED'
-            ? notice('good', 'It is resolved.', html`<p>Since ${on(now.resolvedAt)}. It was: ${now.message}</p>`)
-            : section('issue', 'What is wrong', shown([now]))}
+            ? notice('good', 'It is resolved.', html`<p>Since ${on(now.resolvedAt)}. ${finding(now.message)[1]}</p><p><a href=${path}>See ${name}</a> · <a href="/health">All open issues</a></p>`)
+            : section('issue', 'What is wrong', shown([now], { titled: true }))}
         </div><div class="column-side">${section('facts', 'Issue', facts([
           ['About', html`<a href=${path}>${name}</a>`],
           ['Seen first', on(now.firstSeenAt)],

@@ -6,14 +6,14 @@ import { resource } from '../lib/resource.js';
 import { head, select } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 
-export default function keyAccess({ update, query, viewer }) {
+export default function keyAccess({ update, query }) {
   let chosen = query.get('module') ?? '';
   const modules = resource(MODULE_NAMES, {}, changed);
-  const policies = keyPolicies({ module: () => chosen, update, viewer });
+  const policies = keyPolicies({ module: () => chosen, update });
 
   function changed() {
-    if (!chosen && modules.data?.keyModules.length) {
-      chosen = modules.data.keyModules[0].name;
+    if (!chosen && modules.data?.keyModules.edges.length) {
+      chosen = modules.data.keyModules.edges[0].node.name;
       policies.refresh();
     }
     update();
@@ -28,7 +28,7 @@ export default function keyAccess({ update, query, viewer }) {
 
   const refresh = () => Promise.all([modules.refresh(), chosen ? policies.refresh() : null]);
   const view = () => (modules.error?.kind === 'FORBIDDEN' ? forKeyRoles(modules.error) : modules.view((data) => html`
-    <div class="panel">${select({ id: 'module', label: 'Module', value: chosen, choices: data.keyModules.map((one) => [one.name, `${one.name}, ${one.algorithm}`]), change: choose })}
+    <div class="panel">${select({ id: 'module', label: 'Module', value: chosen, choices: data.keyModules.edges.map(({ node }) => [node.name, `${node.name}, ${node.algorithm}`]), change: choose })}
       ${chosen ? html`<p class="small"><a href="/keys/modules/${chosen}">All about ${chosen}</a></p>` : nothing}</div>
     ${chosen ? policies.view() : nothing}`));
 

@@ -58,7 +58,7 @@ export default function keyApprovalsPage({ update, query, viewer }) {
 
   const form = () => html`<form class="inline-form" novalidate @submit=${store}>
     ${select({ id: 'operation', label: 'What is to be done', value: draft.operation, choices: able, change: (value) => { draft.operation = value; update(); } })}
-    ${draft.operation === 'ROTATE_ROOT' ? nothing : html`<div class="fields">${select({ id: 'approval-module', label: 'Module', value: draft.module, empty: 'Choose a module', choices: modules.data?.keyModules.map((one) => [one.name, one.name]) ?? [], error: request.refusal?.field === 'module' ? request.refusal.message : null, change: (value) => { draft.module = value; } })}
+    ${draft.operation === 'ROTATE_ROOT' ? nothing : html`<div class="fields">${select({ id: 'approval-module', label: 'Module', value: draft.module, empty: 'Choose a module', choices: modules.data?.keyModules.edges.map(({ node }) => [node.name, node.name]) ?? [], error: request.refusal?.field === 'module' ? request.refusal.message : null, change: (value) => { draft.module = value; } })}
       ${input({ id: 'object', label: 'Key or object', optional: true, value: draft.object, maxlength: 200, error: request.refusal?.field === 'object' ? request.refusal.message : null, change: (value) => { draft.object = value; } })}</div>`}
     ${input({ id: 'reason', label: 'Why', value: draft.reason, maxlength: 500, required: true, error: problem, change: (value) => { draft.reason = value; if (problem) { problem = null; update(); } } })}
     ${['module', 'object'].includes(request.refusal?.field) ? nothing : outcome(request)}

@@ -26,7 +26,7 @@ export default function keyDecision({ params, update }) {
       ${section('why', now.allowed ? 'Why it was allowed' : 'Why it was denied', html`<p>${now.explanation}</p>
         ${near.length ? html`<div class="table-wrap"><table class="rows"><caption class="unseen">Policies in the order in which they decide</caption>
           <thead><tr><th scope="col">Policy</th><th scope="col">Whether it applied</th><th scope="col">Note</th></tr></thead>
-          <tbody>${near.map((one, at) => html`<tr><th scope="row">${inWords(one.effect)}</th>${cell('Whether it applied', html`${badge('', one.outcomeLabel, at === settled ? (now.allowed ? 'good' : 'bad') : 'quiet')}${at === settled ? html` <span class="small">settled it</span>` : nothing}`)}${cell('Note', one.note || '–')}</tr>`)}</tbody></table></div>`
+          <tbody>${near.map((one, at) => html`<tr><th scope="row">${inWords(one.effect)}</th>${cell('Whether it applied', badge('', at === settled ? 'Settled it' : one.outcomeLabel, at === settled ? (now.allowed ? 'good' : 'bad') : 'quiet'))}${cell('Note', one.note || '–')}</tr>`)}</tbody></table></div>`
           : far ? html`<p>No policy is about ${now.principal.label}, and without one everything is denied.</p>` : nothing}
         ${near.length && far ? html`<p class="small">${count(far, 'more policy', 'more policies')} of the module ${far === 1 ? 'is' : 'are'} about others.</p>` : nothing}
         <p><a href="/keys/access?module=${now.module}">See who may do what with ${now.module}</a>. If this should be allowed, ask a key manager for a policy that allows it, or a key administrator for the role that does.</p>`)}

@@ -14,7 +14,7 @@ import { duration, every, inWords } from '../lib/words.js';
 
 const MODULE = gql`query KeyModule($name: String!) {
   keyModule(name: $name) {
-    name purpose algorithm builtIn exportable state stateLabel rotationPeriod keyLifetime createdAt publishedAt
+    name purpose algorithm builtIn exportable state stateLabel rotationPeriod keyLifetime createdAt publishedAt revision
     actions { name label allowed needsStepUp reason }
     versions { ...KeyParts }
   }
@@ -26,7 +26,7 @@ export default function keyModule({ params, update, viewer }) {
   const all = resource(MODULE, { name }, changed);
   const log = latestEntries({ filter: { module: name }, what: () => name, all: `/audit?module=${name}`, update });
   const act = command(update);
-  const policies = keyPolicies({ module: () => name, update, viewer });
+  const policies = keyPolicies({ module: () => name, update });
   const approvals = keyApprovals({ narrowed: () => ({ module: name }), none: () => html`<p>Nobody asked for anything about this module.</p>`, update, keys: () => all.data?.keyModule?.versions ?? [] });
   const reads = viewer.roles.some((role) => READERS.includes(role));
   const audits = viewer.roles.includes('KEY_AUDITOR');

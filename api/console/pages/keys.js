@@ -20,10 +20,10 @@ const KEY_HEALTH = gql`query KeyHealth {
 }`;
 
 const MODULES = gql`query KeyModules {
-  keyModules {
+  keyModules(first: 250) { edges { node {
     name purpose algorithm builtIn state stateLabel rotationPeriod
     versions { version state stateLabel activatedAt reason }
-  }
+  } } }
 }`;
 
 const CREATE = gql`mutation CreateKeyModule($input: CreateKeyModuleInput!) {
@@ -92,12 +92,19 @@ export default function keys({ update, viewer, navigate }) {
     return html`Version ${key.version} ${keyBadge(key)}<br><span class="small">${key.state === 'ACTIVE' ? html`in use since ${on(key.activatedAt)}` : key.reason ?? 'not in use'}</span>`;
   }
 
+  /** Which components ail, for those who see them; for the others, whom to ask. */
+  function ailing(components) {
+    const ill = components.filter((one) => ['MALFUNCTION', 'DEGRADED'].includes(one.status));
+    const names = ill.map((one) => `${inWords(one.name)}${one.module ? ` ${one.module}` : ''}`).join(', ');
+    return ill.length ? html`<p>See below: ${names}.</p>` : html`<p>Ask a key manager, or this instance’s operator, to look at the key service.</p>`;
+  }
+
   const moduleList = () => (modules.error?.kind === 'FORBIDDEN'
     ? notice('calm', `${all.data?.keyHealth.components ? 'Modules' : 'Components, modules'} and versions are for key roles.`, html`<p>${modules.error.message} A key administrator grants them; being administrator grants none.</p>`)
     : modules.part('The list of modules', (data) => section('modules', 'Modules', html`<p class="small">A module is a purpose with one algorithm; its keys are versions, of which one at most is active.</p>
         <div class="table-wrap"><table class="rows"><caption class="unseen">Key modules</caption>
           <thead><tr><th scope="col">Module</th><th scope="col">Purpose</th><th scope="col">Key</th><th scope="col">Rotated</th></tr></thead>
-          <tbody>${data.keyModules.map((one) => html`<tr><th scope="row"><a href="/keys/modules/${one.name}">${one.name}</a>${one.builtIn ? nothing : html` <span class="small">made here</span>`}</th>
+          <tbody>${data.keyModules.edges.map(({ node: one }) => html`<tr><th scope="row"><a href="/keys/modules/${one.name}">${one.name}</a>${one.builtIn ? nothing : html` <span class="small">made here</span>`}</th>
             ${cell('Purpose', html`${inWords(one.purpose)}<br><span class="small">${one.algorithm}</span>`)}
             ${cell('Key', current(one))}
             ${cell('Rotated', one.rotationPeriod === null ? 'by people only' : every(one.rotationPeriod))}</tr>`)}</tbody></table></div>
@@ -112,7 +119,7 @@ export default function keys({ update, viewer, navigate }) {
     view: () => html`${head('Keys', { lead: 'Keys never leave the key service. Here is whether it can do its work.' })}${keyTabs('/keys')}
       ${all.view(({ keyHealth }) => html`
         ${section('health', 'Health', html`<p>${ABOUT[keyHealth.status]}</p>
-          ${keyHealth.reason ? notice(keyHealth.status === 'MALFUNCTION' ? 'bad' : 'warn', keyHealth.reason, html`<p>Ask a key manager, or this instance’s operator, to look at the component.</p>`) : nothing}
+          ${keyHealth.reason ? notice(keyHealth.status === 'MALFUNCTION' ? 'bad' : 'warn', keyHealth.reason, ailing(keyHealth.components ?? [])) : nothing}
           <p class="small">Looked at ${when(keyHealth.measuredAt)}, and again and again by itself; what changes shows here at once.</p>`, { aside: badge(keyHealth.status, keyHealth.statusLabel) })}
         ${keyHealth.components
           ? section('components', 'Components', html`<div class="table-wrap"><table class="rows"><caption class="unseen">Components of the key service</caption>

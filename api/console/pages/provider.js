@@ -5,7 +5,7 @@ import { REFUSAL } from '../lib/fragments.js';
 import { cell, list } from '../lib/list.js';
 import { command, resource } from '../lib/resource.js';
 import { toast } from '../lib/say.js';
-import { badge, button, empty, facts, fingerprint, head, input, notice, outcome, section, when } from '../lib/ui.js';
+import { address, badge, button, empty, facts, fingerprint, head, input, notice, outcome, section, when } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 import { host } from '../lib/words.js';
 import { definitions } from './definitions.js';
@@ -57,7 +57,7 @@ export default function provider({ update, viewer, instance }) {
     row: (one) => html`
       <th scope="row"><a href="/registrations/${one.id}">${one.number}</a></th>
       ${cell('Company', html`${one.company?.name ?? '–'}<br><span class="small">${one.contact?.name ?? ''}</span>`)}
-      ${cell('Instance', html`${host(one.url)}<br><span class="small">${one.environmentLabel}</span>`)}
+      ${cell('Instance', html`${address(host(one.url))}<br><span class="small">${one.environmentLabel}</span>`)}
       ${cell('State', badge(one.state, one.stateLabel))}
       ${cell('Changed', when(one.updatedAt))}`,
     update,
@@ -120,7 +120,7 @@ export default function provider({ update, viewer, instance }) {
     view: () => html`
       ${head('Provider centre', { lead: 'What this instance offers, and who is invited to connect.', actions: viewer.canOperate && record.data?.providerRecord ? html`<a class="button" href="/registrations/new">Register a consumer</a>` : nothing })}
       ${record.view(({ providerRecord }) => html`<div class="columns"><div class="column-main">${section('record', 'Provider record', shown(providerRecord))}</div>
-        <div class="column-side">${section('instance', 'This instance', html`${facts([['URL', instance.origin], ['Environment', instance.environmentLabel], ['Letters', instance.mailOn ? 'Go out by themselves' : 'Off: links are shared by hand']])}
+        <div class="column-side">${section('instance', 'This instance', html`${facts([['URL', address(instance.origin)], ['Environment', instance.environmentLabel], ['Letters', instance.mailOn ? 'Go out by themselves' : 'Off: links are shared by hand']])}
         <details class="more"><summary>Our fingerprint</summary>${fingerprint(instance.fingerprintText)}</details>`)}</div></div>
         ${providerRecord || registrations.data()?.registrations.edges.length ? section('registrations', 'Registrations', registrations.view()) : notice('calm', 'Registrations come after the provider record.')}
         ${viewer.company || !providerRecord ? nothing : offered.view()}`)}`,

@@ -2,7 +2,8 @@
 import { gql, mutate } from '../lib/api.js';
 import { REFUSAL } from '../lib/fragments.js';
 import { warningList } from '../lib/checks.js';
-import { companyChooser, contactChooser, person } from '../lib/chooser.js';
+import { companyChooser, contactChooser, person, switchedOff } from '../lib/chooser.js';
+import { remedyPlace } from '../lib/remedies.js';
 import { command, resource } from '../lib/resource.js';
 import { announce } from '../lib/say.js';
 import { button, head, input, notice, outcome, section, select, submit } from '../lib/ui.js';
@@ -63,7 +64,8 @@ export default function register({ update, query, navigate, instance, viewer }) 
 
   async function loadContacts() {
     values.contactId = '';
-    people = values.companyId ? contactChooser(values.companyId, { id: 'contactId', update, change: (id) => set('contactId', id) }) : null;
+    delete problems.contactId;
+    people = values.companyId ? contactChooser(values.companyId, { id: 'contactId', update, change: chosen }) : null;
     const mine = values.companyId ? resource(CONTACTS, { companyId: values.companyId }, found) : null;
     contacts = mine;
     update();
@@ -71,9 +73,15 @@ export default function register({ update, query, navigate, instance, viewer }) 
 
     function found() {
       const [only, ...others] = mine === contacts && mine.data ? mine.data.contacts.edges : [];
-      if (only && !others.length) values.contactId ||= only.node.id;
+      if (only?.node.active && !others.length) values.contactId ||= only.node.id;
       update();
     }
+  }
+
+  function chosen(id, contact) {
+    set('contactId', id);
+    problems.contactId = switchedOff(contact);
+    update();
   }
 
   function set(name, value) {
@@ -98,24 +106,28 @@ export default function register({ update, query, navigate, instance, viewer }) 
     const { url, companyId, contactId, environment } = values;
     const payload = await trial.run(() => mutate(TRY, { url: url.trim(), environment, ...(companyId ? { companyId } : {}), ...(companyId && contactId ? { contactId } : {}) }));
     tried = payload?.dryRun ?? null;
-    if (tried) announce(tried.passed ? 'The checks would pass.' : 'The checks would not pass.');
     update();
+    if (!tried) return;
+    announce(tried.passed ? 'The checks would pass.' : 'The checks would not pass.');
+    requestAnimationFrame(() => document.getElementById('tried')?.focus());
   }
 
   function trialResult() {
     if (!tried) return outcome(trial);
     const found = tried.results.filter((result) => result.answer === 'FINDING' || result.answer === 'ERROR');
-    return html`${notice(tried.passed ? 'good' : 'warn', tried.passed ? 'The checks would pass.' : 'The checks would not pass yet.', html`<p>Nothing was kept.</p>`)}${found.length ? warningList(found) : nothing}`;
+    return html`${notice(tried.passed ? 'good' : 'warn', tried.passed ? 'The checks would pass.' : 'The checks would not pass yet.', html`<p>${values.contactId ? '' : 'The contact was not looked at: none is chosen. '}Nothing was kept.</p>`)}${found.length ? warningList(found) : nothing}`;
   }
 
   async function store(event) {
     event.preventDefault();
-    Object.assign(problems, {
+    const wrong = {
       companyId: values.companyId ? null : 'Choose the company.',
       contactId: values.contactId ? null : 'Choose the person who will connect their instance.',
       url: urlProblem(values.url.trim(), instance.origin),
-    });
-    const first = ['companyId', 'contactId', 'url'].find((name) => problems[name]);
+    };
+    // An account that is switched off stops nobody from saving: the checks look at it again.
+    Object.assign(problems, wrong, values.contactId ? { contactId: problems.contactId } : {});
+    const first = Object.keys(wrong).find((name) => wrong[name]);
     update();
     if (first) {
       requestAnimationFrame(() => document.getElementById(first)?.focus());
@@ -141,7 +153,8 @@ export default function register({ update, query, navigate, instance, viewer }) 
     <p class="small">Is the company missing? <a href="/companies">Add it</a> with its contact first.</p>
     ${contactField()}
     ${input({ id: 'url', label: 'URL of the consumer’s instance', type: 'url', value: values.url, maxlength: 255, required: true, error: problem('url'), placeholder: 'https://linkspan.consumer.example', change: (text) => set('url', text), blur: () => { if (values.url) { problems.url = urlProblem(values.url.trim(), instance.origin); update(); } } })}
-    ${select({ id: 'environment', label: 'Their environment', value: values.environment, choices: ENVIRONMENTS, help: 'In production the contact’s email address has to work.', change: (value) => set('environment', value) })}
+    ${save.refusal?.field === 'url' ? html`<p class="small">${remedyPlace(save.refusal.remedy)}</p>` : nothing}
+    ${select({ id: 'environment', label: 'Their environment', value: values.environment, error: problem('environment'), choices: ENVIRONMENTS, help: 'In production the contact’s email address has to work.', change: (value) => set('environment', value) })}
     ${save.refusal?.field && document.getElementById(save.refusal.field) ? nothing : outcome(save)}
     <div class="buttons">${submit('Save', { busy: save.busy })}${button('Try the checks', tryOut, { kind: 'secondary', busy: trial.busy })}<a class="button secondary" href="/provider">Do not save</a></div>
     <p class="small">Saving runs the checks. When they pass, ${instance.mailOn ? 'a letter with the link goes to the contact.' : 'you get a link to pass on: letters are off here.'}</p>

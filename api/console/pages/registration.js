@@ -1,10 +1,10 @@
 // One registration: its state, what stands in the way, its link, and what can be done with it.
 import { may } from '../lib/actions.js';
 import { gql, mutate } from '../lib/api.js';
-import { checklist, issueList, progress, warningList, warnings } from '../lib/checks.js';
+import { checklist, issueList, progress, questions, warningList, warnings } from '../lib/checks.js';
 import { ERRORS_OF, errorList } from '../lib/errors.js';
 import { ISSUE, REFUSAL, SCAN } from '../lib/fragments.js';
-import { contactChooser, person } from '../lib/chooser.js';
+import { contactChooser, person, switchedOff } from '../lib/chooser.js';
 import { edit, meanwhile, saved } from '../lib/editing.js';
 import { command, resource } from '../lib/resource.js';
 import { announce, ask, copy, toast } from '../lib/say.js';
@@ -87,14 +87,17 @@ export default function registration({ params, update, viewer }) {
   async function reissue(now) {
     const sure = await ask({
       title: 'Make a new link?',
-      body: html`<p>The link before stops working${now.link?.delivery === 'SENT_TO_CONTACT' ? ', the one in the contact’s letter too; a new letter goes out' : ''}. Making one is recorded.</p>`,
+      body: now.state === 'EXPIRED'
+        ? html`<p>The checks run again. When they pass, a new link is made.</p>`
+        : html`<p>The link before stops working${now.link?.delivery === 'SENT_TO_CONTACT' ? ', the one in the contact’s letter too; a new letter goes out' : ''}. Making one is recorded.</p>`,
       confirm: 'Make a new link',
     });
     if (!sure) return;
     const payload = await act.run(() => mutate(REISSUE, { registrationId: id }));
     if (payload) {
       link = payload.link;
-      announce('A new link was made. It is shown once.');
+      if (link) announce('A new link was made. It is shown once.');
+      else toast(`${now.number}: the checks run; the link is made when they pass.`);
     }
     await all.refresh();
     if (payload) requestAnimationFrame(() => document.getElementById('link')?.focus());
@@ -112,9 +115,10 @@ export default function registration({ params, update, viewer }) {
 
   async function store(event, now) {
     event.preventDefault();
-    problem = draft.values(now).contactId ? null : 'Choose the person who will connect their instance.';
+    const missing = !draft.values(now).contactId;
+    if (missing) problem = 'Choose the person who will connect their instance.';
     update();
-    if (problem) {
+    if (missing) {
       document.getElementById('contactId').focus();
       return;
     }
@@ -123,7 +127,7 @@ export default function registration({ params, update, viewer }) {
     if (payload) {
       draft = null;
       toast(`${now.number}: saved.`);
-    }
+    } else if (change.refusal?.field) requestAnimationFrame(() => document.getElementById(change.refusal.field)?.focus());
     await all.refresh();
   }
 
@@ -132,7 +136,7 @@ export default function registration({ params, update, viewer }) {
     contacts = contactChooser(now.company.id, { id: 'contactId', update, change: (contactId, chosen) => {
       if (chosen) names.set(contactId, chosen);
       draft.set(all.data.registration, 'contactId', contactId);
-      problem = null;
+      problem = switchedOff(chosen);
       update();
     } });
     update();
@@ -152,20 +156,28 @@ export default function registration({ params, update, viewer }) {
     if (!now.link) return nothing;
     const sent = now.link.delivery === 'SENT_TO_CONTACT';
     const confirmation = sent
-      ? notice('good', 'The link was sent to the contact.', html`<p>A letter with instructions went to ${now.contact.name} &lt;${address(now.contact.email)}&gt;, ${when(now.link.issuedAt)}. Now it is their turn.</p>`)
+      ? notice('good', 'The link was sent to the contact.', html`<p>A letter with instructions went to ${now.contact.name}, ${address(now.contact.email)}, ${when(now.link.issuedAt)}. Now it is their turn.</p>`)
       : now.link.delivery === 'FAILED' ? notice('bad', 'The letter did not go out.', html`<p>The error log says why. It is tried again for a while. To go on without it, make a link and give it to ${now.contact.name} over a channel you trust.</p>`)
-      : notice('calm', 'Share the link yourself.', html`<p>Letters are off here. Make a link, and give it to ${now.contact.name} over a channel you trust: whoever holds it can begin, but only ${now.contact.name} can approve.</p>`);
+      : notice('calm', 'Share the link yourself.', html`<p>Letters are off here. ${link ? 'Give the link' : 'Make a link, and give it'} to ${now.contact.name} over a channel you trust: whoever holds it can begin, but only ${now.contact.name} can approve.</p>`);
     return section('link', 'Registration link', html`
       ${now.link.contestedAt ? notice('bad', 'Two instances proved the same link.', html`<p>Nobody goes on with it since ${on(now.link.contestedAt)}. Find out from ${now.contact.name} who else holds it, then make a new one.</p>`) : confirmation}
       ${link ? html`<div class="stack"><p><strong>Shown once.</strong> Copy it now; to see a link again, make a new one.</p><code class="secret">${link}</code>
         <div class="buttons">${button('Copy the link', () => copy(link, 'Link'))}${button('I have it', () => { link = null; update(); }, { kind: 'secondary' })}</div></div>` : nothing}
-      <p class="small">Good until ${on(now.link.expiresAt)}. Opening it uses nothing up.</p>
-      ${may(now, 'reissueRegistrationLink') ? html`<div class="buttons">${button(sent || link ? 'Make a new link' : 'Make a link to share', () => reissue(now), { kind: sent || link ? 'secondary' : '', busy: act.busy })}</div>` : nothing}`);
+      ${now.link.contestedAt ? nothing : html`<p class="small">Good until ${on(now.link.expiresAt)}. Opening it uses nothing up.</p>`}
+      ${may(now, 'reissueRegistrationLink') ? html`<div class="buttons">${button(sent || link ? 'Make a new link' : 'Make a link to share', () => reissue(now), { kind: (sent || link) && !now.link.contestedAt ? 'secondary' : '', busy: act.busy })}</div>` : nothing}`);
+  }
+
+  /** Why it does not go on. That a letter did not go out is said with the link. */
+  function banner(now) {
+    if (!now.banner || now.state === 'OPEN') return nothing;
+    const failed = now.state === 'VALIDATION_FAILED';
+    return notice('bad', failed ? 'Validation failed.' : `${now.stateLabel}.`, html`<p>${now.banner.text}${failed ? html` <a href=${local(now.banner.healthUrl)}>Open the health dashboard</a>` : nothing}</p>`, true);
   }
 
   function checks(now, suites) {
     const scan = now.latestScan;
-    if (!scan || scan.only) return nothing;
+    if (!scan) return nothing;
+    if (scan.only) return section('checks', 'Checks', html`<p class="small">Last looked at, ${when(scan.finishedAt ?? scan.requestedAt)}: <a href="/scans/${scan.id}">${questions(scan, suites).find((check) => check.code === scan.only)?.label ?? 'one check'}</a></p>`, { aside: badge(scan.state, `That check: ${scan.stateLabel}`) });
     const worth = now.issues.length ? [] : warnings(scan);
     const running = now.state === 'AWAITING_VALIDATION';
     return section('checks', running ? 'Checks are running' : 'Checks', html`
@@ -174,7 +186,9 @@ export default function registration({ params, update, viewer }) {
       ${running ? checklist(scan, suites) : html`<details class="more"><summary>What was checked, ${when(scan.finishedAt)}</summary>${checklist(scan, suites)}</details>`}`, { aside: badge(scan.state, scan.stateLabel) });
   }
 
-  const stopped = (now) => now.issues.some((issue) => issue.blocking);
+  const stopped = (now) => now.state === 'VALIDATION_FAILED' && now.issues.some((issue) => issue.blocking);
+  /** Whether what blocks keeps an expired one from a new link. */
+  const held = (now) => now.state === 'EXPIRED' && now.issues.some((issue) => issue.blocking && !issue.waiver);
   const actions = (now) => html`
     ${may(now, 'retryRegistration') ? button('Try again', () => simple(RETRY, 'the checks run again.'), { busy: act.busy }) : nothing}
     ${now.state === 'EXPIRED' && may(now, 'reissueRegistrationLink') ? button('Make a new link', () => reissue(now), { busy: act.busy }) : nothing}
@@ -194,12 +208,12 @@ export default function registration({ params, update, viewer }) {
       const now = data.registration;
       if (!now) return html`${head('No such registration')}${notice('warn', 'There is no registration under this address, or it is not yours to see.', html`<p><a href="/provider">Go to the provider centre</a></p>`)}`;
       return html`
-        ${now.banner ? notice('bad', 'Validation failed.', html`<p>${now.banner.text} <a href=${local(now.banner.healthUrl)}>Open the health dashboard</a></p>`, true) : nothing}
+        ${banner(now)}
         ${head(html`${now.number}`, { crumbs: [['Provider centre', '/provider']], status: badge(now.state, now.stateLabel), lead: html`${now.company?.name} · ${address(now.url)}`, actions: actions(now) })}
         ${outcome(act)}
         ${draft ? editor(now) : nothing}
         <div class="columns"><div class="column-main">
-          ${now.issues.length ? section('issues', stopped(now) ? 'What has to be mended' : 'Worth knowing', html`<p>${stopped(now) ? html`When the last blocking issue is resolved, the registration becomes <em>Open</em> by itself.` : 'Nothing is stopped by it.'}</p>${issues(now.issues, { latest: now.latestScan })}`) : nothing}
+          ${now.issues.length ? section('issues', stopped(now) ? 'What has to be mended' : 'Worth knowing', html`<p>${stopped(now) ? html`When the last blocking issue is resolved or waived, the registration becomes <em>Open</em> by itself.` : held(now) ? 'A new link is made when the checks pass: mend these first, or waive them.' : 'Nothing is stopped by it.'}</p>${issues(now.issues, { latest: now.latestScan })}`) : nothing}
           ${invitation(now)}
           ${now.connection ? section('connection', 'Connection', html`${facts([['State', badge(now.connection.state, now.connection.stateLabel)], ['Outbound status', directionBadge(now.connection.outbound)], ['Inbound status', directionBadge(now.connection.inbound)]])}<p><a href="/connections/${now.connection.id}">See the connection</a></p>`) : nothing}
           ${checks(now, data.suites)}

@@ -4,7 +4,7 @@ import { gql, mutate } from '../lib/api.js';
 import { checklist, progress, warningList } from '../lib/checks.js';
 import { REFUSAL, SCAN } from '../lib/fragments.js';
 import { command, resource } from '../lib/resource.js';
-import { announce, toast } from '../lib/say.js';
+import { announce } from '../lib/say.js';
 import { badge, button, facts, head, notice, on, outcome, section } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 import { count, duration, host } from '../lib/words.js';
@@ -60,7 +60,7 @@ export default function scan({ params, update }) {
   }
 
   async function callOff() {
-    if (await act.run(() => mutate(CANCEL, { scanId: id }))) toast('The scan was called off.');
+    await act.run(() => mutate(CANCEL, { scanId: id }));
     await all.refresh();
   }
 

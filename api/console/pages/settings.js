@@ -112,7 +112,7 @@ export default function settings({ params, update, query, navigate, viewer }) {
 
   const offers = (connection, kind) => section(kind.field, kind.title, html`
     ${own()[kind.field].length
-      ? html`<ul class="log">${own()[kind.field].map((item) => html`<li><strong>${item.name}</strong> <span class="small">${item.description} Version ${item.version}.</span> ${item.active ? badge('ACTIVE', 'Active there') : badge('PENDING', 'Not active there')}</li>`)}</ul>`
+      ? html`<ul class="log offers">${own()[kind.field].map((item) => html`<li><strong>${item.name}</strong> <span class="small">${item.description} Version ${item.version}.</span> ${item.active ? badge('ACTIVE', 'Active there') : badge('PENDING', 'Not active there')}</li>`)}</ul>`
       : empty('Nothing is offered yet.', `What you publish reaches every consumer, who decides what becomes active there.`)}`);
 
   /** Whether both sides hold the same, and what to do when they do not. */
@@ -134,6 +134,7 @@ export default function settings({ params, update, query, navigate, viewer }) {
       const connection = data.connection;
       if (!connection) return html`${head('No such connection')}${notice('warn', 'There is no connection under this address, or it is not yours to see.', html`<p><a href="/connections">See your connections</a></p>`)}`;
       const name = connection.peer.name ?? host(connection.peer.origin);
+      if (connection.state.startsWith('OFFBOARD')) return html`${head('Settings', { crumbs: [['Connections', '/connections'], [name, `/connections/${id}`]] })}${notice('warn', 'The connection was taken down, and its settings with it.', html`<p><a href="/connections/${id}">See what became of it</a></p>`)}`;
       const changes = difference();
       return html`
         ${head('Settings', { crumbs: [['Connections', '/connections'], [name, `/connections/${id}`]], lead: connection.role === 'CONSUMER' ? `What you take of what ${name} offers.` : `What you offer to ${name}.` })}
@@ -141,7 +142,7 @@ export default function settings({ params, update, query, navigate, viewer }) {
         ${KINDS.map((kind) => (connection.role === 'CONSUMER' ? choices(connection, kind) : offers(connection, kind)))}
         ${connection.role === 'PROVIDER' ? html`${outcome(save)}
           <p><a href="/provider">Publish or change definitions in the provider centre</a></p>
-          <div class="buttons"><a class="button secondary" href="/connections/${id}">Back to the connection</a></div>` : html`<div class="panel">
+          <div class="buttons"><a class="button secondary" href="/connections/${id}">Back to the connection</a></div>` : html`<div class=${changes.length || draft ? 'panel' : 'stack'}>
           ${changes.length ? html`<div class="stack"><h2>What will change</h2><ul class="steps">${changes.map((line) => html`<li>${line}</li>`)}</ul></div>` : nothing}
           ${draft ? meanwhile(draft, own(), { label, words, done: () => { save.clear(); update(); } }) : nothing}
           ${draft ? saved(draft, own(), save) : outcome(save)}

@@ -89,7 +89,7 @@ export default function setup(given) {
   function row(activity, current) {
     const open = activity.state === 'AVAILABLE' || activity.state === 'IN_PROGRESS';
     return html`<li class="activity ${activity.state.toLowerCase()}" aria-current=${current ? 'step' : nothing}>
-      <div class="issue-head"><h3 id="activity-${activity.name}" tabindex="-1">${activity.label}</h3>${badge(activity.state, activity.stateLabel)}</div>
+      <div class="issue-head"><h3 id="activity-${activity.name}" tabindex="-1">${activity.label}</h3>${open && activity.verified ? badge(activity.state, 'Done: to be marked') : badge(activity.state, activity.stateLabel)}</div>
       <p>${activity.instructions}</p>
       ${activity.lockedBecause ? html`<p class="small">${activity.lockedBecause}</p>` : nothing}
       ${activity.completedAt ? html`<p class="small">Marked complete ${on(activity.completedAt)}.${activity.overrideReason ? html` In spite of its verification: ${activity.overrideReason}` : nothing} <a href=${local(activity.url)}>${PLACES[activity.name] ?? 'Go there'}</a></p>` : nothing}
@@ -114,7 +114,7 @@ export default function setup(given) {
     refresh: all.refresh,
     subjects: ['CONNECTION', 'REGISTRATION', 'COMPANY', 'ACCOUNT', 'DEFINITION', 'SETUP'],
     changed: all.refresh,
-    view: () => html`${head('Guided set-up', { lead: 'One step after the other. An activity is complete when you say so.' })}
+    view: () => html`${head('Guided set-up', { lead: 'One step after the other. An activity is complete when you say so: nothing here starts or stops anything.' })}
       <nav class="tabs" aria-label="Sides"><ul>${TABS.map(([name, label]) => html`<li><a href="/setup/${name}" aria-current=${name === path ? 'page' : 'false'}>${label}</a></li>`)}</ul></nav>
       ${all.view((data) => shown(data.guidedSetup))}`,
   };

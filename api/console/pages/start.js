@@ -1,7 +1,7 @@
 // Where to begin: what waits for somebody, how the connections are, and the first steps of a fresh instance.
 import { gql } from '../lib/api.js';
 import { resource } from '../lib/resource.js';
-import { badge, directionBadge, empty, head, notice, section, when } from '../lib/ui.js';
+import { badge, connectionBadge, directionBadge, empty, head, notice, section, when } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 import { finding, host } from '../lib/words.js';
 import { pathOf } from './connections.js';
@@ -24,13 +24,13 @@ export default function start({ update, viewer, instance }) {
   const all = resource(START, {}, update);
 
   const connections = (items) => section('connections', 'Connections', items.length
-    ? html`<ul class="log">${items.map((one) => html`<li><a href=${pathOf(one)}>${one.peer.name ?? host(one.peer.origin)}</a> ${badge(one.state, one.stateLabel)}
-        ${one.state === 'ONBOARDED' ? html`<span class="pair"><span class="small">Outbound</span> ${directionBadge(one.outbound)}</span> <span class="pair"><span class="small">Inbound</span> ${directionBadge(one.inbound)}</span>` : html`<span class="small at-end">${when(one.updatedAt)}</span>`}</li>`)}</ul>
+    ? html`<ul class="log">${items.map((one) => html`<li><a href=${pathOf(one)}>${one.peer.name ?? host(one.peer.origin)}</a> ${connectionBadge(one)}
+        ${one.state === 'ONBOARDED' ? html`<span class="pair"><span class="small">Outbound</span> ${directionBadge(one.outbound)}</span> <span class="pair"><span class="small">Inbound</span> ${directionBadge(one.inbound)}</span>` : html`<span class="small">${when(one.updatedAt)}</span>`}</li>`)}</ul>
         <p><a href="/connections">All connections</a></p>`
     : empty('No connection yet.', viewer.canAdminister ? 'A provider invites you with a registration link; opening it uses nothing up.' : 'A provider invites with a registration link, which an administrator of this instance opens.', viewer.canAdminister ? html`<a class="button secondary" href="/connect">Open a registration link</a>` : nothing));
 
   const registrations = (items, record) => section('registrations', 'Registrations', items.length
-    ? html`<ul class="log">${items.map((one) => html`<li><a href="/registrations/${one.id}">${one.number}</a> ${one.company?.name ?? ''} ${badge(one.state, one.stateLabel)} <span class="small at-end">${when(one.updatedAt)}</span></li>`)}</ul><p><a href="/provider">Provider centre</a></p>`
+    ? html`<ul class="log">${items.map((one) => html`<li><a href="/registrations/${one.id}">${one.number}</a> ${one.company?.name ?? ''} ${badge(one.state, one.stateLabel)} <span class="small">${when(one.updatedAt)}</span></li>`)}</ul><p><a href="/provider">Provider centre</a></p>`
     : empty(record ? 'Nobody is registered yet.' : 'This instance offers nothing yet.', record ? 'Register a consumer: a company, a person there, and the URL of their instance.' : 'To register consumers, first say what this instance offers: its provider record.', !viewer.canOperate ? nothing : html`<a class="button secondary" href=${record ? '/registrations/new' : '/provider'}>${record ? 'Register a consumer' : 'Set up the provider record'}</a>`));
 
   const fresh = (data) => !viewer.company && viewer.canOperate && !data.connections.edges.length && !data.registrations.edges.length;

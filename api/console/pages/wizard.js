@@ -4,11 +4,11 @@ import { may } from '../lib/actions.js';
 import { gql, mutate } from '../lib/api.js';
 import { checklist, issueList, progress, warningList, warnings } from '../lib/checks.js';
 import { DIRECTION, ISSUE, ONBOARDING, REFUSAL, SCAN } from '../lib/fragments.js';
-import { CHECK, GET_STARTED, RETRY, START, cannot, chooseAndCheck, departure } from '../lib/onboarding.js';
-import { approval, failedPhase, message, phaseList, phaseProgress } from '../lib/phases.js';
+import { CHECK, GET_STARTED, RETRY, START, awaited, cannot, chooseAndCheck, departure } from '../lib/onboarding.js';
+import { failedPhase, message, phaseList, phaseProgress, waitsForContact } from '../lib/phases.js';
 import { command, ofAnother, resource } from '../lib/resource.js';
 import { announce, ask, toast } from '../lib/say.js';
-import { address, badge, button, directionBadge, facts, fingerprint, head, notice, on, outcome, section } from '../lib/ui.js';
+import { address, badge, button, connectionBadge, directionBadge, facts, fingerprint, head, notice, on, outcome, section } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 import { host } from '../lib/words.js';
 import { companyChoice } from './company-choice.js';
@@ -41,6 +41,9 @@ ${REFUSAL}`;
 
 const STEPS = ['Open the link', 'Select the provider', 'Run the checks', 'Register', 'Configure settings'];
 const STEP_OF = { PENDING: 1, AWAITING_VALIDATION: 2, VALIDATION_FAILED: 2, VALIDATED: 3, ONBOARDING: 3, ONBOARDED: 4, SUSPENDED: 4 };
+
+/** What whoever is allowed any of it can do on the classic form, too. */
+const VERBS = [GET_STARTED, 'startOnboarding', 'retryPhase', 'startOver', 'cancelOnboarding'];
 
 export default function wizard({ params, update, navigate, viewer }) {
   const id = params.id;
@@ -111,11 +114,11 @@ export default function wizard({ params, update, navigate, viewer }) {
       <p>The letter, and the page on which the contact approves, must show the same. If one differs, stop.</p>${fingerprint(connection.peer.fingerprintText)}</details>`);
   }
 
-  const choose = (connection, known) => section('choose', 'Select provider', html`
-    <p>Say which company this provider is. It is how people here find the connection again.</p>
+  const choose = (connection, known, again = false) => section('choose', again ? 'Run all checks again' : 'Select provider', html`
+    <p>${again ? 'For this company, or for another that this provider is.' : may(connection, GET_STARTED) ? 'Say which company this provider is. It is how people here find the connection again.' : connection.company ? 'The checks come next.' : 'Which company this provider is has not been said yet.'}</p>
     ${may(connection, GET_STARTED)
       ? html`${choice.view(connection, known)}
-        <div class="buttons">${button('Get Started', () => getStarted(connection), { busy: act.busy })}</div>
+        <div class="buttons">${button(again ? 'Run the checks' : 'Get Started', () => getStarted(connection), { busy: act.busy, kind: again ? 'secondary' : '' })}</div>
         <p class="small">Only the checks contact the other instance. It takes a few seconds.</p>`
       : cannot(connection, GET_STARTED)}`);
 
@@ -125,9 +128,9 @@ export default function wizard({ params, update, navigate, viewer }) {
 
   const failedChecks = (connection, suites, known) => html`
     ${section('issues', 'What has to be mended', html`
-      <p>Registration cannot start yet. Mend each issue, then validate it: when the last one is resolved, the connection becomes <em>Validated</em> by itself.</p>
-      ${connection.issues.length ? issues(connection.issues, { latest: connection.latestScan }) : notice('warn', 'The scan itself did not come to an end.', html`<p>No issue stands in the way. Get started again.</p>`)}`, { aside: badge(connection.state, connection.stateLabel) })}
-    ${choose(connection, known)}
+      <p>Registration cannot start yet. ${connection.issues.some((issue) => may(issue, 'validateIssue')) ? 'Mend each issue, then validate it' : 'An operator or administrator of this instance mends each issue and validates it'}: when the last one is resolved or waived, the connection becomes <em>Validated</em> by itself.</p>
+      ${connection.issues.length ? issues(connection.issues, { latest: connection.latestScan }) : notice('warn', 'The scan itself did not come to an end.', html`<p>No issue stands in the way. Run the checks again.</p>`)}`, { aside: badge(connection.state, connection.stateLabel) })}
+    ${may(connection, GET_STARTED) || !connection.issues.length ? choose(connection, known, true) : nothing}
     ${connection.latestScan && !connection.latestScan.only ? html`<details class="panel more"><summary>All checks of the last scan</summary>${checklist(connection.latestScan, suites)}</details>` : nothing}`;
 
   function validated(connection, suites) {
@@ -149,9 +152,9 @@ export default function wizard({ params, update, navigate, viewer }) {
     const failed = failedPhase(attempt);
     const ways = ['retryPhase', 'startOver', 'cancelOnboarding'].some((name) => may(connection, name)) ? 'Nothing is spoilt: retry it, start over, or cancel.' : 'Nothing is spoilt. An administrator of this instance can retry it, start over, or cancel.';
     return section('progress', failed ? 'Registration stopped' : 'Registration is under way', html`
-      ${failed ? html`<p>The phase <strong>“${failed.label}”</strong> failed. ${ways}</p>` : html`<p>You can close this page: it goes on by itself, and you can look again from any device.</p>`}
+      ${failed ? html`<p>The phase <strong>“${failed.label}”</strong> failed. ${ways}</p>` : html`<p>${attempt.phases.some(waitsForContact) ? 'It waits until the named contact approves. You can close this page, and come back from any device.' : 'You can close this page: it goes on by itself, and you can look again from any device.'}</p>`}
       ${phaseProgress(attempt)}
-      ${phaseList(attempt, approval(attempt))}
+      ${phaseList(attempt, awaited(connection, act.busy, simple))}
       <div class="buttons">
         ${failed && may(connection, 'retryPhase') ? button('Retry', () => simple(RETRY, 'The phase is tried again.'), { busy: act.busy }) : nothing}
         ${may(connection, 'startOver') ? button('Start over', startOver, { kind: 'secondary', busy: act.busy }) : nothing}
@@ -159,12 +162,20 @@ export default function wizard({ params, update, navigate, viewer }) {
       </div>`, { aside: failed ? badge('FAILED', 'Failed') : badge(connection.state, connection.stateLabel) });
   }
 
+  /** Whoever comes back later is told what became of it. */
+  function outcomeOf({ outbound, peer }) {
+    const them = peer.name ?? host(peer.origin);
+    return outbound.status === 'SUSPENDED'
+      ? notice('warn', `Suspended by ${them}.`, html`<p>It was onboarded, and all settings have synced. Nothing is exchanged until ${them} resumes it. <a href="/connections/${id}">Why, and what to do</a></p>`)
+      : notice('good', 'Onboarding Complete', html`<p>This instance and ${them} are connected. All settings have synced.</p>`);
+  }
+
   const success = (connection) => html`
-    ${notice('good', 'Onboarding Complete', html`<p>This instance and ${connection.peer.name ?? host(connection.peer.origin)} are connected. All settings have synced.</p>`)}
+    ${outcomeOf(connection)}
     ${section('done', 'Your connection', html`
       ${facts([
-        ['State', badge(connection.state, connection.stateLabel)],
-        ['Provider', html`${connection.peer.name ?? connection.company?.name}<br><span class="quiet">${connection.peer.origin}</span>`],
+        ['State', connectionBadge(connection)],
+        ['Provider', html`${connection.peer.name ?? connection.company?.name}<br><span class="quiet">${address(connection.peer.origin)}</span>`],
         ['Company', connection.company?.name ?? '–'],
         ['Outbound status', directionBadge(connection.outbound)],
         ['Inbound status', directionBadge(connection.inbound)],
@@ -203,12 +214,14 @@ export default function wizard({ params, update, navigate, viewer }) {
         return nothing;
       }
       const done = connection.state === 'ONBOARDED';
+      const gone = connection.state.startsWith('OFFBOARD');
+      const over = gone || connection.state === 'SUSPENDED';
       return html`
-        ${head(done ? `Connected with ${connection.peer.name ?? host(connection.peer.origin)}` : 'Create your connection', { lead: done ? nothing : html`With <strong>${connection.peer.name ?? host(connection.peer.origin)}</strong>. You can leave at any time; what has begun continues.` })}
-        ${steps(connection)}
+        ${head(done ? `Connected with ${connection.peer.name ?? host(connection.peer.origin)}` : over ? `The connection with ${connection.peer.name ?? host(connection.peer.origin)}` : 'Create your connection', { lead: done || over ? nothing : html`With <strong>${connection.peer.name ?? host(connection.peer.origin)}</strong>. You can leave at any time; what has begun continues.` })}
+        ${gone ? nothing : steps(connection)}
         ${outcome(act)}
         <div class="columns"><div class="column-main">${body(connection, data)}</div>
-        ${done ? nothing : html`<div class="column-side">${provider(connection)}<p class="small">Prefer everything on one form? <a href="/connections/${id}/form">Use the classic form</a></p></div>`}</div>`;
+        ${done || over ? nothing : html`<div class="column-side">${provider(connection)}${VERBS.some((name) => may(connection, name)) ? html`<p class="small">Prefer everything on one form? <a href="/connections/${id}/form">Use the classic form</a></p>` : nothing}</div>`}</div>`;
     });
   }
 
