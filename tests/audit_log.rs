@@ -145,6 +145,34 @@ async fn the_trail_is_read_in_pages_from_either_end() {
     }
 }
 
+/// A sign-in that failed: whoever knows the address finds it, and nobody reads the address.
+async fn found_by_the_address_that_it_keeps(pair: &Pair, admin: &Client) {
+    for (email, password) in [("ada@example.com", "not her password"), ("bob@example.com", "nor his")] {
+        let somebody = pair.provider.client();
+        let page = somebody.get("/sign-in").await;
+        let form = crate::harness::browser::form(&page, &["password"]);
+        let page = somebody.submit(&page, form, &[("email", email), ("password", password)]).await;
+        assert_ne!(page.status, 303, "{}", page.body);
+    }
+    let with = |filter: Value| json!({ "filter": filter });
+    let all = read(admin, with(json!({ "result": "CREDENTIALS_INVALID" }))).await;
+    assert_eq!(each(&all, "operation").len(), 2, "{all:#}");
+    assert!(!all.to_string().contains("ada@"), "{all:#}");
+    // In whatever case it is written.
+    let hers = read(admin, with(json!({ "email": "Ada@Example.com", "operation": "session." }))).await;
+    assert_eq!(each(&hers, "number"), [each(&all, "number")[1]], "{hers:#}");
+    let nobodys = read(admin, with(json!({ "email": "eve@example.com" }))).await;
+    assert!(each(&nobodys, "number").is_empty(), "{nobodys:#}");
+    let auditor = pair.provider.person("auditor", &[Role::KeyAuditor]).await;
+    let unseen = read(&auditor, with(json!({ "email": "ada@example.com" }))).await;
+    assert!(each(&unseen, "number").is_empty(), "it does not concern keys: {unseen:#}");
+    let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
+    let refused = manager.raw(LOG, with(json!({ "email": "ada@example.com" }))).await;
+    assert_eq!(refused["errors"][0]["extensions"]["code"], "FORBIDDEN", "{refused}");
+    let odd = admin.raw(LOG, with(json!({ "email": "ada" }))).await;
+    assert_eq!(odd["errors"][0]["extensions"]["code"], "INVALID_INPUT", "{odd}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_entry_says_who_did_what_to_what_and_is_found_by_each() {
     for database in Database::available() {
@@ -183,6 +211,21 @@ async fn an_entry_says_who_did_what_to_what_and_is_found_by_each() {
             let found = read(&admin, json!({ "filter": filter })).await;
             assert!(each(&found, "number").is_empty(), "{filter}: {found:#}");
         }
+        // All operations begin like this: the entries are in one order, page after page.
+        let (all, every) = (json!({ "first": 250 }), json!({ "first": 250, "filter": { "operation": "" } }));
+        let (all, every) = (read(&admin, all).await, read(&admin, every).await);
+        assert_eq!(all, every);
+        let numbers = each(&all, "number");
+        assert!(numbers.len() > 3, "{numbers:?}");
+        let (mut walked, mut after) = (Vec::new(), Value::Null);
+        while walked.len() < numbers.len() {
+            let page = json!({ "filter": { "operation": "" }, "first": 1, "after": after });
+            let page = read(&admin, page).await;
+            after = page["edges"][0]["cursor"].clone();
+            walked.push(page["edges"][0]["node"]["number"].clone());
+        }
+        assert_eq!(walked.iter().collect::<Vec<_>>(), numbers);
+        found_by_the_address_that_it_keeps(&pair, &admin).await;
         let odd = admin.raw(LOG, json!({ "filter": { "operation": "%" } })).await;
         assert_eq!(odd["errors"][0]["extensions"]["code"], "INVALID_INPUT", "{odd}");
     }
@@ -262,6 +305,12 @@ async fn what_concerns_one_key_module_is_found_by_its_name() {
         }
         assert!(each(&log, "result").iter().all(|result| **result == "OK"), "{log:#}");
         assert!(each(&log, "details").iter().all(|text| text.as_str().unwrap().contains("\"receipts\"")));
+        for (operation, kind) in [("key_module.create", "KeyModule"), ("key.suspend", "KeyVersion")] {
+            let at = operations.iter().position(|one| **one == operation).unwrap();
+            let object = json!({ "id": each(&log, "objectId")[at] });
+            let found = auditor.query("query($id: ID!) { node(id: $id) { __typename } }", object).await;
+            assert_eq!(found["node"]["__typename"], kind, "what it was done to: {found:#}");
+        }
         let links = read(&auditor, json!({ "filter": { "module": "links" } })).await;
         assert!(each(&links, "details").iter().all(|text| text.as_str().unwrap().contains("\"links")));
 

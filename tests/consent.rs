@@ -1,6 +1,7 @@
 //! The named contact decides, nobody else does, and every way out leaves nothing behind.
 
-use serde_json::json;
+use linkspan::domain::requester::Role;
+use serde_json::{Value, json};
 
 use crate::harness::browser::{Consent, decide, form};
 use crate::harness::client::Page;
@@ -91,7 +92,7 @@ async fn a_contact_who_lost_the_role_is_refused_when_they_decide() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_contact_who_denies_is_a_typed_failure_and_can_be_asked_again() {
+async fn a_contact_who_denies_is_a_typed_failure_and_can_be_asked_again_by_any_administrator() {
     for database in Database::available() {
         let stage = Stage::open(database).await;
         let (consumer, connection) = stage.validated().await;
@@ -108,10 +109,39 @@ async fn a_contact_who_denies_is_a_typed_failure_and_can_be_asked_again() {
         assert_eq!(failure(&denied).0, "AUTHORIZATION_DENIED");
         assert_eq!(stage.now().await["state"], "WORK_IN_PROGRESS");
 
-        consumer.mutate("retryPhase", json!({ "connectionId": connection }), "connection { state }").await;
+        let here = json!({ "connectionId": connection });
+        consumer.mutate("retryPhase", here.clone(), "connection { state }").await;
         stage.pair.settle().await;
-        stage.finishes(&consumer, &connection).await;
+        let other = stage.pair.consumer.person("other", &[Role::Admin]).await;
+        let operator = stage.pair.consumer.person("operator", &[Role::Operator]).await;
+        let asked_again = stage.pair.connection(&consumer, &connection).await;
+        for client in [&other, &operator] {
+            assert_eq!(*address(&stage.pair.connection(client, &connection).await), Value::Null);
+        }
+
+        let page = asked(stage.consent(&browser, &asked_again, CONTACT).await);
+        let back = decide(&browser, &page, "allow").await;
+        let page = other.get(&back).await;
+        assert_eq!(page.status, 404, "another account began it: {}", page.body);
+        assert!(
+            page.body.contains(&format!("/connections/{connection}/wizard\"")),
+            "the way on: {}",
+            page.body
+        );
+        stage.pair.settle().await;
+        assert_eq!(stage.pair.connection(&consumer, &connection).await, asked_again, "it waits still");
+
+        other.mutate("continueAuthorization", here, "connection { state }").await;
+        stage.pair.settle().await;
+        assert_eq!(*address(&stage.pair.connection(&consumer, &connection).await), Value::Null);
+        assert_eq!(consumer.get(&back).await.status, 404, "the address before is void");
+        stage.finishes(&other, &connection).await;
     }
+}
+
+/// Where the contact approves, for whoever was answered so.
+fn address(connection: &Value) -> &Value {
+    &connection["onboarding"]["authorizationUrl"]
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -161,6 +191,7 @@ async fn cancelled_on_the_provider_the_consumer_hears_why_and_is_free_again() {
         leaves_nothing(&stage.pair.provider).await;
         let page = refused(stage.consent(&stage.pair.provider.client(), &now, CONTACT).await);
         assert_eq!(page.status, 400, "there is nothing left to approve: {}", page.body);
+        assert!(page.body.contains("What to do"), "{}", page.body);
 
         consumer.mutate("startOver", json!({ "connectionId": connection }), "connection { state }").await;
         stage.pair.settle().await;

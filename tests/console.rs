@@ -10,6 +10,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
 use crate::environment;
 use crate::harness::pair::PASSWORD;
+use crate::harness::saboteur::Saboteur;
 use crate::harness::{Database, Pair, Stage};
 
 fn console() -> PathBuf {
@@ -189,14 +190,17 @@ async fn without_mail() -> Stage {
     Stage { pair, provider, ready, registration: String::new(), link: String::new() }
 }
 
-/// Runs a script of `tests/node/browser` for two instances. Time runs meanwhile. The
-/// script may ask for what only the host can do: it writes `@stop provider`, `@start provider` or
-/// `@later SECONDS`, and goes on when it is answered.
+/// Runs a script of `tests/node/browser` for two instances. Time runs meanwhile. The script may ask for what only the
+/// host can do: it writes `@stop provider`, `@start provider`, `@later SECONDS`, or what breaks on the consumer (`@hang` or
+/// `@throw` a check, `@break` a part of its key service, `@mend` all), and goes on when it is answered.
 async fn browser(script: &str, scene: Scene) {
     let Some(chromium) = environment::chromium() else { return };
+    let saboteur = Saboteur::new();
     let mut stage = match scene {
         Scene::WithoutMail => without_mail().await,
-        Scene::Invited | Scene::Onboarded | Scene::Crowded => Stage::open_now(Database::Sqlite).await,
+        Scene::Invited | Scene::Onboarded | Scene::Crowded => {
+            Stage::open_now(Database::Sqlite, saboteur.clone()).await
+        }
     };
     let colleague = "colleague@consumer.example.com";
     stage.pair.make_contact(&stage.provider, &stage.ready.company, colleague).await;
@@ -243,16 +247,17 @@ async fn browser(script: &str, scene: Scene) {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut last = String::new();
     while let Some(line) = lines.next_line().await.unwrap() {
-        match line.as_str() {
-            "@stop provider" => stage.pair.provider.kill().await,
-            "@start provider" => stage.pair.provider.start(None).await,
-            text if text.starts_with("@later ") => {
-                let seconds: i64 = text["@later ".len()..].parse().unwrap();
-                stage.pair.clock.advance(seconds * 1_000);
-            }
-            text => {
-                eprintln!("{text}");
-                last = text.to_owned();
+        match line.split_once(' ').unwrap_or((&line, "")) {
+            ("@stop", "provider") => stage.pair.provider.kill().await,
+            ("@start", "provider") => stage.pair.provider.start(None).await,
+            ("@later", seconds) => stage.pair.clock.advance(seconds.parse::<i64>().unwrap() * 1_000),
+            ("@hang", check) => saboteur.hang(check),
+            ("@throw", check) => saboteur.throw(check),
+            ("@break", part) => saboteur.break_part(part),
+            ("@mend", "") => saboteur.mend(),
+            _ => {
+                eprintln!("{line}");
+                last = line;
                 continue;
             }
         }
@@ -289,6 +294,21 @@ async fn browser_offers_each_person_what_they_may_do() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn browser_shows_every_page_to_everybody() {
     browser("pages.mjs", Scene::Onboarded).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn browser_lets_people_do_what_the_pages_are_for() {
+    browser("daily.mjs", Scene::Onboarded).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn browser_shows_every_page_that_works_without_script_and_every_refusal_on_one() {
+    browser("doors.mjs", Scene::Invited).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn browser_says_what_goes_on_in_states_that_are_seldom_seen() {
+    browser("states.mjs", Scene::Onboarded).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::harness::browser::{Form, form};
 use crate::harness::pair::PASSWORD;
-use crate::harness::{Client, Database, Pair, Stage};
+use crate::harness::{Client, Database, Pair, Stage, nodes};
 
 const ADMIN: &str = "admin@provider.example.com";
 const SIX_MINUTES: i64 = 6 * 60 * 1_000;
@@ -75,8 +75,8 @@ async fn a_code_by_mail_confirms_as_well(stage: &Stage, admin: &Client) {
 }
 
 async fn sessions(client: &Client) -> Vec<Value> {
-    let found = client.query("{ sessions { id current } }", json!({})).await;
-    found["sessions"].as_array().unwrap().clone()
+    let found = client.query("{ sessions { edges { node { id current } } } }", json!({})).await;
+    nodes(&found["sessions"])
 }
 
 /// What needs the holder's password again: each with its input and fields.
@@ -196,12 +196,19 @@ async fn a_session_is_seen_and_ended_by_its_holder_and_by_administrators_only() 
             .find(|edge| edge["node"]["email"] == "viewer@provider.example.com")
             .unwrap()["node"]["id"]
             .clone();
-        let query = "query($id: ID!) { sessions(userId: $id) { id } accessTokens(userId: $id) { id } }";
+        let query = "query($id: ID!) { sessions(userId: $id, first: 1) { edges { node { id } }
+            pageInfo { hasNextPage } } accessTokens(userId: $id) { edges { node { id } } } }";
         let found = admin.query(query, json!({ "id": viewer })).await;
-        let id = found["sessions"][0]["id"].clone();
-        let foreign = here
-            .raw("query($id: ID!) { sessions(userId: $id) { id } }", json!({ "id": stage.ready.contact }))
-            .await;
+        assert_eq!(found["sessions"]["pageInfo"]["hasNextPage"], false, "{found:#}");
+        let id = nodes(&found["sessions"])[0]["id"].clone();
+        // By its global id, too, for the same people.
+        let node = "query($ids: [ID!]!) { nodes(ids: $ids) { id ... on Session { current } } }";
+        let both = json!({ "ids": [id, admins] });
+        let (own, all) = (here.query(node, both.clone()).await, admin.query(node, both).await);
+        assert_eq!(own["nodes"], json!([{ "id": id, "current": true }, null]));
+        assert_eq!(all["nodes"][0], json!({ "id": id, "current": false }));
+        assert_eq!(all["nodes"][1]["current"], true, "{all:#}");
+        let foreign = here.raw(query, json!({ "id": stage.ready.contact })).await;
         assert_eq!(foreign["errors"][0]["extensions"]["code"], "FORBIDDEN", "{foreign:#}");
         admin.mutate("revokeSession", json!({ "id": id }), "revokedId").await;
         let out = here.query("{ viewer { signedIn } }", json!({})).await;

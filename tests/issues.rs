@@ -147,6 +147,28 @@ async fn a_waiver_holds_until_its_end_and_a_scan_passes_in_spite_of_what_is_waiv
         scene.provider.mutate("withdrawWaiver", given, "issue { waiver { reason } }").await;
         assert!(allowed(&scene.issue("CONTACT_ROLE").await, "waiveIssue"));
         scene.provider.mutate("waiveIssue", input(&role), "issue { id }").await;
+        // It covers what was found, and not that the check breaks later; nor what it finds once it works again.
+        for breaks in [true, false] {
+            if breaks {
+                scene.saboteur.throw("CONTACT_ROLE");
+            } else {
+                scene.saboteur.mend();
+                let role = scene.issue("CONTACT_ROLE").await;
+                scene.provider.mutate("waiveIssue", input(&role), "issue { id }").await;
+            }
+            scene.revalidate().await;
+            let role = scene.issue("CONTACT_ROLE").await;
+            assert_eq!((&role["waiver"], &role["blocking"]), (&Value::Null, &json!(true)), "{role:#}");
+            let letters = scene.pair.provider.letters();
+            let told = letters
+                .iter()
+                .filter(|letter| unfold(letter).contains("This did not block before, and does now"));
+            assert_eq!(told.count(), if breaks { 1 } else { 2 });
+        }
+        let ended = "audit where operation = 'issue.waiver_ended'";
+        assert_eq!(scene.pair.provider.rows(ended).await, 2);
+        let role = scene.issue("CONTACT_ROLE").await;
+        scene.provider.mutate("waiveIssue", input(&role), "issue { id }").await;
         scene.provider.mutate("applyRemedy", json!({ "issueId": active["id"] }), "scan { id }").await;
         scene.pair.settle().await;
         assert_eq!(scene.state().await, "OPEN");
@@ -156,7 +178,8 @@ async fn a_waiver_holds_until_its_end_and_a_scan_passes_in_spite_of_what_is_waiv
         let query = "query($id: ID!) { registration(id: $id) { banner { text } } }";
         let banner = scene.provider.query(query, json!({ "id": scene.registration })).await;
         let banner = banner["registration"]["banner"]["text"].as_str().unwrap().to_owned();
-        assert!(banner.contains("Peer's name resolves") && !banner.contains("Contact's role"), "{banner}");
+        let named = banner.contains("The other instance's name resolves");
+        assert!(named && !banner.contains("Contact's role"), "{banner}");
         scene.pair.clock.advance(2 * 86_400_000);
         let provider = scene.pair.provider_admin().await;
         let input = json!({ "registrationId": scene.registration });
@@ -239,7 +262,8 @@ async fn administrators_and_followers_hear_of_issues_as_each_of_them_likes() {
         // It is as if it had only warned until now.
         scene.pair.provider.tamper("update issue set blocking = false where state = 'OPEN'").await;
         scene.revalidate().await;
-        assert_eq!(told("This was a warning and blocks now"), (4, 1), "and that it got worse");
+        assert_eq!(told("This did not block before, and does now"), (4, 1), "and that it got worse");
+        muted_it_is_silent_though_it_comes_and_goes(&scene, &follower, &told).await;
         assert!(news("former@provider.example.com").is_empty(), "they may not see issues any more");
 
         let before = news("admin@provider.example.com").len();
@@ -258,6 +282,40 @@ async fn administrators_and_followers_hear_of_issues_as_each_of_them_likes() {
         let digest = all.iter().find(|letter| letter.contains("the last day")).unwrap();
         assert!(digest.contains("- REG-000001 ("), "each line says what it is about: {digest}");
     }
+}
+
+/// Nobody hears that it gets worse, is mended or returns; what returns is muted until the end that was given.
+async fn muted_it_is_silent_though_it_comes_and_goes(
+    scene: &Scene,
+    follower: &Client,
+    told: &impl Fn(&str) -> (usize, usize),
+) {
+    let issue = scene.issue("CONTACT_ACTIVE").await;
+    let input = json!({ "issueId": issue["id"], "reason": "Being moved", "until": scene.days_on(2) });
+    scene.provider.mutate("muteIssue", input, "issue { id }").await;
+    scene.pair.provider.tamper("update issue set blocking = false where check_code = 'CONTACT_ACTIVE'").await;
+    scene.revalidate().await;
+    let switch = async |on: bool| {
+        let input = json!({ "userId": scene.ready.contact, "active": on });
+        scene.provider.mutate("updateContact", input, "contact { active }").await;
+        scene.revalidate().await;
+    };
+    switch(true).await;
+    assert!(scene.issues(json!({ "checks": ["CONTACT_ACTIVE"], "state": "OPEN" })).await.is_empty());
+    switch(false).await;
+    let again = scene.issue("CONTACT_ACTIVE").await;
+    assert_ne!(again["id"], issue["id"]);
+    assert_eq!(again["mute"]["reason"], "Being moved", "{again:#}");
+    assert_eq!(told("").0, 4, "not a letter more");
+    // Whoever does not follow it any more hears nothing of it either, when others do again.
+    let input = json!({ "issueId": again["id"] });
+    follower.mutate("unfollowIssue", input.clone(), "issue { viewerFollows }").await;
+    scene.provider.mutate("unmuteIssue", input, "issue { mute { reason } }").await;
+    let letters = scene.pair.provider.letters().len();
+    scene.pair.provider.tamper("update issue set blocking = false where check_code = 'CONTACT_ACTIVE'").await;
+    scene.revalidate().await;
+    assert_eq!(scene.pair.provider.letters().len(), letters + 1, "an administrator");
+    assert_eq!(told("").0, 4);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -357,7 +415,11 @@ async fn a_scan_can_be_called_off_and_what_waited_for_it_has_not_passed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dry_run_answers_and_keeps_nothing() {
     for database in Database::available() {
-        let pair = Pair::start(database).await;
+        let mut pair = Pair::prepare(database).await;
+        let saboteur = Saboteur::new();
+        pair.run().await;
+        pair.provider.kill().await;
+        pair.provider.start(Some(saboteur.clone())).await;
         let provider = pair.provider_admin().await;
         pair.make_ready(&provider).await;
         let tables = ["scan", "scan_result", "issue", "registration", "audit", "change"];
@@ -377,6 +439,22 @@ async fn a_dry_run_answers_and_keeps_nothing() {
         };
         let good = run(&pair.consumer.origin).await;
         assert_eq!(good["dryRun"]["passed"], true, "{good:#}");
+        if database == Database::Sqlite {
+            // Somebody waits for it, so it is over sooner than a scan would be, and says so.
+            saboteur.hang("PEER_TLS");
+            let late = run(&pair.consumer.origin).await;
+            saboteur.mend();
+            let broken: Vec<_> = late["dryRun"]["results"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(|it| it["answer"] != "PASS" && it["answer"] != "SKIPPED")
+                .map(|it| (it["check"].clone(), it["message"].clone()))
+                .collect();
+            let message = "No answer within the 4 s of a dry run; a scan waits 15 s for it.";
+            assert_eq!(broken, [(json!("PEER_TLS"), json!(message))], "{late:#}");
+            assert_eq!(late["dryRun"]["passed"], false, "{late:#}");
+        }
         let bad = run("https://nowhere.invalid").await;
         assert_eq!(bad["dryRun"]["passed"], false, "{bad:#}");
         let results = bad["dryRun"]["results"].as_array().unwrap();

@@ -108,6 +108,10 @@ async fn a_request_is_refused_with_a_reason_withdrawn_by_who_asked_and_expires_b
         pair.advance(3_600).await;
         let expired = "audit where operation = 'key.approval.expire'";
         assert_eq!(pair.provider.rows(expired).await, 1, "that it expired is in the audit trail, once");
+        for operation in ["refuse", "withdraw"] {
+            let noted = format!("audit where operation = 'key.approval.{operation}' and result = 'OK'");
+            assert_eq!(pair.provider.rows(&noted).await, 1, "{operation} is, too");
+        }
     }
 }
 
@@ -166,11 +170,11 @@ async fn key_roles_are_given_by_another_and_work_at_once() {
             let own = granter.try_mutate("grantRole", grant(&granter_id, role.as_str()), fields).await;
             assert_eq!(own["refusal"]["code"], "NOT_AN_ADMINISTRATOR", "{role}: {own:#}");
         }
-        let modules = "{ keyModules { name } }";
+        let modules = "{ keyModules { edges { node { name } } } }";
         let before = later.raw(modules, json!({})).await;
         assert_eq!(before["errors"][0]["extensions"]["code"], "FORBIDDEN", "{before}");
         granter.mutate("grantRole", grant(&later_id, "KEY_AUDITOR"), fields).await;
-        assert!(later.query(modules, json!({})).await["keyModules"].is_array(), "at once");
+        assert!(later.query(modules, json!({})).await["keyModules"]["edges"].is_array(), "at once");
         granter.mutate("revokeRole", grant(&later_id, "KEY_AUDITOR"), fields).await;
         let after = later.raw(modules, json!({})).await;
         assert_eq!(after["errors"][0]["extensions"]["code"], "FORBIDDEN", "at once: {after}");
@@ -431,7 +435,7 @@ async fn a_key_role_that_the_audit_trail_does_not_know_of_gives_nothing() {
         let granter = provider.person("granter", &[Role::KeyAdmin, Role::Admin]).await;
         let manager = provider.person("manager", &[Role::KeyManager]).await;
         let viewer = provider.person("viewer", &[Role::Viewer]).await;
-        let modules = "{ keyModules { name } }";
+        let modules = "{ keyModules { edges { node { name } } } }";
         provider.tamper("create table kept as select * from account_role").await;
         let insert = "insert into account_role select a.id, 'KEY_MANAGER', 'system', 1 from account a \
             where a.email = 'viewer@provider.example.com'";
@@ -447,6 +451,6 @@ async fn a_key_role_that_the_audit_trail_does_not_know_of_gives_nothing() {
         let refused = manager.raw(modules, json!({})).await;
         assert_eq!(refused["errors"][0]["extensions"]["code"], "FORBIDDEN", "put back: {refused}");
         granter.mutate("grantRole", role, "user { id }").await;
-        assert!(manager.query(modules, json!({})).await["keyModules"].is_array(), "granted again");
+        assert!(manager.query(modules, json!({})).await["keyModules"]["edges"].is_array(), "granted again");
     }
 }

@@ -1,24 +1,29 @@
 //! Access policies: who may do what with keys, enforced where keys are used, and on record before they are.
 
+use std::collections::BTreeSet;
+
 use linkspan::actions::MODULES_MAX;
 use linkspan::domain::requester::Role;
 use serde_json::{Value, json};
 
 use crate::harness::pair::PASSWORD;
-use crate::harness::{Client, Database, Instance, Pair, Stage};
+use crate::harness::{Client, Database, Instance, Pair, Stage, nodes};
 
 const FIELDS: &str = "accessPolicy { id module effect principal { kind service role } operations \
     condition { name value } note revision }";
 
-fn terms(effect: &str, principal: Value, operations: &[&str]) -> Value {
+/// The policies of the module that all connections share.
+const OF_LINKS: &str = "{ accessPolicies(module: \"links\") { edges { node { id principal { role } } } } }";
+
+pub(crate) fn terms(effect: &str, principal: Value, operations: &[&str]) -> Value {
     json!({ "effect": effect, "principal": principal, "operations": operations, "note": "A test." })
 }
 
-fn service(name: &str) -> Value {
+pub(crate) fn service(name: &str) -> Value {
     json!({ "kind": "SERVICE", "service": name })
 }
 
-async fn create(manager: &Client, module: &str, terms: &Value) -> Value {
+pub(crate) async fn create(manager: &Client, module: &str, terms: &Value) -> Value {
     manager.mutate("createAccessPolicy", json!({ "module": module, "terms": terms }), FIELDS).await
         ["accessPolicy"]
         .clone()
@@ -58,8 +63,9 @@ async fn key_managers_change_policies_and_every_change_is_in_the_trail() {
         let stale = manager.try_mutate("updateAccessPolicy", input, FIELDS).await;
         assert_eq!(stale["refusal"]["code"], "CONFLICT", "{stale:#}");
         delete(&manager, &changed).await;
-        let all = manager.query("{ accessPolicies(module: \"identity\") { id } }", json!({})).await;
-        let left = all["accessPolicies"].as_array().unwrap();
+        let all = "{ accessPolicies(module: \"identity\") { edges { node { id } } } }";
+        let all = manager.query(all, json!({})).await;
+        let left = nodes(&all["accessPolicies"]);
         assert!(!left.iter().any(|policy| policy["id"] == made["id"]), "{all:#}");
         for operation in ["create", "update", "delete"] {
             let noted = format!("audit where operation = 'key.policy.{operation}' and actor like 'user:%'");
@@ -92,10 +98,23 @@ async fn a_policy_that_cannot_hold_is_refused_with_the_field_at_fault() {
         assert_eq!(refused["refusal"]["code"], "INVALID_INPUT", "{terms}: {refused:#}");
         assert_eq!(refused["refusal"]["field"], field, "{terms}");
     }
-    let own =
-        manager.query("{ accessPolicies(module: \"links\") { id principal { role } } }", json!({})).await;
-    let own = own["accessPolicies"].as_array().unwrap().clone();
+    let own = nodes(&manager.query(OF_LINKS, json!({})).await["accessPolicies"]);
     let own = own.into_iter().find(|policy| policy["principal"]["role"] == "KEY_MANAGER").unwrap();
+    // What would be refused is not offered.
+    let operator = pair.provider.person("operator", &[Role::KeyOperator]).await;
+    let query = "query($id: ID!) { keyModule(name: \"links\") { actions { name allowed } }
+        node(id: $id) { ... on AccessPolicy { actions { name allowed reason } } } }";
+    for (client, manages) in [(&manager, true), (&operator, false)] {
+        let seen = client.query(query, json!({ "id": own["id"] })).await;
+        let (policy, module) = (&seen["node"]["actions"], &seen["keyModule"]["actions"]);
+        let of = |actions: &Value, name: &str| {
+            let mut actions = actions.as_array().unwrap().iter();
+            actions.find(|one| one["name"] == name).unwrap()["allowed"] == true
+        };
+        assert_eq!(of(module, "createAccessPolicy"), manages, "{module:#}");
+        assert_eq!(of(policy, "updateAccessPolicy"), manages, "{policy:#}");
+        assert!(!of(policy, "deleteAccessPolicy"), "{policy:#}");
+    }
     let input = json!({ "accessPolicyId": own["id"] });
     let refused = manager.try_mutate("deleteAccessPolicy", input, "deletedId").await;
     assert_eq!(refused["refusal"]["reason"], "LAST_MANAGER", "{refused:#}");
@@ -133,31 +152,6 @@ async fn a_person_is_denied_what_their_role_gives_and_an_auditor_reads_why() {
         pair.advance(31 * 24 * 3_600).await;
         assert_eq!(pair.provider.rows("key_decision").await, 0, "kept for 30 days");
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_can_effectively_do_what_follows_from_all_policies_together() {
-    let pair = Pair::start(Database::available()[0]).await;
-    let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
-    let effective = async |service: &str, operation: &str| {
-        let query = "{ effectiveRights(module: \"links\") { principal { service } operation verdict data { value } } }";
-        let all = manager.query(query, json!({})).await["effectiveRights"].clone();
-        let mut all = all.as_array().unwrap().clone().into_iter();
-        let found =
-            all.find(|right| right["principal"]["service"] == service && right["operation"] == operation);
-        found.unwrap()
-    };
-    assert_eq!(effective("PEER", "SEAL").await["verdict"], "ALLOWED");
-    assert_eq!(effective("LETTERS", "SEAL").await["verdict"], "DENIED");
-    let mut one = terms("STRICT_REJECT", service("PEER"), &["SEAL"]);
-    one["condition"] = json!({ "name": "link_id", "value": "one" });
-    create(&manager, "links", &one).await;
-    let except = effective("PEER", "SEAL").await;
-    assert_eq!((&except["verdict"], &except["data"]), (&json!("EXCEPT"), &json!([{ "value": "one" }])));
-    one["effect"] = json!("TRACK");
-    one["principal"] = service("LETTERS");
-    create(&manager, "links", &one).await;
-    assert_eq!(effective("LETTERS", "SEAL").await["verdict"], "ONLY");
 }
 
 /// A connection's directions as its administrator sees them.
@@ -335,9 +329,9 @@ async fn no_key_is_used_while_the_trail_takes_no_entry() {
         admin.mutate("createCompany", json!({ "name": "One" }), "company { id }").await;
         assert_eq!(nobody.get(identity).await.status, 200, "it takes entries again");
 
-        // When nothing else is written, the minute ends it, and the two of grace for what is under way.
+        // When nothing else is written, the minute ends it: the entry of the next one is refused.
         stop_entries(&pair.provider, database, "key.window").await;
-        pair.advance(3 * 60 + 1).await;
+        pair.advance(61).await;
         let refused = nobody.get(identity).await;
         assert_eq!(refused.status, 503, "{}", refused.body);
         let refused: Value = serde_json::from_str(&refused.body).unwrap();
@@ -349,6 +343,10 @@ async fn no_key_is_used_while_the_trail_takes_no_entry() {
         assert!(health.as_str().unwrap().contains("takes no entries"), "{health}");
         let company = admin.mutate("createCompany", json!({ "name": "Another" }), "company { id }").await;
         assert!(company["company"]["id"].is_string(), "what uses no key goes on");
+        // Two probes that miss are *Down*.
+        for _ in 0..2 {
+            pair.advance(6).await;
+        }
         consumer.sign_in("admin@consumer.example.com", PASSWORD).await;
         let down = directions(&consumer, &connection).await;
         assert_eq!(down["outbound"]["status"], "DOWN", "{down:#}");
@@ -381,15 +379,15 @@ async fn a_policy_bound_to_one_connection_counts_for_people_with_its_keys_alone(
             terms["condition"] = json!({ "name": "link_id", "value": link });
             terms
         };
-        let version =
-            manager.query("query($m: String!) { keys(module: $m) { version keyId } }", json!({ "m": name }));
-        let key = version.await["keys"][0].clone();
+        let query = "query($m: String!) { keys(module: $m) { edges { node { version keyId } } } }";
+        let key = nodes(&manager.query(query, json!({ "m": name })).await["keys"])[0].clone();
         let input = json!({ "module": name, "version": key["version"], "reason": "A test." });
         let verbs = |allowed: bool| {
             let (manager, name) = (&manager, name.clone());
             async move {
-                let query = "query($m: String!) { keys(module: $m) { actions { name allowed } } }";
-                let keys = manager.query(query, json!({ "m": name })).await["keys"].clone();
+                let query =
+                    "query($m: String!) { keys(module: $m) { edges { node { actions { name allowed } } } } }";
+                let keys = nodes(&manager.query(query, json!({ "m": name })).await["keys"]);
                 let actions = keys[0]["actions"].as_array().unwrap().clone();
                 let suspend = actions.iter().find(|one| one["name"] == "suspendKey").unwrap();
                 assert_eq!(suspend["allowed"], allowed, "{suspend}");
@@ -420,9 +418,7 @@ async fn a_policy_bound_to_one_connection_counts_for_people_with_its_keys_alone(
         delete(&manager, &strict).await;
 
         // What the role does not allow of itself, a policy allows for one connection.
-        let found =
-            manager.query("{ accessPolicies(module: \"links\") { id principal { role } } }", json!({})).await;
-        let all = found["accessPolicies"].as_array().unwrap().clone();
+        let all = nodes(&manager.query(OF_LINKS, json!({})).await["accessPolicies"]);
         let own = all.iter().find(|policy| policy["principal"]["role"] == "KEY_OPERATOR").unwrap();
         delete(&manager, own).await;
         let revoke = || operator.try_mutate("revokeKey", input.clone(), "key { state }");
@@ -435,6 +431,29 @@ async fn a_policy_bound_to_one_connection_counts_for_people_with_its_keys_alone(
     }
 }
 
+/// The global ids of a module, its first key and its first policy, as `node` takes them.
+async fn ids_of(client: &Client, module: &str) -> Value {
+    let query = "query($m: String!) { keyModule(name: $m) { id } key(module: $m, version: 1) { id }
+        accessPolicies(module: $m, first: 1) { edges { node { id } } } }";
+    let found = client.query(query, json!({ "m": module })).await;
+    json!([found["keyModule"]["id"], found["key"]["id"], nodes(&found["accessPolicies"])[0]["id"]])
+}
+
+/// Which of the three `node` gives to whoever asks; each as what it is, and by the id that it was asked for.
+async fn by_id(client: &Client, ids: &Value) -> Vec<bool> {
+    let query =
+        "query($ids: [ID!]!) { nodes(ids: $ids) { __typename id ... on KeyModule { name versions { id } }
+        ... on KeyVersion { module version } ... on AccessPolicy { effect module } } }";
+    let found = client.query(query, json!({ "ids": ids })).await["nodes"].clone();
+    let kinds = ["KeyModule", "KeyVersion", "AccessPolicy"];
+    let each = found.as_array().unwrap().iter().zip(kinds).zip(ids.as_array().unwrap());
+    let seen = each.map(|((node, kind), id)| {
+        assert!(node.is_null() || (&node["__typename"], &node["id"]) == (&json!(kind), id), "{node:#}");
+        !node.is_null()
+    });
+    seen.collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_module_that_a_policy_hides_looks_like_none_and_a_lost_role_shows_nothing_again() {
     for database in Database::available() {
@@ -442,19 +461,25 @@ async fn a_module_that_a_policy_hides_looks_like_none_and_a_lost_role_shows_noth
         let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
         let operator = pair.provider.person("operator", &[Role::KeyOperator]).await;
         let role = |role: &str| json!({ "kind": "ROLE", "role": role });
+        let ids = ids_of(&operator, "data").await;
+        assert_eq!(by_id(&operator, &ids).await, [true; 3], "{ids}");
+        let admin = pair.provider_admin().await;
+        assert_eq!(by_id(&admin, &ids).await, [false; 3], "without a key role");
         for name in ["KEY_OPERATOR", "KEY_MANAGER"] {
             create(&manager, "data", &terms("STRICT_REJECT", role(name), &["READ_METADATA"])).await;
         }
-        let query =
-            "{ keyModules { name } keyModule(name: \"data\") { name } keys(module: \"data\") { version }
-            accessPolicies(module: \"data\") { id } }";
+        let query = "{ keyModules { edges { node { name } } } keyModule(name: \"data\") { name }
+            keys(module: \"data\") { edges { node { version } } } key(module: \"data\", version: 1) { version }
+            accessPolicies(module: \"data\") { edges { node { id } } } }";
         let seen = operator.query(query, json!({})).await;
-        let names = seen["keyModules"].as_array().unwrap();
+        let names = nodes(&seen["keyModules"]);
         assert!(names.len() >= 4 && !names.iter().any(|one| one["name"] == "data"), "{seen:#}");
-        assert_eq!((&seen["keyModule"], &seen["keys"]), (&Value::Null, &json!([])), "{seen:#}");
-        assert_eq!(seen["accessPolicies"], json!([]));
-        let by_manager = manager.query("{ accessPolicies(module: \"data\") { id } }", json!({})).await;
-        assert!(!by_manager["accessPolicies"].as_array().unwrap().is_empty(), "who can undo it sees it");
+        assert_eq!((&seen["keyModule"], &seen["key"]), (&Value::Null, &Value::Null), "{seen:#}");
+        assert_eq!((nodes(&seen["keys"]).len(), nodes(&seen["accessPolicies"]).len()), (0, 0), "{seen:#}");
+        // Nor by their ids, from before; but whoever can undo it sees the policies.
+        let (theirs, left) = (by_id(&operator, &ids).await, by_id(&manager, &ids).await);
+        assert_eq!(theirs, [false; 3], "{ids}");
+        assert_eq!(left, [false, false, true], "{ids}");
 
         let input = json!({ "module": "tokens", "idempotencyKey": "one" });
         operator.mutate("rotateKeyModule", input.clone(), "keyModule { name }").await;
@@ -468,18 +493,17 @@ async fn a_module_that_a_policy_hides_looks_like_none_and_a_lost_role_shows_noth
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_instance_has_250_key_modules_at_most_and_of_their_policies_no_more_are_listed_than_1000() {
+async fn an_instance_has_250_key_modules_at_most_and_all_their_policies_are_listed_page_by_page() {
     let pair = Pair::start(Database::Sqlite).await;
     let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
-    let all = "{ accessPolicies { id } }";
-    assert!(manager.raw(all, json!({})).await["errors"].is_null());
     let draft = |number: usize| {
         let input =
             json!({ "name": format!("module-{number:03}"), "purpose": "SIGNING", "algorithm": "Ed25519" });
         manager.try_mutate("createKeyModule", input, "keyModule { name }")
     };
-    let built_in =
-        manager.query("{ keyModules { name } }", json!({})).await["keyModules"].as_array().unwrap().len();
+    let names = "query($after: String) { keyModules(first: 250, after: $after) { edges { node { name } }
+        pageInfo { hasNextPage endCursor } } }";
+    let built_in = nodes(&manager.query(names, json!({})).await["keyModules"]).len();
     for number in built_in..MODULES_MAX {
         let made = draft(number).await;
         assert!(made["refusal"].is_null(), "{number}: {made:#}");
@@ -487,11 +511,39 @@ async fn an_instance_has_250_key_modules_at_most_and_of_their_policies_no_more_a
     let refused = draft(MODULES_MAX).await;
     assert_eq!(refused["refusal"]["code"], "INVALID_INPUT", "{refused:#}");
     assert_eq!(refused["refusal"]["field"], "name", "{refused:#}");
-    let listed = manager.query("{ keyModules { name } }", json!({})).await;
-    assert_eq!(listed["keyModules"].as_array().unwrap().len(), MODULES_MAX);
+    let listed = whole(&manager, "keyModules", names).await;
+    assert_eq!(listed.len(), MODULES_MAX);
+    assert!(listed.iter().map(|module| module["name"].as_str()).is_sorted(), "{listed:?}");
 
-    let refused = manager.raw(all, json!({})).await;
-    assert!(refused["errors"][0]["message"].as_str().unwrap().contains("name a key module"), "{refused:#}");
-    let one = manager.query("{ accessPolicies(module: \"module-100\") { id } }", json!({})).await;
-    assert!(!one["accessPolicies"].as_array().unwrap().is_empty(), "{one:#}");
+    let all =
+        "query($after: String) { accessPolicies(first: 250, after: $after) { edges { node { id module } }
+        pageInfo { hasNextPage endCursor } } }";
+    let policies = whole(&manager, "accessPolicies", all).await;
+    assert!(policies.len() > 1_000, "{}", policies.len());
+    let ids: BTreeSet<_> = policies.iter().map(|policy| policy["id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), policies.len(), "each once");
+    assert!(policies.iter().map(|policy| policy["module"].as_str()).is_sorted(), "by module");
+    let one = "{ accessPolicies(module: \"module-100\", last: 2) { edges { node { id } }
+        pageInfo { hasPreviousPage hasNextPage startCursor } } }";
+    let one = manager.query(one, json!({})).await["accessPolicies"].clone();
+    assert_eq!((&one["pageInfo"]["hasPreviousPage"], nodes(&one).len()), (&json!(true), 2), "{one:#}");
+    // A place in the list that is gone is said to be.
+    delete(&manager, &nodes(&one)[0]).await;
+    let before = "query($before: String) { accessPolicies(module: \"module-100\", last: 2, before: $before) {
+        edges { node { id } } } }";
+    let gone = manager.raw(before, json!({ "before": one["pageInfo"]["startCursor"] })).await;
+    assert_eq!(gone["errors"][0]["extensions"]["code"], "INVALID_INPUT", "{gone:#}");
+}
+
+/// All items of a list, page after page.
+async fn whole(client: &Client, list: &str, query: &str) -> Vec<Value> {
+    let (mut all, mut after) = (Vec::new(), Value::Null);
+    loop {
+        let page = client.query(query, json!({ "after": after })).await[list].clone();
+        all.extend(nodes(&page));
+        if page["pageInfo"]["hasNextPage"] == false {
+            return all;
+        }
+        after = page["pageInfo"]["endCursor"].clone();
+    }
 }

@@ -23,6 +23,7 @@ mod journeys;
 mod key_approvals;
 mod key_policies;
 mod keys;
+mod labels;
 mod lists;
 mod mail;
 mod measurements;

@@ -5,7 +5,7 @@ use linkspan::peer::wire;
 use serde_json::{Value, json};
 
 use crate::harness::pair::PASSWORD;
-use crate::harness::{Client, Database, Instance, Stage};
+use crate::harness::{Client, Database, Instance, Stage, nodes};
 
 const SHOWN: &str =
     "query($id: ID!) { connection(id: $id) { state keyModule linkId outbound { status } inbound { status }
@@ -125,7 +125,31 @@ async fn either_side_takes_a_connection_down_and_the_consumer_is_registered_agai
             assert_eq!(shown["offboarding"]["byPeer"], by_peer, "{shown:#}");
             assert_eq!(shown["offboarding"]["reason"], Value::Null);
         }
-        register_again(&mut stage, &consumer, &here).await;
+        let [here, there] = register_again(&mut stage, &consumer, &here).await;
+        ends_with_edited_keys(&stage, [(&stage.provider, &here), (&consumer, &there)]).await;
+    }
+}
+
+/// Rows of keys that somebody edited, here so that the database's reader refuses them and there so that the key service
+/// does, stay as they are and keep nobody from ending the connection.
+async fn ends_with_edited_keys(stage: &Stage, sides: [(&Client, &String); 2]) {
+    let edits = ["state = 'NO SUCH STATE'", "wrapped = row_seal"];
+    let instances = [&stage.pair.provider, &stage.pair.consumer];
+    let mut edited = Vec::new();
+    for (((client, id), instance), edit) in sides.iter().zip(instances).zip(edits) {
+        let module = shown(client, id).await["keyModule"].as_str().unwrap().to_owned();
+        instance.tamper(&format!("update key_version set {edit} where module = '{module}'")).await;
+        edited.push(format!("key_version where {edit} and module = '{module}'"));
+    }
+    assert_eq!(offboard(sides[0].0, sides[0].1, "").await, "OFFBOARDING");
+    stage.pair.settle().await;
+    for (((client, id), instance), edited) in sides.iter().zip(instances).zip(edited) {
+        let shown = shown(client, id).await;
+        assert_eq!(
+            (&shown["state"], &shown["offboarding"]["peerTold"]),
+            (&json!("OFFBOARDED"), &json!(true))
+        );
+        assert_eq!(instance.rows(&edited).await, 1, "{edited}");
     }
 }
 
@@ -158,9 +182,9 @@ async fn revoke(stage: &Stage, connection: &Value) {
     let manager = stage.pair.provider.person("manager", &[Role::KeyManager]).await;
     manager.sign_in("manager@provider.example.com", PASSWORD).await;
     let module = &connection["keyModule"];
-    let keys = "query($module: String!) { keys(module: $module) { version } }";
-    let keys = manager.query(keys, json!({ "module": module })).await;
-    let input = json!({ "module": module, "version": keys["keys"][0]["version"], "reason": "It was lost." });
+    let keys = "query($module: String!) { keys(module: $module) { edges { node { version } } } }";
+    let keys = nodes(&manager.query(keys, json!({ "module": module })).await["keys"]);
+    let input = json!({ "module": module, "version": keys[0]["version"], "reason": "It was lost." });
     manager.mutate("revokeKey", input, "key { state }").await;
 }
 

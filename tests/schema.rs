@@ -150,23 +150,96 @@ fn every_mutation_takes_one_input_with_an_idempotency_key_and_may_answer_a_refus
     }
 }
 
+fn nodes(types: &BTreeMap<String, TypeDefinition>) -> BTreeSet<&str> {
+    let is_node = |definition: &&TypeDefinition| match &definition.kind {
+        TypeKind::Object(object) => object.implements.iter().any(|name| name.node == "Node"),
+        _ => false,
+    };
+    types.values().filter(is_node).map(|definition| definition.name.node.as_str()).collect()
+}
+
 #[test]
 fn everything_that_a_list_returns_has_a_global_id() {
     let types = types();
-    let nodes: BTreeSet<_> = types
-        .values()
-        .filter(|definition| match &definition.kind {
-            TypeKind::Object(object) => object.implements.iter().any(|name| name.node == "Node"),
-            _ => false,
-        })
-        .map(|definition| definition.name.node.to_string())
-        .collect();
+    let nodes = nodes(&types);
     let edges = types.iter().filter(|(name, _)| name.ends_with("Edge"));
     let listed: Vec<_> = edges
         .map(|(_, edge)| fields(edge).into_iter().find(|field| field.name.node == "node").unwrap())
         .map(|node| base(&node.ty.node))
         .collect();
     assert!(listed.len() > 8, "{listed:?}");
-    let wanting: Vec<_> = listed.iter().filter(|name| !nodes.contains(*name)).collect();
+    let wanting: Vec<_> = listed.iter().filter(|name| !nodes.contains(name.as_str())).collect();
     assert!(wanting.is_empty(), "in lists, and no Node: {wanting:?}");
+}
+
+/// Types with an `id` that `node` does not take, and why.
+const IDS_OF_THEIR_OWN: [(&str, &str); 4] = [
+    ("AccessDecision", "a UUID that refusals name, kept for 30 days"),
+    ("Instance", "there is one, and the id is what peers know it by"),
+    ("KeyPerson", "the id is the user's: what key roles see of them"),
+    ("Viewer", "the id is the user's or contact's who asks"),
+];
+
+#[test]
+fn whatever_has_a_global_id_is_a_node() {
+    let types = types();
+    let nodes = nodes(&types);
+    let with_id = types.iter().filter(|(_, definition)| {
+        let is_object = matches!(definition.kind, TypeKind::Object(_));
+        is_object
+            && fields(definition).iter().any(|field| field.name.node == "id" && base(&field.ty.node) == "ID")
+    });
+    let (known, wanting): (Vec<&str>, Vec<&str>) = with_id
+        .map(|(name, _)| name.as_str())
+        .filter(|name| !nodes.contains(name))
+        .partition(|name| IDS_OF_THEIR_OWN.iter().any(|(known, _)| known == name));
+    assert!(wanting.is_empty(), "an id, and no Node: {wanting:?}");
+    assert_eq!(
+        known.len(),
+        IDS_OF_THEIR_OWN.len(),
+        "not needed any more: {IDS_OF_THEIR_OWN:?} but {known:?}"
+    );
+}
+
+/// Lists that are no connections, and why each does not grow without an end.
+const PLAIN_LISTS: [(&str, &str); 13] = [
+    ("ConnectionRecord.issues", "the open ones, one for each check at most"),
+    ("ConnectionRecord.scans", "the newest, as many as asked for; `scans` has all"),
+    ("HealthOverview.attention", "a dashboard: as many as asked for; `connections` has all"),
+    ("HealthOverview.connections", "a dashboard: as many as asked for; `connections` has all"),
+    ("Issue.followers", "our own people who follow one issue"),
+    ("KeyModule.versions", "the newest, and those in use or out of it for a while; `keys` has all"),
+    ("Query.checkSchedules", "one for each suite"),
+    ("Query.checks", "what the program knows"),
+    (
+        "Query.effectiveRights",
+        "one for each operation and principal that the program knows or a policy names",
+    ),
+    ("Query.nodes", "those whose ids are given"),
+    ("Query.suites", "what the program knows"),
+    ("Registration.issues", "the open ones, one for each check at most"),
+    ("Registration.scans", "the newest, as many as asked for; `scans` has all"),
+];
+
+#[test]
+fn every_list_of_things_is_a_connection_but_for_views_of_a_bounded_length() {
+    let types = types();
+    let nodes = nodes(&types);
+    let is_object = |name: &str| {
+        types.get(name).is_some_and(|it| !matches!(it.kind, TypeKind::Enum(_) | TypeKind::Scalar))
+    };
+    let mut plain = BTreeSet::new();
+    for (name, definition) in &types {
+        for field in fields(definition) {
+            let item = base(&field.ty.node);
+            let is_list = matches!(field.ty.node.base, BaseType::List(_));
+            if is_list
+                && (nodes.contains(item.as_str()) || name == "Query" && is_object(&item) || item == "Node")
+            {
+                plain.insert(format!("{name}.{}", field.name.node));
+            }
+        }
+    }
+    let known: BTreeSet<_> = PLAIN_LISTS.iter().map(|(field, _)| (*field).to_owned()).collect();
+    assert_eq!(plain, known, "make it a connection of Nodes, or say why it never grows long");
 }

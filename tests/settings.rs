@@ -301,6 +301,25 @@ async fn a_provider_that_sends_what_it_could_not_publish_is_refused_and_nothing_
             assert_eq!(here["recordProducers"], before["recordProducers"], "{hostile}");
             assert_eq!(here["offerRevision"], before["offerRevision"]);
         }
+        // A number beyond all that anybody reaches would be the end of all changes here.
+        let choice = match database {
+            Database::Sqlite => "json_set(choice, '$.revision', 9007199254740993)",
+            Database::Postgres => "jsonb_set(choice, '{revision}', '9007199254740993')",
+        };
+        stage
+            .pair
+            .provider
+            .tamper("update definition set description = '', version = 1, fields = '{}'")
+            .await;
+        stage.pair.provider.tamper(&format!("update settings set choice = {choice}")).await;
+        let input = json!({ "connectionId": connection });
+        consumer.mutate("syncConnectionSettings", input, "__typename").await;
+        stage.pair.settle().await;
+        let here = settings(&consumer, &connection).await;
+        assert_eq!(here["syncFailure"]["code"], "INVALID_INPUT", "{here:#}");
+        let input = json!({ "connectionId": connection, "autoActivateTaskDefinitions": true });
+        let saved = consumer.mutate("updateSettings", input, "settings { revision }").await;
+        assert!(saved["settings"]["revision"].as_u64().unwrap() < 1_000, "{saved:#}");
     }
 }
 

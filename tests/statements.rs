@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use linkspan::domain::requester::Role;
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Database, Instance, Pair};
+use crate::harness::{Client, Database, Instance, Pair, nodes};
 
 /// How long the long lists are.
 const MANY: usize = 40;
@@ -44,11 +44,20 @@ const CONSUMER: [&str; 4] = [
 /// How many statements a query needs, and what it answers. The instance may do something of its own meanwhile, which
 /// only adds: the least of some tries counts.
 async fn measure(instance: &Instance, client: &Client, query: &str, n: usize) -> (usize, Value) {
+    measure_with(instance, client, query, &json!({ "n": n })).await
+}
+
+async fn measure_with(
+    instance: &Instance,
+    client: &Client,
+    query: &str,
+    variables: &Value,
+) -> (usize, Value) {
     let mut least = usize::MAX;
     let mut answer = Value::Null;
     for _ in 0..6 {
         let before = instance.statements.load(Ordering::SeqCst);
-        answer = client.query(query, json!({ "n": n })).await;
+        answer = client.query(query, variables.clone()).await;
         least = least.min(instance.statements.load(Ordering::SeqCst) - before);
     }
     (least, answer)
@@ -121,13 +130,15 @@ async fn constant(database: Database) {
     }
 }
 
-/// Lists of modules and of the versions of keys.
-const KEYS: [&str; 2] = [
-    "{ keyModules { name actions { allowed } versions { version actions { allowed } } } }",
-    "query($n: Int!) { keys(module: \"many\", first: $n) { version actions { allowed } } }",
+/// Lists of modules, of the versions of keys, and of policies.
+const KEYS: [&str; 3] = [
+    "query($n: Int!) { keyModules(first: $n) { edges { node { name actions { allowed }
+        versions { version actions { allowed } } } } } }",
+    "query($n: Int!) { keys(module: \"many\", first: $n) { edges { node { version actions { allowed } } } } }",
+    "query($n: Int!) { accessPolicies(first: $n) { edges { node { id module actions { allowed } } } } }",
 ];
 
-/// As [`hold`] for keys: their lists have no edges.
+/// As [`hold`] for keys.
 async fn hold_keys(pair: &Pair) {
     let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
     let make = async |name: String| {
@@ -136,30 +147,51 @@ async fn hold_keys(pair: &Pair) {
     };
     make("many".to_owned()).await;
     manager.mutate("publishKeyModule", json!({ "module": "many" }), "keyModule { name }").await;
-    let few = measure(&pair.provider, &manager, KEYS[0], 1).await.0;
     for n in 0..MANY {
         make(format!("module-{n}")).await;
         let rotated = "keyModule { versions { version } }";
         let rotated = manager.mutate("rotateKeyModule", json!({ "module": "many" }), rotated).await;
         assert_eq!(rotated["keyModule"]["versions"][0]["version"], n + 1, "{rotated:#}");
     }
-    let (many, found) = measure(&pair.provider, &manager, KEYS[0], 1).await;
-    assert!(found["keyModules"].as_array().unwrap().len() > MANY);
-    assert_eq!(few, many, "statements for 6 and for more than {MANY} modules");
-    let (one, found) = measure(&pair.provider, &manager, KEYS[1], 1).await;
-    assert_eq!(found["keys"].as_array().unwrap().len(), 1);
-    let (many, found) = measure(&pair.provider, &manager, KEYS[1], MANY).await;
-    assert_eq!(found["keys"].as_array().unwrap().len(), MANY);
-    assert_eq!(one, many, "statements for 1 and for {MANY} of {}", KEYS[1]);
+    for query in KEYS {
+        hold(&pair.provider, &manager, query).await;
+    }
+    by_ids(pair, &manager).await;
     for _ in 0..12 {
         manager.mutate("rotateKeyModule", json!({ "module": "many" }), "keyModule { name }").await;
     }
     let shown = "{ keyModule(name: \"many\") { versions { version } } }";
     let shown = manager.query(shown, json!({})).await["keyModule"]["versions"].clone();
     assert_eq!(shown.as_array().unwrap().len(), 50, "the newest of {}", MANY + 12);
-    let before = "{ keys(module: \"many\", before: 3) { version } }";
-    let found = manager.query(before, json!({})).await;
-    assert_eq!(found["keys"], json!([{ "version": 2 }, { "version": 1 }]));
+    let oldest = "{ keys(module: \"many\", last: 2) { edges { node { version } }
+        pageInfo { hasPreviousPage startCursor } } }";
+    let oldest = manager.query(oldest, json!({})).await["keys"].clone();
+    assert_eq!(nodes(&oldest), [json!({ "version": 2 }), json!({ "version": 1 })]);
+    let before = "query($before: String) { keys(module: \"many\", last: 1, before: $before) {
+        edges { node { version } } } }";
+    let before = manager.query(before, json!({ "before": oldest["pageInfo"]["startCursor"] })).await;
+    assert_eq!(nodes(&before["keys"]), [json!({ "version": 3 })]);
+}
+
+/// What `nodes` loads of modules, keys and policies.
+async fn by_ids(pair: &Pair, manager: &Client) {
+    let ids = "query($n: Int!) { keyModules(first: $n) { edges { node { id } } }
+        keys(module: \"many\", first: $n) { edges { node { id } } }
+        accessPolicies(first: $n) { edges { node { id } } } }";
+    let nodes_of =
+        "query($ids: [ID!]!) { nodes(ids: $ids) { ... on KeyModule { name } ... on KeyVersion { version }
+        ... on AccessPolicy { note } } }";
+    let mut counted = Vec::new();
+    for n in [1, MANY] {
+        let found = manager.query(ids, json!({ "n": n })).await;
+        let of = |list: &str| nodes(&found[list]).into_iter().map(|node| node["id"].clone());
+        let ids: Vec<Value> = of("keyModules").chain(of("keys")).chain(of("accessPolicies")).collect();
+        let (least, answer) = measure_with(&pair.provider, manager, nodes_of, &json!({ "ids": ids })).await;
+        let answered = answer["nodes"].as_array().unwrap();
+        assert_eq!(answered.iter().filter(|node| node.is_object()).count(), 3 * n, "{answer:#}");
+        counted.push(least);
+    }
+    assert_eq!(counted[0], counted[1], "statements for 1 and for {MANY} of each");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -293,6 +293,12 @@ fn one_cryptographic_provider_is_linked() {
 }
 
 #[test]
+fn the_build_needs_rust_alone() {
+    let npm = "fn main() { std::process::Command::new(\"npm\"); }";
+    hold(words::build, &[("api/build.rs", npm)], &[("api/build.rs", "fn main() {}"), ("api/src/a.rs", npm)]);
+}
+
+#[test]
 fn nothing_half_done_or_of_one_machine_is_kept() {
     let marker = concat!("// TO", "DO: later");
     let folder = concat!("see /ho", "me/somebody/linkspan");

@@ -18,8 +18,8 @@ use tokio::time::Instant;
 use crate::harness::pair::PASSWORD;
 use crate::harness::{Client, Database, Pair, Scratch};
 
+use child::gated_launcher;
 pub(crate) use child::launcher;
-use child::waiting_launcher;
 
 const HEALTH: &str = "{ keyHealth { status reason components { name status code message } } }";
 const DEADLINE: Duration = Duration::from_millis(1_000);
@@ -76,6 +76,26 @@ async fn until(client: &Client, holds: impl Fn(&Value) -> bool) {
     panic!("the key service does not come to that: {last}");
 }
 
+/// Of a process that ends whenever it is started: the second start comes 0.1 s behind the first at the earliest, then
+/// 0.2 s, then 0.4 s.
+async fn each_start_waits_twice_as_long(starts: &std::path::Path) {
+    let mut at: Vec<u64> = Vec::new();
+    for _ in 0..400 {
+        let lines = std::fs::read_to_string(starts).unwrap();
+        // The first one lived.
+        at = lines.lines().skip(1).map(|line| line.parse().unwrap()).collect();
+        if at.len() >= 4 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    let pauses: Vec<u64> = at.windows(2).map(|pair| (pair[1] - pair[0]) / 1_000_000).take(3).collect();
+    assert_eq!(pauses.len(), 3, "{at:?}");
+    for (pause, least) in pauses.iter().zip([100, 200, 400]) {
+        assert!(*pause >= least, "{pauses:?} ms");
+    }
+}
+
 fn assert_refused(payload: &Value) {
     let refusal = &payload["refusal"];
     assert_eq!(refusal["code"], "KEY_SERVICE_UNHEALTHY", "{payload}");
@@ -85,9 +105,9 @@ fn assert_refused(payload: &Value) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_service_that_is_killed_is_named_by_the_health_and_comes_back() {
     let scratch = Scratch::new();
-    let gate = scratch.0.join("gate");
+    let (gate, starts) = (scratch.0.join("gate"), scratch.0.join("starts"));
     std::fs::write(&gate, "").unwrap();
-    let (pair, client) = start_by(waiting_launcher(&gate)).await;
+    let (pair, client) = start_by(gated_launcher(&gate, &starts)).await;
     let before = pair.provider.app().actions().keys().process().unwrap();
     assert!(make(&client, "first@provider.example.com").await["refusal"].is_null());
     // Nothing takes its place until there is a gate again.
@@ -101,6 +121,7 @@ async fn a_key_service_that_is_killed_is_named_by_the_health_and_comes_back() {
     let began = Instant::now();
     assert_refused(&make(&client, "second@provider.example.com").await);
     assert!(began.elapsed() < DEADLINE * 4, "{:?}", began.elapsed());
+    each_start_waits_twice_as_long(&starts).await;
     std::fs::write(&gate, "").unwrap();
     until_operational(&client).await;
     let after = pair.provider.app().actions().keys().process().unwrap();

@@ -9,13 +9,24 @@ use crate::harness::pair::PASSWORD;
 use crate::harness::{Client, Database, Pair, Stage};
 
 const STATE: &str = "query($id: ID!) { connection(id: $id) { verification { state
-    steps { name state ours theirs failure { code reason message } } } } }";
+    steps { name state ours theirs failure { code reason message remedy { kind mutation } } } } } }";
 
 async fn verified(pair: &Pair, client: &Client, connection: &str) -> Value {
     let input = json!({ "connectionId": connection });
     client.mutate("verifyConnection", input, "verification { state }").await;
     pair.settle().await;
     client.query(STATE, json!({ "id": connection })).await["connection"]["verification"].clone()
+}
+
+/// The step shows what each side holds, and its remedy makes the verification pass.
+async fn assert_mended(pair: &Pair, client: &Client, connection: &str, step: &Value) {
+    assert_ne!(step["ours"], step["theirs"], "{step:#}");
+    assert_eq!(step["failure"]["remedy"]["kind"], "CALL", "{step:#}");
+    let remedy = step["failure"]["remedy"]["mutation"].as_str().unwrap();
+    client.mutate(remedy, json!({ "connectionId": connection }), "__typename").await;
+    pair.settle().await;
+    let again = verified(pair, client, connection).await;
+    assert_eq!(again["state"], "PASSED", "{again:#}");
 }
 
 /// Name, state, and code of the failure, of each step.
@@ -69,11 +80,13 @@ async fn what_differs_between_the_two_sides_is_found_by_its_step_and_shown_from_
             ("VERSIONS", "PASSED", ""),
         ];
         assert_eq!(steps(&found), expected, "{found:#}");
-        let settings = &found["steps"][3];
-        assert_ne!(settings["ours"], settings["theirs"], "{settings:#}");
-        consumer.mutate("syncConnectionSettings", json!({ "connectionId": connection }), "__typename").await;
-        stage.pair.settle().await;
-        assert_eq!(verified(&stage.pair, &consumer, &connection).await["state"], "PASSED");
+        assert_mended(&stage.pair, &consumer, &connection, &found["steps"][3]).await;
+
+        stage.pair.consumer.tamper("update connection set peer_version = null").await;
+        let found = verified(&stage.pair, &consumer, &connection).await;
+        assert_eq!(steps(&found)[3], ("SETTINGS", "PASSED", ""), "{found:#}");
+        assert_eq!(steps(&found)[4], ("VERSIONS", "FAILED", "CONFLICT"), "{found:#}");
+        assert_mended(&stage.pair, &consumer, &connection, &found["steps"][4]).await;
 
         // What was asked for is not taken here: that something came is not that.
         let keep_out = "update service_account set scopes = replace(scopes, 'ping', 'nothing')";

@@ -45,12 +45,17 @@ impl Scene {
     }
 
     async fn run(&self, suite: &str) -> Value {
+        self.run_for(&self.consumer, &self.connection, suite).await
+    }
+
+    /// The same on the side of this client, which knows the connection by this id.
+    async fn run_for(&self, client: &Client, connection: &str, suite: &str) -> Value {
         // Ids sort by time.
         self.pair.clock.advance(10);
-        let input = json!({ "subjectId": self.connection, "suites": [suite] });
-        self.consumer.mutate("runScan", input, "scan { id state suites }").await;
+        let input = json!({ "subjectId": connection, "suites": [suite] });
+        client.mutate("runScan", input, "scan { id state suites }").await;
         self.pair.settle().await;
-        latest(&self.consumer, Some(&self.connection)).await
+        latest(client, Some(connection)).await
     }
 
     /// Waits until both sides have proofs of both directions from after then. A probe that was on its way when the clock
@@ -84,7 +89,7 @@ impl Scene {
             }
             C::SettingsAgree => {
                 let input = json!({
-                    "kind": "TASK_DEFINITION", "name": "incident", "description": "", "fieldSchema": r#"{"type":"object"}"#,
+                    "kind": "TASK_DEFINITION", "name": format!("incident {now}"), "description": "", "fieldSchema": r#"{"type":"object"}"#,
                 });
                 self.pair.consumer.kill().await;
                 self.provider.mutate("saveDefinition", input, "definition { name }").await;
@@ -198,8 +203,25 @@ async fn standing_connection_is_found_out(wanted: impl Fn(usize) -> bool) {
                 scene.mend_it(code).await;
             }
             assert_mended(&scene.pair, &scene.consumer, code, &finding, json!([])).await;
+            let both = matches!(code, CheckCode::SettingsAgree | CheckCode::CredentialRenews);
+            if both && database == Database::Sqlite {
+                the_provider_finds_it_too(&mut scene, code, suite).await;
+            }
         }
     }
+}
+
+/// Each side has a part of the settings and a service account of its own.
+async fn the_provider_finds_it_too(scene: &mut Scene, code: CheckCode, suite: &str) {
+    if code == CheckCode::CredentialRenews {
+        let soon = scene.pair.clock.now_ms() + 5 * 86_400_000;
+        scene.pair.provider.tamper(&format!("update service_account set expires_at = {soon}")).await;
+    } else {
+        scene.break_it(code).await;
+    }
+    let scan = scene.run_for(&scene.provider, &scene.theirs, suite).await;
+    let finding = assert_found(&scene.provider, &scan, code).await;
+    assert_mended(&scene.pair, &scene.provider, code, &finding, json!([])).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -257,6 +279,17 @@ async fn what_a_schedule_finds_is_an_issue_once_and_is_resolved_once_it_is_mende
         let lost = "insert into job (id, kind, subject_id, trace, state, run_at, tries, woken, fence, last_error, created_at)
             select id, 'SYNC_SETTINGS', id, '1', 'DEAD', 0, 12, false, 0, 'given up', 0 from connection";
         pair.consumer.tamper(lost).await;
+        // Switched off, nobody looks, however long it is.
+        let switch = async |on: bool| {
+            let input = json!({ "suite": "CONNECTION_HEALTH", "enabled": on });
+            consumer.mutate("updateCheckSchedule", input, "checkSchedule { enabled }").await;
+        };
+        switch(false).await;
+        for _ in 0..2 {
+            pair.advance(400).await;
+        }
+        assert_eq!(pair.consumer.rows("issue where state = 'OPEN'").await, 0);
+        switch(true).await;
         for _ in 0..3 {
             pair.advance(60).await;
         }

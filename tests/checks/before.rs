@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::rogue::{Claim, identity};
-use super::{Fixture, assert_found, assert_mended, checks_of, found, latest};
+use super::{Fixture, assert_found, assert_found_with, assert_mended, checks_of, found, latest, word};
 use crate::harness::faults::Wire;
-use crate::harness::pair::{PASSWORD, Ready};
+use crate::harness::pair::Ready;
 use crate::harness::proxy::Line;
 use crate::harness::saboteur::Well;
 use crate::harness::{Client, Database, Pair, START_MS};
@@ -275,7 +275,7 @@ async fn what_is_wrong_with_the_other_instance_is_found_by_the_one_check_that_as
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_certificate_is_found_wanting_for_what_is_wrong_with_it_and_none_is_blamed_where_nobody_answers() {
+async fn a_certificate_is_found_wanting_for_what_is_wrong_with_it_and_none_is_blamed_where_nothing_answers() {
     let mut pair = Pair::prepare(Database::Sqlite).await;
     pair.consumer.fragile().await;
     // Certificates are judged by the machine's clock as well.
@@ -284,8 +284,8 @@ async fn a_certificate_is_found_wanting_for_what_is_wrong_with_it_and_none_is_bl
     let until = scene.pair.clock.now_ms() / 1_000 + 10 * 86_400;
     let here = "consumer.localhost";
     for (message, evidence) in [
-        ("Nobody answers", "Nothing takes a connection"),
-        ("Nobody answers", "was silent then"),
+        ("Nothing answers", "Nothing takes a connection"),
+        ("Nothing answers", "was silent then"),
         ("No trusted", "for another name"),
         ("No trusted", "has expired"),
         ("No trusted", "is not valid yet"),
@@ -316,63 +316,136 @@ async fn a_certificate_is_found_wanting_for_what_is_wrong_with_it_and_none_is_bl
         assert!(finding["evidence"].as_str().unwrap().contains(evidence), "{finding:#}");
         assert_eq!(finding["blocking"], !is_end, "{finding:#}");
         let blamed = finding["remedy"]["text"].as_str().unwrap().contains("certificate");
-        assert_eq!(blamed, !message.contains("Nobody"), "{finding:#}");
+        assert_eq!(blamed, !message.contains("Nothing"), "{finding:#}");
     }
     let now = scene.pair.registration(&scene.provider, &scene.registration).await;
     assert_eq!(now["state"], "OPEN", "one that ends soon is a warning: {now:#}");
 }
 
+/// Checks of either side that are broken for a consumer as well, where something else is behind them, and a word of what
+/// they saw there.
+const ALSO_OF_CONNECTIONS: &[(CheckCode, &str)] = &[
+    (CheckCode::DuplicateConnection, "https://provider.localhost"),
+    (CheckCode::StaleAttempts, "unfinished attempt 9"),
+    (CheckCode::PeerIsLinkspan, "fingerprint differs"),
+];
+
+/// Two instances, with the provider's company chosen on the consumer, which has not got started.
+struct ToBe {
+    pair: Pair,
+    /// Of the messages to each side.
+    wires: [std::sync::Arc<Wire>; 2],
+    provider: Client,
+    consumer: Client,
+    registration: String,
+    connection: String,
+    company: Value,
+    database: Database,
+}
+
+impl ToBe {
+    async fn set(database: Database) -> Self {
+        let mut pair = Pair::prepare(database).await;
+        let wires = [Wire::breaking(&pair.clock, None), Wire::breaking(&pair.clock, None)];
+        pair.provider.wire = Some(wires[0].clone());
+        pair.consumer.wire = Some(wires[1].clone());
+        pair.run().await;
+        let (provider, consumer) = (pair.provider_admin().await, pair.consumer_admin().await);
+        let ready = pair.make_ready(&provider).await;
+        let registration = pair.register(&provider, &ready).await;
+        let connection = pair.open_link(&consumer, &pair.link_in_letter()).await;
+        let company = consumer.mutate("createCompany", json!({ "name": "Provider Inc" }), "company { id }");
+        let company = company.await["company"]["id"].clone();
+        let input = json!({ "connectionId": connection, "companyId": company });
+        consumer.mutate("chooseProviderCompany", input, "connection { state }").await;
+        Self { pair, wires, provider, consumer, registration, connection, company, database }
+    }
+
+    async fn break_it(&self, code: CheckCode) {
+        let tamper = |sql: String| async move { self.pair.consumer.tamper(&sql).await };
+        let uuid = match self.database {
+            Database::Sqlite => "randomblob(16)",
+            Database::Postgres => "gen_random_uuid()",
+        };
+        match code {
+            CheckCode::ProviderCompanyChosen => {
+                tamper("update connection set company_id = null".to_owned()).await;
+            }
+            CheckCode::RegistrationMatches => {
+                let input = json!({ "registrationId": self.registration });
+                self.provider.mutate("cancelRegistration", input, "__typename").await;
+            }
+            CheckCode::CallBack => self.wires[1].answer("/link/v1/prove", 503, String::new()),
+            CheckCode::DuplicateConnection => {
+                tamper("drop index connection_origin_live".to_owned()).await;
+                tamper(format!(
+                    "insert into connection (id, part, link_id, origin, fingerprint, state, attempts, message_seq,
+                        created_at, updated_at, revision)
+                     select {uuid}, part, {uuid}, origin, fingerprint, 'PENDING', 0, 0, 0, 0, 1 from connection"
+                ))
+                .await;
+            }
+            CheckCode::StaleAttempts => {
+                tamper(format!(
+                    "insert into attempt (id, connection_id, number, started_at, state, phases, work, revision)
+                     values ({uuid}, (select id from connection), 9, 0, 'FAILED', '[]', '{{}}', 1)"
+                ))
+                .await;
+            }
+            CheckCode::PeerIsLinkspan => {
+                let origin = &self.pair.provider.origin;
+                let claim = Claim {
+                    origin,
+                    instance: Uuid::max(),
+                    versions: vec![1],
+                    signed_at: self.pair.clock.now_ms(),
+                };
+                self.wires[0].answer("/.well-known/linkspan", 200, identity(&claim));
+            }
+            _ => {}
+        }
+    }
+
+    /// Mends it by hand, where the remedy is no call.
+    async fn mend_it(&self, code: CheckCode) {
+        self.wires.iter().for_each(|wire| wire.mend());
+        if code == CheckCode::DuplicateConnection {
+            self.pair.consumer.tamper("delete from connection where company_id is null").await;
+        }
+    }
+
+    /// Whoever is an administrator gets started, or for one of the checks somebody who is none.
+    async fn get_started(&self, code: CheckCode) -> Value {
+        self.pair.clock.advance(10);
+        let run = json!({ "connectionId": self.connection });
+        let operator = match code {
+            CheckCode::RunningUserIsAdmin => {
+                Some(self.pair.consumer.person("operator", &[Role::Operator]).await)
+            }
+            _ => None,
+        };
+        let client = operator.as_ref().unwrap_or(&self.consumer);
+        client.mutate("runPreOnboardingChecks", run, "connection { state }").await;
+        self.pair.settle().await;
+        latest(&self.consumer, Some(&self.connection)).await
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_wrong_with_a_connection_to_be_is_found_by_the_one_check_that_asks_for_it() {
     for database in Database::available() {
-        for code in checks_of(Fixture::Connection) {
-            let mut pair = Pair::prepare(database).await;
-            let wire = Wire::breaking(&pair.clock, None);
-            pair.consumer.wire = Some(wire.clone());
-            pair.run().await;
-            let (provider, consumer) = (pair.provider_admin().await, pair.consumer_admin().await);
-            let ready = pair.make_ready(&provider).await;
-            let registration = pair.register(&provider, &ready).await;
-            let connection = pair.open_link(&consumer, &pair.link_in_letter()).await;
-            let company =
-                consumer.mutate("createCompany", json!({ "name": "Provider Inc" }), "company { id }").await;
-            let company = company["company"]["id"].clone();
-            if code != CheckCode::ProviderCompanyChosen {
-                let input = json!({ "connectionId": connection, "companyId": company });
-                consumer.mutate("chooseProviderCompany", input, "connection { state }").await;
-            }
-            let run = json!({ "connectionId": connection });
-            pair.clock.advance(10);
-            match code {
-                CheckCode::RunningUserIsAdmin => {
-                    pair.consumer.user("operator@consumer.example.com", PASSWORD, &[Role::Operator]).await;
-                    let operator = pair.consumer.client();
-                    operator.sign_in("operator@consumer.example.com", PASSWORD).await;
-                    operator.mutate("runPreOnboardingChecks", run, "connection { state }").await;
-                }
-                CheckCode::RegistrationMatches => {
-                    provider
-                        .mutate("cancelRegistration", json!({ "registrationId": registration }), "__typename")
-                        .await;
-                    consumer.mutate("runPreOnboardingChecks", run, "connection { state }").await;
-                }
-                CheckCode::CallBack => {
-                    wire.answer("/link/v1/prove", 503, String::new());
-                    consumer.mutate("runPreOnboardingChecks", run, "connection { state }").await;
-                }
-                _ => {
-                    consumer.mutate("runPreOnboardingChecks", run, "connection { state }").await;
-                }
-            }
-            pair.settle().await;
-            let scan = latest(&consumer, Some(&connection)).await;
-            let finding = assert_found(&consumer, &scan, code).await;
-            wire.mend();
+        let own = checks_of(Fixture::Connection).map(|code| (code, word(code)));
+        for (code, word) in own.chain(ALSO_OF_CONNECTIONS.iter().copied()) {
+            let scene = ToBe::set(database).await;
+            scene.break_it(code).await;
+            let scan = scene.get_started(code).await;
+            let finding = assert_found_with(&scene.consumer, &scan, code, word).await;
+            scene.mend_it(code).await;
             if code != CheckCode::RegistrationMatches {
                 // What failed a moment ago is answered from memory for two seconds.
-                pair.advance(3).await;
-                let given = json!([{ "name": "companyId", "value": company }]);
-                assert_mended(&pair, &consumer, code, &finding, given).await;
+                scene.pair.advance(3).await;
+                let given = json!([{ "name": "companyId", "value": scene.company }]);
+                assert_mended(&scene.pair, &scene.consumer, code, &finding, given).await;
             }
         }
     }

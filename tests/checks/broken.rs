@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use linkspan::domain::check::CheckCode;
+use linkspan::domain::check::{CheckCode, Suite};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::latest;
 use crate::harness::saboteur::Saboteur;
-use crate::harness::{Client, Database, Pair, let_pass};
+use crate::harness::{Client, Database, Pair, Stage, let_pass};
 
 /// Two instances whose checks can be broken.
 struct Scene {
@@ -133,40 +133,76 @@ async fn assert_the_explanation_passes_over_what_is_waived(client: &Client, conn
     assert!(second.is_string() && *second != first, "{after:#}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_check_that_hangs_is_an_error_after_as_long_as_its_limit_says_and_so_is_one_that_runs_by_itself() {
-    let Scene { pair, saboteur, provider, consumer } = Scene::set(Database::Sqlite).await;
-    let ready = pair.make_ready(&provider).await;
-    pair.register(&provider, &ready).await;
-    let connection = pair.open_link(&consumer, &pair.link_in_letter()).await;
-    // One of each limit, and those that ask the other instance among them.
-    let hanging = ["RUNNING_USER_IS_ADMIN", "KEY_SERVICE_HEALTH", "PEER_TLS", "CALL_BACK"];
-    hanging.iter().for_each(|code| saboteur.hang(code));
-    saboteur.hang("ENTROPY");
-    let input = json!({ "connectionId": connection });
-    consumer.mutate("runPreOnboardingChecks", input, "connection { state }").await;
-    // The suite of the key service runs by itself meanwhile.
-    pair.clock.advance(16_000);
-    let ended = async || {
-        let scan = latest(&consumer, Some(&connection)).await;
-        matches!(scan["state"].as_str(), Some("PASSED" | "FAILED")).then_some(scan)
-    };
+/// The checks of this scan once it has ended, each of which hung for as long as its limit says, and blocks.
+async fn all_hung(client: &Client, subject: &str) -> BTreeSet<String> {
     let scan = loop {
-        if let Some(scan) = ended().await {
+        let scan = latest(client, Some(subject)).await;
+        if !matches!(scan["state"].as_str(), Some("QUEUED" | "RUNNING")) {
             break scan;
         }
         let_pass(Duration::from_millis(250)).await;
     };
-    let results = scan["results"].as_array().unwrap();
-    for code in hanging {
-        let result = results.iter().find(|result| result["check"] == code).unwrap();
-        let limit = CheckCode::parse(code).unwrap().spec().time_limit.num_seconds();
-        assert_eq!((&result["answer"], &result["blocking"]), (&json!("ERROR"), &json!(true)), "{result:#}");
-        assert_eq!(result["message"], format!("no answer within {limit} s"), "{result:#}");
+    assert_eq!(scan["state"], "FAILED", "{scan:#}");
+    for result in scan["results"].as_array().unwrap() {
+        let code = CheckCode::parse(result["check"].as_str().unwrap()).unwrap();
+        let limit = code.spec().time_limit.num_seconds();
+        assert_eq!(result["message"], format!("No answer within {limit} s."), "{result:#}");
     }
-    let by_itself =
-        "issue where check_code = 'ENTROPY' and state = 'OPEN' and evidence = 'no answer within 5 s'";
-    assert_eq!(pair.provider.rows(by_itself).await, 1);
+    all_broken(&scan)
+}
+
+/// Before onboarding: a registration, a connection, and the key service, which is looked at by itself.
+async fn what_hangs_before_onboarding() -> BTreeSet<String> {
+    let Scene { pair, saboteur, provider, consumer } = Scene::set(Database::Sqlite).await;
+    let ready = pair.make_ready(&provider).await;
+    pair.register(&provider, &ready).await;
+    let connection = pair.open_link(&consumer, &pair.link_in_letter()).await;
+    let other = provider.mutate("createCompany", json!({ "name": "Other Ltd" }), "company { id }").await;
+    let other = other["company"]["id"].as_str().unwrap();
+    let contact = pair.make_contact(&provider, other, "contact@other.example.com").await;
+    saboteur.hang_all();
+    let input = json!({ "connectionId": connection });
+    consumer.mutate("runPreOnboardingChecks", input, "connection { state }").await;
+    let input = json!({
+        "companyId": other, "contactId": contact, "url": "https://other.invalid", "environment": "NON_PRODUCTION",
+    });
+    let made = provider.mutate("createRegistration", input, "registration { id }").await;
+    pair.clock.advance(16_000);
+    let registration = made["registration"]["id"].as_str().unwrap();
+    let mut hung = all_hung(&provider, registration).await;
+    hung.append(&mut all_hung(&consumer, &connection).await);
+    for code in Suite::KeyService.checks() {
+        let limit = code.spec().time_limit.num_seconds();
+        let by_itself = format!(
+            "issue where check_code = '{code}' and subject_kind = 'INSTANCE' and state = 'OPEN' and blocking
+             and evidence = 'no answer within {limit} s'"
+        );
+        assert_eq!(pair.provider.rows(&by_itself).await, 1, "{code}");
+        hung.insert(code.as_str().to_owned());
+    }
+    hung
+}
+
+/// Of a connection that stands.
+async fn what_hangs_after_onboarding() -> BTreeSet<String> {
+    let Scene { pair, saboteur, provider, .. } = Scene::set(Database::Sqlite).await;
+    let stage = Stage::open_over(pair).await;
+    stage.onboard().await;
+    let connection = stage.providers_connection().await;
+    saboteur.hang_all();
+    let input = json!({ "subjectId": connection, "suites": ["POST_ONBOARDING", "CONNECTION_HEALTH"] });
+    stage.pair.clock.advance(10);
+    provider.mutate("runScan", input, "scan { id }").await;
+    all_hung(&provider, &connection).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whichever_check_hangs_it_is_an_error_that_blocks_after_as_long_as_its_limit_says() {
+    // At the same time: they mostly wait.
+    let (mut hung, mut others) = tokio::join!(what_hangs_before_onboarding(), what_hangs_after_onboarding());
+    hung.append(&mut others);
+    let all: BTreeSet<_> = CheckCode::ALL.iter().map(|code| code.as_str().to_owned()).collect();
+    assert_eq!(hung, all);
 }
 
 /// The database takes no answer that passes: a fault that stays, and that a test can set from outside.
@@ -201,7 +237,7 @@ async fn a_scan_that_cannot_be_carried_out_is_given_up_with_an_error_for_each_ch
         let scan = latest(&provider, Some(&registration)).await;
         assert_eq!(scan["state"], "FAILED", "{database:?}: {scan:#}");
         assert_eq!(all_broken(&scan).len(), scan["results"].as_array().unwrap().len());
-        let why = "this instance could not carry it out; its log says why";
+        let why = "This instance could not carry it out; its log says why.";
         assert!(
             scan["results"].as_array().unwrap().iter().all(|result| result["message"] == why),
             "{scan:#}"

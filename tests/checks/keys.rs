@@ -1,5 +1,7 @@
 //! The key service, part by part.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use linkspan::domain::Timestamp;
 use linkspan::domain::check::CheckCode;
 use linkspan::domain::requester::Role;
@@ -72,7 +74,13 @@ impl Scene {
         self.manager.mutate("renewKey", input, "key { version }").await;
     }
 
-    /// Breaks the part itself; what only the program's own memory holds, by saying that it is broken.
+    fn root_key_mode(&self, mode: u32) {
+        let path = self.pair.provider.config.root_key_file();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// Breaks the part itself; what only the program's own memory holds, by saying behind the measurement that it is
+    /// broken: that the measurement finds it is for the key service's own tests.
     async fn break_it(&self, code: CheckCode) {
         use CheckCode as C;
         match code {
@@ -113,7 +121,8 @@ impl Scene {
                 let soon = Timestamp::from_timestamp_millis(self.pair.clock.now_ms() + 1_200_000);
                 self.renew(soon).await;
             }
-            C::RootKey | C::KeyEncryptionKey | C::KnownAnswers | C::PolicyEngine => {
+            C::RootKey => self.root_key_mode(0o644),
+            C::KeyEncryptionKey | C::KnownAnswers | C::PolicyEngine => {
                 self.saboteur.break_part(code.as_str());
             }
             _ => panic!("{code} is broken elsewhere"),
@@ -129,6 +138,7 @@ impl Scene {
                 ])
                 .await;
             }
+            C::RootKey => self.root_key_mode(0o400),
             C::IdentitySigningKey => self.tamper(&["insert into key_version select * from gone"]).await,
             C::Entropy => self.well.dry(false),
             C::Clock => self.pair.clock.advance(600_000),

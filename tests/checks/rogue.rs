@@ -6,15 +6,15 @@ use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use uuid::Uuid;
 
 /// What is said.
-pub(super) struct Claim<'a> {
-    pub(super) origin: &'a str,
-    pub(super) instance: Uuid,
-    pub(super) versions: Vec<u16>,
-    pub(super) signed_at: i64,
+pub(crate) struct Claim<'a> {
+    pub(crate) origin: &'a str,
+    pub(crate) instance: Uuid,
+    pub(crate) versions: Vec<u16>,
+    pub(crate) signed_at: i64,
 }
 
 /// The document as an instance answers it.
-pub(super) fn identity(claim: &Claim<'_>) -> String {
+pub(crate) fn identity(claim: &Claim<'_>) -> String {
     let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
     let key = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).unwrap();
     let public: [u8; 32] = key.public_key().as_ref().try_into().unwrap();

@@ -20,6 +20,12 @@ pub(crate) struct Client {
     pub(crate) heard: Mutex<Vec<String>>,
 }
 
+/// The items of a list.
+pub(crate) fn nodes(list: &Value) -> Vec<Value> {
+    let edges = list["edges"].as_array().unwrap_or_else(|| panic!("no list: {list:#}"));
+    edges.iter().map(|edge| edge["node"].clone()).collect()
+}
+
 /// A page as it came.
 #[derive(Debug)]
 pub(crate) struct Page {
@@ -95,13 +101,22 @@ impl Client {
         payload
     }
 
-    /// Sends a mutation with its one input and answers its payload, refused or not.
+    /// Sends a mutation with its one input and answers its payload, refused or not; a refusal says what to do.
     pub(crate) async fn try_mutate(&self, name: &str, input: Value, fields: &str) -> Value {
         let kind = format!("{}{}Input", name[..1].to_uppercase(), &name[1..]);
         let query = format!(
-            "mutation($input: {kind}!) {{ {name}(input: $input) {{ {fields} refusal {{ code message field reason traceId }} }} }}"
+            "mutation($input: {kind}!) {{ {name}(input: $input) {{ {fields} refusal {{ code message field reason traceId \
+             remedy {{ text mutation setting }} }} }} }}"
         );
-        self.query(&query, json!({ "input": input })).await[name].clone()
+        let mut payload = self.query(&query, json!({ "input": input })).await[name].take();
+        if let Some(refusal) = payload.get_mut("refusal").and_then(Value::as_object_mut) {
+            let remedy = refusal.remove("remedy").unwrap_or_default();
+            let says = ["text", "mutation", "setting"]
+                .iter()
+                .any(|way| remedy[way].as_str().is_some_and(|it| !it.is_empty()));
+            assert!(says, "a dead end: {refusal:#?}");
+        }
+        payload
     }
 
     pub(crate) async fn raw(&self, query: &str, variables: Value) -> Value {

@@ -402,11 +402,17 @@ impl Instance {
         self.running.as_ref().map_or(0, |running| running.worker.busy())
     }
 
-    /// Whether no probe of the connection with this global id is due.
+    /// Whether it probes the connection with this global id.
+    pub(crate) fn probes(&self, connection: &str) -> bool {
+        self.app().actions().next_probe_at(connection_id(connection)).is_some()
+    }
+
+    /// Whether no probe of the connection with this global id is due, and no renewal of the lease under which they are sent.
     pub(crate) fn has_probed(&self, connection: &str) -> bool {
         let Some(running) = &self.running else { return true };
         let actions = running.app.actions();
-        actions.next_probe_at(connection_id(connection)).is_none_or(|at| at > actions.now())
+        let probed = actions.next_probe_at(connection_id(connection)).is_none_or(|at| at > actions.now());
+        probed && actions.keeps_up()
     }
 
     /// Makes an account on the host, as the command line does.

@@ -13,7 +13,7 @@ pub(crate) mod proxy;
 pub(crate) mod saboteur;
 pub(crate) mod stage;
 
-pub(crate) use client::Client;
+pub(crate) use client::{Client, nodes};
 pub(crate) use instance::{Database, Instance};
 pub(crate) use pair::Pair;
 pub(crate) use stage::Stage;
@@ -34,6 +34,8 @@ impl Scratch {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("linkspan-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst));
         let path = std::env::temp_dir().join(name);
+        // Numbers of processes come round again, and one that was killed leaves its own behind.
+        let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).unwrap();
         Arc::new(Self(path))
     }

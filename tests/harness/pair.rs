@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use linkspan::domain::requester::Role;
-use linkspan::world::ManualClock;
+use linkspan::world::{Interruption, ManualClock};
 use serde_json::{Value, json};
 
 use super::browser::{Consent, authorize, decide};
@@ -81,8 +81,13 @@ impl Pair {
     }
 
     pub(crate) async fn run(&mut self) {
+        self.run_with(None).await;
+    }
+
+    /// As [`Pair::run`], with somebody who breaks things on the consumer.
+    pub(crate) async fn run_with(&mut self, saboteur: Option<Arc<dyn Interruption>>) {
         self.provider.start(None).await;
-        self.consumer.start(None).await;
+        self.consumer.start(saboteur).await;
         self.provider.user("admin@provider.example.com", PASSWORD, &[Role::Admin]).await;
         self.make_consumer_admin().await;
     }

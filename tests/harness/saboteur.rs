@@ -33,6 +33,11 @@ impl Saboteur {
         self.0.lock().unwrap().throwing.insert(check.to_owned());
     }
 
+    /// No check comes to an end.
+    pub(crate) fn hang_all(&self) {
+        CheckCode::ALL.iter().for_each(|code| self.hang(code.as_str()));
+    }
+
     /// Every check breaks off.
     pub(crate) fn throw_all(&self) {
         CheckCode::ALL.iter().for_each(|code| self.throw(code.as_str()));

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::browser::{Consent, authorize};
 use super::faults::Wire;
 use super::pair::{PASSWORD, Ready};
+use super::saboteur::Saboteur;
 use super::{Client, Database, Pair};
 
 /// An open registration, and its link on the way.
@@ -24,13 +25,14 @@ impl Stage {
         Self::open_over(Pair::start(database).await).await
     }
 
-    /// As [`Stage::open`], at the time that it is: for people whose own clocks are right.
-    pub(crate) async fn open_now(database: Database) -> Self {
+    /// As [`Stage::open`], at the time that it is: for people whose own clocks are right; `saboteur` breaks things on the
+    /// consumer.
+    pub(crate) async fn open_now(database: Database, saboteur: Arc<Saboteur>) -> Self {
         let mut pair = Pair::prepare(database).await;
         pair.set_to_now();
         // Whoever waits at a screen should not wait long for what cannot be reached.
         pair.consumer.config.outbound.connect_timeout_ms = 500;
-        pair.run().await;
+        pair.run_with(Some(saboteur)).await;
         Self::open_over(pair).await
     }
 

@@ -5,9 +5,11 @@ use linkspan::mail::TransportKind;
 use serde_json::{Value, json};
 
 use super::{activity, mark_complete};
+use crate::checks::rogue::{Claim, identity};
 use crate::harness::browser::Consent;
-use crate::harness::pair::CONTACT;
-use crate::harness::{Client, Database, Pair, Stage};
+use crate::harness::faults::Wire;
+use crate::harness::pair::{CONTACT, Ready};
+use crate::harness::{Client, Database, Pair, START_MS, Stage};
 
 const REGISTRATION: &str = "query($id: ID!) { registration(id: $id) { number state stateLabel url
     company { name } contact { name email } banner { text healthUrl } link { delivery deliveryLabel }
@@ -24,7 +26,7 @@ fn invitations(pair: &Pair) -> usize {
 }
 
 /// Before it begins: a provider record, a company with an active contact, and good key health.
-async fn before(pair: &Pair, admin: &Client) -> crate::harness::pair::Ready {
+async fn before(pair: &Pair, admin: &Client) -> Ready {
     let side = "PROVIDER";
     assert_eq!(activity(admin, side, "PROVIDER_RECORD").await["state"], "AVAILABLE");
     let locked = activity(admin, side, "REGISTER_CONSUMER").await;
@@ -46,12 +48,31 @@ async fn before(pair: &Pair, admin: &Client) -> crate::harness::pair::Ready {
     ready
 }
 
-/// A new record of the list: company, its contact, and the URL of the consumer's instance. Saving it starts the checks.
-async fn save(pair: &Pair, admin: &Client, ready: &crate::harness::pair::Ready) -> String {
-    let input = json!({
+/// A new record of the list: company, its contact, and the URL of the consumer's instance.
+fn record(pair: &Pair, ready: &Ready) -> Value {
+    json!({
         "companyId": ready.company, "contactId": ready.contact,
         "url": pair.consumer.origin, "environment": "PRODUCTION",
-    });
+    })
+}
+
+/// It takes an administrator, or here an operator as well: who only reads saves nothing. And the contact is one of the
+/// company that was selected.
+async fn refused(pair: &Pair, admin: &Client, ready: &Ready) {
+    let refusal = async |client: &Client, input: Value| {
+        client.try_mutate("createRegistration", input, "registration { id }").await["refusal"]["code"].clone()
+    };
+    let viewer = pair.provider.person("viewer", &[Role::Viewer]).await;
+    assert_eq!(refusal(&viewer, record(pair, ready)).await, "NOT_AN_ADMINISTRATOR");
+    let other = admin.mutate("createCompany", json!({ "name": "Other Ltd" }), "company { id }").await;
+    let company = other["company"]["id"].as_str().unwrap().to_owned();
+    let strangers = record(pair, &Ready { company, contact: ready.contact.clone() });
+    assert_eq!(refusal(admin, strangers).await, "CONTACT_NOT_IN_COMPANY");
+}
+
+/// Saving it starts the checks.
+async fn save(pair: &Pair, admin: &Client, ready: &Ready) -> String {
+    let input = record(pair, ready);
     let saved =
         admin.mutate("createRegistration", input, "registration { id stateLabel link { delivery } }").await;
     assert_eq!(saved["registration"]["stateLabel"], "Awaiting Validation");
@@ -67,6 +88,7 @@ async fn a_provider_registers_a_consumer_and_the_contact_gets_the_letter() {
         let pair = Pair::start(database).await;
         let admin = pair.provider_admin().await;
         let ready = before(&pair, &admin).await;
+        refused(&pair, &admin, &ready).await;
         let id = save(&pair, &admin, &ready).await;
         let open = registration(&admin, &id).await;
         assert_eq!(open["stateLabel"], "Open", "{open:#}");
@@ -110,11 +132,22 @@ async fn where_letters_are_off_the_administrator_passes_the_link_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn validation_that_fails_leads_to_the_health_dashboard_and_goes_on_by_itself() {
     for database in Database::available() {
-        let pair = Pair::start(database).await;
+        let mut pair = Pair::prepare(database).await;
+        let wire = Wire::breaking(&pair.clock, None);
+        pair.consumer.wire = Some(wire.clone());
+        pair.run().await;
         let admin = pair.provider_admin().await;
         let ready = before(&pair, &admin).await;
+        // The contact is switched off; in production it needs an address that letters can be sent to; and the consumer's
+        // instance must run a version that this one speaks with.
         let off = json!({ "userId": ready.contact, "active": false });
         admin.mutate("updateContact", off, "contact { active }").await;
+        let address =
+            |email: &str| format!("update account set email = '{email}' where company_id is not null");
+        pair.provider.tamper(&address("nowhere")).await;
+        let origin = &pair.consumer.origin;
+        let claim = Claim { origin, instance: uuid::Uuid::max(), versions: vec![99], signed_at: START_MS };
+        wire.answer("/.well-known/linkspan", 200, identity(&claim));
         let id = save(&pair, &admin, &ready).await;
 
         let failed = registration(&admin, &id).await;
@@ -129,14 +162,22 @@ async fn validation_that_fails_leads_to_the_health_dashboard_and_goes_on_by_itse
 
         let issues: Vec<_> =
             failed["issues"].as_array().unwrap().iter().filter(|issue| issue["blocking"] == true).collect();
-        assert_eq!(issues.len(), 1, "{failed:#}");
-        let (issue, remedy) = (issues[0], &issues[0]["remedy"]);
-        assert_eq!(issue["check"], "CONTACT_ACTIVE");
+        let of = |check: &str| issues.iter().find(|issue| issue["check"] == check).unwrap();
+        let resolve = async |check: &str| {
+            admin.mutate("validateIssue", json!({ "issueId": of(check)["id"] }), "scan { id }").await;
+            pair.settle().await;
+        };
+        assert_eq!(issues.len(), 3, "{failed:#}");
+        pair.provider.tamper(&address(CONTACT)).await;
+        resolve("CONTACT_EMAIL").await;
+        wire.mend();
+        resolve("PEER_VERSION").await;
+        assert_eq!(registration(&admin, &id).await["stateLabel"], "Validation Failed", "one is left");
+        let remedy = &of("CONTACT_ACTIVE")["remedy"];
         assert_eq!(remedy["kind"], "CALL", "{remedy:#}");
         let on = json!({ "userId": ready.contact, "active": true });
         admin.mutate(remedy["mutation"].as_str().unwrap(), on, "contact { active }").await;
-        admin.mutate("validateIssue", json!({ "issueId": issue["id"] }), "scan { id }").await;
-        pair.settle().await;
+        resolve("CONTACT_ACTIVE").await;
 
         let open = registration(&admin, &id).await;
         assert_eq!(open["stateLabel"], "Open", "by itself: {open:#}");

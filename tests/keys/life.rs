@@ -4,11 +4,12 @@ use linkspan::domain::requester::Role;
 use serde_json::{Value, json};
 
 use crate::harness::pair::PASSWORD;
-use crate::harness::{Client, Database, Pair, Stage};
+use crate::harness::{Client, Database, Pair, Stage, nodes};
 
-const MODULE: &str = "keyModule { name state algorithm rotationPeriod versions { version state reason } \
+const MODULE: &str = "keyModule { name revision state algorithm rotationPeriod versions { version state reason } \
     actions { name allowed } }";
-const KEY: &str = "key { keyId module version state reason actions { name allowed } }";
+const VERSIONS: &str = "{ keys(module: \"signatures\") { edges { node { version state } } } }";
+const KEY: &str = "key { id module version state reason actions { name allowed } }";
 
 fn draft(name: &str, purpose: &str, algorithm: &str) -> Value {
     json!({ "name": name, "purpose": purpose, "algorithm": algorithm })
@@ -45,6 +46,27 @@ async fn usable(client: &Client, approval: &Value) -> bool {
     client.query(query, json!({ "id": approval })).await["keyApproval"]["viewerCanUse"] == true
 }
 
+/// Two people edit the same draft; answers its revision afterwards.
+async fn nobody_overwrites_what_another_changed(one: &Client, other: &Client, read: &Value) -> Value {
+    let fields = "keyModule { revision rotationPeriod }";
+    let input = |revision: &Value, period: i64| json!({ "module": "signatures", "rotationPeriod": period, "expectedRevision": revision });
+    let first = &read["revision"];
+    let theirs = other.mutate("specifyKeyModule", input(first, 7_200), fields).await["keyModule"].clone();
+    for verb in ["specifyKeyModule", "scheduleKeyModule"] {
+        let late = one.try_mutate(verb, input(first, 3_600), fields).await;
+        assert_eq!(late["refusal"]["code"], "CONFLICT", "{verb}: {late:#}");
+    }
+    let publish = json!({ "module": "signatures", "expectedRevision": first });
+    let late = one.try_mutate("publishKeyModule", publish, fields).await;
+    assert_eq!(late["refusal"]["code"], "CONFLICT", "{late:#}");
+    let kept = one.query("{ keyModule(name: \"signatures\") { rotationPeriod revision } }", json!({})).await;
+    assert_eq!(kept["keyModule"], json!({ "rotationPeriod": 7_200, "revision": theirs["revision"] }));
+    let next = one.mutate("scheduleKeyModule", input(&theirs["revision"], 3_600), fields).await;
+    // A rotation that comes by itself is none of what follows.
+    let never = json!({ "module": "signatures", "expectedRevision": next["keyModule"]["revision"] });
+    one.mutate("specifyKeyModule", never, fields).await["keyModule"]["revision"].clone()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_module_goes_from_draft_to_published_and_its_key_through_its_whole_life() {
     for database in Database::available() {
@@ -56,11 +78,13 @@ async fn a_module_goes_from_draft_to_published_and_its_key_through_its_whole_lif
         assert_eq!(made["keyModule"]["state"], "DRAFT");
         assert_eq!(made["keyModule"]["algorithm"], "ECDSA-P256-SHA256");
         let able = allowed(&made["keyModule"]);
-        assert_eq!(able, ["specifyKeyModule", "scheduleKeyModule", "publishKeyModule"]);
+        assert_eq!(able, ["specifyKeyModule", "scheduleKeyModule", "publishKeyModule", "createAccessPolicy"]);
         let named = json!({ "module": "signatures" });
         let early = manager.try_mutate("rotateKeyModule", named.clone(), MODULE).await;
         assert_eq!(early["refusal"]["reason"], "DRAFT", "{early:#}");
-        manager.mutate("publishKeyModule", named.clone(), MODULE).await;
+        let read = nobody_overwrites_what_another_changed(&manager, &other, &made["keyModule"]).await;
+        let publish = json!({ "module": "signatures", "expectedRevision": read });
+        manager.mutate("publishKeyModule", publish, MODULE).await;
         let late = manager.try_mutate("specifyKeyModule", named.clone(), MODULE).await;
         assert_eq!(late["refusal"]["reason"], "PUBLISHED", "{late:#}");
 
@@ -72,18 +96,32 @@ async fn a_module_goes_from_draft_to_published_and_its_key_through_its_whole_lif
         assert_eq!(silent["refusal"]["field"], "reason", "{silent:#}");
         let suspended = change(&manager, "suspendKey", 2, Some("A laptop was lost.")).await;
         assert_eq!(suspended["key"]["reason"], "A laptop was lost.", "{suspended:#}");
-        assert_eq!(allowed(&suspended["key"]), ["resumeKey", "revokeKey", "markKeyCompromised"]);
+        let leads_on = ["resumeKey", "deactivateKey", "revokeKey", "markKeyCompromised"];
+        assert_eq!(allowed(&suspended["key"]), leads_on);
         let resumed = change(&manager, "resumeKey", 2, None).await;
         assert_eq!(resumed["key"]["state"], "ACTIVE", "{resumed:#}");
         let again = change(&manager, "resumeKey", 2, None).await;
         assert_eq!(again["refusal"]["code"], "WRONG_STATE", "{again:#}");
-        let revoked = change(&manager, "revokeKey", 2, Some("It was found.")).await;
+        change(&manager, "suspendKey", 2, Some("It is lost again.")).await;
+        let retired = change(&manager, "deactivateKey", 2, None).await;
+        assert_eq!(retired["key"]["state"], "DEACTIVATED", "{retired:#}");
+        assert_eq!(allowed(&retired["key"]), ["markKeyCompromised", "destroyKey"]);
+        let twice = change(&manager, "deactivateKey", 2, None).await;
+        assert_eq!(twice["refusal"]["code"], "WRONG_STATE", "{twice:#}");
+        assert_eq!(pair.provider.rows("audit where operation = 'key.deactivate'").await, 1);
+        let input = json!({ "module": "identity", "version": 1 });
+        let own = manager.try_mutate("deactivateKey", input, KEY).await;
+        assert_eq!(own["refusal"]["reason"], "BUILT_IN", "{own:#}");
+        let input = json!({ "module": "signatures" });
+        let rotated = manager.mutate("rotateKeyModule", input, MODULE).await;
+        assert_eq!(states(&rotated), [(3, "ACTIVE"), (2, "DEACTIVATED"), (1, "DEACTIVATED")]);
+        let revoked = change(&manager, "revokeKey", 3, Some("It was found.")).await;
         assert_eq!(revoked["key"]["state"], "REVOKED", "{revoked:#}");
         let known = change(&manager, "markKeyCompromised", 1, Some("It was published.")).await;
         assert_eq!(known["key"]["state"], "COMPROMISED", "{known:#}");
 
         let request = json!({ "operation": "DESTROY", "module": "signatures",
-            "object": known["key"]["keyId"], "reason": "Nobody needs it." });
+            "object": known["key"]["id"], "reason": "Nobody needs it." });
         let asked = manager.mutate("requestKeyApproval", request, "keyApproval { id }").await;
         let approval = asked["keyApproval"]["id"].clone();
         other.mutate("giveKeyApproval", json!({ "approvalId": approval }), "keyApproval { state }").await;
@@ -175,9 +213,9 @@ async fn a_module_with_a_period_rotates_by_itself() {
             pair.advance(3_600).await;
         }
         manager.sign_in("manager@provider.example.com", PASSWORD).await;
-        let found = manager.query("{ keys(module: \"signatures\") { version state } }", json!({})).await;
+        let found = manager.query(VERSIONS, json!({})).await;
         let expected = json!([{ "version": 2, "state": "ACTIVE" }, { "version": 1, "state": "DEACTIVATED" }]);
-        assert_eq!(found["keys"], expected);
+        assert_eq!(json!(nodes(&found["keys"])), expected);
     }
 }
 
@@ -197,8 +235,8 @@ async fn a_suspended_key_of_a_connection_shows_on_both_sides_and_an_older_row_do
         let name = outbound(&stage.provider, &here).await["keyModule"].clone();
         pair.provider.tamper("create table before as select * from key_version").await;
 
-        let query = "query($module: String!) { keys(module: $module) { version } }";
-        let keys = manager.query(query, json!({ "module": name })).await["keys"].clone();
+        let query = "query($module: String!) { keys(module: $module) { edges { node { version } } } }";
+        let keys = nodes(&manager.query(query, json!({ "module": name })).await["keys"]);
         let version = keys[0]["version"].clone();
         let input = json!({ "module": name, "version": version, "reason": "A backup was stolen." });
         let suspended = manager.mutate("suspendKey", input, KEY).await;
@@ -391,14 +429,14 @@ async fn a_key_is_made_ahead_and_put_into_use_later_by_a_manager() {
 
         let made = manager.mutate("generateKey", named, MODULE).await;
         assert_eq!(states(&made), [(2, "PRE_ACTIVE"), (1, "ACTIVE")]);
-        let query = "query { keys(module: \"signatures\") { version actions { name allowed } } }";
-        let keys = manager.query(query, json!({})).await["keys"].clone();
-        assert_eq!(allowed(&keys[0]), ["activateKey", "destroyKey"]);
+        let query = "{ key(module: \"signatures\", version: 2) { actions { name allowed } } }";
+        let key = manager.query(query, json!({})).await["key"].clone();
+        assert_eq!(allowed(&key), ["activateKey", "destroyKey"]);
         let active = change(&manager, "activateKey", 2, None).await;
         assert_eq!(active["key"]["state"], "ACTIVE", "{active:#}");
-        let found = manager.query("{ keys(module: \"signatures\") { version state } }", json!({})).await;
+        let found = manager.query(VERSIONS, json!({})).await;
         let expected = json!([{ "version": 2, "state": "ACTIVE" }, { "version": 1, "state": "DEACTIVATED" }]);
-        assert_eq!(found["keys"], expected);
+        assert_eq!(json!(nodes(&found["keys"])), expected);
         let twice = change(&manager, "activateKey", 2, None).await;
         assert_eq!(twice["refusal"]["code"], "WRONG_STATE", "{twice:#}");
         for (own, reason) in [("identity", "BUILT_IN"), ("data", "BUILT_IN"), ("links", "EXCHANGE")] {

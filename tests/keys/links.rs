@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::tamper::EDITS;
 use crate::harness::pair::PASSWORD;
-use crate::harness::{Client, Database, Instance, Stage};
+use crate::harness::{Client, Database, Instance, Stage, nodes};
 
 const WAYS: &str = "query($id: ID!) { connection(id: $id) { keyModule
     outbound { status lastProofAt cause { code reason detail } } inbound { lastProofAt } } }";
@@ -48,8 +48,8 @@ impl<'a> Side<'a> {
     async fn does(&self, verb: &str, reason: Option<&str>) {
         self.manager.sign_in("manager@provider.example.com", PASSWORD).await;
         let module = self.ways().await["keyModule"].clone();
-        let query = "query($module: String!) { keys(module: $module) { version } }";
-        let keys = self.manager.query(query, json!({ "module": module })).await["keys"].clone();
+        let query = "query($module: String!) { keys(module: $module) { edges { node { version } } } }";
+        let keys = nodes(&self.manager.query(query, json!({ "module": module })).await["keys"]);
         let mut input = json!({ "module": module, "version": keys[0]["version"] });
         if let Some(reason) = reason {
             input["reason"] = reason.into();

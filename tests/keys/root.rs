@@ -62,6 +62,8 @@ async fn works(instance: &Instance) {
 enum Killed {
     /// The request.
     Request,
+    /// The request, when the next root key had taken the place of the old one and nobody worked with it yet.
+    Renamed,
     /// The request, and the process of the key service.
     KeyService,
     /// The instance.
@@ -104,15 +106,40 @@ async fn the_root_key_is_rotated_and_a_kill_at_any_step_loses_nothing() {
         let read = || std::fs::read(&file).unwrap();
         let first = read();
 
+        // Another node has a file of its own, which somebody exchanges.
+        let mut node = pair.provider.second_node();
+        let own = file.with_file_name("node.key");
+        std::fs::copy(&file, &own).unwrap();
+        node.config.root_key_file = Some(own.clone());
+        node.start(None).await;
+
+        // Whoever was killed while the next one was written left a draft, which nothing was sealed under.
+        let draft = PathBuf::from(format!("{}.next.0123456789abcdef", file.display()));
+        std::fs::write(&draft, "half a key").unwrap();
         let done = rotate(&pair.provider).await;
         assert_eq!(done["data"]["rotateRootKey"]["keyApproval"]["state"], "USED", "{done:#}");
         let second = read();
         assert!(first != second && !next.exists());
+        let client = person(&node, "asks").await;
+        let health = "keyHealth { status components { name status code } }";
+        let behind = client.mutate("recheckKeyHealth", json!({}), health).await["keyHealth"].clone();
+        assert_eq!(behind["status"], "MALFUNCTION", "it would not start again: {behind:#}");
+        let parts = behind["components"].as_array().unwrap().iter();
+        let ailing: Vec<_> = parts.filter(|part| part["status"] == "MALFUNCTION").collect();
+        assert!(
+            ailing.len() == 1 && ailing[0]["name"] == "ROOT_KEY" && ailing[0]["code"] == "ROOT_KEY_MISMATCH",
+            "{behind:#}"
+        );
+        std::fs::remove_file(&own).unwrap();
+        std::fs::copy(&file, &own).unwrap();
+        works(&node).await;
+        node.kill().await;
         comes_back(&mut pair).await;
         nothing_is_under(&pair.provider, &[&first], &second).await;
 
-        use Killed::{Instance, KeyService, Request};
-        for (committed, killed) in [(false, Instance), (true, Request), (true, KeyService), (true, Instance)]
+        use Killed::{Instance, KeyService, Renamed, Request};
+        for (committed, killed) in
+            [(false, Instance), (true, Request), (true, Renamed), (true, KeyService), (true, Instance)]
         {
             let before = read();
             pair.provider.kill().await;
@@ -126,6 +153,10 @@ async fn the_root_key_is_rotated_and_a_kill_at_any_step_loses_nothing() {
             let made = std::fs::read(&next).unwrap();
             match killed {
                 Request => works(&pair.provider).await,
+                Renamed => {
+                    std::fs::rename(&next, &file).unwrap();
+                    works(&pair.provider).await;
+                }
                 KeyService => {
                     pair.provider.restart_key_service().await;
                     works(&pair.provider).await;
@@ -141,5 +172,6 @@ async fn the_root_key_is_rotated_and_a_kill_at_any_step_loses_nothing() {
             }
             nothing_is_under(&pair.provider, &[&first, &second, &before], &read()).await;
         }
+        assert_eq!(std::fs::read_to_string(&draft).unwrap(), "half a key", "a draft is nobody's root key");
     }
 }

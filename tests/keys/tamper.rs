@@ -62,6 +62,9 @@ pub(super) const EDITS: &[(&str, &str, &str)] = &[
     ("row_seal", "(select row_seal from key_version where module = 'identity')", "CHANGED"),
 ];
 
+/// What is signed, in base64.
+const DEED: &str = "SSBzZWxsIHRoZSBob3VzZQ==";
+
 /// How a database writes the id of nobody.
 fn nobody(database: Database) -> &'static str {
     match database {
@@ -70,12 +73,13 @@ fn nobody(database: Database) -> &'static str {
     }
 }
 
-/// An instance with a module to seal with, and something that was sealed with it before.
+/// An instance with a module to seal with and one to sign with, and something that was sealed and signed before.
 struct Papers {
     pair: Pair,
     auditor: Client,
     user: Client,
     sealed: Value,
+    signature: Value,
 }
 
 impl Papers {
@@ -96,8 +100,24 @@ impl Papers {
         }
         let sealed = seal(&user, "papers", "Once upon a time", &[]).await;
         assert!(sealed["refusal"].is_null(), "{sealed:#}");
+        module(&manager, "deeds", "SIGNING", "Ed25519", &["SIGN", "VERIFY"]).await;
+        let input = json!({ "module": "deeds", "message": DEED });
+        let signed = user.mutate("signData", input, "signature { signature }").await;
+        let signature = signed["signature"]["signature"].clone();
         pair.provider.tamper("create table kept as select * from key_version").await;
-        Self { pair, auditor, user, sealed }
+        Self { pair, auditor, user, sealed, signature }
+    }
+
+    /// Nothing is signed and no signature is verified.
+    async fn assert_signs_nothing(&self, done: &str) {
+        let mut input = json!({ "module": "deeds", "message": DEED });
+        let signing = self.user.try_mutate("signData", input.clone(), "signature { signature }").await;
+        input["signature"] = self.signature.clone();
+        input["version"] = 1.into();
+        let verifying = self.user.try_mutate("verifySignature", input, "verification { valid }").await;
+        for refused in [signing, verifying] {
+            assert!(!refused["refusal"].is_null(), "{done}: {refused:#}");
+        }
     }
 
     /// Nothing is sealed and nothing is opened.
@@ -145,6 +165,13 @@ async fn a_change_of_any_column_of_a_key_is_found_and_named_and_nothing_is_done_
                 assert!(part["message"].as_str().unwrap().contains("papers@1"), "{sql}: {part}");
                 mend(pair, auditor, &sql).await;
             }
+        }
+        for (column, value, _) in EDITS {
+            let value = value.replace("NOBODY", nobody(database));
+            let sql = format!("update key_version set {column} = {value} where module = 'deeds'");
+            pair.provider.tamper(&sql).await;
+            papers.assert_signs_nothing(&sql).await;
+            pair.provider.tamper("delete from key_version; insert into key_version select * from kept").await;
         }
         pair.provider.tamper("delete from key_version where module = 'papers'").await;
         papers.assert_unusable("a row that was removed").await;

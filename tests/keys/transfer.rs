@@ -2,9 +2,11 @@
 
 use data_encoding::BASE64URL_NOPAD;
 use linkspan::domain::requester::Role;
+use linkspan::world::Clock as _;
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Database, Instance, Pair};
+use crate::harness::pair::PASSWORD;
+use crate::harness::{Client, Database, Instance, Pair, nodes};
 
 const VERSION: &str = "keyId version state publicKey actions { name allowed reason }";
 
@@ -45,8 +47,10 @@ impl People {
     }
 
     async fn newest(&self, module: &str) -> Value {
-        let query = format!("query($module: String!) {{ keys(module: $module) {{ {VERSION} }} }}");
-        self.asks.query(&query, json!({ "module": module })).await["keys"][0].clone()
+        let query = format!(
+            "query($module: String!) {{ keys(module: $module, first: 1) {{ edges {{ node {{ {VERSION} }} }} }} }}"
+        );
+        nodes(&self.asks.query(&query, json!({ "module": module })).await["keys"])[0].clone()
     }
 
     async fn offer(&self, module: &str) -> Value {
@@ -57,11 +61,12 @@ impl People {
 
     /// What an approval to wrap the newest key for this receiver is about.
     async fn object(&self, module: &str, offer: &Value) -> String {
-        let query = "query($module: String!, $key: String!, $aad: String) { keys(module: $module) \
-            { exportObject(publicKey: $key, associatedData: $aad) } }";
+        let query = "query($module: String!, $key: String!, $aad: String) { keys(module: $module, first: 1) \
+            { edges { node { exportObject(publicKey: $key, associatedData: $aad) } } } }";
         let variables =
             json!({ "module": module, "key": offer["publicKey"], "aad": offer["associatedData"] });
-        self.asks.query(query, variables).await["keys"][0]["exportObject"].as_str().unwrap().to_owned()
+        let newest = nodes(&self.asks.query(query, variables).await["keys"]);
+        newest[0]["exportObject"].as_str().unwrap().to_owned()
     }
 
     async fn export(&self, module: &str, offer: &Value, approval: &Value) -> Value {
@@ -124,6 +129,41 @@ async fn a_key_that_one_instance_exports_is_the_same_in_the_one_that_imports_it(
     }
 }
 
+/// Whoever connects external key stores takes keys in, as a key manager agreed, and no more.
+async fn an_integrator_brings_keys_in_and_does_nothing_else(instance: &Instance, managers: &People) {
+    let agrees = instance.client();
+    agrees.sign_in("agrees@provider.example.com", PASSWORD).await;
+    let brings = People { asks: instance.person("integrator", &[Role::KeyIntegrator]).await, agrees };
+    let offer = brings.offer("moves").await;
+    let package = managers.package("moves", &offer).await;
+    let early = brings.approval("IMPORT", "moves", None, false).await;
+    let early = brings.import("moves", &offer, &package, &early).await;
+    assert_eq!(early["refusal"]["reason"], "PENDING", "{early:#}");
+    let approval = brings.approval("IMPORT", "moves", None, true).await;
+    let done = brings.import("moves", &offer, &package, &approval).await;
+    assert_eq!(done["key"]["state"], "PRE_ACTIVE", "{done:#}");
+    let may: Vec<&Value> = done["key"]["actions"].as_array().unwrap().iter().collect();
+    assert!(may.iter().all(|action| action["allowed"] == false), "{may:#?}");
+
+    let terms = json!({ "effect": "TRACK", "principal": { "kind": "EVERY_PERSON" }, "operations": ["SEAL"] });
+    for (mutation, input, noun) in [
+        (
+            "exportKey",
+            json!({ "module": "moves", "version": 1, "publicKey": offer["publicKey"], "approvalId": approval }),
+            "keyPackage { package }",
+        ),
+        ("rotateKeyModule", json!({ "module": "moves" }), "keyModule { name }"),
+        ("activateKey", json!({ "module": "moves", "version": done["key"]["version"] }), "key { state }"),
+        ("createAccessPolicy", json!({ "module": "moves", "terms": terms }), "accessPolicy { id }"),
+    ] {
+        let refused = brings.asks.try_mutate(mutation, input, noun).await;
+        assert_eq!(refused["refusal"]["code"], "NOT_AN_ADMINISTRATOR", "{mutation}: {refused:#}");
+    }
+    let health = brings.asks.query("{ keyHealth { status components { name } } }", json!({})).await;
+    let expected = json!({ "status": "OPERATIONAL", "components": null });
+    assert_eq!(health["keyHealth"], expected, "the whole, and none of its parts");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_key_comes_or_leaves_without_a_second_person_who_agreed_to_just_that() {
     for database in Database::available() {
@@ -150,6 +190,7 @@ async fn no_key_comes_or_leaves_without_a_second_person_who_agreed_to_just_that(
         assert!(done["refusal"].is_null(), "{done:#}");
         let twice = people.export("moves", &offer, &asked).await;
         assert_eq!(twice["refusal"]["reason"], "USED", "{twice:#}");
+        an_integrator_brings_keys_in_and_does_nothing_else(&pair.provider, &people).await;
 
         let package = &done["keyPackage"]["package"];
         let asked = people.approval("IMPORT", "moves", None, false).await;
@@ -218,12 +259,39 @@ async fn the_keys_of_the_instance_and_of_modules_that_forbid_it_do_not_leave_and
     assert_eq!(refused["refusal"]["field"], "publicKey", "a point of low order: {refused:#}");
 }
 
+/// How much of the audit trail there is, and is signed, at a time.
+struct Signed {
+    entries: i64,
+    checkpoints: i64,
+    at_ms: i64,
+}
+
+impl Signed {
+    async fn now(pair: &Pair) -> Self {
+        pair.settle().await;
+        Self {
+            entries: pair.provider.rows("audit").await,
+            checkpoints: pair.provider.rows("audit_checkpoint").await,
+            at_ms: pair.clock.now_ms(),
+        }
+    }
+
+    /// After 256 entries the trail is signed, although the minute after which it is in any case is not over.
+    async fn a_checkpoint_came_by_the_number_of_entries(self, pair: &Pair) {
+        let now = Self::now(pair).await;
+        assert!(now.entries >= self.entries + 256, "{} entries", now.entries - self.entries);
+        assert!(now.at_ms - self.at_ms < 40_000, "{} ms", now.at_ms - self.at_ms);
+        assert!(now.checkpoints > self.checkpoints, "{} checkpoints", now.checkpoints);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_changed_byte_of_a_package_is_refused_and_costs_no_approval() {
     let pair = Pair::start(Database::Sqlite).await;
     let people = People::of(&pair.provider).await;
     people.module("moves", "AUTHENTICATION", "HMAC-SHA256", true).await;
     let approval = people.approval("IMPORT", "moves", None, true).await;
+    let began = Signed::now(&pair).await;
     let mut index = 0;
     loop {
         let offer = people.offer("moves").await;
@@ -242,6 +310,7 @@ async fn every_changed_byte_of_a_package_is_refused_and_costs_no_approval() {
         index += 1;
     }
     assert!(index > 60, "{index} bytes");
+    began.a_checkpoint_came_by_the_number_of_entries(&pair).await;
     assert_eq!(pair.provider.rows("key_version where module = 'moves'").await, 2);
     let long: Value = BASE64URL_NOPAD.encode(&[1; 513]).into();
     let offer = people.offer("moves").await;
@@ -262,6 +331,6 @@ async fn at_most_sixteen_offers_wait_and_each_for_ten_minutes() {
     let full = people.asks.try_mutate("offerKeyImport", input, "keyImportOffer { offerId }").await;
     assert_eq!(full["refusal"]["code"], "RATE_LIMITED", "{full:#}");
     pair.advance(601).await;
-    people.asks.sign_in("asks@provider.example.com", crate::harness::pair::PASSWORD).await;
+    people.asks.sign_in("asks@provider.example.com", PASSWORD).await;
     people.offer("moves").await;
 }

@@ -28,8 +28,8 @@ struct Deed {
 
 /// The id of the only version of a module's key.
 async fn key_of(client: &Client, module: &str) -> Value {
-    let query = "query($module: String!) { keys(module: $module) { keyId } }";
-    client.query(query, json!({ "module": module })).await["keys"][0]["keyId"].clone()
+    let query = "query($module: String!) { key(module: $module, version: 1) { keyId } }";
+    client.query(query, json!({ "module": module })).await["key"]["keyId"].clone()
 }
 
 async fn compromised(client: &Client, module: &str) {
@@ -116,10 +116,10 @@ async fn export(manager: &Client, name: &'static str) -> Deed {
     let fields = "keyImportOffer { offerId publicKey associatedData }";
     let offer =
         manager.mutate("offerKeyImport", json!({ "module": name }), fields).await["keyImportOffer"].clone();
-    let query = "query($module: String!, $key: String!, $aad: String) { keys(module: $module) \
+    let query = "query($module: String!, $key: String!, $aad: String) { key(module: $module, version: 1) \
         { exportObject(publicKey: $key, associatedData: $aad) } }";
     let variables = json!({ "module": name, "key": offer["publicKey"], "aad": offer["associatedData"] });
-    let object = manager.query(query, variables).await["keys"][0]["exportObject"].clone();
+    let object = manager.query(query, variables).await["key"]["exportObject"].clone();
     Deed {
         module: Some(name),
         object: Some(object),
@@ -144,6 +144,14 @@ impl Deed {
         let mut input = self.input.clone();
         input["approvalId"] = approval.clone();
         client.try_mutate(self.mutation, input, self.fields).await
+    }
+
+    async fn assert_spends_nothing_on_what_does_not_open(&self, client: &Client, approval: &Value) {
+        let mut input = self.input.clone();
+        input["approvalId"] = approval.clone();
+        input["associatedData"] = json!([{ "name": "field", "value": "another" }]);
+        let refused = client.try_mutate(self.mutation, input, self.fields).await;
+        assert_eq!(refused["refusal"]["reason"], "TAMPERED", "{refused:#}");
     }
 
     async fn assert_refused(&self, client: &Client, approval: &Value, reason: &str) {
@@ -188,6 +196,11 @@ async fn what_needs_two_people_is_done_with_anothers_approval_of_exactly_that_an
                 other.sign_in("other@provider.example.com", PASSWORD).await;
             }
             deed.assert_refused(&other, &approval, "OTHERS_REQUEST").await;
+            if right == Right::OpenCompromised {
+                deed.assert_spends_nothing_on_what_does_not_open(&asks, &approval).await;
+                let tried = "audit where operation = 'key.use' and result = 'TAMPERED'";
+                assert_eq!(pair.provider.rows(tried).await, 1, "but it is on record");
+            }
             let done = deed.attempt(&asks, &approval).await;
             assert!((deed.is_done)(&done), "{right}: {done:#}");
             let again = deed.attempt(&asks, &approval).await;

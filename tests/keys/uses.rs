@@ -77,6 +77,8 @@ async fn what_was_sealed_opens_after_a_rotation_with_the_same_associated_data_an
         }
         let noted = "audit where operation = 'key.use' and result = 'OK' and actor like 'user:%'";
         assert_eq!(pair.provider.rows(noted).await, 3, "each use that gave something");
+        let tried = "audit where operation = 'key.use' and result = 'TAMPERED' and actor like 'user:%'";
+        assert_eq!(pair.provider.rows(tried).await, 3, "and each that opened nothing");
 
         let key = json!({ "module": "papers", "version": 2, "reason": "A laptop was lost." });
         manager.mutate("suspendKey", key, "key { state }").await;
@@ -226,8 +228,11 @@ async fn nothing_is_given_of_a_use_that_the_trail_does_not_take() {
         module(&manager, "papers", "SEALING", "A256GCM", &["SEAL", "OPEN"]).await;
         let sealed = seal(&user, "papers", "secret", &[]).await;
         stop_entries(&pair.provider, database, "key.use").await;
-        for refused in [seal(&user, "papers", "secret", &[]).await, open(&user, "papers", &sealed, &[]).await]
-        {
+        for refused in [
+            seal(&user, "papers", "secret", &[]).await,
+            open(&user, "papers", &sealed, &[]).await,
+            open(&user, "papers", &sealed, &[("field", "another")]).await,
+        ] {
             assert_eq!(refused["refusal"]["code"], "KEY_SERVICE_UNHEALTHY", "{refused:#}");
             assert_eq!(refused["refusal"]["reason"], "AUDIT_CHAIN", "{refused:#}");
             assert!(refused["sealed"].is_null() && refused["opened"].is_null(), "{refused:#}");

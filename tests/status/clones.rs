@@ -1,10 +1,29 @@
-//! A backup that is older than what the peer saw is noticed and held. How soon, and what else is noticed, the chain's own
-//! tests say: here the clock is moved faster than a busy machine takes steps.
+//! A copy of an instance that goes on beside it, and a backup that is older than what the peer saw, are noticed within two
+//! heartbeats and held; people on both sides resolve it.
+
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::stage::{Side, Watched};
-use crate::harness::{Client, Database, Instance};
+use crate::harness::proxy::Line;
+use crate::harness::{Client, Database, Instance, let_pass};
+
+/// How many seconds two heartbeats may take, and the quarter by which probes are spread.
+const TWO_HEARTBEATS: i64 = 12;
+
+const ACTIONS: &str = "query($id: ID!) { connection(id: $id) { state suspension { byPeer reason }
+    actions { name allowed reason } issues { check message remedy { kind mutation text } }
+    explanation { fault { dependency code reason evidence remedy { kind mutation text } } } } }";
+
+impl Side {
+    fn other(self) -> Self {
+        match self {
+            Self::Consumer => Self::Provider,
+            Self::Provider => Self::Consumer,
+        }
+    }
+}
 
 impl Watched {
     fn instance(&mut self, side: Side) -> &mut Instance {
@@ -21,6 +40,11 @@ impl Watched {
         }
     }
 
+    async fn actions(&self, side: Side) -> Value {
+        let (client, id) = self.person(side);
+        client.query(ACTIONS, json!({ "id": id })).await["connection"].clone()
+    }
+
     /// What comes of a verb; the refusal where there is one.
     async fn press(&self, side: Side, verb: &str) -> Value {
         let (client, id) = self.person(side);
@@ -31,6 +55,88 @@ impl Watched {
             verb[..1].to_uppercase() + &verb[1..]
         );
         client.query(&query, json!({ "input": input })).await["done"].clone()
+    }
+
+    /// What does not run goes on twice: as itself, and as its copy.
+    async fn two_go_on(&mut self, side: Side) {
+        let database = self.database;
+        let mut copy = self.instance(side).copy(database).await;
+        self.instance(side).start(None).await;
+        copy.start(None).await;
+        self.copies.push((side, copy));
+        self.begun(side).await;
+    }
+
+    /// Time stands still until this side, and its copies, have begun to probe: that takes a while on a busy machine.
+    async fn begun(&mut self, side: Side) {
+        // On a shared database a node that was killed holds its lease for a while, and another asks for it now and then.
+        let mut late = if self.database == Database::Postgres { super::LEASE + 3 } else { 0 };
+        let id = self.person(side).1.to_owned();
+        for _ in 0..1_000 {
+            let mut copies = self.copies.iter().filter(|(whose, _)| *whose == side);
+            if copies.all(|(_, copy)| copy.probes(&id)) && self.instance(side).probes(&id) {
+                return;
+            }
+            if late > 0 {
+                self.seconds(1).await;
+                late -= 1;
+            }
+            let_pass(Duration::from_millis(10)).await;
+        }
+        panic!("{side:?}: it does not begin to probe");
+    }
+
+    /// The copies end.
+    async fn one_goes_on(&mut self) {
+        for (_, copy) in &mut self.copies {
+            copy.kill().await;
+        }
+        self.copies.clear();
+    }
+
+    /// The peer of what is two notices it within two heartbeats, and both sides say so.
+    async fn notices(&self, two: Side) {
+        let held = |look: &Value| look["state"] == "SUSPENDED";
+        let noticed = self.until(two.other(), TWO_HEARTBEATS, held).await;
+        assert!(noticed.is_some(), "{two:?}: {:#}", self.look(two.other()).await);
+        let told = |look: &Value| {
+            look["outbound"]["status"] == "SUSPENDED"
+                && look["outbound"]["cause"]["reason"] == "CLONE_SUSPECTED"
+        };
+        assert!(self.until(two, 10, told).await.is_some(), "{two:?}: {:#}", self.look(two).await);
+        for side in [two, two.other()] {
+            let seen = self.actions(side).await;
+            let fault = &seen["explanation"]["fault"];
+            assert_eq!(fault["reason"], "CLONE_SUSPECTED", "{side:?}: {seen:#}");
+            assert_eq!(seen["suspension"]["byPeer"], side == two, "{seen:#}");
+        }
+    }
+
+    /// Nothing goes on until the side that is two says which, and the other agrees.
+    async fn is_resolved(&self, two: Side) {
+        let early = self.press(two.other(), "resumeConnection").await;
+        assert_eq!(early["refusal"]["reason"], "CLONE_SUSPECTED", "{early:#}");
+        let confirmed = self.press(two, "confirmSurvivor").await;
+        assert!(confirmed["refusal"].is_null(), "{confirmed:#}");
+        let may_resume = |seen: &Value| {
+            let actions = seen["actions"].as_array().unwrap();
+            actions.iter().any(|action| action["name"] == "resumeConnection" && action["allowed"] == true)
+        };
+        let mut seen = Value::Null;
+        for _ in 0..20 {
+            self.seconds(1).await;
+            seen = self.actions(two.other()).await;
+            if may_resume(&seen) {
+                break;
+            }
+        }
+        assert_eq!(seen["explanation"]["fault"]["remedy"]["mutation"], "resumeConnection", "{seen:#}");
+        assert_eq!(seen["state"], "SUSPENDED", "the other side's word alone resumes nothing");
+        let resumed = self.press(two.other(), "resumeConnection").await;
+        assert_eq!(resumed["connection"]["state"], "ONBOARDED", "{resumed:#}");
+        self.stays_up(4).await;
+        let again = self.press(two, "confirmSurvivor").await;
+        assert_eq!(again["refusal"]["code"], "WRONG_STATE", "{again:#}");
     }
 
     /// Both sides see both directions up, and after so many intervals still do.
@@ -52,23 +158,80 @@ impl Watched {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_restored_backup_is_noticed_and_held() {
-    // On a shared database the chain is told of only under a lease of seconds, which this clock outruns.
-    let database = Database::Sqlite;
-    let mut watched = Watched::onboarded(database).await;
+async fn a_copy_and_a_restored_backup_are_noticed_held_and_resolved_on_purpose() {
+    for database in Database::available() {
+        let mut watched = Watched::onboarded(database).await;
+        watched.calm().await;
+
+        // An older backup of the provider is put back.
+        watched.instance(Side::Provider).kill().await;
+        let backup = watched.instance(Side::Provider).copy(database).await;
+        watched.instance(Side::Provider).start(None).await;
+        // The peer hears what is not in the backup.
+        watched.begun(Side::Provider).await;
+        watched.stays_up(3).await;
+        watched.instance(Side::Provider).kill().await;
+        watched.instance(Side::Provider).config.database.url = backup.config.database.url.clone();
+        watched.instance(Side::Provider).start(None).await;
+        watched.begun(Side::Provider).await;
+        watched.notices(Side::Provider).await;
+        // Whoever looks after it is told within two minutes.
+        watched.intervals(24).await;
+        watched.pair.settle().await;
+        for side in [Side::Provider, Side::Consumer] {
+            let seen = watched.actions(side).await;
+            let issues = seen["issues"].as_array().unwrap();
+            let issue = issues.iter().find(|issue| issue["check"] == "DIRECTIONS_UP");
+            let message = issue.unwrap_or_else(|| panic!("{side:?}: {seen:#}"))["message"].as_str().unwrap();
+            assert!(message.to_lowercase().contains("a copy of"), "{side:?}: {message}");
+            let letters = watched.instance(side).letters().join("\n");
+            assert!(letters.contains("suspect"), "{side:?}: no letter says so");
+        }
+        watched.is_resolved(Side::Provider).await;
+
+        // A copy goes on beside the original, of the provider and then of the consumer.
+        for two in [Side::Provider, Side::Consumer] {
+            watched.instance(two).kill().await;
+            watched.two_go_on(two).await;
+            watched.notices(two).await;
+            watched.one_goes_on().await;
+            watched.is_resolved(two).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_sides_that_suspect_each_other_are_resolved_by_both() {
+    let mut watched = Watched::onboarded(Database::Sqlite).await;
     watched.calm().await;
-    watched.instance(Side::Provider).kill().await;
-    let backup = watched.instance(Side::Provider).copy(database).await;
-    watched.instance(Side::Provider).start(None).await;
-    watched.stays_up(3).await;
-    watched.instance(Side::Provider).kill().await;
-    watched.instance(Side::Provider).config.database.url = backup.config.database.url.clone();
-    watched.instance(Side::Provider).start(None).await;
+    for side in [Side::Provider, Side::Consumer] {
+        watched.instance(side).kill().await;
+        watched.two_go_on(side).await;
+    }
     let held = |look: &Value| look["state"] == "SUSPENDED";
-    let noticed = watched.until(Side::Consumer, 120, held).await;
-    assert!(noticed.is_some(), "{:#}", watched.look(Side::Consumer).await);
-    let early = watched.press(Side::Consumer, "resumeConnection").await;
-    assert_eq!(early["refusal"]["reason"], "CLONE_SUSPECTED", "{early:#}");
+    for side in [Side::Provider, Side::Consumer] {
+        assert!(watched.until(side, 30, held).await.is_some(), "{side:?}: {:#}", watched.look(side).await);
+    }
+    watched.one_goes_on().await;
+    // Neither forgets over an outage what the other suspects.
+    for line in [Line::Closed, Line::Open] {
+        watched.pair.provider.outage().line.set(line);
+        watched.pair.consumer.outage().line.set(line);
+        watched.intervals(3).await;
+    }
+    let mut left = [(); 2].map(|()| vec!["confirmSurvivor", "resumeConnection"]);
+    for _ in 0..40 {
+        for (side, verbs) in [Side::Provider, Side::Consumer].into_iter().zip(&mut left) {
+            for verb in verbs.clone() {
+                if watched.press(side, verb).await["refusal"].is_null() {
+                    verbs.retain(|one| *one != verb);
+                }
+            }
+        }
+        watched.seconds(1).await;
+    }
+    assert!(left.iter().all(Vec::is_empty), "{left:?}");
+    watched.stays_up(4).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,6 +9,10 @@ const SUSPENDED: &str = "query($id: ID!) { connection(id: $id) { state suspensio
     outbound { status cause { code reason detail } } inbound { status } issues { check }
     explanation { fault { dependency evidence remedy { text } } } } }";
 
+const NEEDING: &str = "{ needing: connections(filter: { needsAttention: true }) { edges { node { id } } }
+    others: connections(filter: { needsAttention: false }) { edges { node { id } } }
+    healthOverview { attention { id } connections { outbound { status } inbound { status } } } }";
+
 async fn shown(client: &Client, id: &str) -> Value {
     client.query(SUSPENDED, json!({ "id": id })).await["connection"].clone()
 }
@@ -39,6 +43,26 @@ async fn a_pause_shows_on_the_other_side_at_once_with_its_reason_and_so_does_its
         let reason = theirs["suspension"]["reason"].as_str().unwrap();
         assert!(reason.ends_with("Maintenance until noon"), "{reason}");
         assert_eq!(theirs["explanation"]["fault"]["dependency"], "PEER_STANDS", "{theirs:#}");
+        // Whoever looks at all connections finds it on either side.
+        for (client, id) in
+            [(&watched.provider, &watched.at_provider), (&watched.consumer, &watched.at_consumer)]
+        {
+            let found = client.query(NEEDING, json!({})).await;
+            let it = json!([{ "node": { "id": id } }]);
+            assert_eq!(
+                (&found["needing"]["edges"], &found["others"]["edges"]),
+                (&it, &json!([])),
+                "{database:?}: {found:#}"
+            );
+            let health = &found["healthOverview"];
+            assert_eq!(health["attention"], json!([{ "id": id }]), "{database:?}: {found:#}");
+            let card = &health["connections"][0];
+            assert_eq!(
+                (&card["outbound"]["status"], &card["inbound"]["status"]),
+                (&json!("SUSPENDED"), &json!("SUSPENDED")),
+                "{database:?}: {found:#}"
+            );
+        }
 
         // Probes go on, are answered so, and it stays paused; nothing is down.
         watched.intervals(6).await;
@@ -62,6 +86,8 @@ async fn a_pause_shows_on_the_other_side_at_once_with_its_reason_and_so_does_its
             assert!(back.is_some(), "{side:?}: {:#}", watched.look(side).await);
         }
         assert!(shown(&watched.consumer, &watched.at_consumer).await["suspension"].is_null());
+        let found = watched.consumer.query(NEEDING, json!({})).await;
+        assert_eq!(found["healthOverview"]["attention"], json!([]), "{database:?}: {found:#}");
     }
 }
 

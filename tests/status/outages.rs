@@ -6,8 +6,10 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::stage::Watched;
+use crate::harness::let_pass;
 use crate::harness::outage::Answer;
 use crate::harness::proxy::Line;
+use crate::vault::signal;
 
 /// What breaks.
 #[derive(Clone, Copy)]
@@ -171,8 +173,17 @@ impl Outage {
                 watched.pair.provider.kill().await;
                 watched.pair.provider.start(None).await;
             }
+            What::KeysOfProvider if begins => {
+                let process = watched.pair.provider.app().actions().keys().process().unwrap();
+                signal("-STOP", process);
+                watched.stopped = Some(process);
+            }
             What::KeysOfProvider => {
-                watched.pair.provider.outage().keys_stopped.store(begins, Ordering::SeqCst);
+                signal("-CONT", watched.stopped.take().unwrap());
+                let keys = watched.pair.provider.app().actions().keys();
+                while keys.process().is_none() {
+                    let_pass(Duration::from_millis(20)).await;
+                }
             }
             What::KeysOfConsumer => {
                 watched.pair.consumer.outage().keys_stopped.store(begins, Ordering::SeqCst);

@@ -1,5 +1,6 @@
 //! Watching goes on: whatever becomes of the database, the clock, or the node that probes, and however many change at once.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use linkspan::domain::effect::{Lane, Work};
@@ -184,7 +185,7 @@ async fn probes_go_on_while_the_database_hangs() {
         watched.calm().await;
         let held = watched.pair.consumer.hold_database(database).await;
         // Long enough for everything that is written or read from time to time.
-        for _ in 0..20 {
+        for _ in 0..8 {
             watched.pair.clock.advance(5_000);
             let_pass(Duration::from_millis(150)).await;
         }
@@ -193,8 +194,8 @@ async fn probes_go_on_while_the_database_hangs() {
         // Whoever only answers from memory says so, once it has waited for long enough.
         let mut there = Value::Null;
         for _ in 0..60 {
-            // Not as fast as before: three minutes without an entry end the use of keys.
-            watched.pair.clock.advance(1_000);
+            // Not as fast as before: a minute and a half without an entry ends the use of keys.
+            watched.pair.clock.advance(500);
             let_pass(Duration::from_millis(200)).await;
             there = watched.look(Side::Provider).await["outbound"].clone();
             if there["cause"]["reason"] == "DATABASE" && there["status"] == "DOWN" {
@@ -249,6 +250,32 @@ async fn a_dead_peer_is_noticed_in_time_also_after_the_clock_was_set_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hosts_that_were_paused_know_nothing_of_the_time_between_and_tell_of_no_outage() {
+    for database in Database::available() {
+        let watched = Watched::onboarded(database).await;
+        watched.calm().await;
+        for side in [&watched.pair.provider, &watched.pair.consumer] {
+            side.tamper("delete from direction_history").await;
+        }
+        watched.pair.clock.advance(600_000);
+        watched.seconds(6).await;
+        for (side, instance) in
+            [(Side::Provider, &watched.pair.provider), (Side::Consumer, &watched.pair.consumer)]
+        {
+            let look = watched.look(side).await;
+            assert_eq!(
+                (&look["outbound"]["status"], &look["inbound"]["status"]),
+                (&json!("UP"), &json!("UP"))
+            );
+            for (status, both_ways) in [("status is null", 2), ("status = 'UP'", 2), ("status = 'DOWN'", 0)] {
+                let told = instance.rows(&format!("direction_history where {status}")).await;
+                assert_eq!(told, both_ways, "{database:?}, {side:?}: {status}: {look:#}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_probe_that_breaks_off_is_a_miss_of_ours_and_the_next_one_is_sent() {
     let mut watched = Watched::onboarded(Database::Sqlite).await;
     let saboteur = Saboteur::new();
@@ -273,13 +300,56 @@ async fn a_probe_that_breaks_off_is_a_miss_of_ours_and_the_next_one_is_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn slow_answers_show_within_one_probe() {
+async fn slow_answers_and_a_clock_that_is_a_little_off_show_within_one_probe() {
     let mut watched = Watched::onboarded(Database::Sqlite).await;
+    watched.calm().await;
+    let skew = &watched.pair.provider.outage().skew_ms;
+    skew.store(40_000, Ordering::SeqCst);
+    watched.seconds(6).await;
+    let outbound = watched.look(Side::Consumer).await["outbound"].clone();
+    let ahead = outbound["clockSkewMs"].as_i64().unwrap();
+    assert!((38_000..=45_000).contains(&ahead), "{outbound:#}");
+    assert_eq!(outbound["status"], "UP", "it is not yet so much that messages are too old: {outbound:#}");
+    let input = json!({ "subjectId": watched.at_consumer, "suites": ["CONNECTION_HEALTH"] });
+    let scan = watched.consumer.mutate("runScan", input, "scan { id }").await["scan"]["id"].clone();
+    watched.pair.settle().await;
+    let query = "query($id: ID!) { scan(id: $id) { state results { check answer blocking evidence } } }";
+    let scan = watched.consumer.query(query, json!({ "id": scan })).await["scan"].clone();
+    assert_eq!(scan["state"], "PASSED", "a warning stops nothing: {scan:#}");
+    let results = scan["results"].as_array().unwrap();
+    let found: Vec<_> = results.iter().filter(|it| it["answer"] != "PASS").collect();
+    assert_eq!((found.len(), &found[0]["check"]), (1, &json!("CLOCK_SKEW")), "{scan:#}");
+    assert_eq!((&found[0]["answer"], &found[0]["blocking"]), (&json!("FINDING"), &json!(false)), "{scan:#}");
+    skew.store(0, Ordering::SeqCst);
     watched.calm().await;
     let outage = outages::named("LINE_LATE");
     outage.begin(&mut watched).await;
     let noticed = watched.until(Side::Consumer, 30, |look| look["outbound"]["status"] == "SLOW").await;
     assert!(noticed.is_some_and(|seconds| seconds <= 5), "noticed after {noticed:?} s");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_direction_that_keeps_falling_is_up_only_after_four_answers() {
+    let mut watched = Watched::onboarded(Database::Sqlite).await;
+    watched.calm().await;
+    let outage = outages::named("LINE_CLOSED");
+    let shows = |wanted: &'static str| move |look: &Value| look["outbound"]["status"] == wanted;
+    let mut took = Vec::new();
+    // After a long calm it is the first one again.
+    for fall in 1..=4 {
+        if fall == 4 {
+            watched.calm().await;
+        }
+        outage.begin(&mut watched).await;
+        watched.until(Side::Consumer, 20, shows("DOWN")).await.expect("it falls");
+        outage.end(&mut watched).await;
+        took.extend(watched.until(Side::Consumer, 60, shows("UP")).await);
+    }
+    let steady = |seconds: i64| (12..=21).contains(&seconds);
+    assert!(
+        matches!(took[..], [first, second, third, calm] if first.max(second) <= 5 && steady(third) && calm <= 5),
+        "up again after {took:?} s"
+    );
 }
 
 /// When each connection is probed next by a node, in milliseconds.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use linkspan::domain::Timestamp;
+use linkspan::vault::{Form, VaultConfig};
 use linkspan::world::Clock as _;
 use serde_json::{Value, json};
 
@@ -25,6 +26,10 @@ pub(super) struct Watched {
     pub(super) at_consumer: String,
     /// Another instance that may answer at the provider's address.
     pub(super) stranger: Option<Instance>,
+    /// Copies of either that go on beside it.
+    pub(super) copies: Vec<(Side, Instance)>,
+    /// The process of the provider's key service while it is stopped.
+    pub(super) stopped: Option<u32>,
     pub(super) database: Database,
 }
 
@@ -35,11 +40,24 @@ const LOOK: &str = "query($id: ID!) { connection(id: $id) { state
 
 impl Watched {
     pub(super) async fn onboarded(database: Database) -> Self {
-        let mut pair = Pair::prepare(database).await;
+        Self::over(Pair::prepare(database).await, database, Form::InProcess).await
+    }
+
+    /// The same, with a key service of the provider's that can be stopped: in a process, as in the product.
+    pub(super) async fn with_key_process(database: Database) -> Self {
+        Self::over(Pair::prepare(database).await, database, Form::Process).await
+    }
+
+    async fn over(mut pair: Pair, database: Database, keys_of_provider: Form) -> Self {
         for instance in [&mut pair.provider, &mut pair.consumer] {
             instance.fragile().await;
             instance.config.probe_timeout_ms = 800;
             instance.config.slow_ms = 400;
+        }
+        if keys_of_provider == Form::Process {
+            let keys = &mut pair.provider.config.keyservice;
+            // Stopped for as long as the test likes.
+            *keys = VaultConfig { form: Form::Process, hang_ms: 600_000, ..VaultConfig::default() };
         }
         pair.run().await;
         let (provider, consumer) = (pair.provider_admin().await, pair.consumer_admin().await);
@@ -51,7 +69,17 @@ impl Watched {
         assert_eq!(done["state"], "ONBOARDED", "{done:#}");
         let registration = pair.registration(&provider, &registration).await;
         let at_provider = registration["connection"]["id"].as_str().unwrap().to_owned();
-        Self { pair, provider, consumer, at_provider, at_consumer, stranger: None, database }
+        Self {
+            pair,
+            provider,
+            consumer,
+            at_provider,
+            at_consumer,
+            stranger: None,
+            stopped: None,
+            copies: Vec::new(),
+            database,
+        }
     }
 
     /// The time, by the clock of the instances.
@@ -100,9 +128,12 @@ impl Watched {
         let mut quiet = 0;
         for _ in 0..3_000 {
             let_pass(Duration::from_millis(10)).await;
-            let rest = [(&self.pair.provider, &self.at_provider), (&self.pair.consumer, &self.at_consumer)]
-                .iter()
-                .all(|(instance, id)| instance.busy() == 0 && instance.has_probed(id));
+            let two = [(Side::Provider, &self.pair.provider), (Side::Consumer, &self.pair.consumer)];
+            let copies = self.copies.iter().map(|(side, copy)| (*side, copy));
+            let rest = two.into_iter().chain(copies).all(|(side, instance)| {
+                let id = if side == Side::Provider { &self.at_provider } else { &self.at_consumer };
+                instance.busy() == 0 && instance.has_probed(id)
+            });
             quiet = if rest { quiet + 1 } else { 0 };
             // What was learned is written, and read by the others, a little later.
             if quiet == 8 {
@@ -123,5 +154,7 @@ impl Watched {
             let calm = self.until(side, 60, up).await;
             assert!(calm.is_some(), "{side:?} is not calm: {:#}", self.look(side).await);
         }
+        // What was due in that time is done: nobody is killed in the midst of it.
+        self.pair.settle().await;
     }
 }

@@ -18,6 +18,15 @@ pub(crate) fn lock(source: &Source) -> Vec<Finding> {
     names.map(|(line, name)| Finding::new(source, line, message(name))).collect()
 }
 
+/// A build script that starts another program: whoever has Rust has all that the first command asks for.
+pub(crate) fn build(source: &Source) -> Vec<Finding> {
+    if source.path.rsplit('/').next() != Some("build.rs") {
+        return Vec::new();
+    }
+    let started = source.tokens.iter().filter(|token| token.is("Command"));
+    started.map(|token| Finding::new(source, token.line, "build without other programs")).collect()
+}
+
 /// Unfinished work, one machine's folders, hosts of registries (a mirror must do), and names without a meaning.
 pub(crate) fn words(source: &Source) -> Vec<Finding> {
     const MARKERS: &[&str] =

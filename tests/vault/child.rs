@@ -19,11 +19,12 @@ pub(crate) fn launcher() -> Launcher {
     }
 }
 
-/// The same, where whatever is started waits until there is such a file.
-pub(super) fn waiting_launcher(gate: &Path) -> Launcher {
+/// The same, where whatever is started writes down when, in nanoseconds, and ends at once unless there is such a file.
+pub(super) fn gated_launcher(gate: &Path, starts: &Path) -> Launcher {
     let Launcher { arguments, environment, .. } = launcher();
-    let wait = "while [ ! -e \"$0\" ]; do sleep 0.05; done; exec \"$@\"";
-    let shell = ["-c".into(), wait.into(), gate.into(), std::env::current_exe().unwrap().into_os_string()];
+    let look = "date +%s%N >> \"$1\"; [ -e \"$0\" ] || exit 1; shift; exec \"$@\"";
+    let program = std::env::current_exe().unwrap().into_os_string();
+    let shell = ["-c".into(), look.into(), gate.into(), starts.into(), program];
     Launcher {
         program: PathBuf::from("/bin/sh"),
         arguments: shell.into_iter().chain(arguments).collect::<Vec<OsString>>(),

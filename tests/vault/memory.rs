@@ -39,12 +39,12 @@ fn a_gateway() {
             manager.mutate("rotateKeyModule", json!({ "module": "tokens" }), "keyModule { name }").await;
         }
         // Put together while it runs, so that it is in memory that is written and nowhere else.
-        let planted = format!("planted {}", 7 * 191);
+        let (planted, whole) = (format!("planted {}", 7 * 191), pair.link_in_letter());
         for _ in 0..24 / PART {
             pair.advance(PART * 60 * 60).await;
             for actions in [&pair.provider, &pair.consumer].map(|instance| instance.app().actions()) {
                 for number in 0..100 {
-                    let link = SecretString::from(format!("{planted} {number}"));
+                    let link = SecretString::from(format!("{whole}&x={planted} {number}"));
                     let kept = actions.keep_link(&link).await.unwrap();
                     actions.kept_link(&kept).await.unwrap();
                 }

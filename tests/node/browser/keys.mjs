@@ -58,8 +58,7 @@ await run({
   async 'an administrator without a key role is told whose these pages are'() {
     grace = await Person.at(CONSUMER, 'consumer');
     await grace.signIn('admin@consumer.example.com');
-    const { connections } = await grace.graphql('{ connections { edges { node { id } } } }');
-    connection = connections.edges[0].node.id;
+    connection = await grace.first('connections');
     await grace.goto('/keys/access');
     await grace.sees('Access policies are for key roles.');
     await grace.look('keys-access-admin');
@@ -109,6 +108,16 @@ await run({
     await auditor.look('keys-decision');
   },
 
+  async 'people without a key role and a person whom a policy names are among those who may do something'() {
+    const { viewer } = await auditor.graphql('{ viewer { id name } }');
+    const terms = (principal) => ({ effect: 'TRACK', principal, operations: ['SEAL'] });
+    for (const principal of [{ kind: 'PERSON', userId: viewer.id }, { kind: 'EVERY_PERSON' }]) await manager.mutate('createAccessPolicy', { module: 'data', terms: terms(principal) }, 'accessPolicy { id }');
+    await manager.goto('/keys/access?module=data');
+    for (const name of [viewer.name, 'People without a key role']) await panel(manager, 'Who may do what').locator('tbody tr', { has: manager.page.getByText(name, { exact: true }) }).getByText('Seal', { exact: true }).waitFor();
+    await panel(manager, 'Access policies').getByText(viewer.name, { exact: true }).waitFor();
+    await manager.goto('/keys/access?module=links');
+  },
+
   async 'the policy is deleted after a question, and the connection is verified again'() {
     await panel(manager, 'Access policies').getByRole('listitem').filter({ hasText: 'Nothing leaves' }).getByRole('button', { name: /^Delete/ }).click();
     await manager.look('keys-policy-delete');
@@ -137,7 +146,7 @@ await run({
     await manager.look('connection-key-suspended');
     ada = await Person.at(PROVIDER, 'provider');
     await ada.signIn('admin@provider.example.com');
-    await ada.goto(`/connections/${(await ada.graphql('{ connections { edges { node { id } } } }')).connections.edges[0].node.id}`);
+    await ada.goto(`/connections/${await ada.first('connections')}`);
     await ada.page.getByText(/A backup was stolen/).first().waitFor({ timeout: 40_000 });
     await ada.look('connection-key-suspended-there');
     await manager.page.getByRole('button', { name: /^Resume epoch/ }).click();
@@ -205,6 +214,10 @@ await run({
     await auditor.goto('/audit');
     await auditor.heading('Audit log');
     await auditor.page.locator('table.rows tbody tr').first().waitFor();
+    const whole = panel(auditor, 'Whether it is whole');
+    await whole.getByRole('button', { name: 'Verify now' }).click();
+    await auditor.page.locator('.toast', { hasText: 'Operational' }).waitFor({ timeout: 30_000 });
+    await whole.locator('.badge', { hasText: 'Operational' }).waitFor();
     await auditor.look('audit-auditor');
     const { checkSchedules } = await grace.graphql('{ checkSchedules { suite revision } }');
     const { revision: expectedRevision } = checkSchedules.find(({ suite }) => suite === 'CONNECTION_HEALTH');
@@ -212,6 +225,7 @@ await run({
     await open.get('/checks').person.sees('Runs every 1 hour 30 minutes');
     await grace.goto('/audit');
     await grace.page.locator('table.rows tbody tr').nth(3).waitFor();
+    await panel(grace, 'Whether it is whole').getByText('ask a key auditor').waitFor();
     await grace.page.getByLabel('Operation begins with').fill('session.');
     await grace.page.waitForFunction(() => [...document.querySelectorAll('table.rows tbody code:first-of-type')].length > 0);
   },

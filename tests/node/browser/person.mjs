@@ -1,5 +1,6 @@
 // A person at a real browser. Whatever a page does that it must not do is remembered: errors on the console, requests
-// to other origins, inline script or style. `look` draws a state at each size and in each scheme, and asks axe-core.
+// to other origins, a policy that lets in what is not its own. `look` draws a state at each size and in each scheme, and
+// asks axe-core.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -63,6 +64,13 @@ const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator](
 export async function host(what) {
   console.log(what);
   await answers.next();
+}
+
+/** Whether a content security policy lets in nothing but the page's own; where a form may lead is left to the page. */
+function strict(policy = '') {
+  const rules = new Map(policy.split(';').map((rule) => rule.trim().split(/\s+/)).map(([name, ...from]) => [name, from.join(' ')]));
+  const closed = ['default-src', 'frame-ancestors', 'base-uri'].every((name) => rules.get(name) === "'none'");
+  return closed && rules.get('form-action')?.startsWith("'self'") && [...rules].every(([name, from]) => name === 'form-action' || from === "'none'" || from === "'self'");
 }
 
 /** Writes down in a page what its live regions say; what is said behind a modal dialog nobody hears. */
@@ -144,9 +152,13 @@ export class Person {
       const own = request.isNavigationRequest() ? [PROVIDER, CONSUMER] : [new URL(request.frame().url()).origin];
       if (/^https?:/.test(protocol) && !own.includes(to)) this.problems.push(`a request to ${to} from ${own}`);
     });
+    page.on('response', (response) => {
+      const policy = response.headers()['content-security-policy'];
+      if (response.request().resourceType() === 'document' && !strict(policy)) this.problems.push(`the policy of ${response.url()} is ${policy}`);
+    });
   }
 
-  /** What is said on the console here is no surprise. */
+  /** What is said on the console in this step is no surprise. */
   expects(pattern) {
     this.expected.push(pattern);
   }
@@ -155,6 +167,7 @@ export class Person {
     const bad = this.problems.filter((problem) => !this.expected.some((pattern) => pattern.test(problem)));
     assert.deepEqual(bad, [], `${this.name}, after “${step}”`);
     this.problems = [];
+    this.expected = [];
   }
 
   async goto(where) {
@@ -215,9 +228,30 @@ export class Person {
 
   /** Decides what becomes of each request with this operation, until the function that it answers is called. */
   async meddle(operation, fate) {
-    const decide = (route) => (route.request().postData()?.includes(operation) ? fate(route) : route.fallback());
+    const held = new Set();
+    let over = false;
+    const decide = (route) => {
+      if (over || !route.request().postData()?.includes(operation)) return route.fallback();
+      const decided = Promise.resolve(fate(route)).finally(() => held.delete(decided));
+      held.add(decided);
+      return decided;
+    };
     await this.page.route('**/graphql', decide);
-    return () => this.page.unroute('**/graphql', decide);
+    return async () => {
+      over = true;
+      await Promise.all(held);
+      await this.page.unroute('**/graphql', decide);
+    };
+  }
+
+  /** Shows this person the answers to an operation as `change` makes them of its data, until the function that it answers is called. */
+  alters(operation, change) {
+    return this.meddle(operation, async (route) => {
+      const response = await route.fetch();
+      const json = await response.json();
+      change(json.data);
+      await route.fulfill({ response, json });
+    });
   }
 
   /** Sends an operation with this person's session. */
@@ -230,6 +264,11 @@ export class Person {
     }, [query, variables]);
   }
 
+  /** The id of the first in a list. */
+  async first(list) {
+    return (await this.graphql(`{ ${list} { edges { node { id } } } }`))[list].edges[0].node.id;
+  }
+
   async mutate(name, input, fields) {
     const type = `${name[0].toUpperCase()}${name.slice(1)}Input`;
     const data = await this.graphql(`mutation($input: ${type}!) { ${name}(input: $input) { ${fields} refusal { code message } } }`, { input });
@@ -237,7 +276,10 @@ export class Person {
     return data[name];
   }
 
-  /** Draws the page as it is at every size and in both schemes, and lets axe-core look at each; a dialog is gone through by keyboard. */
+  /**
+   * Draws the page as it is at every size and in both schemes, for whoever wants nothing to move, and lets axe-core look at
+   * each; a dialog is gone through by keyboard.
+   */
   async look(name) {
     const { page } = this;
     const before = page.viewportSize();
@@ -245,6 +287,7 @@ export class Person {
     if (await page.locator('dialog:modal').count()) await this.tabs(name);
     for (const colorScheme of ['light', 'dark']) {
       await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+      assert.equal(await page.evaluate(() => document.getAnimations().filter(({ playState }) => playState === 'running').length), 0, `${name}: something moves`);
       for (const width of [360, 1440]) {
         await page.setViewportSize({ width, height: 900 });
         const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
@@ -304,6 +347,7 @@ export class Person {
   }
 
   close() {
+    this.wasGood('the end');
     people.splice(people.indexOf(this), 1);
     return this.context.close();
   }
@@ -338,5 +382,11 @@ export function mail() {
 /** The registration link of the latest letter that has one. */
 export const linkInLetter = () => until('a letter with a link', () => letters().reverse().find((letter) => letter.includes('/connect#'))?.match(/https?:\/\/\S+\/connect#[^\s"<]+/)[0].replaceAll('&amp;', '&'));
 
-/** The one-time code of the latest letter that has one. */
-export const codeInLetter = () => until('a letter with a code', () => letters().reverse().find((letter) => !letter.includes('/connect#'))?.match(/^\s*(\d{8})\s*$/m)?.[1]);
+/** The one-time code of the latest letter that has one, another than this. */
+export const codeInLetter = (before) => until('a letter with a code', () => {
+  const code = letters().reverse().find((letter) => !letter.includes('/connect#'))?.match(/^\s*(\d{8})\s*$/m)?.[1];
+  return code !== before && code;
+});
+
+/** Waits until so many record producers are offered to this person over a connection. */
+export const offered = (person, id, count) => until('the offer arrived', async () => (await person.graphql('query($id: ID!) { connection(id: $id) { settings { recordProducers { name } } } }', { id })).connection.settings.recordProducers.length === count, 30_000);

@@ -1,6 +1,6 @@
 // What each person is offered: nothing that would be refused to them, and where they cannot go on, why and who can.
 import assert from 'node:assert/strict';
-import { CONSUMER, PROVIDER, Person, host, linkInLetter, run, until } from './person.mjs';
+import { CONSUMER, PASSWORD, PROVIDER, Person, host, linkInLetter, run, until } from './person.mjs';
 
 let grace, operator, viewer, connection;
 
@@ -61,12 +61,43 @@ await run({
     await operator.sees('You cannot go on here.');
   },
 
-  async 'who may not retry sees that an administrator can'() {
+  async 'while the contact is waited for, whoever began it has the address; another administrator asks with their own account'() {
+    const second = { email: 'second-admin@consumer.example.com', name: 'Second Administrator', password: PASSWORD, roles: ['ADMIN'] };
+    await grace.mutate('createUser', second, 'user { id }');
     await grace.press('Start Registration');
     await grace.page.waitForURL((url) => url.origin === PROVIDER, { timeout: 20_000 });
-    await grace.signIn('contact@consumer.example.com');
-    await grace.press('Deny');
-    await grace.page.waitForURL((url) => url.origin === CONSUMER);
+    for (const person of [operator, viewer]) {
+      await offered(person, 'Registration is under way', [], []);
+      await person.sees(/^Another account has the address to approve at\./);
+    }
+    const other = await Person.at(CONSUMER, 'second-admin');
+    await other.signIn(second.email);
+    await offered(other, 'Registration is under way', ['Ask with my account', 'Start over', 'Cancel'], ['Ask with my account']);
+    // What the contact decides at the address of another account does not arrive, and the page about it leads back.
+    other.expects(/404/);
+    await other.goto(grace.page.url());
+    await other.signIn('contact@consumer.example.com');
+    await other.press('Allow');
+    await other.heading('The provider\'s answer was not taken');
+    await other.look('rights-answer-not-taken');
+    await other.follow('Go on with the registration');
+    await other.press('Ask with my account');
+    await other.hears('A fresh address is being made.');
+    await other.page.getByRole('link', { name: 'Approve at the provider' }).waitFor({ timeout: 20_000 });
+    await other.finds('textContent', 'Registration is under way');
+    await other.goto(`${connection}/form`);
+    const link = other.page.getByRole('link', { name: 'Approve at the provider' });
+    const before = await link.getAttribute('href');
+    await other.press('Make a fresh address');
+    await other.hears('A fresh address is being made.');
+    await until('a fresh address is there', async () => await link.count() && (await link.getAttribute('href')) !== before, 20_000);
+    await link.click();
+    await other.press('Deny');
+    await other.page.waitForURL((url) => url.origin === CONSUMER);
+    await other.close();
+  },
+
+  async 'who may not retry sees that an administrator can'() {
     for (const person of [operator, viewer]) {
       await offered(person, 'Registration stopped', [], []);
       await person.goto(`${connection}/wizard`);
@@ -75,17 +106,14 @@ await run({
   },
 
   async 'settings that are not synced yet are synced at once by operators only'() {
+    await grace.goto(`${connection}/wizard`);
     await grace.press('Retry');
     await grace.page.getByRole('link', { name: 'Approve at the provider' }).click({ timeout: 20_000 });
+    await grace.signIn('contact@consumer.example.com');
     await grace.press('Allow');
     await grace.page.getByRole('heading', { name: 'Your connection', exact: true }).waitFor({ timeout: 30_000 });
     for (const [person, expected] of [[operator, ['Sync now', 'Done']], [viewer, ['Done']]]) {
-      const end = await person.meddle('query Settings(', async (route) => {
-        const response = await route.fetch();
-        const json = await response.json();
-        json.data.connection.settings.agreed = false;
-        await route.fulfill({ response, json });
-      });
+      const end = await person.alters('query Settings(', ({ connection: { settings } }) => { settings.agreed = false; });
       await person.goto(`${connection}/settings`);
       await person.sees('The two sides do not hold the same settings yet.');
       await offers(person, 'settings', expected);

@@ -57,6 +57,32 @@ await run({
     await until('in use', async () => await life(manager, 2).innerText() === 'Active');
   },
 
+  async 'what was asked for is refused with a reason, which whoever asked reads; or they take it back'() {
+    await manager.goto('/keys/approvals');
+    const wants = async (why) => {
+      await manager.press('Ask for an approval');
+      await manager.page.getByLabel('What is to be done').selectOption('ROTATE_ROOT');
+      await manager.page.getByLabel('Why', { exact: true }).fill(why);
+      await manager.press('Ask');
+      await manager.page.locator('.badge', { hasText: 'Waiting for approval' }).waitFor();
+    };
+    await wants('It is a year old.');
+    await second.goto('/keys/approvals');
+    await second.press('Refuse');
+    const dialog = second.page.getByRole('dialog', { name: 'Refuse this?' });
+    await dialog.getByRole('button', { name: 'Refuse' }).click();
+    await second.sees('Say why, for whoever asked.');
+    await dialog.getByLabel('Why').fill('Not before the holidays.');
+    await second.look('keys-refuse');
+    await dialog.getByRole('button', { name: 'Refuse' }).click();
+    await manager.page.locator('.badge', { hasText: 'Refused' }).waitFor();
+    await manager.sees('Because: Not before the holidays.');
+    await wants('It is still a year old.');
+    await manager.press('Withdraw');
+    await manager.page.locator('.badge', { hasText: 'Withdrawn' }).waitFor();
+    await manager.look('keys-refused-and-withdrawn');
+  },
+
   async 'a key comes in from another system, wrapped, when a second person has agreed'() {
     await manager.mutate('createKeyModule', { name: 'post', purpose: 'AUTHENTICATION', algorithm: 'HMAC-SHA256' }, 'keyModule { name }');
     await manager.mutate('publishKeyModule', { module: 'post' }, 'keyModule { name }');

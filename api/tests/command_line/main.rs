@@ -1,6 +1,8 @@
 //! The command line as an operator uses it: the real program, in real processes, beside a server that runs.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod keys;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -16,6 +18,7 @@ const PASSWORD: &str = "correct horse battery";
 struct Host {
     directory: PathBuf,
     port: u16,
+    environment: Vec<(&'static str, String)>,
 }
 
 /// What a command said, and how it ended.
@@ -61,7 +64,28 @@ impl Host {
         let directory = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&directory).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        Self { directory, port }
+        Self { directory, port, environment: Vec::new() }
+    }
+
+    /// One whose root key is in a variable of the environment, as developers may have it.
+    fn of_a_developer() -> Self {
+        let mut host = Self::bare();
+        host.environment.push(("LINKSPAN_ROOT_KEY_VARIABLE", "DEVELOPMENT_ROOT_KEY".to_owned()));
+        host.environment.push(("DEVELOPMENT_ROOT_KEY", "0123456789abcdef".repeat(4)));
+        host.run(&["migrate"]).ended(0);
+        host
+    }
+
+    /// Puts a root key among the credentials that the service manager passes, as systemd does.
+    #[cfg(unix)]
+    fn credential(&self, name: &str, key: &[u8]) {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let path = self.directory.join("credentials").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let _ = std::fs::remove_file(&path);
+        std::fs::write(&path, key).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o440)).unwrap();
     }
 
     /// A line of the help, as a shell runs it here.
@@ -94,6 +118,7 @@ impl Host {
             .env("LINKSPAN_SERVER__LISTEN", format!("127.0.0.1:{}", self.port))
             // A busy machine is no fault of the key service's.
             .env("LINKSPAN_KEYSERVICE__DEADLINE_MS", "20000")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -129,12 +154,15 @@ impl Host {
         let mut command = self.prepared("/bin/sh");
         command.args(["-c", "ulimit -Sn 256; exec \"$0\" serve", env!("CARGO_BIN_EXE_linkspan")]);
         let mut child = command.spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let ready = lines.by_ref().map(Result::unwrap).find(|line| line.contains("\"ready\""));
-        assert!(ready.is_some(), "it did not start");
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let is_ready = |line: &String| line.contains("\"ready\"");
+        let mut said = Vec::new();
+        while !said.last().is_some_and(is_ready) {
+            said.push(lines.next().unwrap_or_else(|| panic!("it did not start: {said:#?}")));
+        }
         // What it says later is read, so that it never waits for a reader.
         std::thread::spawn(move || lines.count());
-        Server(child)
+        Server { child, said }
     }
 }
 
@@ -145,12 +173,16 @@ impl Drop for Host {
 }
 
 /// A server that runs, until this is dropped.
-struct Server(Child);
+struct Server {
+    child: Child,
+    /// What it said until it was ready.
+    said: Vec<String>,
+}
 
 impl Server {
     /// How many files it may have open: as the system began it, and at most.
     fn open_files(&self) -> (u64, u64) {
-        let limits = std::fs::read_to_string(format!("/proc/{}/limits", self.0.id())).unwrap();
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", self.child.id())).unwrap();
         let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
         let mut words = line.split_whitespace().map(|word| word.parse().unwrap_or(u64::MAX));
         (words.next().unwrap(), words.next().unwrap())
@@ -158,7 +190,7 @@ impl Server {
 
     /// Kills the process of its key service.
     fn kill_key_service(&self) {
-        let parent = self.0.id().to_string();
+        let parent = self.child.id().to_string();
         let killed = Command::new("pkill").args(["-KILL", "-P", &parent]).status().unwrap();
         assert!(killed.success());
     }
@@ -166,8 +198,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -329,6 +361,12 @@ async fn a_start_that_cannot_succeed_names_the_file_and_what_to_do_and_looking_m
     std::fs::write(host.directory.join("linkspan.toml"), "[mail]\nfrom_address = \"foo\"\n").unwrap();
     assert_eq!(host.checked("key service")["verdict"], "GOOD");
     assert_eq!(host.checked("mail")["verdict"], "WRONG");
+    let root_key = data.join("root.key");
+    std::fs::set_permissions(&root_key, std::fs::Permissions::from_mode(0o440)).unwrap();
+    let shown = host.checked("root key");
+    assert_eq!(shown["verdict"], "WRONG", "{shown}");
+    assert!(shown["remedy"].as_str().unwrap().contains("chmod 400"), "{shown}");
+    std::fs::set_permissions(&root_key, std::fs::Permissions::from_mode(0o400)).unwrap();
     std::fs::remove_file(host.directory.join("linkspan.toml")).unwrap();
 
     let database = sea_orm::Database::connect(format!("sqlite:{}", file.display())).await.unwrap();
@@ -350,213 +388,4 @@ async fn a_start_that_cannot_succeed_names_the_file_and_what_to_do_and_looking_m
     assert!(corrupt.err.contains("data/linkspan.db cannot be opened"), "{corrupt:?}");
     let corrupt = host.checked("database");
     assert!(corrupt["found"].as_str().unwrap().contains("not a database"), "{corrupt}");
-}
-
-#[tokio::test]
-async fn keys_are_rotated_beside_a_server_by_whoever_has_the_role_and_on_record() {
-    let host = Host::new();
-    host.person("manager", &["key-manager"]);
-    host.person("auditor", &["key-auditor"]);
-    host.person("other", &["admin"]);
-    let server = host.serve();
-    let (now, most) = server.open_files();
-    assert_eq!(now, most, "as many files as the system allows");
-    let client = Client::sign_in(&host, "manager").await;
-
-    let make = [
-        "create-module",
-        "papers",
-        "--purpose",
-        "signing",
-        "--algorithm",
-        "ed25519",
-        "--rotate-every",
-        "90d",
-    ];
-    let draft = host.key("manager", &make).ended(0);
-    assert!(draft.out.contains("papers is draft"), "{draft:?}");
-    let early = host.key("manager", &["rotate", "papers"]).ended(3);
-    assert!(
-        early.err.contains("refused (WRONG_STATE)") && early.err.contains("publish it first"),
-        "{early:?}"
-    );
-    host.key("manager", &["publish", "papers"]).ended(0);
-    host.key("manager", &["rotate", "papers"]).ended(0);
-    let rotated = host.key("manager", &["rotate", "papers", "--json"]).ended(0).json();
-    assert_eq!(rotated["versions"][0]["version"], 2, "{rotated:#}");
-    let query = "{ keyModule(name: \"papers\") { rotationPeriod versions { version state } } }";
-    let seen = client.query(query).await["keyModule"].clone();
-    let versions = json!([{ "version": 2, "state": "ACTIVE" }, { "version": 1, "state": "DEACTIVATED" }]);
-    assert_eq!((&seen["versions"], &seen["rotationPeriod"]), (&versions, &json!(7_776_000)));
-
-    for verb in [&["rotate", "papers"][..], &["suspend", "papers", "2", "--reason", "Why not"]] {
-        let refused = host.key("other", verb).ended(3);
-        assert!(refused.err.contains("refused (NOT_AN_ADMINISTRATOR)"), "{refused:?}");
-        assert!(refused.err.contains("key manager"), "it names the role: {refused:?}");
-    }
-    let json = host.key("other", &["rotate", "papers", "--json"]).ended(3).json();
-    assert_eq!(json["refusal"]["code"], "NOT_AN_ADMINISTRATOR", "{json:#}");
-    let nobody = host.run(&["key", "rotate", "papers"]).ended(1);
-    assert!(nobody.err.contains("--as EMAIL"), "{nobody:?}");
-    host.key("stranger", &["list"]).ended(1);
-    let named = host.command(&["key", "modules"]).env("LINKSPAN_AS", email("auditor")).output().unwrap();
-    assert!(Ran::of(named).ended(0).out.contains("papers"));
-    let ours = host.command(&["user", "list"]).env("LINKSPAN_AS", email("auditor")).output().unwrap();
-    Ran::of(ours).ended(0);
-
-    let suspended =
-        host.key("manager", &["suspend", "papers", "2", "--reason", "A laptop was lost"]).ended(0);
-    assert_eq!(suspended.out, "Version 2 of papers is suspended: A laptop was lost\n");
-    host.key("manager", &["resume", "papers", "2"]).ended(0);
-    let until = ["renew", "papers", "2", "--until", "2099-01-01T00:00:00Z", "--json"];
-    let renewed = host.key("manager", &until).ended(0).json()["expiresAt"].clone();
-    assert!(renewed.as_str().unwrap().starts_with("2099-01-01T00:00:00"), "{renewed}");
-    host.key("manager", &["revoke", "papers", "2", "--reason", "It was found"]).ended(0);
-    let listed = host.key("auditor", &["list", "papers"]).ended(0);
-    assert!(listed.out.contains("Revoked") && listed.out.contains("It was found"), "{listed:?}");
-    let modules = host.key("auditor", &["modules"]).ended(0);
-    assert!(modules.out.contains("papers") && modules.out.contains("90d"), "{modules:?}");
-    let policies = host.key("auditor", &["policies", "papers"]).ended(0);
-    assert!(policies.out.contains("TRACK"), "{policies:?}");
-    let health = host.key("auditor", &["health"]).ended(0);
-    assert!(health.out.starts_with("The key service is operational"), "{health:?}");
-    assert!(health.out.contains("✓ ROOT_KEY"), "{health:?}");
-
-    trail_is_verified_as_the_help_says(&host);
-    let trail = host.run(&["audit", "export"]).ended(0);
-    let entry = trail.out.lines().rfind(|line| line.contains("\"key.rotate\"")).unwrap();
-    assert!(entry.contains("user:") && entry.contains("origin") && entry.contains("host"), "{entry}");
-}
-
-#[tokio::test]
-async fn keys_come_leave_and_are_used_on_the_host_as_well() {
-    let host = Host::new();
-    host.person("manager", &["key-manager"]);
-    host.person("second", &["key-manager"]);
-    host.person("user", &[]);
-    for (name, purpose, algorithm) in
-        [("moves", "SEALING", "A256GCM"), ("arrives", "SEALING", "A256GCM"), ("deeds", "SIGNING", "Ed25519")]
-    {
-        let make = ["create-module", name, "--purpose", purpose, "--algorithm", algorithm, "--exportable"];
-        host.key("manager", &make).ended(0);
-        host.key("manager", &["publish", name]).ended(0);
-    }
-    host.key("manager", &["rotate", "moves"]).ended(0);
-    let approved = |request: &[&str]| {
-        let id =
-            host.key("manager", &[&["request"], request, &["--reason", "To move it", "--json"]].concat());
-        let id = id.ended(0).json()["id"].as_str().unwrap().to_owned();
-        let approve = ["key", "approve", &id, "--password-stdin", "--as", &email("second")];
-        host.run_with(&approve, PASSWORD).ended(0);
-        id
-    };
-    let id = approved(&["import", "arrives"]);
-    let import = ["key", "--as", &email("manager"), "import", "arrives", "--approval", &id, "--json"];
-    let mut import = host.command(&import).spawn().unwrap();
-    let mut lines = BufReader::new(import.stdout.take().unwrap());
-    let mut offer = String::new();
-    lines.read_line(&mut offer).unwrap();
-    let offer: Value = serde_json::from_str(&offer).unwrap();
-    let told = |name: &str| offer[name].as_str().unwrap().to_owned();
-    let (public, aad) = (told("publicKey"), told("associatedData"));
-    let to = ["--public-key", &public, "--associated-data", &aad];
-    let id = approved(&[&["export", "moves", "--version", "1"][..], &to].concat());
-    let elsewhere = ["export", "moves", "1", "--public-key", &public, "--approval", &id];
-    let refused = host.key("manager", &elsewhere).ended(3);
-    assert!(refused.err.contains("WRONG_STATE"), "approved for another receiver: {refused:?}");
-    let package = host.key("manager", &[&["export", "moves", "1"][..], &to, &["--approval", &id]].concat());
-    import.stdin.take().unwrap().write_all(package.ended(0).out.as_bytes()).unwrap();
-    let mut taken = String::new();
-    lines.read_to_string(&mut taken).unwrap();
-    assert!(import.wait().unwrap().success(), "{taken}");
-    let taken: Value = serde_json::from_str(&taken).unwrap();
-    assert_eq!((&taken["version"], &taken["state"]), (&1.into(), &"PRE_ACTIVE".into()), "{taken:#}");
-    host.key("manager", &["activate", "arrives", "1"]).ended(0);
-    host.key("manager", &["generate", "deeds"]).ended(0);
-    host.key("manager", &["activate", "deeds", "1"]).ended(0);
-
-    // Whoever may use the keys is for their access policies to say.
-    let use_as = |arguments: &[&str], input: &str| {
-        host.run_with(&[&["key", "--as", &email("user")], arguments].concat(), input)
-    };
-    let denied = use_as(&["seal", "arrives"], "secret").ended(3);
-    assert!(denied.err.contains("linkspan key explain"), "{denied:?}");
-    for (module, operations) in [("arrives", "seal,open"), ("deeds", "sign,verify")] {
-        let add =
-            ["add-policy", module, "--effect", "track", "--who", "every-person", "--operations", operations];
-        host.key("manager", &add).ended(0);
-    }
-    let rights = host.key("manager", &["rights", "arrives"]).ended(0);
-    assert!(rights.out.contains("SEAL"), "{rights:?}");
-    let sealed = use_as(&["seal", "arrives", "--about", "field=note"], "secret\n").ended(0).out;
-    let opened = use_as(&["open", "arrives", "--about", "field=note"], &sealed).ended(0);
-    assert_eq!(opened.out, "secret\n", "as it was");
-    use_as(&["open", "arrives", "--about", "field=other"], &sealed).ended(3);
-    let signed = use_as(&["sign", "deeds"], "I sell the house").ended(0).out;
-    let (version, proof) = signed.trim().split_once(' ').unwrap();
-    let verify = ["verify", "deeds", "--version", version, "--proof", proof];
-    use_as(&verify, "I sell the house").ended(0);
-    use_as(&verify, "I sell the boat").ended(3);
-    let health = host.key("manager", &["health", "--recheck"]).ended(0);
-    assert!(health.out.starts_with("The key service is operational"), "{health:?}");
-}
-
-#[tokio::test]
-async fn on_the_host_too_two_people_are_two_and_the_server_goes_on_under_another_root_key() {
-    let host = Host::new();
-    host.person("manager", &["key-manager"]);
-    host.person("second", &["key-manager"]);
-    let server = host.serve();
-    let client = Client::sign_in(&host, "manager").await;
-    for verb in [
-        &["create-module", "papers", "--purpose", "SIGNING", "--algorithm", "Ed25519"][..],
-        &["publish", "papers"],
-        &["rotate", "papers"],
-        &["compromised", "papers", "1", "--reason", "It was published"],
-    ] {
-        host.key("manager", verb).ended(0);
-    }
-    let request = ["request", "destroy", "papers", "--version", "1", "--reason", "Nobody needs it", "--json"];
-    let id = host.key("manager", &request).ended(0).json()["id"].as_str().unwrap().to_owned();
-    let destroy = ["destroy", "papers", "1", "--approval", &id];
-    let early = host.key("manager", &destroy).ended(3);
-    assert!(early.err.contains("Waiting for approval"), "{early:?}");
-    let own =
-        host.run_with(&["key", "approve", &id, "--password-stdin", "--as", &email("manager")], PASSWORD);
-    assert!(own.ended(3).err.contains("Nobody answers their own request"));
-    // Whoever is on the host may name anybody, but does not know their password.
-    let named = host.key("second", &["approve", &id]).ended(3);
-    assert!(named.err.contains("STEP_UP_REQUIRED") && named.err.contains("--password-stdin"), "{named:?}");
-    let approve = ["key", "approve", &id, "--password-stdin", "--as", &email("second")];
-    host.run_with(&approve, "not the password").ended(1);
-    host.run_with(&approve, PASSWORD).ended(0);
-    let waits = host.key("manager", &destroy).ended(3);
-    assert!(waits.err.contains("The waiting period ends at"), "{waits:?}");
-    let listed = host.key("manager", &["approvals", "--state", "approved"]).ended(0);
-    assert!(listed.out.contains(&id), "{listed:?}");
-    host.key("manager", &["withdraw", &id]).ended(0);
-
-    let rotated = host.key("manager", &["rotate-key-encryption-key"]).ended(0);
-    assert!(rotated.out.starts_with("Key encryption key 2: "), "{rotated:?}");
-    let status = host.key("manager", &["rotate-key-encryption-key", "--status", "--json"]).ended(0).json();
-    assert_eq!(status["version"], 2, "{status:#}");
-
-    let request = ["request", "rotate-root", "--reason", "A year is over", "--json"];
-    let id = host.key("manager", &request).ended(0).json()["id"].as_str().unwrap().to_owned();
-    host.run_with(&["key", "approve", &id, "--password-stdin", "--as", &email("second")], PASSWORD).ended(0);
-    let before = std::fs::read(host.directory.join("data/root.key")).unwrap();
-    host.key("manager", &["rotate-root", "--approval", &id]).ended(0);
-    assert_ne!(std::fs::read(host.directory.join("data/root.key")).unwrap(), before);
-    // The server's own process opens what was stored meanwhile when it is started again.
-    server.kill_key_service();
-    for _ in 0..400 {
-        let health = client.query("{ keyHealth { status components { name status } } }").await;
-        if health["keyHealth"]["components"].as_array().is_some_and(|all| all.len() > 1)
-            && health["keyHealth"]["status"] == "OPERATIONAL"
-        {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("the key service of the server does not come back");
 }
