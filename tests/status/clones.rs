@@ -86,6 +86,12 @@ impl Watched {
         panic!("{side:?}: it does not begin to probe");
     }
 
+    /// What both lines do.
+    fn lines(&self, line: Line) {
+        self.pair.provider.outage().line.set(line);
+        self.pair.consumer.outage().line.set(line);
+    }
+
     /// The copies end.
     async fn one_goes_on(&mut self) {
         for (_, copy) in &mut self.copies {
@@ -204,9 +210,19 @@ async fn a_copy_and_a_restored_backup_are_noticed_held_and_resolved_on_purpose()
 async fn two_sides_that_suspect_each_other_are_resolved_by_both() {
     let mut watched = Watched::onboarded(Database::Sqlite).await;
     watched.calm().await;
+    // Whoever suspects the other probes no more: each knows where the other's chain is before there are two of it.
+    let mut copies = Vec::new();
     for side in [Side::Provider, Side::Consumer] {
         watched.instance(side).kill().await;
-        watched.two_go_on(side).await;
+        copies.push((side, watched.instance(side).copy(Database::Sqlite).await));
+        watched.instance(side).start(None).await;
+        watched.begun(side).await;
+        watched.stays_up(3).await;
+    }
+    for (side, mut copy) in copies {
+        copy.start(None).await;
+        watched.copies.push((side, copy));
+        watched.begun(side).await;
     }
     let held = |look: &Value| look["state"] == "SUSPENDED";
     for side in [Side::Provider, Side::Consumer] {
@@ -215,8 +231,7 @@ async fn two_sides_that_suspect_each_other_are_resolved_by_both() {
     watched.one_goes_on().await;
     // Neither forgets over an outage what the other suspects.
     for line in [Line::Closed, Line::Open] {
-        watched.pair.provider.outage().line.set(line);
-        watched.pair.consumer.outage().line.set(line);
+        watched.lines(line);
         watched.intervals(3).await;
     }
     let mut left = [(); 2].map(|()| vec!["confirmSurvivor", "resumeConnection"]);
