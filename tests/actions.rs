@@ -1,9 +1,10 @@
-//! What a screen is told can be done is what the mutation then does: for each role, in whatever state it leads to.
+//! What a screen is told can be done is what the mutation then does: for each role, in whatever state it leads to, and beside
+//! others.
 
 use linkspan::domain::requester::Role;
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Database, Pair, Stage};
+use crate::harness::{Client, Database, Pair, Stage, let_pass};
 
 const ROLES: [Role; 3] = [Role::Viewer, Role::Operator, Role::Admin];
 
@@ -64,6 +65,40 @@ async fn what_a_person_sees_allowed_is_what_they_may_do() {
             assert_eq!((on_connection > 0, on_registration > 0), (expected, expected), "{role:?}");
         }
     }
+}
+
+/// PostgreSQL ends one of two transactions that wait for each other. Which it ends is whoever notices first: the other one
+/// is told to wait for longer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_gives_way_to_another_transaction_is_refused_as_a_conflict_and_changes_nothing() {
+    use sea_orm::ConnectionTrait as _;
+
+    if !Database::available().contains(&Database::Postgres) {
+        return;
+    }
+    let (stage, client, connection) = Stage::onboarded(Database::Postgres).await;
+    stage.pair.settle().await;
+    let mut options = sea_orm::ConnectOptions::new(&stage.pair.consumer.config.database.url);
+    options.max_connections(1).min_connections(1);
+    let other = sea_orm::Database::connect(options).await.unwrap();
+    other.execute_unprepared("set deadlock_timeout = '1min'").await.unwrap();
+    other.execute_unprepared("begin; update head set audit_n = audit_n").await.unwrap();
+    let suspend = async || {
+        let input = json!({ "connectionId": connection });
+        client.try_mutate("suspendConnection", input, "connection { state }").await
+    };
+    let wait_for_us = async || {
+        let waiting = "pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        while stage.pair.consumer.rows(waiting).await == 0 {
+            let_pass(std::time::Duration::from_millis(10)).await;
+        }
+        other.execute_unprepared("update connection set revision = revision").await.unwrap();
+    };
+    let (refused, ()) = tokio::join!(suspend(), wait_for_us());
+    assert_eq!(refused["refusal"]["code"], "CONFLICT", "{refused:#}");
+    other.execute_unprepared("rollback").await.unwrap();
+    let done = suspend().await;
+    assert_eq!(done["connection"]["state"], "SUSPENDED", "{done:#}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -228,7 +228,7 @@ async fn browser(script: &str, scene: Scene) {
     std::fs::create_dir_all(&shots).unwrap();
     let mut command = tokio::process::Command::new("node");
     command
-        .arg(script)
+        .args(["--require", "../localhost.cjs", script])
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/node/browser"))
         .env("CHROMIUM", chromium)
         .env("PROVIDER", &stage.pair.provider.origin)

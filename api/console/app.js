@@ -57,7 +57,7 @@ const NAVIGATION = [
 ];
 
 const main = document.getElementById('content');
-const context = { viewer: null, instance: null, navigate, refreshViewer };
+const context = { viewer: null, instance: null, navigate };
 let page = null;
 /** The page that loads. What changes meanwhile concerns it already: its answer may be older than the change. */
 let coming = null;
@@ -245,7 +245,21 @@ async function refreshViewer() {
   render(html`${viewer.email}<br>${roles}`, document.getElementById('viewer'));
 }
 
+/** Whoever signed in elsewhere meanwhile may be somebody else, with other rights: nothing of the other stays on the screen. */
+async function lookWhoIsHere() {
+  if (document.hidden || !context.viewer) return;
+  const before = JSON.stringify(context.viewer);
+  try {
+    await refreshViewer();
+  } catch {
+    // Told where something is asked for.
+    return;
+  }
+  if (JSON.stringify(context.viewer) !== before) location.reload();
+}
+
 function links() {
+  document.addEventListener('visibilitychange', lookWhoIsHere);
   document.addEventListener('click', (event) => {
     const link = event.target.closest?.('a[href]');
     const plain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
@@ -298,8 +312,7 @@ let state = 'live';
 /** Says when the screen may be out of date, and when it is live again. */
 function connection(now) {
   if (now === state) return;
-  // Who signed in again elsewhere may be somebody else.
-  if (state === 'out' && now === 'live') refreshViewer().then(drawNavigation, () => {});
+  if (state === 'out' && now === 'live') lookWhoIsHere();
   state = now;
   const [sign, words] = LIVE[state];
   const region = document.getElementById('live');

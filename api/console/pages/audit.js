@@ -29,7 +29,7 @@ const RESULTS = [['OK', 'Done'], ['POLICY_DENIED', 'Policy denied'], ['NOT_AN_AD
 /** An address as a whole: the trail has it as a keyed hash, so a part of it finds nothing. */
 const ADDRESS = /^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$/;
 
-/** Puts in what is searched for: entries that keep an e-mail address, or those of some operations. */
+/** Puts in what is searched for: entries that keep an email address, or those of some operations. */
 function searched(filter, text) {
   if (ADDRESS.test(text.trim())) filter.email = text.trim();
   else filter.operation = text.toLowerCase().replace(/[^a-z0-9._-]/g, '').slice(0, 64);
@@ -46,7 +46,7 @@ export default function audit({ update, query, viewer }) {
   const rows = list({
     operation: AUDIT,
     of: (data) => data.auditLog,
-    search: { label: 'Operation begins with, or e-mail address', placeholder: 'registration.', put: searched, isPrivate: (text) => text.includes('@') },
+    search: { label: 'Operation begins with, or email address', placeholder: 'registration.', put: searched, isPrivate: (text) => text.includes('@') },
     filters: [
       { name: 'kind', label: 'About', choices: KINDS, put: (filter, value) => { filter.operation = within(value, filter.operation ?? ''); } },
       ...(module ? [{ name: 'module', label: 'Key module', choices: [[module, module]], put: (filter, value) => { filter.module = value; } }] : []),

@@ -174,7 +174,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
     const { byPeer, since, reason } = now.suspension;
     const them = now.peer.name ?? host(now.peer.origin);
     return notice('warn', byPeer ? `Suspended by ${them}.` : 'Suspended by us.', html`
-      <p>Nothing is exchanged${since ? html` since ${on(since)}` : nothing}. ${reason ? (byPeer ? reason : html`Reason: ${reason}`) : 'No reason was given.'}</p>
+      <p>Nothing is exchanged${since ? html` since ${on(since)}` : nothing}. ${reason ? html`Reason: ${reason}` : 'No reason was given.'}</p>
       <p>${byPeer ? (may(now, 'confirmSurvivor') ? `Stop every other copy of this instance, then confirm that this one goes on. Then ${them} can resume it.` : now.outbound.cause?.reason === 'CLONE_SUSPECTED' ? 'First an administrator of this instance confirms which copy goes on.' : `Only ${them} can resume it: ask its operators.`) : may(now, 'resumeConnection') ? 'Resume it to go on.' : viewer.canOperate ? now.actions.find((action) => action.name === 'resumeConnection')?.reason : 'An operator or administrator of this instance can resume it.'}</p>`);
   }
 

@@ -22,7 +22,7 @@ pub(super) enum Audit {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
-    /// Prints the entries that keep an e-mail address as its keyed hash, as lines of an export: sign-ins with it that failed,
+    /// Prints the entries that keep an email address as its keyed hash, as lines of an export: sign-ins with it that failed,
     /// and one-time codes that were asked for with it where nobody here has it.
     Find {
         /// The address.

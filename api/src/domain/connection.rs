@@ -96,6 +96,8 @@ pub struct Pause {
 impl Pause {
     /// The reason of a refusal because a copy of whoever is refused is suspected.
     pub const SUSPECTS: &str = "CLONE_SUSPECTED";
+    /// How what the other side is told begins.
+    const TOLD: &str = "The other side suspended the connection";
 
     /// Why, for our own people; none where nobody said so.
     #[must_use]
@@ -115,13 +117,22 @@ impl Pause {
     pub fn told(&self) -> String {
         match &self.reason {
             _ if self.suspects => {
-                "The other side suspended the connection: two copies of this instance go on, or it was \
-                                   restored from an older backup."
-                    .to_owned()
+                format!(
+                    "{}: two copies of this instance go on, or it was restored from an older backup.",
+                    Self::TOLD
+                )
             }
-            Some(reason) => format!("The other side suspended the connection: {reason}"),
-            None => "The other side suspended the connection.".to_owned(),
+            Some(reason) => format!("{}: {reason}", Self::TOLD),
+            None => format!("{}.", Self::TOLD),
         }
+    }
+
+    /// The reason in what the other side told ([`Self::told`]); none where it gave none.
+    #[must_use]
+    pub fn reason_told(told: &str) -> Option<&str> {
+        let rest = told.strip_prefix(Self::TOLD).unwrap_or(told);
+        let reason = rest.strip_prefix(": ").unwrap_or(rest);
+        (reason != ".").then_some(reason)
     }
 }
 

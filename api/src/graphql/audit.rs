@@ -173,7 +173,7 @@ pub(super) struct AuditLogFilter {
     /// About this key module, its keys, its access policies, and requests for approval that concern it; of a connection's
     /// keys: their `keyModule`. 1 to 128 of `a` to `z`, `0` to `9`, `-` and `/`.
     module: Option<String>,
-    /// Sign-ins with this e-mail address that failed, and one-time codes that were asked for with it where nobody here has
+    /// Sign-ins with this email address that failed, and one-time codes that were asked for with it where nobody here has
     /// it. The trail keeps it as a keyed hash alone: it is found by whoever knows it, and read by nobody. For administrators.
     email: Option<String>,
     /// With this result: `OK` or the code of a refusal.

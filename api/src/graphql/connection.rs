@@ -18,7 +18,7 @@ use super::settings::ConnectionSettings;
 use super::verification::ConnectionVerification;
 use super::words::{ConnectionOrder, ConnectionRole, ConnectionState};
 use crate::domain::Timestamp;
-use crate::domain::connection::{self as domain, ConnectionVerb, State};
+use crate::domain::connection::{self as domain, ConnectionVerb, Pause, State};
 use crate::domain::direction::Way;
 use crate::domain::id::ConnectionId;
 use crate::domain::link::hex;
@@ -32,7 +32,7 @@ struct Suspension {
     by_peer: bool,
     /// Since when; null when it has just begun.
     since: Option<Timestamp>,
-    /// Why: for ours as it was entered, null if nothing was; for the peer's as a sentence with what it said.
+    /// Why, as it was entered or as the other side said it; null if nothing was.
     reason: Option<String>,
 }
 
@@ -232,7 +232,10 @@ impl ConnectionRecord {
             return Ok(Some(Suspension { by_peer, since: Some(pause.at), reason: pause.why() }));
         }
         let outbound = self.outbound(ctx).await?;
-        Ok(outbound.pause().map(|(since, told)| Suspension { by_peer: true, since, reason: told }))
+        Ok(outbound.pause().map(|(since, told)| {
+            let reason = told.as_deref().and_then(Pause::reason_told).map(str::to_owned);
+            Suspension { by_peer: true, since, reason }
+        }))
     }
 
     /// How it was taken down: by which side, when and why; null unless it was.

@@ -33,7 +33,7 @@ pub struct AuditFilter {
     pub object: Option<String>,
     /// About this key module or what is kept below its name: those whose details name it.
     pub module: Option<String>,
-    /// That keep this keyed hash of an e-mail address.
+    /// That keep this keyed hash of an email address.
     pub address: Option<[u8; 32]>,
     /// With this result.
     pub result: Option<String>,
@@ -260,13 +260,13 @@ fn names_module(name: &str) -> Condition {
     Condition::any().add(named().eq(name)).add(named().like(below))
 }
 
-/// What an entry about an e-mail address that is no account's is about: it names none, so that the index of objects leads
+/// What an entry about an email address that is no account's is about: it names none, so that the index of objects leads
 /// to them.
 pub const ADDRESS_KIND: &str = "ADDRESS";
 /// The sensitive value that such an entry keeps.
 pub const ADDRESS: &str = "email";
 
-/// That keep this keyed hash of an e-mail address.
+/// That keep this keyed hash of an email address.
 fn keeps_address(mac: &[u8; 32]) -> Condition {
     Condition::all()
         .add(Column::ObjectId.eq(""))
@@ -301,7 +301,7 @@ impl Store {
         self.recorded(Entity::find().filter(Column::N.gt(n)).limit(limit)).await
     }
 
-    /// As [`Store::audit_behind`], of those that keep this keyed hash of an e-mail address.
+    /// As [`Store::audit_behind`], of those that keep this keyed hash of an email address.
     ///
     /// # Errors
     /// When the database does not answer.

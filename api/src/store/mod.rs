@@ -49,7 +49,7 @@ use std::time::Duration;
 
 use migrations::Migrator;
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, Statement,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, RuntimeErr, Statement,
     TransactionTrait as _,
 };
 use sea_orm_migration::MigratorTrait as _;
@@ -169,7 +169,7 @@ fn without_password<S: Serializer>(url: &str, serializer: S) -> Result<S::Ok, S:
 pub enum StoreError {
     /// The database does not do its work.
     #[error("the database does not answer as it should")]
-    Database(#[from] DbErr),
+    Database(#[source] DbErr),
     /// Somebody else changed the row since it was read.
     #[error("the {0} was changed by someone else")]
     Conflict(&'static str),
@@ -487,6 +487,23 @@ fn inconsistent(table: &'static str, row: impl ToString, column: &'static str) -
 fn unique(error: DbErr, what: &'static str) -> StoreError {
     match error.sql_err() {
         Some(sea_orm::SqlErr::UniqueConstraintViolation(_)) => StoreError::Duplicate(what),
-        _ => StoreError::Database(error),
+        _ => error.into(),
     }
+}
+
+impl From<DbErr> for StoreError {
+    fn from(error: DbErr) -> Self {
+        if gave_way(&error) { Self::Conflict("same data") } else { Self::Database(error) }
+    }
+}
+
+/// Whether PostgreSQL took a transaction back because others wanted the same rows in another order
+/// (`serialization_failure`, `deadlock_detected`: its manual, appendix A). Nothing of it happened, and it may be tried again.
+fn gave_way(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error
+    else {
+        return false;
+    };
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| ["40001", "40P01"].contains(&code.as_ref()))
 }

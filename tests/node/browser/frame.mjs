@@ -1,9 +1,10 @@
 // What the console does between its pages: refreshes that fail, pages that are slow, the way back, where the focus is
 // when what had it is gone, what is said aloud, and a session that ends.
 import assert from 'node:assert/strict';
-import { CONSUMER, PROVIDER, Person, run, until } from './person.mjs';
+import { CONSUMER, PASSWORD, PROVIDER, Person, run, until } from './person.mjs';
 
 const ADMIN = 'admin@consumer.example.com';
+const CONTACT = 'contact@consumer.example.com';
 let ada, grace, connection;
 
 const abort = (route) => route.abort();
@@ -206,5 +207,21 @@ await run({
     await grace.page.evaluate(() => dispatchEvent(new Event('offline')));
     await grace.page.evaluate(() => dispatchEvent(new Event('online')));
     await sign.waitFor({ state: 'detached' });
+  },
+
+  async 'whoever comes back to a page while somebody else is signed in sees nothing of the other'() {
+    await ada.goto('/people');
+    await ada.heading('People');
+    const elsewhere = await ada.context.newPage();
+    await elsewhere.goto(`${PROVIDER}/sign-in`);
+    await elsewhere.fill('#email', CONTACT);
+    await elsewhere.fill('#password', PASSWORD);
+    await elsewhere.getByRole('button', { name: 'Sign in' }).click();
+    await elsewhere.getByRole('banner').getByText(CONTACT).waitFor();
+    await elsewhere.close();
+    await ada.page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+    await ada.page.getByRole('banner').getByText(CONTACT).waitFor();
+    await ada.sees('This is not yours to see.');
+    assert.equal(await ada.page.getByRole('link', { name: 'Keys', exact: true }).count(), 0);
   },
 });

@@ -205,7 +205,7 @@ impl Actions {
         Ok(entries)
     }
 
-    /// Writes the entries that keep an e-mail address as its keyed hash, in their order, as lines of an export: whatever they
+    /// Writes the entries that keep an email address as its keyed hash, in their order, as lines of an export: whatever they
     /// are about, so on the host alone.
     ///
     /// # Errors

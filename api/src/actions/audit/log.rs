@@ -25,7 +25,7 @@ impl Actions {
         entries.ok_or_else(|| unread().into())
     }
 
-    /// What stands in the trail for an e-mail address, to look for it; for whoever reads the trail, and on the host.
+    /// What stands in the trail for an email address, to look for it; for whoever reads the trail, and on the host.
     ///
     /// # Errors
     /// `NOT_AN_ADMINISTRATOR`; `INVALID_INPUT` for what is no address.
@@ -40,7 +40,7 @@ impl Actions {
         self.address_mac(&address.key()).await
     }
 
-    /// The keyed hash of an e-mail address, in the form under which accounts are found: searchable for a known address,
+    /// The keyed hash of an email address, in the form under which accounts are found: searchable for a known address,
     /// readable by nobody.
     pub(in crate::actions) async fn address_mac(&self, key: &str) -> Done<[u8; 32]> {
         Ok(self.keys.mac(MacPurpose::AuditField, &[ADDRESS.as_bytes(), key.as_bytes()]).await?)
