@@ -4,7 +4,7 @@
 use linkspan::domain::requester::Role;
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Database, Pair, Stage, let_pass};
+use crate::harness::{Client, Database, Pair, Stage, let_pass, nodes};
 
 const ROLES: [Role; 3] = [Role::Viewer, Role::Operator, Role::Admin];
 
@@ -64,6 +64,50 @@ async fn what_a_person_sees_allowed_is_what_they_may_do() {
             let expected = role != Role::Viewer;
             assert_eq!((on_connection > 0, on_registration > 0), (expected, expected), "{role:?}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_offered_of_accounts_is_what_is_done() {
+    const ACCOUNTS: &str = "{ viewer { id }
+        contacts { edges { node { id name actions { name allowed } } } }
+        users { edges { node { id name roles actions { name allowed } } } } }";
+    for database in Database::available() {
+        let stage = Stage::open(database).await;
+        let auditor = stage.pair.provider.person("auditor", &[Role::KeyAuditor]).await;
+        let auditors = auditor.query("{ viewer { id } }", json!({})).await["viewer"]["id"].clone();
+        for role in ROLES {
+            let name = format!("some-{}", role.as_str().to_lowercase());
+            let client = stage.pair.provider.person(&name, &[role]).await;
+            let seen = client.query(ACCOUNTS, json!({})).await;
+            for account in nodes(&seen["contacts"]).into_iter().chain(nodes(&seen["users"])) {
+                for action in account["actions"].as_array().unwrap() {
+                    let (name, id) = (action["name"].as_str().unwrap(), &account["id"]);
+                    let (extra, value) = match name {
+                        "setPassword" => ("password", json!("another horse battery")),
+                        _ => ("name", account["name"].clone()),
+                    };
+                    if name == "setPassword" && *id == seen["viewer"]["id"] {
+                        assert_eq!(action["allowed"], true, "{account:#}");
+                        continue;
+                    }
+                    let input = json!({ "userId": id, extra: value });
+                    let done = client.try_mutate(name, input, "__typename").await;
+                    assert_eq!(done["refusal"].is_null(), action["allowed"] == true, "{action}: {done:#}");
+                    if role == Role::Admin {
+                        let own_affair = name == "setPassword" && *id == auditors;
+                        assert_eq!(action["allowed"] == true, !own_affair, "{account:#}");
+                    }
+                }
+            }
+        }
+        let input = json!({ "userId": auditors, "active": false });
+        let other = stage.provider.try_mutate("updateContact", input.clone(), "__typename").await;
+        assert_eq!(other["refusal"]["field"], "userId", "{other:#}");
+        let off = stage.provider.try_mutate("updateUser", input, "user { active }").await;
+        assert_eq!(off["user"]["active"], false, "{off:#}");
+        let ended = auditor.raw("{ viewer { id } }", json!({})).await;
+        assert_eq!(ended["data"]["viewer"], Value::Null, "{ended:#}");
     }
 }
 

@@ -187,13 +187,6 @@ async fn me(client: &Client) -> Value {
     client.query("{ viewer { id } }", json!({})).await["viewer"]["id"].clone()
 }
 
-/// The account as it would be named if it were a contact's: the one kind that `updateContact` takes.
-fn as_contact(user: &Value) -> String {
-    use data_encoding::BASE64URL_NOPAD as BASE64;
-    let id = String::from_utf8(BASE64.decode(user.as_str().unwrap().as_bytes()).unwrap()).unwrap();
-    BASE64.encode(format!("Contact:{}", id.split_once(':').unwrap().1).as_bytes())
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_administrator_of_the_application_becomes_no_key_manager() {
     for database in Database::available() {
@@ -233,11 +226,11 @@ async fn an_administrator_of_the_application_becomes_no_key_manager() {
         person.mutate("setPassword", json!({ "password": PASSWORD }), "done").await;
         both.mutate("grantRole", grant(&colleague), "user { id }").await;
 
-        let switch = |active: bool| json!({ "userId": as_contact(&manager_id), "active": active });
-        admin.mutate("updateContact", switch(false), "contact { id }").await;
-        let revived = admin.try_mutate("updateContact", switch(true), "contact { id }").await;
+        let switch = |active: bool| json!({ "userId": manager_id, "active": active });
+        admin.mutate("updateUser", switch(false), "user { id }").await;
+        let revived = admin.try_mutate("updateUser", switch(true), "user { id }").await;
         assert_eq!(revived["refusal"]["code"], "NOT_AN_ADMINISTRATOR", "{revived:#}");
-        both.mutate("updateContact", switch(true), "contact { id }").await;
+        both.mutate("updateUser", switch(true), "user { id }").await;
         let auditor = provider.person("auditor", &[Role::KeyAuditor]).await;
         let read = "{ auditLog { edges { node { operation } } } }";
         let log = auditor.query(read, json!({})).await["auditLog"]["edges"].clone();

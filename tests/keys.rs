@@ -77,9 +77,15 @@ async fn the_keys_of_connections_are_tested_like_those_of_any_module_and_what_is
         let part = links().await;
         assert_eq!(part["status"], "OPERATIONAL", "{part}");
         // And so is what each keeps of the other's audit trail: a checkpoint within a minute, and probes with it.
-        for seconds in [65, 6, 6, 6, 6] {
-            stage.pair.advance(seconds).await;
+        let both = "audit_witness where signature is not null and note is not null";
+        stage.pair.advance(65).await;
+        for _ in 0..20 {
+            if stage.pair.provider.rows(both).await == 1 {
+                break;
+            }
+            stage.pair.advance(6).await;
         }
+        assert_eq!(stage.pair.provider.rows(both).await, 1);
         // A probe that is late would bring another.
         stage.pair.consumer.kill().await;
         stage.pair.advance(1).await;

@@ -1,11 +1,11 @@
 // One other organisation: its people, and what was registered for it.
+import { accountControls } from '../lib/account-controls.js';
 import { gql, mutate } from '../lib/api.js';
 import { REFUSAL } from '../lib/fragments.js';
 import { paging } from '../lib/list.js';
-import { setPasswordFor } from '../lib/password.js';
 import { personForm } from '../lib/person-form.js';
 import { command, resource } from '../lib/resource.js';
-import { ask, toast } from '../lib/say.js';
+import { toast } from '../lib/say.js';
 import { address, badge, button, empty, head, notice, outcome, section, when } from '../lib/ui.js';
 import { html, nothing, repeat } from '../lib/view.js';
 import { host, role } from '../lib/words.js';
@@ -13,7 +13,7 @@ import { host, role } from '../lib/words.js';
 const COMPANY = gql`query Company($id: ID!, $first: Int, $after: String, $last: Int, $before: String) {
   node(id: $id) { ... on Company {
     id name createdAt
-    contacts(first: $first, after: $after, last: $last, before: $before) { pageInfo { hasNextPage hasPreviousPage startCursor endCursor } edges { node { id name email active roles revision } } }
+    contacts(first: $first, after: $after, last: $last, before: $before) { pageInfo { hasNextPage hasPreviousPage startCursor endCursor } edges { node { id name email active roles revision actions { name allowed needsStepUp } } } }
   } }
 }`;
 
@@ -53,15 +53,6 @@ export default function company({ params, update, viewer }) {
     update,
   });
 
-  async function toggle(contact) {
-    if (contact.active) {
-      const sure = await ask({ title: `Switch ${contact.name} off?`, body: html`<p>They cannot sign in here any more, and cannot approve. Nothing else changes; you can switch them on again.</p>`, confirm: 'Switch off' });
-      if (!sure) return;
-    }
-    if (await act.run(() => mutate(SWITCH, { userId: contact.id, active: !contact.active, expectedRevision: contact.revision }))) toast(`The account of ${contact.name} is switched ${contact.active ? 'off' : 'on'}.`);
-    await all.refresh();
-  }
-
   function view() {
     return all.view((data) => {
       const now = data.node;
@@ -73,8 +64,7 @@ export default function company({ params, update, viewer }) {
         <div class="columns"><div class="column-main">
         ${section('contacts', 'Contacts', contacts.length ? html`<ul class="log">${repeat(contacts, (one) => one.id, (one) => html`<li>
             <strong>${one.name}</strong> <span>${address(one.email)}</span> ${one.active ? nothing : badge('SUSPENDED', 'Switched off')} <span class="small">${one.roles.map(role).join(', ') || 'no roles'}</span>
-            ${viewer.canOperate ? button(html`${one.active ? 'Switch off' : 'Switch on'}<span class="unseen"> ${one.name}</span>`, () => toggle(one), { kind: 'text' }) : nothing}
-            ${viewer.canAdminister ? setPasswordFor(one, act) : nothing}</li>`)}</ul>${people.view(now.contacts.pageInfo)}`
+            ${accountControls(one, act, { SWITCH, ends: 'They cannot sign in here any more, and cannot approve.', refresh: all.refresh })}</li>`)}</ul>${people.view(now.contacts.pageInfo)}`
           : empty('Nobody is known at this company yet.', 'Add the person who will connect their instance: an administrator there. They sign in here once, to approve.'))}
         ${section('registrations', 'Registrations', registrations.part('What was registered', ({ registrations: { edges, pageInfo } }) => (edges.length ? html`<ul class="log">${edges.map(({ node: one }) => html`<li><a href="/registrations/${one.id}">${one.number}</a> ${host(one.url)} ${badge(one.state, one.stateLabel)} <span class="small">${when(one.updatedAt)}</span></li>`)}</ul>${place.view(pageInfo)}` : empty('No registration yet.', contacts.length ? 'Register a consumer: its state appears here.' : 'Add a contact first; then register a consumer.'))))}
         </div><div class="column-side">${viewer.canOperate ? form() : nothing}</div></div>`;

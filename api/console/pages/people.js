@@ -1,8 +1,8 @@
 // The people of this organisation: who has an account here, and what each may do.
+import { accountControls } from '../lib/account-controls.js';
 import { gql, mutate } from '../lib/api.js';
 import { REFUSAL } from '../lib/fragments.js';
 import { cell, list } from '../lib/list.js';
-import { setPasswordFor } from '../lib/password.js';
 import { personForm } from '../lib/person-form.js';
 import { command } from '../lib/resource.js';
 import { ask, toast } from '../lib/say.js';
@@ -13,12 +13,16 @@ import { role } from '../lib/words.js';
 const PEOPLE = gql`query People($first: Int, $after: String, $last: Int, $before: String) {
   users(first: $first, after: $after, last: $last, before: $before) {
     pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
-    edges { node { id name email active roles createdAt } }
+    edges { node { id name email active roles createdAt revision actions { name allowed needsStepUp } } }
   }
 }`;
 
 const CREATE = gql`mutation CreateUser($input: CreateUserInput!) {
   createUser(input: $input) { user { id name } refusal { ...RefusalParts } }
+}
+${REFUSAL}`;
+const SWITCH = gql`mutation SwitchUser($input: UpdateUserInput!) {
+  updateUser(input: $input) { user { id active } refusal { ...RefusalParts } }
 }
 ${REFUSAL}`;
 const GRANT = gql`mutation GrantRole($input: GrantRoleInput!) {
@@ -71,7 +75,7 @@ export default function people({ update, viewer, instance }) {
     await rows.refresh();
   }
 
-  const controls = (one) => html`<div class="role-controls">${viewer.canAdminister ? setPasswordFor(one, act) : nothing}${grantable.map(([name]) => {
+  const controls = (one) => html`<div class="role-controls">${accountControls(one, act, { SWITCH, ends: 'They cannot sign in here any more, and their access tokens work no more.', refresh: rows.refresh })}${grantable.map(([name]) => {
     const has = one.roles.includes(name);
     return button(html`${has ? 'Remove' : 'Grant'} ${role(name)}<span class="unseen"> ${has ? 'from' : 'to'} ${one.name}</span>`, () => change(one, name, has), { kind: 'text' });
   })}</div>`;

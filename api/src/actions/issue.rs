@@ -10,6 +10,7 @@ use crate::domain::check::{Remedy, Suite};
 use crate::domain::connection::State as Standing;
 use crate::domain::id::{CompanyId, ConnectionId, IssueId, RegistrationId, UserId};
 use crate::domain::issue::{Exception, Issue, IssueMail, IssueVerb};
+use crate::domain::person::AccountVerb;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::registration::{RegistrationState, State as Registering};
 use crate::domain::requester::{Requester, Role, Scope};
@@ -113,7 +114,9 @@ impl Actions {
             "updateContact" => {
                 let active = with.text("active")? == "true";
                 let user = UserId(with.id("userId")?);
-                self.update_contact(call, user, None, Some(active), None).await.map(|_| ())
+                self.update_account(call, AccountVerb::UpdateContact, user, None, Some(active), None)
+                    .await
+                    .map(|_| ())
             }
             "grantRole" => {
                 let unknown = || Refusal::invalid("variables", "There is no such role.");

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::session::hashing;
 use super::{Actions, Call, Done};
 use crate::domain::id::{CompanyId, UserId};
-use crate::domain::person::{EmailAddress, PersonName, is_unprintable};
+use crate::domain::person::{AccountVerb, EmailAddress, PersonName, is_unprintable};
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::requester::{Requester, Role};
 use crate::password::{Password, Peppered};
@@ -107,9 +107,10 @@ impl Actions {
     ///
     /// # Errors
     /// `INVALID_INPUT`, `NOT_FOUND`, `CONFLICT`, `NOT_AN_ADMINISTRATOR`; `WRONG_STATE` for the last administrator.
-    pub async fn update_contact(
+    pub async fn update_account(
         &self,
         call: &Call,
+        verb: AccountVerb,
         user: UserId,
         name: Option<&str>,
         active: Option<bool>,
@@ -120,9 +121,10 @@ impl Actions {
         let name = name.map(person_name).transpose()?;
         let mut tx = self.begin("account.update", call).await?;
         let mut changed = account(&tx, user).await?;
-        if changed.company.is_none() {
-            administrator(call)?;
+        if verb != AccountVerb::update(changed.company.is_some()) {
+            return Err(Refusal::not_found("account").field("userId").into());
         }
+        self.may_change_account(call, &changed, verb)?;
         if expected.is_some_and(|expected| expected != changed.revision) {
             return Err(Refusal::conflict("account").into());
         }
@@ -193,9 +195,7 @@ impl Actions {
     /// # Errors
     /// `INVALID_INPUT`, `NOT_FOUND`, `NOT_AN_ADMINISTRATOR`, `STEP_UP_REQUIRED`; `CREDENTIALS_INVALID` for a program.
     pub async fn set_password(&self, call: &Call, user: UserId, password: SecretString) -> Done<Account> {
-        if call.requester.person().is_none_or(|person| person.user != user) {
-            administrator(call)?;
-        }
+        require_may_set_passwords(call, user)?;
         self.require_fresh_person(call)?;
         let hash = self.hash_password(password).await?;
         let mut tx = self.begin("account.password", call).await?;
@@ -210,6 +210,29 @@ impl Actions {
         let saved = account(&tx, user).await?;
         tx.commit().await?;
         Ok(saved)
+    }
+
+    /// Whether this can be done to an account now, as far as the account and the caller tell; the answer the mutation would
+    /// begin with. The last administrator, and whose key roles come back with an account, show when it is tried.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn may_change_account(
+        &self,
+        call: &Call,
+        account: &Account,
+        verb: AccountVerb,
+    ) -> Result<(), Refusal> {
+        match verb {
+            AccountVerb::UpdateContact => operator(call)?,
+            AccountVerb::UpdateUser => administrator(call)?,
+            AccountVerb::SetPassword => {
+                require_may_set_passwords(call, account.id)?;
+                roles::require_may_choose_password(call, account)?;
+                return self.require_fresh_person(call);
+            }
+        }
+        self.require_fresh(call)
     }
 
     /// The account with this address, for the host's command line.
@@ -241,6 +264,12 @@ fn administrator(call: &Call) -> Result<(), Refusal> {
         Requester::System => Ok(()),
         requester => requester.administrator().map(|_| ()),
     }
+}
+
+/// Everybody may set their own password, and administrators those of others.
+fn require_may_set_passwords(call: &Call, user: UserId) -> Result<(), Refusal> {
+    let own = call.requester.person().is_some_and(|person| person.user == user);
+    if own { Ok(()) } else { administrator(call) }
 }
 
 /// The host's command line may do what an operator may.

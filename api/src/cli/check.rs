@@ -132,6 +132,11 @@ fn configuration(sources: &Sources) -> Answer {
 
 fn base_url(config: &Config) -> Answer {
     match (config.origin(), &config.base_url) {
+        (Ok(origin), Some(_)) if !origin.is_trustworthy() => note(
+            "base URL",
+            format!("{origin}, where browsers sign nobody in"),
+            "use https:// (or, on this machine alone, a name under .localhost)",
+        ),
         (Ok(origin), Some(_)) => good("base URL", origin.as_str()),
         (Ok(_), None) => note(
             "base URL",

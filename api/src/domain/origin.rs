@@ -164,6 +164,15 @@ impl Origin {
         }
     }
 
+    /// Whether browsers trust what comes from here, as they do everything over `https` and what never leaves the machine
+    /// (Secure Contexts, 3.1). Elsewhere they neither say where a form came from, nor offer cryptography to a page.
+    #[must_use]
+    pub fn is_trustworthy(&self) -> bool {
+        let local = |host: &str| host == "localhost" || host.ends_with(".localhost");
+        self.scheme() == Scheme::Https
+            || self.ip().map_or_else(|| local(self.host()), |address| address.is_loopback())
+    }
+
     /// The port to connect to, the scheme's own if none is written.
     #[must_use]
     pub fn port(&self) -> u16 {
@@ -349,6 +358,22 @@ mod tests {
 
     fn strict(text: &str) -> Result<String, OriginError> {
         Origin::parse(text, &OriginPolicy::STRICT).map(|origin| origin.to_string())
+    }
+
+    #[test]
+    fn browsers_trust_what_is_encrypted_or_never_leaves_the_machine() {
+        for (text, trusted) in [
+            ("https://linkspan.example.org", true),
+            ("http://provider.localhost:8080", true),
+            ("http://127.0.0.1:8080", true),
+            ("http://[::1]:8080", true),
+            ("http://linkspan.example.org", false),
+            ("http://192.0.2.1:8080", false),
+            ("http://notlocalhost.example", false),
+        ] {
+            let origin = Origin::parse(text, &OriginPolicy::ANY).unwrap();
+            assert_eq!(origin.is_trustworthy(), trusted, "{text}");
+        }
     }
 
     #[test]

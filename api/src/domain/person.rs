@@ -15,6 +15,26 @@ pub const ADDRESS_MAX_OCTETS: usize = 254;
 /// The most octets the part before the `@` may have (RFC 5321, 4.5.3.1.1).
 pub const LOCAL_PART_MAX_OCTETS: usize = 64;
 
+words! {
+    /// What is done to an account.
+    AccountVerb {
+        /// Rename a contact, or switch the account off or on.
+        UpdateContact = "updateContact", "Change";
+        /// Rename one of our own people, or switch the account off or on.
+        UpdateUser = "updateUser", "Change";
+        /// Choose a password.
+        SetPassword = "setPassword", "Set a password";
+    }
+}
+
+impl AccountVerb {
+    /// How the account of a contact, or of one of our own people, is changed.
+    #[must_use]
+    pub const fn update(contact: bool) -> Self {
+        if contact { Self::UpdateContact } else { Self::UpdateUser }
+    }
+}
+
 /// A person's display name: 1 to 64 printable characters on one line, trimmed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PersonName(String);

@@ -7,10 +7,12 @@ use super::error;
 use super::id::Kind;
 use super::load::{CompanyContacts, CompanyRegistrations};
 use super::page::{List, Window, cost, list};
+use super::refusal::Action;
 use super::registration::Registration;
 use super::words::Role;
 use crate::domain::Timestamp;
 use crate::domain::id::CompanyId;
+use crate::domain::person::AccountVerb;
 use crate::store::{Account, Company as Organisation, Page, RegistrationFilter, RegistrationOrder, Slice};
 
 /// Which type an account has in the schema.
@@ -134,6 +136,18 @@ impl AccountFields<'_> {
     /// Grows by one with every change; give it as `expectedRevision` when you edit.
     async fn revision(&self) -> i64 {
         self.0.revision
+    }
+
+    /// What can be done with the account, and whether it can be done now by whoever asks. Roles are granted by whom
+    /// `grantRole` says.
+    async fn actions(&self, ctx: &Context<'_>) -> Result<Vec<Action>> {
+        let ask = Ask::anyone(ctx)?;
+        let verbs = [AccountVerb::update(self.0.company.is_some()), AccountVerb::SetPassword];
+        let action = |verb: AccountVerb| {
+            let may = ask.actions.may_change_account(ask.call, self.0, verb);
+            Action::new(verb.as_str(), verb.label(), may)
+        };
+        Ok(verbs.map(action).to_vec())
     }
 }
 

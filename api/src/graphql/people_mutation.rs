@@ -9,6 +9,7 @@ use super::people::{AccessToken, Company, Contact, User};
 use super::refusal::Refusal;
 use super::words::Role;
 use crate::domain::id::{AccessTokenId, CompanyId};
+use crate::domain::person::AccountVerb;
 use crate::store::Account;
 
 input! {
@@ -35,6 +36,20 @@ input! {
     /// What to change of an account; what is left out stays.
     UpdateContactInput {
         /// The contact.
+        user_id: ID,
+        /// The new name.
+        name: Option<String>,
+        /// Whether the account may sign in.
+        active: Option<bool>,
+        /// The revision you read; another one in the meantime is refused with `CONFLICT`.
+        expected_revision: Option<i64>,
+    }
+}
+
+input! {
+    /// What to change of an account of our own; what is left out stays.
+    UpdateUserInput {
+        /// The user.
         user_id: ID,
         /// The new name.
         name: Option<String>,
@@ -205,9 +220,28 @@ impl PeopleMutation {
         let done = ask.once(input, |call, input| async move {
             let user = named(Kind::Contact, "userId", &input.user_id)?;
             let (name, expected) = (input.name.as_deref(), input.expected_revision);
-            ask.actions.update_contact(&call, user, name, input.active, expected).await
+            ask.actions
+                .update_account(&call, AccountVerb::UpdateContact, user, name, input.active, expected)
+                .await
         });
         Ok(ContactPayload::new(done.await?, Contact))
+    }
+
+    /// Changes the name of one of our own people or programs, or switches the account on or off.
+    async fn update_user(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What to change.")] input: UpdateUserInput,
+    ) -> Result<UserPayload> {
+        let ask = Ask::new(ctx)?;
+        let done = ask.once(input, |call, input| async move {
+            let user = named(Kind::User, "userId", &input.user_id)?;
+            let (name, expected) = (input.name.as_deref(), input.expected_revision);
+            ask.actions
+                .update_account(&call, AccountVerb::UpdateUser, user, name, input.active, expected)
+                .await
+        });
+        Ok(UserPayload::new(done.await?, User))
     }
 
     /// Makes an account for one of our own people or programs.

@@ -78,12 +78,23 @@ impl State {
 
     /// Refuses a form that did not come from a page of ours.
     pub(super) fn foreign(&self) -> Response {
+        let trusted = self.actions.profile().origin.is_trustworthy();
         let message = Message {
             instance: self.instance(),
             title: "This form came from somewhere else",
-            happened: "Nothing was done: the form was not sent by a page of this instance, or the page was too old.",
+            happened: if trusted {
+                "Nothing was done: the form was not sent by a page of this instance, or the page was too old."
+            } else {
+                "Nothing was done: over plain http:// a browser does not say which page sent a form."
+            },
             why: None,
-            what_to_do: &["Go back, load the page again, and repeat what you did."],
+            what_to_do: if trusted {
+                &["Go back, load the page again, and repeat what you did."]
+            } else {
+                &[
+                    "Ask whoever operates this instance for an https:// address: base_url in its configuration.",
+                ]
+            },
             go_on: Some(("To the start", "/")),
             reference: None,
         };

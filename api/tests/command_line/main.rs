@@ -389,3 +389,14 @@ async fn a_start_that_cannot_succeed_names_the_file_and_what_to_do_and_looking_m
     let corrupt = host.checked("database");
     assert!(corrupt["found"].as_str().unwrap().contains("not a database"), "{corrupt}");
 }
+
+#[test]
+fn an_address_at_which_browsers_sign_nobody_in_is_named() {
+    let mut host = Host::bare();
+    for (url, verdict) in [("http://linkspan.example.org", "NOTE"), ("http://linkspan.localhost", "GOOD")] {
+        host.environment =
+            vec![("LINKSPAN_BASE_URL", url.to_owned()), ("LINKSPAN_OUTBOUND__ALLOW_HTTP", "true".to_owned())];
+        let found = host.checked("base URL");
+        assert_eq!(found["verdict"], verdict, "{found}");
+    }
+}

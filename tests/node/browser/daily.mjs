@@ -51,6 +51,27 @@ await run({
     await other.close();
   },
 
+  async 'somebody who left is switched off, and on again; whoever holds a key role sets their own password'() {
+    await ada.press('Switch off Second Person');
+    await ada.page.getByRole('dialog', { name: 'Switch Second Person off?' }).waitFor();
+    await ada.look('people-switch');
+    await ada.press('Switch off');
+    await ada.sees('The account of Second Person is switched off.');
+    const other = await Person.at(PROVIDER, 'second');
+    await other.goto('/sign-in');
+    await other.page.fill('#email', 'second@provider.example.com');
+    await other.page.fill('#password', 'a password for the second');
+    await other.press('Sign in');
+    await other.sees('Not signed in.');
+    await other.close();
+    await ada.press('Switch on Second Person');
+    await ada.page.getByRole('button', { name: 'Switch off Second Person' }).waitFor();
+    await grace.goto('/people');
+    const controls = (email) => grace.page.getByRole('row').filter({ hasText: email }).getByRole('button', { name: /^Set a password/ });
+    await controls('operator@consumer.example.com').waitFor();
+    assert.equal(await controls('auditor@consumer.example.com').count(), 0);
+  },
+
   async 'moments are shown to the second for whoever chooses so, by keyboard, and stay so'() {
     await grace.goto(`/connections/${connection}`);
     await grace.heading('provider');
