@@ -400,8 +400,8 @@ async fn an_approval_is_used_once_and_only_while_who_gave_it_may_approve() {
         assert_eq!(gone["refusal"]["reason"], "APPROVER_GONE", "{gone:#}");
         granter.mutate("grantRole", role, "user { id }").await;
         for active in [false, true] {
-            let account = json!({ "userId": as_contact(&other_id), "active": active });
-            granter.mutate("updateContact", account, "contact { id }").await;
+            let account = json!({ "userId": other_id, "active": active });
+            granter.mutate("updateUser", account, "user { id }").await;
             if !active {
                 let gone = asks.try_mutate("rotateRootKey", input.clone(), FIELDS).await;
                 assert_eq!(gone["refusal"]["reason"], "APPROVER_GONE", "{gone:#}");
