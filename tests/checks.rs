@@ -7,6 +7,7 @@
 mod after;
 mod before;
 mod broken;
+mod calls;
 mod keys;
 pub(crate) mod rogue;
 

@@ -56,7 +56,7 @@ impl Actions {
         let company = tx.company(new.company).await?;
         company.ok_or_else(|| Refusal::invalid("companyId", "There is no such company."))?;
         self.require_contact(&tx, new.contact, new.company).await?;
-        let rivals = tx.rival_registrations(new.company, new.environment, &origin, None).await?;
+        let rivals = tx.rival_registrations(Some(new.company), new.environment, &origin, None).await?;
         if !rivals.is_empty() {
             return Err(duplicate(&rivals).into());
         }
@@ -112,8 +112,9 @@ impl Actions {
             tx.grant_role(contact, Role::ConsumerContact).await?;
         }
         let target = origin.clone().unwrap_or_else(|| registration.origin.clone());
-        let rivals =
-            tx.rival_registrations(registration.company, registration.environment, &target, Some(id)).await?;
+        let rivals = tx
+            .rival_registrations(Some(registration.company), registration.environment, &target, Some(id))
+            .await?;
         if !rivals.is_empty() {
             return Err(duplicate(&rivals).into());
         }

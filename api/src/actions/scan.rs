@@ -19,7 +19,7 @@ use crate::domain::id::{CompanyId, ConnectionId, RegistrationId, ScanId};
 use crate::domain::origin::Origin;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::registration::State as RegistrationState;
-use crate::domain::scan::{LocalFacts, Scan, ScanState, StandingFacts, Subject, blocking};
+use crate::domain::scan::{CALLED_OFF, LocalFacts, Scan, ScanState, StandingFacts, Subject, blocking};
 use crate::store::{NewJob, ScanResult, StoreError, Tx};
 
 /// How often a scan's end is tried when somebody else changes its subject at the same time.
@@ -122,7 +122,7 @@ impl Actions {
             return Err(Refusal::wrong_state("scan", scan.state.label(), &allowed).into());
         }
         if scan.decides() && scan.only.is_none() {
-            let banner = "The checks were called off. Run them again.".to_owned();
+            let banner = CALLED_OFF.to_owned();
             self.decide(&mut tx, call, &scan, Err(banner), false).await?;
         }
         tx.audit("scan.cancel", "SCAN", id, "OK", json!({}));

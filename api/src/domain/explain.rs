@@ -250,6 +250,10 @@ impl Situation {
                 fault.since = Some(*since);
                 fault.remedy = remedy.clone();
             }
+            (ConnectionState::ValidationFailed, _, None) => {
+                fault.evidence = "Its checks were called off, or did not come to an end.".to_owned();
+                fault.remedy = call("runPreOnboardingChecks", self.connection);
+            }
             (ConnectionState::Offboarding | ConnectionState::Offboarded, ..) => {
                 fault.remedy = Remedy::human(
                     "It does not come back. The provider registers the consumer again to make another connection.",
@@ -370,6 +374,8 @@ impl Situation {
                 at.and_then(|at| next("The phase is tried again.", Some(at)))
             }
             ConnectionState::AwaitingValidation => next("The checks are running.", None),
+            // What was called off is begun again by whoever looks after it.
+            ConnectionState::ValidationFailed if self.issue.is_none() => None,
             ConnectionState::ValidationFailed => {
                 next("It goes on by itself when the last blocking issue is resolved.", None)
             }

@@ -25,6 +25,9 @@ words! {
     }
 }
 
+/// What people read where a scan that decides was called off.
+pub const CALLED_OFF: &str = "The checks were called off. Run them again.";
+
 /// What a scan is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {

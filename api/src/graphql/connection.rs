@@ -22,7 +22,7 @@ use crate::domain::connection::{self as domain, ConnectionVerb, Pause, State};
 use crate::domain::direction::Way;
 use crate::domain::id::ConnectionId;
 use crate::domain::link::hex;
-use crate::domain::scan::Subject;
+use crate::domain::scan::{CALLED_OFF, ScanState, Subject};
 use crate::store::ConnectionFilter;
 
 /// A pause of a connection.
@@ -152,10 +152,16 @@ impl ConnectionRecord {
 
     /// Why it does not go on, for people; null when nothing is wrong.
     async fn banner(&self, ctx: &Context<'_>) -> Result<Option<Banner>> {
-        let State::ValidationFailed { .. } = self.0.state else { return Ok(None) };
-        let text = "One or more checks did not pass. The health dashboard says what to do about each; when all are \
-                    resolved, the connection becomes valid by itself.";
-        Ok(Some(Banner::new(&Ask::anyone(ctx)?, text.to_owned(), self.subject())))
+        let State::ValidationFailed { scan } = self.0.state else { return Ok(None) };
+        let ask = Ask::anyone(ctx)?;
+        let called_off = ask.load.one(scan).await?.is_some_and(|scan| scan.state == ScanState::Cancelled);
+        let text = if called_off {
+            CALLED_OFF
+        } else {
+            "One or more checks did not pass. The health dashboard says what to do about each; when all are resolved, the \
+             connection becomes valid by itself."
+        };
+        Ok(Some(Banner::new(&ask, text.to_owned(), self.subject())))
     }
 
     #[graphql(flatten)]

@@ -307,23 +307,26 @@ impl Tx {
         registration::Entity::find().filter(filter).one(&self.txn).await?.map(from_row).transpose()
     }
 
-    /// The other registrations that are not final for the company and environment, or the origin, the oldest first.
+    /// The other registrations that are not final for the company, if there is one, and environment, or the origin, the
+    /// oldest first.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn rival_registrations(
         &self,
-        company: CompanyId,
+        company: Option<CompanyId>,
         environment: Environment,
         origin: &Origin,
         except: Option<RegistrationId>,
     ) -> Result<Vec<Registration>, StoreError> {
         use registration::Column;
-        let rival = Condition::any().add(Column::Origin.eq(origin.to_string())).add(
+        let of_company = |company: CompanyId| {
             Condition::all()
                 .add(Column::CompanyId.eq(company.0))
-                .add(Column::Environment.eq(environment.as_str())),
-        );
+                .add(Column::Environment.eq(environment.as_str()))
+        };
+        let rival =
+            Condition::any().add(Column::Origin.eq(origin.to_string())).add_option(company.map(of_company));
         let mut query = registration::Entity::find().filter(rival).filter(Column::State.is_not_in(
             RegistrationState::ALL.iter().filter(|state| state.is_final()).map(|state| state.as_str()),
         ));

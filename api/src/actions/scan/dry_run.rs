@@ -11,6 +11,7 @@ use crate::actions::{Actions, Call, Done};
 use crate::domain::check::{Answer, CheckCode, Suite};
 use crate::domain::connection::Part;
 use crate::domain::id::{CompanyId, ScanId, UserId};
+use crate::domain::refusal::Refusal;
 use crate::domain::registration::Environment;
 use crate::domain::scan::{LocalFacts, Scan, ScanState, Subject};
 
@@ -43,7 +44,8 @@ impl Actions {
     /// Asks the pre-onboarding checks about a URL; about a contact only if one is named.
     ///
     /// # Errors
-    /// `INVALID_INPUT` for a URL that cannot be one, `NOT_AN_ADMINISTRATOR`, `RATE_LIMITED`.
+    /// `INVALID_INPUT` for a URL that cannot be one and for a contact without a company, `NOT_FOUND` for whoever is named and
+    /// does not exist, `NOT_AN_ADMINISTRATOR`, `RATE_LIMITED`.
     pub async fn dry_run(
         &self,
         call: &Call,
@@ -68,14 +70,23 @@ impl Actions {
             finished_at: None,
             state: ScanState::Running,
         };
+        if let Some(company) = about.company
+            && tx.company(company).await?.is_none()
+        {
+            return Err(Refusal::not_found("company").field("companyId").into());
+        }
         let contact = match (about.contact, about.company) {
-            (Some(contact), Some(company)) => self.contact_facts(&tx, contact, company).await?,
-            _ => None,
+            (Some(contact), Some(company)) => {
+                let known = self.contact_facts(&tx, contact, company).await?;
+                Some(known.ok_or_else(|| Refusal::not_found("contact").field("contactId"))?)
+            }
+            (Some(_), None) => {
+                let message = "Name the company of the contact, too: whether they belong to it is asked.";
+                return Err(Refusal::invalid("companyId", message).into());
+            }
+            (None, _) => None,
         };
-        let rivals = match about.company {
-            Some(company) => tx.rival_registrations(company, about.environment, &origin, None).await?,
-            None => Vec::new(),
-        };
+        let rivals = tx.rival_registrations(about.company, about.environment, &origin, None).await?;
         let local = LocalFacts {
             environment: about.environment,
             other_registrations: numbered(&rivals),

@@ -61,8 +61,9 @@ impl Actions {
         registration: &Registration,
     ) -> Done<LocalFacts> {
         let (company, origin) = (registration.company, &registration.origin);
-        let others =
-            tx.rival_registrations(company, registration.environment, origin, Some(registration.id)).await?;
+        let others = tx
+            .rival_registrations(Some(company), registration.environment, origin, Some(registration.id))
+            .await?;
         // What an attempt on this very registration left is no other connection.
         let left = tx.unfinished_connections(registration.id).await?;
         let rivals = tx.rival_connections(origin, Part::Provider, None).await?;
