@@ -58,6 +58,7 @@ await run({
     await ada.press('Switch off');
     await ada.sees('The account of Second Person is switched off.');
     const other = await Person.at(PROVIDER, 'second');
+    other.expects(/403/);
     await other.goto('/sign-in');
     await other.page.fill('#email', 'second@provider.example.com');
     await other.page.fill('#password', 'a password for the second');

@@ -217,10 +217,11 @@ await run({
     await elsewhere.fill('#email', CONTACT);
     await elsewhere.fill('#password', PASSWORD);
     await elsewhere.getByRole('button', { name: 'Sign in' }).click();
-    await elsewhere.getByRole('banner').getByText(CONTACT).waitFor();
+    const who = (page) => page.locator('#viewer', { hasText: CONTACT }).waitFor({ state: 'attached' });
+    await who(elsewhere);
     await elsewhere.close();
     await ada.page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
-    await ada.page.getByRole('banner').getByText(CONTACT).waitFor();
+    await who(ada.page);
     await ada.sees('This is not yours to see.');
     assert.equal(await ada.page.getByRole('link', { name: 'Keys', exact: true }).count(), 0);
   },
