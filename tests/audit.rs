@@ -163,7 +163,7 @@ async fn what_the_peer_kept_shows_a_truncation_and_a_rewriting_that_the_trail_it
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_whose_trail_became_shorter_is_not_countersigned_and_noticed() {
-    let pair = Pair::start(Database::available()[0]).await;
+    let mut pair = Pair::start(Database::available()[0]).await;
     let admin = pair.provider_admin().await;
     let ready = pair.make_ready(&admin).await;
     pair.register(&admin, &ready).await;
@@ -179,6 +179,7 @@ async fn a_peer_whose_trail_became_shorter_is_not_countersigned_and_noticed() {
 
     // The provider's trail as it would be after an old backup was restored: shorter, and signed anew. Back to when
     // the connection had just got its key: without the entry about it, the key would not be used at all.
+    pair.provider.kill().await;
     pair.provider
         .tamper(
             "delete from audit_checkpoint; delete from audit_witness;
@@ -187,6 +188,7 @@ async fn a_peer_whose_trail_became_shorter_is_not_countersigned_and_noticed() {
                  audit_hash = (select hash from audit order by n desc limit 1)",
         )
         .await;
+    pair.provider.start(None).await;
     pair.advance(65).await;
     for _ in 0..4 {
         pair.advance(6).await;

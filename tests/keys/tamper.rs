@@ -66,7 +66,7 @@ pub(super) const EDITS: &[(&str, &str, &str)] = &[
 const DEED: &str = "SSBzZWxsIHRoZSBob3VzZQ==";
 
 /// How a database writes the id of nobody.
-fn nobody(database: Database) -> &'static str {
+pub(super) fn nobody(database: Database) -> &'static str {
     match database {
         Database::Sqlite => "zeroblob(16)",
         Database::Postgres => "'00000000-0000-0000-0000-000000000000'",

@@ -88,6 +88,22 @@ impl Actions {
         Ok(findings)
     }
 
+    /// Those of these rows that are as the key service wrote them, whatever the audit trail says of them.
+    pub(crate) async fn as_written(&self, mut keys: Vec<SealedKey>) -> Done<Vec<SealedKey>> {
+        let mut faulty = Vec::new();
+        for piece in keys.chunks(AT_ONCE) {
+            let said = piece.iter().map(|key| LastEntry {
+                key: key.id,
+                module: key.module.clone(),
+                state: key.state,
+                state_seq: key.state_seq,
+            });
+            faulty.extend(self.keys.compare(piece, &said.collect::<Vec<_>>()).await?);
+        }
+        keys.retain(|key| faulty.iter().all(|faulty| faulty.key != key.id));
+        Ok(keys)
+    }
+
     /// What is not as it should be in the row of the instance, which holds the key hierarchy. What works goes on with
     /// what it had.
     pub(crate) async fn faulty_instance(&self) -> Done<Vec<RowFinding>> {

@@ -312,6 +312,9 @@ impl Actions {
         let now = self.world.now();
         let next = self.keys.change_key(&governing, &versions, key.version, &change, now).await;
         let next = next.map_err(explained)?;
+        if governing.built_in() == Some(BuiltIn::Audit) && verb == KeyVerb::MarkCompromised {
+            self.sign_without(&key).await?;
+        }
         let mut tx = self.begin("key.life", call).await?;
         tx.save_key(&next).await?;
         changed(&mut tx, &next, verb).await?;
@@ -331,6 +334,9 @@ impl Actions {
         approval: KeyApprovalId,
     ) -> Done<KeyVersion> {
         let (governing, _, key) = self.key_for(call, module, number, KeyVerb::Destroy).await?;
+        if governing.built_in() == Some(BuiltIn::Audit) {
+            self.sign_without(&key).await?;
+        }
         let mut tx = self.begin("key.destroy", call).await?;
         let subject = destruction_subject(&governing, &key);
         let agreed = self.spend_approval(&mut tx, call, approval, &subject).await?;

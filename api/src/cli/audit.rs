@@ -42,7 +42,8 @@ Needs no configuration, no database and no secret. Take the keys from where the 
 
 An edit, a removal and a change of order show by themselves; a truncation and a rewriting show against checkpoints, and
 against the owner of the keys only with checkpoints that another instance kept (linkspan audit witnessed, there).
-Ends with code 1 if anything is wrong, and if the export is not signed up to its last minutes with the keys given.")]
+Ends with code 1 if anything is wrong, if the export is not signed up to its last minutes with the keys given, and if
+a --witness vouches for none of it.")]
     Verify {
         /// The export.
         file: PathBuf,
@@ -87,12 +88,16 @@ pub(super) struct Against {
 
 /// Verifies without anything else.
 pub(super) fn verify(file: &Path, against: Against) -> Result<(), Failed> {
-    let mut elsewhere: Vec<Note> = Vec::new();
+    let mut kept: Vec<(&Path, Vec<Note>)> = Vec::new();
     for path in &against.witnesses {
-        elsewhere.extend(export::read_checkpoints(open(path)?).map_err(|error| named(path, &error))?);
+        kept.push((path, export::read_checkpoints(open(path)?).map_err(|error| named(path, &error))?));
     }
+    let elsewhere: Vec<Note> = kept.iter().flat_map(|(_, notes)| notes).cloned().collect();
     let keys: Vec<VerifyingKey> = against.keys.into_iter().flat_map(|Keys(keys)| keys).collect();
     let chained = export::verify(open(file)?, &keys, &elsewhere).map_err(|error| named(file, &error))?;
+    for (path, notes) in &kept {
+        chained.require_kept(notes, &keys).map_err(|error| named(path, &error))?;
+    }
     if !against.unsigned {
         chained.require_signed().map_err(|error| named(file, &error))?;
     }

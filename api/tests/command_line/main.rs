@@ -291,7 +291,12 @@ fn trail_is_verified_as_the_help_says(host: &Host) {
     assert!(keys.lines().count() > 1, "{keys}");
     write("provider.key", &keys);
     write("consumer.key", &keys);
-    write("kept.jsonl", &host.run(&["audit", "witnessed"]).ended(0).out);
+    // As another instance would print them: nobody is connected to this one.
+    let checkpoints = |host: &Host| {
+        let export = host.run(&["audit", "export"]).ended(0).out;
+        export.lines().filter(|line| line.contains("{\"checkpoint\"")).collect::<Vec<_>>().join("\n")
+    };
+    write("kept.jsonl", &checkpoints(host));
     let help = host.run(&["audit", "verify", "--help"]).ended(0).out;
     let examples: Vec<&str> =
         help.lines().filter(|line| line.starts_with("  linkspan audit verify")).collect();
@@ -309,6 +314,19 @@ fn trail_is_verified_as_the_help_says(host: &Host) {
         let refused = host.run(&["audit", "verify", name, "--key", "provider.key"]).ended(1);
         assert!(refused.err.contains("nothing of it is signed with a key that was given"), "{refused:?}");
     }
+    write("empty.jsonl", &host.run(&["audit", "witnessed"]).ended(0).out);
+    write("foreign.jsonl", &checkpoints(&Host::new()));
+    let against = |arguments: &[&str]| host.run(&[&["audit", "verify"], arguments].concat()).ended(1).err;
+    for (kept, said) in
+        [("empty.jsonl", "is no checkpoint in it"), ("foreign.jsonl", "no checkpoint of the trail linkspan/")]
+    {
+        let arguments =
+            ["audit.jsonl", "--key", "provider.key", "--witness", "kept.jsonl", "--witness", kept];
+        let refused = against(&arguments);
+        assert!(refused.contains(said) && refused.contains(kept), "{refused}");
+    }
+    let nobody = against(&["chain.jsonl", "--unsigned", "--witness", "kept.jsonl"]);
+    assert!(nobody.contains("in it is signed with a key that was given"), "{nobody}");
     let looked = host.run(&["audit", "verify", "chain.jsonl", "--unsigned"]).ended(0);
     assert!(looked.out.contains("as it was written: none of them"), "{looked:?}");
     let witness_only = keys.lines().last().unwrap();

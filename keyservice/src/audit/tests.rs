@@ -164,6 +164,27 @@ fn a_checkpoint_counts_only_under_a_key_that_was_given() {
     assert_eq!(verifier.verify(trail).unwrap().witnessed, 0);
 }
 
+#[test]
+fn a_checkpoint_of_a_key_that_is_trusted_no_more_is_good_only_where_a_later_one_covers_it() {
+    let (signed, trail) = (Signed::new(), trail(20));
+    let stranger =
+        Signed { service: service(3), audit: key(&service(3), Purpose::AuditSigning), ..Signed::new() };
+    let keys = signed.keys();
+    let newest = Verifier::new(ORIGIN, &keys).checkpoint(&signed.note(&trail, 18), Witness::Own);
+    let found = |note: &Note| {
+        let verified = newest.clone().checkpoint(note, Witness::Own).verify(trail.clone());
+        verified.map(|verified| verified.signed).map_err(|bad| (bad.n, bad.what))
+    };
+    assert_eq!(found(&stranger.note(&trail, 10)), Ok(18));
+    assert_eq!(found(&stranger.note(&trail, 18)), Ok(18));
+    assert_eq!(found(&stranger.note(&trail, 19)), Err((19, Fault::ForgedCheckpoint)));
+    let another = chained((1..=21).map(|n| Entry { actor: "user:9".to_owned(), ..entry(n) }));
+    for size in [10, 21] {
+        let forged = stranger.note(&another, size);
+        assert_eq!(found(&forged), Err((size as u64, Fault::ForgedCheckpoint)));
+    }
+}
+
 /// Two different places.
 fn two(a: prop::sample::Index, b: prop::sample::Index, len: usize) -> (usize, usize) {
     let (a, b) = (a.index(len), b.index(len - 1));

@@ -32,7 +32,8 @@ pub enum Fault {
         /// Who keeps the checkpoint that says so.
         witness: Witness,
     },
-    /// A checkpoint in the export has no valid signature under a key that was given.
+    /// A checkpoint in the export has no valid signature under a key that was given, and no later one that has says the
+    /// same.
     ForgedCheckpoint,
 }
 
@@ -106,7 +107,8 @@ pub struct Verifier<'a> {
     origin: &'a str,
     keys: &'a [VerifyingKey],
     checkpoints: Vec<(Checkpoint, Witness)>,
-    forged: Option<u64>,
+    /// The trail's own without a valid signature.
+    unsigned: Vec<Checkpoint>,
 }
 
 impl<'a> Verifier<'a> {
@@ -114,18 +116,19 @@ impl<'a> Verifier<'a> {
     /// signs checkpoints, and those with which its witnesses countersign.
     #[must_use]
     pub fn new(origin: &'a str, keys: &'a [VerifyingKey]) -> Self {
-        Self { origin, keys, checkpoints: Vec::new(), forged: None }
+        Self { origin, keys, checkpoints: Vec::new(), unsigned: Vec::new() }
     }
 
-    /// Takes a checkpoint into account. One of another origin is not; one without a valid signature under a trusted
-    /// key is a fault when it is among the trail's own, and is left out when it comes from elsewhere.
+    /// Takes a checkpoint into account. One of another origin, or without a valid signature under a trusted key, vouches
+    /// for nothing: among the trail's own, it is a fault unless a later one covers it, as those of a key that is
+    /// trusted no more; from elsewhere, it is left out.
     #[must_use]
     pub fn checkpoint(mut self, note: &Note, witness: Witness) -> Self {
         let Ok(checkpoint) = Checkpoint::parse(note.text()) else { return self };
         if note.verified_by(self.keys).next().is_some() && checkpoint.origin == self.origin {
             self.checkpoints.push((checkpoint, witness));
         } else if witness == Witness::Own {
-            self.forged = Some(self.forged.map_or(checkpoint.size, |n| n.min(checkpoint.size)));
+            self.unsigned.push(checkpoint);
         }
         self
     }
@@ -141,6 +144,11 @@ impl<'a> Verifier<'a> {
         for (checkpoint, witness) in &self.checkpoints {
             expected.entry(checkpoint.size).or_default().push((checkpoint, *witness));
         }
+        let mut unsigned: BTreeMap<u64, Vec<&Checkpoint>> = BTreeMap::new();
+        for checkpoint in &self.unsigned {
+            unsigned.entry(checkpoint.size).or_default().push(checkpoint);
+        }
+        let (mut forged, mut uncovered) = (None, None);
         let mut verified = Verified { entries: 0, signed: 0, witnessed: 0, head: GENESIS };
         let mut entries = entries.into_iter();
         while let Some(Recorded { entry, hash }) = entries.next() {
@@ -162,8 +170,15 @@ impl<'a> Verifier<'a> {
                     return bad(agreed + 1, Fault::Rewritten { until: n, witness: *witness });
                 }
                 match witness {
-                    Witness::Own => verified.signed = n,
+                    Witness::Own => (verified.signed, uncovered) = (n, None),
                     Witness::Other => verified.witnessed = n,
+                }
+            }
+            for checkpoint in unsigned.remove(&n).into_iter().flatten() {
+                if checkpoint.root != hash {
+                    forged.get_or_insert(n);
+                } else if verified.signed < n {
+                    uncovered.get_or_insert(n);
                 }
             }
         }
@@ -176,7 +191,8 @@ impl<'a> Verifier<'a> {
             };
             return bad(verified.entries + 1, Fault::Truncated { size: *size, witness });
         }
-        match self.forged {
+        let elsewhere = unsigned.keys().next().copied();
+        match [forged, uncovered, elsewhere].into_iter().flatten().min() {
             Some(n) => bad(n, Fault::ForgedCheckpoint),
             None => Ok(verified),
         }

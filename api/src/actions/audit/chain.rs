@@ -4,13 +4,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::TimeDelta;
-use keyservice::AuditMeasure;
 use keyservice::audit::GENESIS;
-use keyservice::checkpoint::{Checkpoint, EVERY_SECONDS, Note};
+use keyservice::checkpoint::{Checkpoint, EVERY_SECONDS, Note, SignatureKind, VerifyingKey};
+use keyservice::{AuditMeasure, SealedKey};
 
 use super::witnesses::Witnesses;
-use super::{Actions, Done};
+use super::{Actions, Done, Failure, Keys, vouches};
 use crate::domain::Timestamp;
+use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::store::Kept;
 
 /// How often the whole trail is verified from its beginning.
@@ -33,6 +34,8 @@ pub(crate) struct Verified(Arc<Mutex<Progress>>);
 #[derive(Clone, Default)]
 struct Progress {
     chain: Chain,
+    /// What the round before this one found, until this one comes to the end or finds something itself.
+    standing: Option<String>,
     /// When verifying it from the beginning began.
     begun_at: Option<Timestamp>,
     /// Whether it reached the end since then.
@@ -48,6 +51,13 @@ impl Verified {
 
     fn set(&self, progress: Progress) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = progress;
+    }
+
+    /// The furthest checkpoint that this process saw, with this one.
+    fn furthest(&self, signed: i64) -> i64 {
+        let mut progress = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.signing.furthest = progress.signing.furthest.max(signed);
+        progress.signing.furthest
     }
 
     /// Begins again at the next measurement, if the last round is over: asking often keeps nobody from the end.
@@ -101,6 +111,10 @@ impl Signing {
     }
 }
 
+fn removed(n: i64) -> String {
+    format!("Checkpoint {n} of the audit trail was removed.")
+}
+
 fn not_signed(n: i64) -> String {
     format!("Entry {n} of the audit trail is not the one that was signed.")
 }
@@ -116,13 +130,14 @@ impl Actions {
         let due = progress.begun_at.is_none_or(|at| now - at >= EVERY || now < at);
         let over = progress.whole || progress.begun_at.is_none();
         if progress.chain.fault.is_some() || (due && over) {
-            let Progress { signing, witnesses, .. } = progress;
-            progress = Progress { begun_at: Some(now), signing, witnesses, ..Progress::default() };
+            let Progress { chain, standing, signing, witnesses, .. } = progress;
+            // Where it was may be far behind what one measurement comes to.
+            let standing = chain.fault.or(standing);
+            progress = Progress { begun_at: Some(now), standing, signing, witnesses, ..Progress::default() };
         }
         let newest = self.store.newest_checkpoint().await?;
         let signed = newest.as_ref().map_or(0, |kept| kept.n);
-        let furthest = progress.signing.furthest.max(signed);
-        progress.signing.furthest = furthest;
+        progress.signing.furthest = self.verified.furthest(signed);
         self.verify_chain(&mut progress.chain, tail.n, PIECES_A_TURN).await?;
         if progress.chain.n > tail.n {
             // It grew meanwhile.
@@ -134,36 +149,69 @@ impl Actions {
             progress.chain.fault.get_or_insert(fault);
         }
         progress.whole |= progress.chain.n >= tail.n;
-        if progress.chain.fault.is_none() {
-            progress.chain.fault = match newest {
-                _ if signed < furthest => {
-                    Some(format!("Checkpoint {furthest} of the audit trail was removed."))
-                }
-                Some(newest) => self.contradiction(&newest).await?,
-                None => None,
-            };
+        if progress.whole || progress.chain.fault.is_some() {
+            progress.standing = None;
         }
-        if progress.chain.fault.is_none() {
-            progress.chain.fault = self.faulty_witness(&mut progress.witnesses).await?;
-        }
+        let fault = match progress.chain.fault.as_ref().or(progress.standing.as_ref()) {
+            Some(fault) => Some(fault.clone()),
+            None => self.fault_beside(newest.as_ref(), &mut progress).await?,
+        };
         let measure = AuditMeasure {
             entries: tail.n.unsigned_abs(),
             verified: if progress.whole { tail.n } else { progress.chain.n }.unsigned_abs(),
-            fault: progress.chain.fault.clone(),
+            fault,
             unsigned: progress.signing.look(signed, tail.n, now),
         };
         self.verified.set(progress);
         Ok(measure)
     }
 
+    /// Goes over the trail up to its end, or to the first thing that is not as it should be: for whoever measures once
+    /// only.
+    pub(crate) async fn verify_to_the_end(&self) -> Done<()> {
+        let a_turn = ENTRIES * PIECES_A_TURN as u64;
+        // One more, for what comes meanwhile.
+        for _ in 0..=self.store.audit_tail().await?.n.unsigned_abs() / a_turn + 1 {
+            let measure = self.audit_measure().await?;
+            if measure.fault.is_some() || measure.verified >= measure.entries {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is wrong beside the chain: with its newest checkpoint, or with what this instance and its peers keep.
+    async fn fault_beside(&self, newest: Option<&Kept>, progress: &mut Progress) -> Done<Option<String>> {
+        let furthest = progress.signing.furthest;
+        if newest.map_or(0, |kept| kept.n) < furthest {
+            return Ok(Some(removed(furthest)));
+        }
+        let contradiction = match newest {
+            Some(newest) => self.contradiction(newest).await?,
+            None => None,
+        };
+        match contradiction {
+            None => self.faulty_witness(&mut progress.witnesses).await,
+            fault => Ok(fault),
+        }
+    }
+
     /// In what a checkpoint of ours differs from the trail, if it does: a trail that was rewritten, each hash computed
     /// anew, agrees with itself.
     async fn contradiction(&self, kept: &Kept) -> Done<Option<String>> {
-        let Some(root) = self.signed_root(kept).await? else {
-            return Ok(Some(format!(
-                "Checkpoint {} of the audit trail is not signed by this instance.",
-                kept.n
-            )));
+        let root = match self.signed_root(kept).await {
+            Ok(Some(root)) => root,
+            Ok(None) => {
+                let n = kept.n;
+                return Ok(Some(format!(
+                    "Checkpoint {n} of the audit trail is not signed by this instance."
+                )));
+            }
+            // Nobody can say. That the key service is away, the report says itself.
+            Err(Failure::Refused(away)) if away.reason.as_deref() == Some(Failure::KEYS_AWAY) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
         };
         let entry = self.store.audit_behind(kept.n - 1, 1).await?.into_iter().next();
         let same = entry.is_some_and(|entry| entry.entry.n == kept.n.unsigned_abs() && entry.hash == root);
@@ -172,12 +220,42 @@ impl Actions {
 
     /// What a checkpoint of ours says that the trail up to it is; none when this instance did not sign it.
     async fn signed_root(&self, kept: &Kept) -> Done<Option<[u8; 32]>> {
-        let (Ok(note), keys) = (kept.note.parse::<Note>(), self.audit_keys().await?) else { return Ok(None) };
-        let Ok(checkpoint) = Checkpoint::parse(note.text()) else { return Ok(None) };
-        let ours = checkpoint.origin == self.audit_origin()
-            && checkpoint.size == kept.n.unsigned_abs()
-            && note.verified_by(&keys).next().is_some();
-        Ok(ours.then_some(checkpoint.root))
+        let signed = self.signed(kept).await?;
+        Ok(signed.and_then(|(checkpoint, by)| (!by.is_empty()).then_some(checkpoint.root)))
+    }
+
+    /// A checkpoint of ours, and the keys that vouch for it: whose rows the key service wrote, which nobody else can,
+    /// and of which the trail says that they are no older ones.
+    async fn signed(&self, kept: &Kept) -> Done<Option<(Checkpoint, Vec<SealedKey>)>> {
+        let origin = self.audit_origin();
+        let Ok(note) = kept.note.parse::<Note>() else { return Ok(None) };
+        let ours =
+            |checkpoint: &Checkpoint| checkpoint.origin == origin && checkpoint.size == kept.n.unsigned_abs();
+        let Some(checkpoint) = Checkpoint::parse(note.text()).ok().filter(ours) else { return Ok(None) };
+        let signed = |key: &SealedKey| {
+            let key = key.public_key().and_then(|key| VerifyingKey::new(&origin, SignatureKind::Note, key));
+            key.is_ok_and(|key| note.verified_by(&[key]).next().is_some())
+        };
+        let mut keys = self.store.sound_keys_of(&[Keys::AUDIT]).await?;
+        keys.retain(|key| vouches(key.state) && signed(key));
+        Ok(Some((checkpoint, self.as_written(keys).await?)))
+    }
+
+    /// Sees to it that the trail is signed with another key, before this one vouches for nothing any more: behind what
+    /// it signed last, nothing would be signed.
+    ///
+    /// # Errors
+    /// `KEY_SERVICE_UNHEALTHY` when it is not, because the trail is not as it was written.
+    pub(crate) async fn sign_without(&self, key: &SealedKey) -> Done<()> {
+        self.checkpoint(&super::Call::system(self.fresh_trace())).await?;
+        let Some(newest) = self.store.newest_checkpoint().await? else { return Ok(()) };
+        let signed = self.signed(&newest).await?;
+        if signed.is_some_and(|(_, by)| by.iter().any(|other| other.id != key.id)) {
+            return Ok(());
+        }
+        let message = "The audit trail is not signed by another key yet, because it is not as it was written. See \
+            AUDIT_CHAIN under the health of the key service, and put the trail right first.";
+        Err(Refusal::new(RefusalCode::KeyServiceUnhealthy, message).reason(Failure::TRAIL_AWAY).into())
     }
 
     /// The next checkpoint of the trail, if it went further than its newest one and goes on from there. What does not is
@@ -185,7 +263,11 @@ impl Actions {
     pub(super) async fn next_checkpoint(&self, newest: Option<&Kept>) -> Done<Option<Checkpoint>> {
         let tail = self.store.audit_tail().await?;
         let mut chain = Chain::default();
-        if let Some(newest) = newest {
+        let signed = newest.map_or(0, |kept| kept.n);
+        let furthest = self.verified.furthest(signed);
+        if signed < furthest {
+            chain.fault = Some(removed(furthest));
+        } else if let Some(newest) = newest {
             match self.signed_root(newest).await? {
                 Some(hash) => (chain.n, chain.hash) = (newest.n, hash),
                 None => chain.fault = Some(format!("checkpoint {} is not signed by this instance", newest.n)),

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read as _, Write};
 
 use data_encoding::HEXLOWER;
 use keyservice::audit::{Entry, FirstBad, Recorded, Verified, Verifier, Witness};
-use keyservice::checkpoint::{EVERY_ENTRIES, EVERY_SECONDS, Note, VerifyingKey};
+use keyservice::checkpoint::{Checkpoint, EVERY_ENTRIES, EVERY_SECONDS, Note, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
 use crate::actions::{Actions, Call, Failure};
@@ -129,6 +129,18 @@ pub enum ExportError {
          at the chain alone"
     )]
     Unsigned,
+    /// There is nothing in what is kept elsewhere.
+    #[error("there is no checkpoint in it")]
+    NoCheckpoint,
+    /// What is kept elsewhere is of other trails.
+    #[error("there is no checkpoint of the trail {0} in it")]
+    OtherTrail(String),
+    /// Nobody says who signed what is kept elsewhere.
+    #[error(
+        "no checkpoint of the trail in it is signed with a key that was given; give the keys of the trail, or of whoever \
+         kept it"
+    )]
+    OtherKeys,
     /// More follows the last signed entry than an instance leaves unsigned.
     #[error(
         "it is signed up to entry {signed} only, and what follows should have been signed: checkpoints were taken out, \
@@ -141,8 +153,10 @@ pub enum ExportError {
 }
 
 /// An export of which each entry follows from the one before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chained {
+    /// Whose trail it is.
+    origin: String,
     /// How far it goes, and who vouches for how much of it.
     pub verified: Verified,
     /// The time from the first entry that nobody vouches for to the last, in milliseconds.
@@ -171,6 +185,25 @@ impl Chained {
             return Err(ExportError::Overdue { signed });
         }
         Ok(())
+    }
+
+    /// Whether any of these checkpoints, which are kept elsewhere, vouched for it.
+    ///
+    /// # Errors
+    /// [`ExportError::NoCheckpoint`], [`ExportError::OtherTrail`], [`ExportError::OtherKeys`].
+    pub fn require_kept(&self, notes: &[Note], keys: &[VerifyingKey]) -> Result<(), ExportError> {
+        let of_it = |note: &&Note| {
+            Checkpoint::parse(note.text()).is_ok_and(|checkpoint| checkpoint.origin == self.origin)
+        };
+        if notes.is_empty() {
+            return Err(ExportError::NoCheckpoint);
+        }
+        let mut of_it = notes.iter().filter(of_it).peekable();
+        if of_it.peek().is_none() {
+            return Err(ExportError::OtherTrail(self.origin.clone()));
+        }
+        let vouched = of_it.any(|note| note.verified_by(keys).next().is_some());
+        if vouched { Ok(()) } else { Err(ExportError::OtherKeys) }
     }
 }
 
@@ -297,7 +330,7 @@ pub fn verify(file: impl BufRead, keys: &[VerifyingKey], elsewhere: &[Note]) -> 
     }
     let times: Vec<i64> = entries.iter().map(|recorded| recorded.entry.at).collect();
     let verified = verifier.verify(entries).map_err(ExportError::Bad)?;
-    let mut chained = Chained { verified, unsigned_ms: 0 };
+    let mut chained = Chained { origin: header.origin, verified, unsigned_ms: 0 };
     let unsigned = times.get(usize::try_from(chained.vouched()).unwrap_or(usize::MAX)..).unwrap_or_default();
     if let (Some(first), Some(last)) = (unsigned.first(), unsigned.last()) {
         chained.unsigned_ms = last.saturating_sub(*first);
@@ -327,7 +360,7 @@ mod tests {
 
     fn required(entries: u64, signed: u64, witnessed: u64, unsigned_ms: i64) -> Result<(), ExportError> {
         let verified = Verified { entries, signed, witnessed, head: [0; 32] };
-        Chained { verified, unsigned_ms }.require_signed()
+        Chained { origin: String::new(), verified, unsigned_ms }.require_signed()
     }
 
     #[test]

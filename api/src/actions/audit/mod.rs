@@ -241,16 +241,32 @@ impl Actions {
     }
 
     /// The public keys with which this instance signs checkpoints, the newest first, and countersigns those of
-    /// others: what an auditor needs to be given.
+    /// others: what an auditor needs to be given. What vouches for nothing is left out, and the log says so.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database or the key service does not answer.
     pub async fn audit_keys(&self) -> Done<Vec<VerifyingKey>> {
         let origin = self.audit_origin();
-        let mut keys = Vec::new();
+        let rows = self.store.keys_of(&[Keys::AUDIT]).await?;
         // Public halves are given out whatever was done to the trail: they are what shows it.
-        for key in self.store.keys_of(&[Keys::AUDIT]).await? {
-            keys.push(VerifyingKey::new(&origin, SignatureKind::Note, key.public_key()?)?);
+        let written = self.as_written(rows.clone()).await?;
+        let mut keys = Vec::new();
+        for key in rows {
+            let (version, state) = (key.version, key.state.as_str());
+            if !written.contains(&key) {
+                tracing::warn!(
+                    version,
+                    "a key of the audit trail is left out: its row was not written like this"
+                );
+            } else if !vouches(key.state) {
+                tracing::warn!(
+                    version,
+                    state,
+                    "a key of the audit trail is left out: it vouches for nothing"
+                );
+            } else {
+                keys.push(VerifyingKey::new(&origin, SignatureKind::Note, key.public_key()?)?);
+            }
         }
         let name = witness_name(self.profile.instance);
         keys.push(VerifyingKey::new(&name, SignatureKind::Cosignature, *self.keys.public_key())?);
@@ -287,6 +303,19 @@ impl Actions {
             notes.push((n, note));
         }
         Ok(notes)
+    }
+}
+
+/// Whether a signature says that this instance made it. Others may have a key that is marked as compromised; of one that
+/// was destroyed, nobody knows any more whether it was.
+fn vouches(state: KeyState) -> bool {
+    match state {
+        KeyState::PreActive
+        | KeyState::Active
+        | KeyState::Suspended
+        | KeyState::Deactivated
+        | KeyState::Revoked => true,
+        KeyState::Compromised | KeyState::Destroyed => false,
     }
 }
 
