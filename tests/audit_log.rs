@@ -287,13 +287,17 @@ async fn what_concerns_one_key_module_is_found_by_its_name() {
         let pair = Pair::start(database).await;
         let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
         let auditor = pair.provider.person("auditor", &[Role::KeyAuditor]).await;
+        let mut keys = Vec::new();
         for name in ["receipts", "receipts-2"] {
             let terms = json!({ "name": name, "purpose": "SIGNING", "algorithm": "Ed25519" });
             manager.mutate("createKeyModule", terms, "keyModule { name }").await;
             for verb in ["publishKeyModule", "rotateKeyModule"] {
                 manager.mutate(verb, json!({ "module": name }), "keyModule { name }").await;
             }
-            let wish = json!({ "operation": "DESTROY", "module": name, "object": name, "reason": "Old." });
+            let query = "query($module: String!) { key(module: $module, version: 1) { keyId } }";
+            let key = manager.query(query, json!({ "module": name })).await["key"]["keyId"].clone();
+            let wish = json!({ "operation": "DESTROY", "module": name, "object": key, "reason": "Old." });
+            keys.push(key);
             manager.mutate("requestKeyApproval", wish, "keyApproval { id }").await;
             let life = json!({ "module": name, "version": 1, "reason": "A laptop was lost." });
             manager.mutate("suspendKey", life, "key { state }").await;
@@ -315,7 +319,7 @@ async fn what_concerns_one_key_module_is_found_by_its_name() {
         assert!(each(&links, "details").iter().all(|text| text.as_str().unwrap().contains("\"links")));
 
         let found = manager.query(APPROVALS, json!({ "module": "receipts" })).await;
-        let expected = json!([{ "node": { "module": "receipts", "object": "receipts" } }]);
+        let expected = json!([{ "node": { "module": "receipts", "object": keys[0] } }]);
         assert_eq!(found["keyApprovals"]["edges"], expected);
         let all = manager.query(APPROVALS, json!({})).await;
         assert_eq!(all["keyApprovals"]["edges"].as_array().unwrap().len(), 2);

@@ -1,5 +1,6 @@
 //! Two people where two are needed, and key roles that nobody gives to themselves.
 
+use keyservice::Right;
 use linkspan::domain::key_policy::KeyOperation;
 use linkspan::domain::requester::Role;
 use serde_json::{Value, json};
@@ -12,9 +13,38 @@ const SIX_MINUTES: i64 = 6 * 60 * 1_000;
 const FIELDS: &str = "keyApproval { id operation module object reason state stateLabel askedBy { name }
     answeredBy { name } answer revision actions { name allowed } }";
 
-async fn ask(client: &Client, operation: &str, module: Option<&str>) -> Value {
+/// A module with a key that may leave; the id of that key.
+async fn module(client: &Client, name: &str) -> String {
+    let draft = json!({ "name": name, "purpose": "SEALING", "algorithm": "A256GCM", "exportable": true });
+    client.mutate("createKeyModule", draft, "keyModule { name }").await;
+    for verb in ["publishKeyModule", "rotateKeyModule"] {
+        client.mutate(verb, json!({ "module": name }), "keyModule { name }").await;
+    }
+    key_of(client, name).await
+}
+
+/// The id of the first version of a module's key.
+async fn key_of(client: &Client, module: &str) -> String {
+    let query = "query($module: String!) { key(module: $module, version: 1) { keyId } }";
+    let key = client.query(query, json!({ "module": module })).await;
+    key["key"]["keyId"].as_str().unwrap().to_owned()
+}
+
+/// Asks for it with a key of a module, as far as it is about one.
+async fn ask(client: &Client, operation: &str, (module, key): (&str, &str)) -> Value {
+    let right: Right = operation.parse().unwrap();
+    let object = match right {
+        Right::Export => Some(format!("{key}/{}", "0".repeat(64))),
+        Right::Import | Right::RotateRoot => None,
+        _ => Some(key.to_owned()),
+    };
+    let module = right.is_of_a_module().then_some(module);
+    ask_for(client, operation, module, object.as_deref()).await
+}
+
+async fn ask_for(client: &Client, operation: &str, module: Option<&str>, object: Option<&str>) -> Value {
     let input =
-        json!({ "operation": operation, "module": module, "object": "a key", "reason": "It is time." });
+        json!({ "operation": operation, "module": module, "object": object, "reason": "It is time." });
     client.try_mutate("requestKeyApproval", input, FIELDS).await
 }
 
@@ -33,11 +63,11 @@ async fn every_operation_that_needs_two_people_is_approved_by_another_than_who_a
         let pair = Pair::start(database).await;
         let asks = pair.provider.person("asks", &[Role::KeyManager]).await;
         let other = pair.provider.person("other", &[Role::KeyManager]).await;
+        let key = module(&asks, "papers").await;
         let mut two = 0;
         for operation in KeyOperation::ALL {
-            let right: keyservice::Right = operation.as_str().parse().unwrap();
-            let module = right.is_of_a_module().then_some("links");
-            let asked = ask(&asks, operation.as_str(), module).await;
+            let right: Right = operation.as_str().parse().unwrap();
+            let asked = ask(&asks, operation.as_str(), ("papers", &key)).await;
             if !right.needs_two() {
                 assert!(asked["keyApproval"].is_null(), "{operation} needs nobody: {asked:#}");
                 continue;
@@ -67,9 +97,10 @@ async fn a_request_is_refused_with_a_reason_withdrawn_by_who_asked_and_expires_b
         let asks = pair.provider.person("asks", &[Role::KeyManager]).await;
         let other = pair.provider.person("other", &[Role::KeyManager]).await;
         let auditor = pair.provider.person("auditor", &[Role::KeyAuditor]).await;
+        let key = module(&asks, "papers").await;
         let mut ids = Vec::new();
         for _ in 0..3 {
-            let asked = ask(&asks, "DESTROY", Some("data")).await;
+            let asked = ask(&asks, "DESTROY", ("papers", &key)).await;
             ids.push(asked["keyApproval"]["id"].clone());
         }
         let input = json!({ "approvalId": ids[0], "reason": " " });
@@ -120,9 +151,10 @@ async fn whoever_only_administers_the_application_neither_asks_nor_sees_nor_appr
     let pair = Pair::start(Database::available()[0]).await;
     let admin = pair.provider_admin().await;
     let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
-    let asked = ask(&admin, "DESTROY", Some("data")).await;
+    let key = module(&manager, "papers").await;
+    let asked = ask(&admin, "DESTROY", ("papers", &key)).await;
     assert_eq!(asked["refusal"]["code"], "NOT_AN_ADMINISTRATOR", "{asked:#}");
-    let id = ask(&manager, "DESTROY", Some("data")).await["keyApproval"]["id"].clone();
+    let id = ask(&manager, "DESTROY", ("papers", &key)).await["keyApproval"]["id"].clone();
     let given = answer(&admin, "giveKeyApproval", &id).await;
     assert_eq!(given["refusal"]["code"], "NOT_AN_ADMINISTRATOR", "{given:#}");
     let list = admin.query("{ keyApprovals { edges { node { id } } } }", json!({})).await;
@@ -140,8 +172,9 @@ async fn whoever_only_administers_the_application_neither_asks_nor_sees_nor_appr
 async fn a_request_asked_twice_under_one_key_is_one_request() {
     let pair = Pair::start(Database::available()[0]).await;
     let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
-    let input =
-        json!({ "operation": "DESTROY", "module": "data", "reason": "Old.", "idempotencyKey": "one" });
+    let key = module(&manager, "papers").await;
+    let input = json!({ "operation": "DESTROY", "module": "papers", "object": key, "reason": "Old.",
+        "idempotencyKey": "one" });
     let first = manager.mutate("requestKeyApproval", input.clone(), "keyApproval { id }").await;
     let second = manager.mutate("requestKeyApproval", input, "keyApproval { id }").await;
     assert_eq!(first, second);
@@ -180,6 +213,48 @@ async fn key_roles_are_given_by_another_and_work_at_once() {
         assert_eq!(after["errors"][0]["extensions"]["code"], "FORBIDDEN", "at once: {after}");
         let noted = "audit where operation in ('key.role.grant', 'key.role.revoke')";
         assert_eq!(pair.provider.rows(noted).await, 3, "on the host, by the granter, and taken back");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_for_the_approval_of_what_can_never_be_done() {
+    let pair = Pair::start(Database::available()[0]).await;
+    let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
+    let (key, other) = (module(&manager, "papers").await, module(&manager, "letters").await);
+    let stays = json!({ "name": "stays", "purpose": "SIGNING", "algorithm": "Ed25519" });
+    manager.mutate("createKeyModule", stays, "keyModule { name }").await;
+    for verb in ["publishKeyModule", "rotateKeyModule"] {
+        manager.mutate(verb, json!({ "module": "stays" }), "keyModule { name }").await;
+    }
+    let (data, staying) = (key_of(&manager, "data").await, key_of(&manager, "stays").await);
+    let to = |key: &str| format!("{key}/{}", "0aF".repeat(22)[..64].to_owned());
+    let (export, staying) = (to(&key), to(&staying));
+    for (operation, module, object, field, reason) in [
+        ("DESTROY", Some("data"), Some(data.as_str()), "module", Some("BUILT_IN")),
+        ("OPEN_COMPROMISED", Some("data"), Some(&data), "module", Some("BUILT_IN")),
+        ("IMPORT", Some("links"), None, "module", Some("BUILT_IN")),
+        ("EXPORT", Some("data"), Some(&to(&data)), "module", Some("BUILT_IN")),
+        ("EXPORT", Some("stays"), Some(&staying), "module", Some("NOT_EXPORTABLE")),
+        ("DESTROY", Some("papers"), None, "object", None),
+        ("DESTROY", Some("papers"), Some("the old key"), "object", None),
+        ("DESTROY", Some("papers"), Some(&other), "object", None),
+        ("DESTROY", Some("papers"), Some(&export), "object", None),
+        ("OPEN_COMPROMISED", Some("papers"), Some(&other), "object", None),
+        ("EXPORT", Some("papers"), Some(&key), "object", None),
+        ("EXPORT", Some("papers"), Some(&export[..100]), "object", None),
+        ("EXPORT", Some("papers"), Some(&to(&other)), "object", None),
+        ("IMPORT", Some("papers"), Some(&key), "object", None),
+        ("ROTATE_ROOT", None, Some(&key), "object", None),
+    ] {
+        let refused = ask_for(&manager, operation, module, object).await["refusal"].clone();
+        assert_eq!(refused["code"], "INVALID_INPUT", "{operation} {module:?} {object:?}: {refused:#}");
+        assert_eq!((&refused["field"], &refused["reason"]), (&json!(field), &json!(reason)), "{refused:#}");
+    }
+    assert_eq!(pair.provider.rows("key_approval").await, 0);
+    // However it is written, it is the key that the verb is going to compare.
+    for (operation, object) in [("DESTROY", &key), ("EXPORT", &export)] {
+        let asked = ask_for(&manager, operation, Some("papers"), Some(&object.to_uppercase())).await;
+        assert_eq!(asked["keyApproval"]["object"], object.to_lowercase(), "{asked:#}");
     }
 }
 
@@ -254,7 +329,8 @@ async fn what_gives_rights_or_is_for_two_people_asks_for_a_person_who_is_there()
         person.mutate("createKeyModule", draft, "keyModule { name }").await;
         person.mutate("publishKeyModule", module.clone(), "keyModule { name }").await;
         person.mutate("rotateKeyModule", module.clone(), "keyModule { name }").await;
-        let asked = ask(&other, "DESTROY", Some("signatures")).await["keyApproval"]["id"].clone();
+        let key = key_of(&person, "signatures").await;
+        let asked = ask(&other, "DESTROY", ("signatures", &key)).await["keyApproval"]["id"].clone();
         let own = json!({ "operation": "ROTATE_ROOT", "reason": "It is time." });
         let own = person.mutate("requestKeyApproval", own, "keyApproval { id }").await["keyApproval"].clone();
         other.mutate("giveKeyApproval", json!({ "approvalId": own["id"] }), "keyApproval { id }").await;
@@ -342,7 +418,8 @@ async fn whoever_writes_to_the_database_is_no_second_person() {
         let provider = &pair.provider;
         let asks = provider.person("asks", &[Role::KeyManager]).await;
         let other = provider.person("other", &[Role::KeyManager]).await;
-        let id = ask(&asks, "DESTROY", Some("data")).await["keyApproval"]["id"].clone();
+        let key = module(&asks, "papers").await;
+        let id = ask(&asks, "DESTROY", ("papers", &key)).await["keyApproval"]["id"].clone();
         provider.tamper("create table asked as select * from key_approval").await;
         answer(&other, "giveKeyApproval", &id).await;
         provider.tamper("create table kept as select * from key_approval").await;

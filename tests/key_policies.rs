@@ -29,7 +29,7 @@ pub(crate) async fn create(manager: &Client, module: &str, terms: &Value) -> Val
         .clone()
 }
 
-async fn delete(manager: &Client, policy: &Value) {
+pub(crate) async fn delete(manager: &Client, policy: &Value) {
     manager.mutate("deleteAccessPolicy", json!({ "accessPolicyId": policy["id"] }), "deletedId").await;
 }
 
@@ -141,7 +141,8 @@ async fn a_person_is_denied_what_their_role_gives_and_an_auditor_reads_why() {
         let noted = "audit where operation = 'key.denied' and result = 'POLICY_DENIED'";
         assert_eq!(pair.provider.rows(noted).await, 1);
         delete(&manager, &policy).await;
-        manager.mutate("requestKeyApproval", input, "keyApproval { id }").await;
+        let allowed = manager.try_mutate("requestKeyApproval", input, "keyApproval { id }").await;
+        assert_eq!(allowed["refusal"]["field"], "module", "no policy denies it any more: {allowed:#}");
 
         let admin = pair.provider_admin().await;
         let hidden = admin.raw(

@@ -99,6 +99,21 @@ async fn the_keys_of_connections_are_tested_like_those_of_any_module_and_what_is
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_measures_the_key_service_many_times_is_refused() {
+    let pair = Pair::start(Database::available()[0]).await;
+    let admin = pair.provider_admin().await;
+    let query = "keyHealth { status }";
+    let mutation = "recheckKeyHealth(input: {}) { keyHealth { status } }";
+    for (kind, field) in [("query", query), ("mutation", mutation)] {
+        let many = |count: usize| -> String { (0..count).map(|n| format!("h{n}: {field} ")).collect() };
+        let answer = admin.raw(&format!("{kind} {{ {} }}", many(30)), json!({})).await;
+        assert_eq!(answer["errors"][0]["extensions"]["code"], "LIMIT_EXCEEDED", "{kind}: {answer}");
+        let few = admin.raw(&format!("{kind} {{ {} }}", many(3)), json!({})).await;
+        assert!(few["errors"].is_null(), "{kind}: {few}");
+    }
+}
+
 const MODULES: &str = "{ keyModules { edges { node { name purpose algorithm builtIn state exportable \
     versions { version state stateLabel reason publicKey } } } } }";
 

@@ -300,7 +300,7 @@ async fn ensure_audit_key(vault: &Vault, store: &Store, world: &World) -> Result
     let mut tx = store.begin("key.generate", &cause).await?;
     match tx.insert_key(&key).await {
         // Another process was first.
-        Err(StoreError::Duplicate(_)) => return Ok(()),
+        Err(StoreError::Conflict(_)) => return Ok(()),
         done => done?,
     }
     let id = Uuid::from_bytes(spec.id);

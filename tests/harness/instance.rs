@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::faults::Wire;
+use super::meanwhile::Meanwhile;
 use super::outage::{Dry, Outage, Skewed};
 use super::pair::PASSWORD;
 use super::proxy::Proxy;
@@ -74,6 +75,8 @@ pub(crate) struct Instance {
     pub(crate) launcher: Launcher,
     /// How many statements it sent to its database.
     pub(crate) statements: Arc<AtomicUsize>,
+    /// Lets something else happen behind what it reads.
+    pub(crate) meanwhile: Arc<Meanwhile>,
     listener: TcpListener,
     running: Option<Running>,
 }
@@ -136,6 +139,7 @@ impl Instance {
             entropy: Arc::new(SystemEntropy),
             launcher: crate::vault::launcher(),
             statements: Arc::default(),
+            meanwhile: Arc::default(),
             listener,
             running: None,
         }
@@ -175,8 +179,13 @@ impl Instance {
         let world = World { clock, entropy, ids, interruption, launcher: self.launcher.clone() };
         app::migrate(&self.config, world.clone()).await.unwrap();
         let mut store = Store::open(&self.config.database, world.clone()).await.unwrap();
-        let statements = self.statements.clone();
-        store.on_statement(move || {
+        let (statements, reading, meanwhile) =
+            (self.statements.clone(), self.statements.clone(), self.meanwhile.clone());
+        let read = move || {
+            reading.fetch_add(1, Ordering::SeqCst);
+            meanwhile.was_read();
+        };
+        store.on_statement(read, move || {
             statements.fetch_add(1, Ordering::SeqCst);
         });
         if let Some(outage) = &self.outage {
@@ -284,6 +293,7 @@ impl Instance {
             entropy: Arc::new(SystemEntropy),
             launcher: crate::vault::launcher(),
             statements: Arc::default(),
+            meanwhile: Arc::default(),
             listener,
             running: None,
         }

@@ -7,6 +7,7 @@ pub(crate) mod events;
 pub(crate) mod faults;
 pub(crate) mod instance;
 pub(crate) mod log;
+pub(crate) mod meanwhile;
 pub(crate) mod outage;
 pub(crate) mod pair;
 pub(crate) mod proxy;

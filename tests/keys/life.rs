@@ -445,3 +445,100 @@ async fn a_key_is_made_ahead_and_put_into_use_later_by_a_manager() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_who_put_a_version_each_into_use_the_second_is_told_to_look_again() {
+    for database in Database::available() {
+        let pair = Pair::start(database).await;
+        let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
+        let mut modules = 0;
+        for (one, version, other) in [
+            ("resumeKey", Some(1), "rotateKeyModule"),
+            ("activateKey", Some(2), "resumeKey"),
+            ("rotateKeyModule", None, "resumeKey"),
+        ] {
+            let mut conflicts = 0;
+            for n in 0.. {
+                modules += 1;
+                let name = format!("module-{modules}");
+                module(&manager, &name).await;
+                let key = json!({ "module": name, "version": 1, "reason": "A laptop was lost." });
+                manager.mutate("suspendKey", key, KEY).await;
+                let named = json!({ "module": name });
+                let first = json!({ "module": name, "version": 1 });
+                if one == "activateKey" {
+                    manager.mutate("generateKey", named.clone(), MODULE).await;
+                }
+                let input = match version {
+                    Some(version) => json!({ "module": name, "version": version }),
+                    None => named.clone(),
+                };
+                let theirs = if other == "resumeKey" { first } else { named };
+                let (given, held) = pair
+                    .provider
+                    .meanwhile
+                    .between(
+                        n,
+                        manager.try_mutate(one, input, "__typename"),
+                        manager.try_mutate(other, theirs, "__typename"),
+                    )
+                    .await;
+                let active = format!("key_version where module = '{name}' and state = 'ACTIVE'");
+                assert_eq!(pair.provider.rows(&active).await, 1, "{one} on {database:?}: {given:#}");
+                if !held {
+                    assert!(given["refusal"].is_null(), "{given:#}");
+                    break;
+                }
+                conflicts += i32::from(given["refusal"]["code"] == "CONFLICT");
+            }
+            assert!(conflicts > 0, "{one} was never second on {database:?}");
+        }
+    }
+}
+
+/// Whether a version says that this can be done with it, and the reason that doing it is refused with.
+async fn refused(client: &Client, version: u64, verb: &str, input: Value) -> (bool, Value) {
+    let query = "query($version: Int!) { key(module: \"signatures\", version: $version) { \
+        actions { name allowed } } }";
+    let key = client.query(query, json!({ "version": version })).await["key"].clone();
+    let refused = client.try_mutate(verb, input, "__typename").await;
+    assert_eq!(refused["refusal"]["code"], "WRONG_STATE", "{refused:#}");
+    (allowed(&key).contains(&verb), refused["refusal"]["reason"].clone())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_version_in_use_or_the_expiry_forbids_is_not_offered() {
+    for database in Database::available() {
+        let pair = Pair::start(database).await;
+        let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
+        let other = pair.provider.person("other", &[Role::KeyManager]).await;
+        let mut short = draft("signatures", "SIGNING", "Ed25519");
+        short["keyLifetime"] = (2 * 3_600).into();
+        short["exportable"] = true.into();
+        manager.mutate("createKeyModule", short, MODULE).await;
+        let named = json!({ "module": "signatures" });
+        for verb in ["publishKeyModule", "rotateKeyModule"] {
+            manager.mutate(verb, named.clone(), MODULE).await;
+        }
+        change(&manager, "suspendKey", 1, Some("A laptop was lost.")).await;
+        manager.mutate("rotateKeyModule", named.clone(), MODULE).await;
+        let input = |version: u64| json!({ "module": "signatures", "version": version });
+        let resume = refused(&manager, 1, "resumeKey", input(1)).await;
+        assert_eq!(resume, (false, json!("ANOTHER_IS_ACTIVE")), "{database:?}");
+
+        manager.mutate("generateKey", named, MODULE).await;
+        pair.advance(2 * 3_600).await;
+        for client in [(&manager, "manager"), (&other, "other")] {
+            client.0.sign_in(&format!("{}@provider.example.com", client.1), PASSWORD).await;
+        }
+        let activate = refused(&manager, 3, "activateKey", input(3)).await;
+        assert_eq!(activate, (false, json!("EXPIRED")), "{database:?}");
+        let request = json!({ "operation": "IMPORT", "module": "signatures", "reason": "Some approval." });
+        let asked = manager.mutate("requestKeyApproval", request, "keyApproval { id }").await;
+        let mut export = input(2);
+        export["approvalId"] = asked["keyApproval"]["id"].clone();
+        export["publicKey"] = data_encoding::BASE64URL_NOPAD.encode(&[9; 32]).into();
+        let export = refused(&manager, 2, "exportKey", export).await;
+        assert_eq!(export, (false, json!("EXPIRED")), "{database:?}");
+    }
+}

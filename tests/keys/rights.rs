@@ -10,7 +10,7 @@ use crate::key_policies::{create, service, terms};
 /// Each right of a module that follows from its policies.
 async fn effective(client: &Client, module: &str) -> Vec<Value> {
     let query =
-        "query($module: String!) { effectiveRights(module: $module) { operation verdict data { value }
+        "query($module: String!) { effectiveRights(module: $module) { operation verdict data { value } unless { name value }
         principal { kind service role label user { id name } } } }";
     let all = client.query(query, json!({ "module": module })).await["effectiveRights"].clone();
     all.as_array().unwrap().clone()
@@ -44,6 +44,14 @@ async fn who_can_effectively_do_what_follows_from_all_policies_together() {
     one["principal"] = service("LETTERS");
     create(&manager, "links", &one).await;
     assert_eq!(right("LETTERS").await["verdict"], "ONLY");
+
+    // Data of another name denies it all the same, and has to be named.
+    let mut region = terms("STRICT_REJECT", service("LETTERS"), &["SEAL"]);
+    region["condition"] = json!({ "name": "region", "value": "north" });
+    create(&manager, "links", &region).await;
+    let only = right("LETTERS").await;
+    assert_eq!((&only["verdict"], &only["data"]), (&json!("ONLY"), &json!([{ "value": "one" }])), "{only:#}");
+    assert_eq!(only["unless"], json!([{ "name": "region", "value": "north" }]), "{only:#}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

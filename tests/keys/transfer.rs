@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::pair::PASSWORD;
 use crate::harness::{Client, Database, Instance, Pair, nodes};
+use crate::key_policies::{create, delete, terms};
 
 const VERSION: &str = "keyId version state publicKey actions { name allowed reason }";
 
@@ -24,11 +25,16 @@ impl People {
         }
     }
 
-    /// A request that the second person approved, or not.
-    async fn approval(&self, operation: &str, module: &str, object: Option<&str>, given: bool) -> Value {
+    async fn ask(&self, operation: &str, module: &str, object: Option<&str>) -> Value {
         let request =
             json!({ "operation": operation, "module": module, "object": object, "reason": "To move." });
-        let asked = self.asks.mutate("requestKeyApproval", request, "keyApproval { id }").await;
+        self.asks.try_mutate("requestKeyApproval", request, "keyApproval { id }").await
+    }
+
+    /// A request that the second person approved, or not.
+    async fn approval(&self, operation: &str, module: &str, object: Option<&str>, given: bool) -> Value {
+        let asked = self.ask(operation, module, object).await;
+        assert!(asked["refusal"].is_null(), "{asked:#}");
         let id = asked["keyApproval"]["id"].clone();
         if given {
             self.agrees.mutate("giveKeyApproval", json!({ "approvalId": id }), "keyApproval { state }").await;
@@ -196,7 +202,8 @@ async fn no_key_comes_or_leaves_without_a_second_person_who_agreed_to_just_that(
         let asked = people.approval("IMPORT", "moves", None, false).await;
         let early = people.import("moves", &offer, package, &asked).await;
         assert_eq!(early["refusal"]["reason"], "PENDING", "{early:#}");
-        let wrong = people.approval("IMPORT", "moves", Some("another"), true).await;
+        people.module("elsewhere", "SEALING", "A256GCM", false).await;
+        let wrong = people.approval("IMPORT", "elsewhere", None, true).await;
         let wrong = people.import("moves", &offer, package, &wrong).await;
         assert_eq!(wrong["refusal"]["reason"], "SOMETHING_ELSE", "{wrong:#}");
         people
@@ -224,6 +231,7 @@ async fn the_keys_of_the_instance_and_of_modules_that_forbid_it_do_not_leave_and
     let people = People::of(&pair.provider).await;
     people.module("stays", "SIGNING", "ES256", false).await;
     let offer = people.offer("stays").await;
+    let other = people.approval("IMPORT", "stays", None, true).await;
     for (module, reason, words) in [
         ("identity", "BUILT_IN", "neither come"),
         ("data", "BUILT_IN", "neither come"),
@@ -233,9 +241,12 @@ async fn the_keys_of_the_instance_and_of_modules_that_forbid_it_do_not_leave_and
         let export = action(&key, "exportKey");
         assert_eq!(export["allowed"], false, "{export:#}");
         assert!(export["reason"].as_str().unwrap().contains(words), "{export:#}");
+        // And nobody waits for an approval that would be for nothing.
         let object = people.object(module, &offer).await;
-        let approval = people.approval("EXPORT", module, Some(&object), true).await;
-        let refused = people.export(module, &offer, &approval).await;
+        let asked = people.ask("EXPORT", module, Some(&object)).await;
+        assert_eq!(asked["refusal"]["reason"], reason, "{asked:#}");
+        assert_eq!(asked["refusal"]["field"], "module", "{asked:#}");
+        let refused = people.export(module, &offer, &other).await;
         assert_eq!(refused["refusal"]["reason"], reason, "{refused:#}");
     }
     for module in ["identity", "data", "audit", "tokens", "links"] {
@@ -257,6 +268,60 @@ async fn the_keys_of_the_instance_and_of_modules_that_forbid_it_do_not_leave_and
     let approval = people.approval("EXPORT", "moves", Some(&object), true).await;
     let refused = people.export("moves", &bad, &approval).await;
     assert_eq!(refused["refusal"]["field"], "publicKey", "a point of low order: {refused:#}");
+}
+
+/// Keys that left behind the last suspension, or the last change of a module.
+const LATE: &str = "audit where operation = 'key.export' and result = 'OK' and n > (select max(n) from audit where \
+    operation in ('key.suspend', 'key_module.change'))";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_is_suspended_or_denied_while_it_is_wrapped_does_not_leave() {
+    for database in Database::available() {
+        let pair = Pair::start(database).await;
+        let people = People::of(&pair.provider).await;
+        people.module("moves", "SIGNING", "Ed25519", true).await;
+        let offer = people.offer("moves").await;
+        let object = people.object("moves", &offer).await;
+        let key = json!({ "module": "moves", "version": 1 });
+        let suspend = json!({ "module": "moves", "version": 1, "reason": "A laptop was lost." });
+        let strict = terms("STRICT_REJECT", json!({ "kind": "EVERY_PERSON" }), &["EXPORT"]);
+        for denied in [false, true] {
+            let mut approval = people.approval("EXPORT", "moves", Some(&object), true).await;
+            let mut conflicts = 0;
+            for n in 0.. {
+                let mut policy = Value::Null;
+                let change = async {
+                    if denied {
+                        policy = create(&people.agrees, "moves", &strict).await;
+                    } else {
+                        people.agrees.mutate("suspendKey", suspend.clone(), "key { state }").await;
+                    }
+                };
+                let export = people.export("moves", &offer, &approval);
+                let (given, held) = pair.provider.meanwhile.between(n, export, change).await;
+                if !held {
+                    // What was refused had not spent the approval.
+                    assert!(given["keyPackage"]["package"].is_string(), "{given:#}");
+                    break;
+                }
+                assert_eq!(
+                    pair.provider.rows(LATE).await,
+                    0,
+                    "behind statement {n} on {database:?}: {given:#}"
+                );
+                conflicts += i32::from(given["refusal"]["code"] == "CONFLICT");
+                if denied {
+                    delete(&people.agrees, &policy).await;
+                } else {
+                    people.agrees.mutate("resumeKey", key.clone(), "key { state }").await;
+                }
+                if given["refusal"].is_null() {
+                    approval = people.approval("EXPORT", "moves", Some(&object), true).await;
+                }
+            }
+            assert!(conflicts > 0, "nothing was changed between the reading and the wrapping");
+        }
+    }
 }
 
 /// How much of the audit trail there is, and is signed, at a time.

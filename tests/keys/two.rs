@@ -134,7 +134,11 @@ async fn export(manager: &Client, name: &'static str) -> Deed {
 
 impl Deed {
     async fn ask(&self, client: &Client, right: Right, object: Option<&Value>) -> Value {
-        let input = json!({ "operation": right.as_str(), "module": self.module, "object": object,
+        Self::ask_for(client, right, self.module, object).await
+    }
+
+    async fn ask_for(client: &Client, right: Right, module: Option<&str>, object: Option<&Value>) -> Value {
+        let input = json!({ "operation": right.as_str(), "module": module, "object": object,
             "reason": "It is time." });
         let asked = client.mutate("requestKeyApproval", input, "keyApproval { id }").await;
         asked["keyApproval"]["id"].clone()
@@ -171,6 +175,8 @@ async fn what_needs_two_people_is_done_with_anothers_approval_of_exactly_that_an
         let pair = Pair::start(database).await;
         let asks = pair.provider.person("asks", &[Role::KeyManager]).await;
         let other = pair.provider.person("other", &[Role::KeyManager]).await;
+        export(&asks, "elsewhere").await;
+        let elsewhere = key_of(&asks, "elsewhere").await;
         let mut deeds = Vec::new();
         for right in NEEDS_TWO.iter() {
             let deed = prepare(right, &asks, &other).await;
@@ -183,7 +189,14 @@ async fn what_needs_two_people_is_done_with_anothers_approval_of_exactly_that_an
             assert_eq!(own["refusal"]["reason"], "OWN_REQUEST", "{right}: {own:#}");
             deed.assert_refused(&asks, &approval, "PENDING").await;
 
-            let another = deed.ask(&asks, right, Some(&json!("something else"))).await;
+            let another = match right {
+                Right::Destroy | Right::OpenCompromised => Some(elsewhere.clone()),
+                Right::Export => Some(json!(format!("{}/{}", elsewhere.as_str().unwrap(), "0".repeat(64)))),
+                _ => None,
+            };
+            // There is one root key: what is asked for instead is another right.
+            let instead = if deed.module.is_some() { right } else { Right::Import };
+            let another = Deed::ask_for(&asks, instead, Some("elsewhere"), another.as_ref()).await;
             for approval in [&another, &approval] {
                 let given = give(&other, approval).await;
                 assert_eq!(given["keyApproval"]["state"], "APPROVED", "{right}: {given:#}");

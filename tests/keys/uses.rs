@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::harness::pair::PASSWORD;
 use crate::harness::{Client, Database, Pair};
-use crate::key_policies::{allow_entries, explain, stop_entries};
+use crate::key_policies::{allow_entries, create, delete, explain, stop_entries, terms};
 
 const SEALED: &str = "sealed { ciphertext version }";
 const OPENED: &str = "opened { plaintext version }";
@@ -239,5 +239,58 @@ async fn nothing_is_given_of_a_use_that_the_trail_does_not_take() {
         }
         allow_entries(&pair.provider, database).await;
         assert_eq!(text(&open(&user, "papers", &sealed, &[]).await), "secret");
+    }
+}
+
+/// Uses that are on record behind the last suspension, or the last change of a module.
+const LATE: &str = "audit where operation = 'key.use' and result = 'OK' and n > (select max(n) from audit where \
+    operation in ('key.suspend', 'key_module.change'))";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_is_suspended_or_denied_while_it_is_used_gives_nothing_after_that() {
+    for database in Database::available() {
+        let pair = Pair::start(database).await;
+        let meanwhile = &pair.provider.meanwhile;
+        let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
+        let user = pair.provider.person("user", &[]).await;
+        module(&manager, "papers", "SEALING", "A256GCM", &["SEAL", "OPEN"]).await;
+        let sealed = seal(&user, "papers", "secret", &[]).await;
+        let suspend = json!({ "module": "papers", "version": 1, "reason": "A laptop was lost." });
+        let resume = json!({ "module": "papers", "version": 1 });
+        let mut conflicts = 0;
+        for n in 0.. {
+            let (given, held) = meanwhile
+                .between(
+                    n,
+                    open(&user, "papers", &sealed, &[]),
+                    manager.mutate("suspendKey", suspend.clone(), "key { state }"),
+                )
+                .await;
+            if !held {
+                assert_eq!(text(&given), "secret");
+                break;
+            }
+            assert_eq!(pair.provider.rows(LATE).await, 0, "behind statement {n} on {database:?}: {given:#}");
+            conflicts += i32::from(given["refusal"]["code"] == "CONFLICT");
+            manager.mutate("resumeKey", resume.clone(), "key { state }").await;
+        }
+        assert!(conflicts > 0, "it was never suspended between the reading and the use");
+
+        let everybody = json!({ "kind": "EVERY_PERSON" });
+        let strict = terms("STRICT_REJECT", everybody, &["SEAL"]);
+        let mut conflicts = 0;
+        for n in 0.. {
+            let mut policy = Value::Null;
+            let deny = async { policy = create(&manager, "papers", &strict).await };
+            let (given, held) = meanwhile.between(n, seal(&user, "papers", "secret", &[]), deny).await;
+            if !held {
+                assert!(given["refusal"].is_null(), "{given:#}");
+                break;
+            }
+            assert_eq!(pair.provider.rows(LATE).await, 0, "behind statement {n} on {database:?}: {given:#}");
+            conflicts += i32::from(given["refusal"]["code"] == "CONFLICT");
+            delete(&manager, &policy).await;
+        }
+        assert!(conflicts > 0, "it was never denied between the reading and the use");
     }
 }

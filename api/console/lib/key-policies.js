@@ -16,7 +16,7 @@ const ACCESS = gql`query KeyAccess($module: String!) {
     principal { kind service role label user { id name } }
     actions { name allowed needsStepUp }
   } } }
-  effectiveRights(module: $module) { operation verdict principal { label user { id } } data { name value } }
+  effectiveRights(module: $module) { operation verdict principal { label user { id } } data { name value } unless { name value } }
 }`;
 
 const CREATE = gql`mutation CreateAccessPolicy($input: CreateAccessPolicyInput!) {
@@ -39,6 +39,8 @@ const SERVICES = [['ONBOARDING', 'Onboarding'], ['PEER', 'Messages to peers'], [
 const ROLES = ['KEY_ADMIN', 'KEY_MANAGER', 'KEY_OPERATOR', 'KEY_AUDITOR', 'KEY_INTEGRATOR'].map((name) => [name, role(name)]);
 
 const datum = ({ name, value }) => html`<code>${name}</code> is <code>${value}</code>`;
+
+const either = (data) => data.map((one, at) => html`${at ? ' or ' : ''}${datum(one)}`);
 
 /** A person by their name, everybody else in words. */
 const who = ({ label, user }) => (user ? user.name ?? 'Somebody who is gone' : label);
@@ -112,7 +114,7 @@ export function keyPolicies({ module, update }) {
     }
     const all = [...rows.values()];
     const idle = all.filter(({ allowed }) => !allowed.length).map(({ name }) => name);
-    const said = (right) => html`<li>${inWords(right.operation)}${right.verdict === 'ALLOWED' ? nothing : html` <span class="small">${right.verdict === 'ONLY' ? 'only where' : 'except where'} ${right.data.map((one, at) => html`${at ? ' or ' : ''}${datum(one)}`)}</span>`}</li>`;
+    const said = (right) => html`<li>${inWords(right.operation)}${right.verdict === 'ALLOWED' ? nothing : html` <span class="small">${right.verdict === 'ONLY' ? 'only where' : 'except where'} ${either(right.data)}${right.unless.length ? html`, and never where ${either(right.unless)}, or that is not said` : nothing}</span>`}</li>`;
     return html`<div class="table-wrap"><table class="rows"><caption class="unseen">Who may do what with the keys of ${module()}</caption>
       <thead><tr><th scope="col">Who</th><th scope="col">May</th></tr></thead>
       <tbody>${all.filter(({ allowed }) => allowed.length).map(({ name, allowed }) => html`<tr><th scope="row">${name}</th>${cell('May', html`<ul class="inline-list">${allowed.map(said)}</ul>`)}</tr>`)}</tbody></table></div>

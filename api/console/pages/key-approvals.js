@@ -16,6 +16,9 @@ ${REFUSAL}`;
 const OPERATIONS = [['DESTROY', 'Destroy a key'], ['EXPORT', 'Export a key'], ['IMPORT', 'Import a key'], ['OPEN_COMPROMISED', 'Open under a compromised key'], ['ROTATE_ROOT', 'Rotate the root key']];
 const STATES = [['', 'All'], ['PENDING', 'Waiting for approval'], ['APPROVED', 'Approved'], ['REFUSED', 'Refused'], ['WITHDRAWN', 'Withdrawn'], ['EXPIRED', 'Expired'], ['USED', 'Used']];
 
+/** What is asked for a key that is there. */
+const OF_A_KEY = new Set(['DESTROY', 'EXPORT', 'OPEN_COMPROMISED']);
+
 /** What these roles can ask for: what they may do, but not alone. */
 const ASKS = { KEY_MANAGER: OPERATIONS.map(([name]) => name), KEY_INTEGRATOR: ['IMPORT'] };
 
@@ -46,7 +49,7 @@ export default function keyApprovalsPage({ update, query, viewer }) {
       return;
     }
     const { operation, module, object, reason } = draft;
-    const given = { operation, reason: reason.trim(), ...(module.trim() && operation !== 'ROTATE_ROOT' ? { module: module.trim() } : {}), ...(object.trim() ? { object: object.trim() } : {}) };
+    const given = { operation, reason: reason.trim(), ...(module.trim() && operation !== 'ROTATE_ROOT' ? { module: module.trim() } : {}), ...(OF_A_KEY.has(operation) && object.trim() ? { object: object.trim() } : {}) };
     if (await request.run(() => mutate(ASK, given))) {
       asking = false;
       draft = { ...empties };
@@ -59,7 +62,7 @@ export default function keyApprovalsPage({ update, query, viewer }) {
   const form = () => html`<form class="inline-form" novalidate @submit=${store}>
     ${select({ id: 'operation', label: 'What is to be done', value: draft.operation, choices: able, change: (value) => { draft.operation = value; update(); } })}
     ${draft.operation === 'ROTATE_ROOT' ? nothing : html`<div class="fields">${select({ id: 'approval-module', label: 'Module', value: draft.module, empty: 'Choose a module', choices: modules.data?.keyModules.edges.map(({ node }) => [node.name, node.name]) ?? [], error: request.refusal?.field === 'module' ? request.refusal.message : null, change: (value) => { draft.module = value; } })}
-      ${input({ id: 'object', label: 'Key or object', optional: true, value: draft.object, maxlength: 200, error: request.refusal?.field === 'object' ? request.refusal.message : null, change: (value) => { draft.object = value; } })}</div>`}
+      ${OF_A_KEY.has(draft.operation) ? input({ id: 'object', label: 'Key', value: draft.object, maxlength: 200, required: true, help: 'Its id, which the page of its module shows. To destroy or export a key, ask there: then it is filled in.', error: request.refusal?.field === 'object' ? request.refusal.message : null, change: (value) => { draft.object = value; } }) : nothing}</div>`}
     ${input({ id: 'reason', label: 'Why', value: draft.reason, maxlength: 500, required: true, error: problem, change: (value) => { draft.reason = value; if (problem) { problem = null; update(); } } })}
     ${['module', 'object'].includes(request.refusal?.field) ? nothing : outcome(request)}
     <div class="buttons">${submit('Ask', { busy: request.busy })}${button('Do not ask', () => { asking = false; request.clear(); update(); }, { kind: 'secondary' })}</div></form>`;

@@ -7,12 +7,14 @@
 //! is as this instance wrote it, and that it is the last that was written: see `believed`.
 
 use keyservice::approval::{Agreed, Approval, ApprovalRefusal, Subject};
-use keyservice::{MacPurpose, Millis, Right};
+use keyservice::module::BuiltIn;
+use keyservice::{MacPurpose, Millis, Right, SealedKey, SealedModule};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::key_policy::{shared, stamp};
 use super::key_rights::{held, require_right};
+use super::key_transfer::{require_exportable, require_portable};
 use super::once::{Answer, Kept};
 use super::token::same;
 use super::{Actions, Call, Done, Failure};
@@ -21,12 +23,14 @@ use crate::domain::id::{KeyApprovalId, UserId};
 use crate::domain::key_approval::{KeyApproval, KeyApprovalState, KeyApprovalVerb};
 use crate::domain::key_policy::KeyOperation;
 use crate::domain::refusal::{Refusal, RefusalCode};
-use crate::store::{APPROVAL_KIND, ApprovalRecord, Page, Reader, Slice, Tx, tampered_approval};
+use crate::store::{APPROVAL_KIND, ApprovalRecord, Page, Reader, Slice, StoreError, Tx, tampered_approval};
 
 /// The most requests of one person that wait for an answer at the same time.
 const PENDING_MAX: u64 = 100;
-/// The most characters of what something is to be done to.
-const OBJECT_MAX: usize = 200;
+/// How a request names what it is about.
+const BY_ITS_ID: &str = "Name the key by its id: one of this module.";
+const BY_ITS_OBJECT: &str =
+    "Give what the key says as its exportObject for the receiver: a key of this module.";
 /// How many requests that time ended are written down in one go.
 const LAPSED_AT_ONCE: u64 = 100;
 
@@ -94,7 +98,8 @@ impl Actions {
     ///
     /// # Errors
     /// `NOT_AN_ADMINISTRATOR` and `POLICY_DENIED` without the right itself; `STEP_UP_REQUIRED`; `INVALID_INPUT` for what
-    /// needs no second person, or no reason; `NOT_FOUND` for the module; `RATE_LIMITED` beyond 100 requests that wait.
+    /// needs no second person or can never be done, or no reason; `NOT_FOUND` for the module; `RATE_LIMITED` beyond 100
+    /// requests that wait.
     pub async fn request_key_approval(
         &self,
         call: &Call,
@@ -106,29 +111,23 @@ impl Actions {
         let right: Right = shared(operation.as_str().parse().ok())?;
         let by = self.require_role(call, module.unwrap_or_default(), right).await?;
         self.require_fresh(call)?;
-        match module {
+        let object = object.unwrap_or_default();
+        let object = match module {
             Some(name) if right.is_of_a_module() => {
                 let module = self.module(name).await?;
-                let name = match object.and_then(|object| Uuid::try_parse(object).ok()) {
-                    Some(key) => self.store.reader(&call.requester.viewer()).key(key).await?,
-                    None => None,
-                };
-                let name = name.filter(|key| module.owns(key)).map_or(module.name.clone(), |key| key.module);
-                self.require_on_keys(call, &module, &name, right).await?;
+                let key = self.key_named(call, &module, object).await?;
+                let name = key.as_ref().map_or(&module.name, |key| &key.module);
+                self.require_on_keys(call, &module, name, right).await?;
+                object_of(right, &module, key.as_ref(), object)?
             }
-            None if !right.is_of_a_module() => {}
+            None if !right.is_of_a_module() => nothing_named(object)?,
             Some(_) => {
                 let message = "This concerns the key service as a whole: name no module.";
                 return Err(Refusal::invalid("module", message).into());
             }
             None => return Err(Refusal::invalid("module", "Name the key module.").into()),
-        }
-        let object = object.unwrap_or_default();
-        if object.chars().count() > OBJECT_MAX || object.chars().any(char::is_control) {
-            return Err(Refusal::invalid("object", "One line of at most 200 characters.").into());
-        }
-        let subject =
-            Subject { right, module: module.unwrap_or_default().to_owned(), object: object.to_owned() };
+        };
+        let subject = Subject { right, module: module.unwrap_or_default().to_owned(), object };
         let mut tx = self.begin("key.approval.request", call).await?;
         if tx.pending_approvals(by).await? >= PENDING_MAX {
             let message = "100 of your requests wait for an answer. Withdraw some of them first.";
@@ -141,6 +140,21 @@ impl Actions {
         recorded(&mut tx, "key.approval.request", &approval);
         tx.commit().await?;
         shown(&approval, 1)
+    }
+
+    /// The key of a module that an object names first; none where it names none of them.
+    async fn key_named(
+        &self,
+        call: &Call,
+        module: &SealedModule,
+        object: &str,
+    ) -> Result<Option<SealedKey>, StoreError> {
+        let id = object.split('/').next().and_then(|id| Uuid::try_parse(id).ok());
+        let key = match id {
+            Some(id) => self.store.reader(&call.requester.viewer()).key(id).await?,
+            None => None,
+        };
+        Ok(key.filter(|key| module.owns(key)))
     }
 
     /// Answers a request, or takes it back. What was approved can be refused after all, as long as it was not used.
@@ -336,6 +350,64 @@ impl Actions {
         }
         Ok(())
     }
+}
+
+/// What a request is about, as the verb is going to compare it. What the verb never does is not asked for; what depends on
+/// the state of the key may have changed by the time of the verb, and is left to it.
+fn object_of(
+    right: Right,
+    module: &SealedModule,
+    key: Option<&SealedKey>,
+    object: &str,
+) -> Result<String, Refusal> {
+    let (id, receiver) = object.split_once('/').map_or((key, None), |(_, receiver)| (None, Some(receiver)));
+    let id = id.map(id_of).ok_or_else(|| Refusal::invalid("object", BY_ITS_ID));
+    match right {
+        Right::Destroy => {
+            if matches!(module.built_in(), Some(BuiltIn::Identity | BuiltIn::Data)) {
+                let message = "This instance does not work without its own keys.";
+                return Err(Refusal::invalid("module", message).reason("BUILT_IN"));
+            }
+            id
+        }
+        Right::OpenCompromised => {
+            if module.built_in().is_some() {
+                let message = "The keys of the built-in modules are for the parts of this program alone.";
+                return Err(Refusal::invalid("module", message).reason("BUILT_IN"));
+            }
+            id
+        }
+        Right::Export => {
+            require_exportable(module).map_err(of_the_module)?;
+            let is_digest =
+                |text: &&str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let named = key.zip(receiver.filter(is_digest));
+            let (key, receiver) = named.ok_or_else(|| Refusal::invalid("object", BY_ITS_OBJECT))?;
+            Ok(format!("{}/{}", id_of(key), receiver.to_ascii_lowercase()))
+        }
+        Right::Import => {
+            require_portable(module).map_err(of_the_module)?;
+            nothing_named(object)
+        }
+        other => Err(ApprovalRefusal::NeedsNobody(other).into()),
+    }
+}
+
+fn id_of(key: &SealedKey) -> String {
+    Uuid::from_bytes(key.id).to_string()
+}
+
+/// That a request says of a module all that there is to say.
+fn nothing_named(object: &str) -> Result<String, Refusal> {
+    if object.is_empty() {
+        return Ok(String::new());
+    }
+    Err(Refusal::invalid("object", "This is about no key that is there: leave the object out."))
+}
+
+/// What a module never does, as a fault of the request.
+fn of_the_module(refusal: Refusal) -> Refusal {
+    Refusal { code: RefusalCode::InvalidInput, ..refusal }.field("module")
 }
 
 /// That whoever approved a request still has an account and may approve: roles that are taken back count at once.

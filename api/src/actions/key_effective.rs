@@ -38,19 +38,21 @@ impl Actions {
                 let judged = principal.map_or(Effective::Denied, |principal| {
                     effective(&module.policies, default, &principal, *right)
                 });
-                let (verdict, data) = match judged {
-                    Effective::Allowed => (AccessVerdict::Allowed, Vec::new()),
-                    Effective::Denied => (AccessVerdict::Denied, Vec::new()),
-                    Effective::Conditional { allowed, denied } if allowed.is_empty() => {
-                        (AccessVerdict::Except, denied)
+                let (verdict, data, unless) = match judged {
+                    Effective::Allowed => (AccessVerdict::Allowed, Vec::new(), Vec::new()),
+                    Effective::Denied => (AccessVerdict::Denied, Vec::new(), Vec::new()),
+                    // No module allows what no policy says; one that did would have the same said of it.
+                    Effective::Conditional { never, denied, otherwise: true, .. } => {
+                        (AccessVerdict::Except, [never, denied].concat(), Vec::new())
                     }
-                    Effective::Conditional { allowed, .. } => (AccessVerdict::Only, allowed),
+                    Effective::Conditional { never, allowed, .. } => (AccessVerdict::Only, allowed, never),
                 };
                 rights.push(EffectiveRight {
                     principal: whom(matcher)?,
                     operation: shared(KeyOperation::parse(right.as_str()))?,
                     verdict,
                     data: data.into_iter().map(data_of).collect(),
+                    unless: unless.into_iter().map(data_of).collect(),
                 });
             }
         }

@@ -202,10 +202,12 @@ impl Actions {
         let mut batch = Batch::default();
         let mut behind = Uuid::nil();
         while batch.keys.is_empty() {
-            let keys = self.store.keys_wrapped_otherwise(version, behind, BATCH).await?;
-            let Some(last) = keys.last() else { break };
-            behind = Uuid::from_bytes(last.id);
-            self.rewrap_keys(keys, &mut batch).await?;
+            let found = self.store.keys_wrapped_otherwise(version, behind, BATCH).await?;
+            let Some(last) = found.last else { break };
+            behind = last;
+            let unreadable = found.unreadable.iter().map(|key| format!("Key {key}: its row cannot be read."));
+            batch.left.extend(unreadable);
+            self.rewrap_keys(found.keys, &mut batch).await?;
         }
         for waiting in self.store.handshakes_wrapped_otherwise(version, BATCH).await? {
             let Some(module) = &waiting.module else {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::key_module::{
-    Governing, MODULES_MAX, VERSIONS_SHOWN, explained, governing, require_revision, shown, told, version,
+    Governing, Judged, MODULES_MAX, VERSIONS_SHOWN, explained, governing, require_revision, shown, version,
     with_changes,
 };
 use super::key_rights::{may_see, require_allowed, require_right};
@@ -362,7 +362,7 @@ impl Actions {
         let versions = self.store.keys_for(module, Some(number)).await?;
         let key = versions.iter().find(|key| key.version == number).cloned();
         let key = key.ok_or_else(|| Refusal::not_found("key").field("version"))?;
-        self.may_change_key(call, &governing, (module, key.state), verb)?;
+        self.may_change_key(call, &governing, &Judged::stored(&key, &versions), verb)?;
         Ok((governing, versions, key))
     }
 
@@ -407,7 +407,7 @@ impl Actions {
         }
     }
 
-    /// Whether the caller may do this with a key of this name, in this state, of the module.
+    /// Whether the caller may do this with a key of the module.
     ///
     /// # Errors
     /// As the verbs.
@@ -415,10 +415,11 @@ impl Actions {
         &self,
         call: &Call,
         module: &SealedModule,
-        (name, state): (&str, KeyState),
+        key: &Judged<'_>,
         verb: KeyVerb,
     ) -> Result<(), Refusal> {
-        require_allowed(call, module, name, Operation::Change(lifecycle(verb)).right())?;
+        let state = key.state;
+        require_allowed(call, module, key.name, Operation::Change(lifecycle(verb)).right())?;
         match module.built_in() {
             Some(BuiltIn::Identity | BuiltIn::Data) => {
                 let message = "This instance does not work without its own keys.";
@@ -442,9 +443,16 @@ impl Actions {
             Refusal::new(RefusalCode::WrongState, message).reason(state.as_str())
         })?;
         match verb {
-            KeyVerb::Resume | KeyVerb::Destroy => self.require_fresh_person(call),
-            KeyVerb::Activate
-            | KeyVerb::Renew
+            KeyVerb::Resume => {
+                key.require_none_in_use()?;
+                self.require_fresh_person(call)
+            }
+            KeyVerb::Destroy => self.require_fresh_person(call),
+            KeyVerb::Activate => {
+                key.require_unexpired(self.now())?;
+                self.require_fresh(call)
+            }
+            KeyVerb::Renew
             | KeyVerb::Suspend
             | KeyVerb::Deactivate
             | KeyVerb::Revoke
@@ -472,7 +480,8 @@ impl Actions {
         key: &KeyVersion,
     ) -> Vec<(KeyVerb, Result<(), Refusal>)> {
         let may = |verb: KeyVerb| {
-            self.may_change_key(call, Governing::of(module)?, (&key.module, told(key.state)), verb)
+            let (module, key) = Governing::judging(module, key)?;
+            self.may_change_key(call, module, &key, verb)
         };
         KeyVerb::ALL.iter().map(|verb| (*verb, may(*verb))).collect()
     }

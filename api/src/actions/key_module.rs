@@ -17,6 +17,9 @@ use crate::vault::VaultError;
 
 /// The most versions that a module is shown with, besides those in use or out of it for a while.
 pub(super) const VERSIONS_SHOWN: u64 = 50;
+/// The reasons of refusals because another version is in use, and because one is past its expiry.
+const ANOTHER_IS_ACTIVE: &str = "ANOTHER_IS_ACTIVE";
+const EXPIRED: &str = "EXPIRED";
 /// The most key modules of an instance: they are never deleted, and each list of them is made of all.
 pub const MODULES_MAX: usize = 250;
 
@@ -102,12 +105,72 @@ pub(super) fn require_revision(
 
 /// A key module that verbs are judged by; what it says, only the actions know.
 #[derive(Clone, Debug)]
-pub struct Governing(Arc<SealedModule>);
+pub struct Governing {
+    module: Arc<SealedModule>,
+    /// The version in use of the keys that were asked for.
+    in_use: Option<u64>,
+}
 
 impl Governing {
     /// The module, or the refusal where there is none that can be trusted.
     pub(super) fn of(this: Option<&Self>) -> Result<&SealedModule, Refusal> {
-        this.map(|known| known.0.as_ref()).ok_or_else(|| Refusal::not_found("key module"))
+        this.map(|known| known.module.as_ref()).ok_or_else(|| Refusal::not_found("key module"))
+    }
+
+    /// As [`Governing::of`], with what verbs are judged by of one of its keys.
+    pub(super) fn judging<'a>(
+        this: Option<&'a Self>,
+        key: &'a KeyVersion,
+    ) -> Result<(&'a SealedModule, Judged<'a>), Refusal> {
+        let judged = Judged {
+            name: &key.module,
+            state: told(key.state),
+            expires_at: key.expires_at.map(|at| at.timestamp_millis()),
+            another_in_use: this.and_then(|known| known.in_use).is_some_and(|active| active != key.version),
+        };
+        Ok((Self::of(this)?, judged))
+    }
+}
+
+/// What a verb about a version of a key is judged by, besides the module.
+pub(super) struct Judged<'a> {
+    /// The name under which the key is kept.
+    pub(super) name: &'a str,
+    pub(super) state: keyservice::KeyState,
+    expires_at: Option<Millis>,
+    another_in_use: bool,
+}
+
+impl<'a> Judged<'a> {
+    /// One of these versions.
+    pub(super) fn stored(key: &'a SealedKey, versions: &[SealedKey]) -> Self {
+        let active = |other: &SealedKey| other.state == keyservice::KeyState::Active && other.id != key.id;
+        Self {
+            name: &key.module,
+            state: key.state,
+            expires_at: key.expires_at,
+            another_in_use: versions.iter().any(active),
+        }
+    }
+
+    /// That it can come into use beside the others.
+    pub(super) fn require_none_in_use(&self) -> Result<(), Refusal> {
+        if !self.another_in_use {
+            return Ok(());
+        }
+        let message = "Another version took its place: a key has one version in use.";
+        Err(Refusal::new(RefusalCode::WrongState, message).reason(ANOTHER_IS_ACTIVE))
+    }
+
+    /// That it still makes something.
+    pub(super) fn require_unexpired(&self, now: Timestamp) -> Result<(), Refusal> {
+        match self.expires_at {
+            Some(until) if until <= now.timestamp_millis() => {
+                let message = format!("The key expired at {}.", at(until).to_rfc3339());
+                Err(Refusal::new(RefusalCode::WrongState, message).reason(EXPIRED))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -126,10 +189,14 @@ impl Actions {
         let mut sound = HashMap::new();
         for module in reader.untouched_key_modules().await? {
             if wanted.contains(module.name.as_str()) && self.keys.check_module(&module).await.is_ok() {
-                sound.insert(module.name.clone(), Governing(Arc::new(module)));
+                sound.insert(module.name.clone(), Arc::new(module));
             }
         }
-        let of = |name: &String| Some((name.clone(), sound.get(governing(name))?.clone()));
+        let in_use: HashMap<String, u64> = reader.versions_in_use(names).await?.into_iter().collect();
+        let of = |name: &String| {
+            let module = sound.get(governing(name))?.clone();
+            Some((name.clone(), Governing { module, in_use: in_use.get(name).copied() }))
+        };
         Ok(names.iter().filter_map(of).collect())
     }
 }
@@ -193,7 +260,7 @@ pub(super) fn version(key: &SealedKey) -> KeyVersion {
 }
 
 /// The state as the key service knows it.
-pub(super) const fn told(state: KeyState) -> keyservice::KeyState {
+const fn told(state: KeyState) -> keyservice::KeyState {
     match state {
         KeyState::PreActive => keyservice::KeyState::PreActive,
         KeyState::Active => keyservice::KeyState::Active,
@@ -241,10 +308,13 @@ pub(super) fn explained(error: VaultError) -> Failure {
             Refusal::invalid("reason", "A reason has 1 to 500 characters.").into()
         }
         Error::Malformed { .. } => Refusal::invalid("expiresAt", "The expiry must lie ahead.").into(),
-        Error::WrongState { .. }
-        | Error::WrongModuleState { .. }
-        | Error::AnotherIsActive { .. }
-        | Error::KeyExpired { .. } => Refusal::new(RefusalCode::WrongState, message).into(),
+        Error::WrongState { .. } | Error::WrongModuleState { .. } => {
+            Refusal::new(RefusalCode::WrongState, message).into()
+        }
+        Error::AnotherIsActive { .. } => {
+            Refusal::new(RefusalCode::WrongState, message).reason(ANOTHER_IS_ACTIVE).into()
+        }
+        Error::KeyExpired { .. } => Refusal::new(RefusalCode::WrongState, message).reason(EXPIRED).into(),
         Error::ApprovalMismatch { .. } => {
             Refusal::new(RefusalCode::WrongState, message).reason("SOMETHING_ELSE").into()
         }

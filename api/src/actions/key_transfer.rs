@@ -4,15 +4,15 @@ use data_encoding::BASE64URL_NOPAD;
 use keyservice::approval::Subject;
 use keyservice::transfer::{MAX_PACKAGE, MAX_RECEIVER_AAD, export_subject, import_subject};
 use keyservice::{
-    Arrival, Destination, Error, ImportOffer, KeyState, ModuleState, Operation, Permission, PortablePurpose,
-    Right, SealedKey, SealedModule,
+    Arrival, Destination, Error, ImportOffer, ModuleState, Operation, Permission, PortablePurpose, Right,
+    SealedKey, SealedModule,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::key_module::explained;
-use super::key_module::{Governing, told, version};
+use super::key_module::{Governing, Judged, version};
 use super::key_rights::require_allowed;
 use super::once::{Answer, Kept};
 use super::{Actions, Call, Done, Failure};
@@ -122,8 +122,8 @@ impl Actions {
     ///
     /// # Errors
     /// `NOT_AN_ADMINISTRATOR`, `STEP_UP_REQUIRED`, `POLICY_DENIED`, `NOT_FOUND`; `WRONG_STATE` when the module's
-    /// specification forbids it, the key is not in use, or the approval is not given, or for something else;
-    /// `INVALID_INPUT` for a public key that gives no secret.
+    /// specification forbids it, the key is not in use or expired, or the approval is not given, or for something else;
+    /// `CONFLICT` when module or key were changed meanwhile; `INVALID_INPUT` for a public key that gives no secret.
     pub async fn export_key(
         &self,
         call: &Call,
@@ -137,7 +137,7 @@ impl Actions {
         let versions = self.store.keys_for(&module.name, Some(number)).await?;
         let key = versions.iter().find(|key| key.version == number);
         let key = key.ok_or_else(|| Refusal::not_found("key").field("version"))?;
-        self.may_export(call, &module, key.state)?;
+        self.may_export(call, &module, &Judged::stored(key, &versions))?;
         let to = receiver.destination()?;
         let subject = export_subject(&module.name, &key.id, &to);
         let mut tx = self.begin("key.export", call).await?;
@@ -149,6 +149,7 @@ impl Actions {
             .export(&module, key, &to, &agreed, now)
             .await
             .map_err(|error| refused(error, "publicKey"))?;
+        tx.require_unchanged(&module, key).await?;
         let details = json!({
             "module": key.module, "version": key.version, "receiver": BASE64URL_NOPAD.encode(&to.public),
             "approval": approval.to_string(),
@@ -181,21 +182,19 @@ impl Actions {
         self.require_fresh_person(call)
     }
 
-    /// Whether the caller may wrap a key in this state of the module for somebody else now.
+    /// Whether the caller may wrap this key of the module for somebody else now.
     ///
     /// # Errors
     /// As [`Actions::export_key`].
-    fn may_export(&self, call: &Call, module: &SealedModule, state: KeyState) -> Result<(), Refusal> {
+    fn may_export(&self, call: &Call, module: &SealedModule, key: &Judged<'_>) -> Result<(), Refusal> {
         require_allowed(call, module, &module.name, Right::Export)?;
-        require_portable(module)?;
-        if !module.specification.exportable {
-            let message = "The module's specification does not let its keys leave.";
-            return Err(Refusal::new(RefusalCode::WrongState, message).reason("NOT_EXPORTABLE"));
-        }
+        require_exportable(module)?;
+        let state = key.state;
         if state.permits(Operation::Export) == Permission::Never {
             let message = format!("A key that is {state} does not leave.");
             return Err(Refusal::new(RefusalCode::WrongState, message).reason(state.as_str()));
         }
+        key.require_unexpired(self.now())?;
         self.require_fresh_person(call)
     }
 
@@ -215,18 +214,29 @@ impl Actions {
         module: Option<&Governing>,
         key: &KeyVersion,
     ) -> (KeyTransferVerb, Result<(), Refusal>) {
-        let may = Governing::of(module).and_then(|module| self.may_export(call, module, told(key.state)));
+        let may =
+            Governing::judging(module, key).and_then(|(module, key)| self.may_export(call, module, &key));
         (KeyTransferVerb::Export, may)
     }
 }
 
 /// That the module is one that people made: the keys of the instance itself and of its connections stay where they are.
-fn require_portable(module: &SealedModule) -> Result<(), Refusal> {
+pub(super) fn require_portable(module: &SealedModule) -> Result<(), Refusal> {
     if PortablePurpose::of(module.purpose).is_some() {
         return Ok(());
     }
     let message = "The keys of this instance and of its connections neither come from outside nor leave.";
     Err(Refusal::new(RefusalCode::WrongState, message).reason("BUILT_IN"))
+}
+
+/// That the keys of the module may leave.
+pub(super) fn require_exportable(module: &SealedModule) -> Result<(), Refusal> {
+    require_portable(module)?;
+    if module.specification.exportable {
+        return Ok(());
+    }
+    let message = "The module's specification does not let its keys leave.";
+    Err(Refusal::new(RefusalCode::WrongState, message).reason("NOT_EXPORTABLE"))
 }
 
 fn ticket(module: &SealedModule, offer: ImportOffer) -> Done<ImportTicket> {
@@ -273,9 +283,6 @@ fn refused(error: VaultError, point: &str) -> Failure {
         }
         Error::NotExportable { .. } => {
             Refusal::new(RefusalCode::WrongState, sentence(&why.to_string())).reason("NOT_EXPORTABLE").into()
-        }
-        Error::KeyExpired { .. } => {
-            Refusal::new(RefusalCode::WrongState, sentence(&why.to_string())).reason("EXPIRED").into()
         }
         _ => explained(error),
     }

@@ -113,7 +113,8 @@ impl Actions {
     ///
     /// # Errors
     /// `NOT_AN_ADMINISTRATOR` for other organisations' people; `NOT_FOUND`; `INVALID_INPUT`; `WRONG_STATE` when the
-    /// module or the key does not allow it, or it is built in; `POLICY_DENIED`, with the decision as its reason;
+    /// module or the key does not allow it, or it is built in; `CONFLICT` when one of them was changed meanwhile;
+    /// `POLICY_DENIED`, with the decision as its reason;
     /// `KEY_SERVICE_UNHEALTHY`, also when it cannot be recorded; with an exception, those of the approval, and
     /// `STEP_UP_REQUIRED`.
     pub async fn use_key(
@@ -167,7 +168,7 @@ impl Actions {
             Err(error) => return Ok(Err(error)),
         };
         let mut tx = self.begin("key.use", call).await?;
-        asked.record_used(&mut tx, &used);
+        asked.record_used(&mut tx, &used).await?;
         tx.commit().await.map_err(unrecorded)?;
         Ok(Ok(used.given))
     }
@@ -188,7 +189,7 @@ impl Actions {
             Ok(used) => used,
             Err(error) => return Ok(Err(error)),
         };
-        asked.record_used(&mut tx, &used);
+        asked.record_used(&mut tx, &used).await?;
         tx.commit().await.map_err(unrecorded)?;
         Ok(Ok(used.given))
     }
@@ -266,11 +267,16 @@ impl Asked<'_> {
         self.data.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]).collect()
     }
 
-    /// A use that gave something, or the answer that what was checked is wrong.
-    fn record_used(&self, tx: &mut Tx, used: &Carried) {
+    /// A use that gave something, or the answer that what was checked is wrong. What it was judged by must still hold: a
+    /// key that was taken out of use meanwhile, or a policy that now denies it, gives nothing.
+    async fn record_used(&self, tx: &mut Tx, used: &Carried) -> Done<()> {
+        for key in &self.key {
+            tx.require_unchanged(&self.module, key).await?;
+        }
         let reason = used.record.as_ref().and_then(|record| record.reason.as_deref());
         let explanation = used.record.as_ref().map(|record| record.decision.explanation());
         self.record(tx, used.result, Some(used.given.version), reason, explanation);
+        Ok(())
     }
 
     fn record(

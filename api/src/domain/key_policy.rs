@@ -208,6 +208,8 @@ pub struct EffectiveRight {
     pub verdict: AccessVerdict,
     /// The data that the verdict names.
     pub data: Vec<AccessData>,
+    /// Where it is allowed for some data only: other data that denies it, also where its name is not given.
+    pub unless: Vec<AccessData>,
 }
 
 /// How access to a key was decided.

@@ -148,7 +148,8 @@ input! {
         operation: KeyOperation,
         /// The name of the key module; left out for `ROTATE_ROOT`, which concerns the key service as a whole.
         module: Option<String>,
-        /// What it is to be done to, such as a key by its `id` or `keyId`; 200 characters at most.
+        /// For `DESTROY` and `OPEN_COMPROMISED` the key, by its `id` or `keyId`; for `EXPORT` the key's `exportObject` for
+        /// the receiver; left out for the others.
         object: Option<String>,
         /// Why, 1 to 500 characters.
         reason: String,

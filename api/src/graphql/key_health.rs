@@ -58,6 +58,7 @@ pub(super) struct KeyHealthQuery;
 #[Object]
 impl KeyHealthQuery {
     /// The key service's health, measured now; `FORBIDDEN` for other organisations' people.
+    #[graphql(complexity = "50 + child_complexity")]
     async fn key_health(&self, ctx: &Context<'_>) -> Result<KeyHealth> {
         let ask = Ask::new(ctx)?;
         Ok(ask.actions.key_health(ask.call).await.map_err(error::failed)?.into())
@@ -119,6 +120,7 @@ impl KeyHealthMutation {
     /// Measures the key service from scratch: every key is compared with the audit trail, and the trail verified from
     /// its beginning (5,000 entries a measurement), which else is done every hour. Safe to repeat. That is for those who
     /// see the components; for everybody else it measures as `keyHealth` does.
+    #[graphql(complexity = "50 + child_complexity")]
     async fn recheck_key_health(
         &self,
         ctx: &Context<'_>,

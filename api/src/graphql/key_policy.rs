@@ -8,7 +8,7 @@ use super::error;
 use super::id::Kind;
 use super::key_approval::KeyPerson;
 use super::load::GoverningModule;
-use super::page::{List, Window, cost, items_cost, list};
+use super::page::{List, Window, cost, list};
 use super::refusal::Action;
 use super::words::{AccessEffect, AccessVerdict, KeyOperation, KeyUser, PolicyOutcome, Role};
 use crate::domain::Timestamp;
@@ -157,6 +157,9 @@ pub(super) struct EffectiveRight {
     verdict_label: &'static str,
     /// With `ONLY`: the data for which it is allowed; with `EXCEPT`: the data for which it is not.
     data: Vec<AccessData>,
+    /// With `ONLY`: other data for which it is not allowed all the same, nor where its name is not given; empty with the
+    /// others.
+    unless: Vec<AccessData>,
 }
 
 impl From<domain::EffectiveRight> for EffectiveRight {
@@ -167,6 +170,7 @@ impl From<domain::EffectiveRight> for EffectiveRight {
             verdict: right.verdict.into(),
             verdict_label: right.verdict.label(),
             data: right.data.into_iter().map(Into::into).collect(),
+            unless: right.unless.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -391,7 +395,7 @@ impl KeyPolicyQuery {
     /// holds just one key role or none, and each person whom one of its access policies names, with the roles that they
     /// hold now; whoever cannot sign in can do nothing. A right for each of them and each operation, so that its length is
     /// bounded by that of the policies, and so no connection.
-    #[graphql(complexity = "items_cost(250, child_complexity)")]
+    #[graphql(complexity = "250 + child_complexity")]
     async fn effective_rights(
         &self,
         ctx: &Context<'_>,

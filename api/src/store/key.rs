@@ -6,11 +6,11 @@
 //! appends for an old row changes nothing, and one that was taken out or changed shows against the checkpoints.
 
 use keyservice::integrity::LastEntry;
-use keyservice::{Algorithm, KeyState, Purpose, SealedKey};
+use keyservice::{Algorithm, KeyState, Purpose, SealedKey, SealedModule};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, FromQueryResult, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _, Select, Set, Statement,
+    ColumnTrait as _, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait as _, FromQueryResult,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _, Select, Set, Statement,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -52,7 +52,7 @@ pub struct KeyTrail {
 }
 
 /// A key as the audit trail names it.
-fn object(module: &str, version: impl std::fmt::Display) -> String {
+pub(super) fn object(module: &str, version: impl std::fmt::Display) -> String {
     format!("{module}@{version}")
 }
 
@@ -134,6 +134,14 @@ fn to_row(key: &SealedKey) -> Result<ActiveModel, StoreError> {
         wrapped: Set(key.wrapped.clone()),
         row_seal: Set(key.row_seal.to_vec()),
     })
+}
+
+/// Of two that make the same version, or put one each into use, at the same time, the second is told to look again.
+fn second(error: DbErr) -> StoreError {
+    match unique(error, "key") {
+        StoreError::Duplicate(what) => StoreError::Conflict(what),
+        error => error,
+    }
 }
 
 /// Keys, the newest first.
@@ -330,6 +338,23 @@ impl Reader {
         Ok(rows.into_iter().filter_map(|row| from_row(row).ok()).collect())
     }
 
+    /// The versions in use of the keys under these names, as they are; for whoever may read metadata of keys.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn versions_in_use(&self, names: &[String]) -> Result<Vec<(String, u64)>, StoreError> {
+        if !self.reads_keys() {
+            return Ok(Vec::new());
+        }
+        let active = Entity::find()
+            .select_only()
+            .columns([Column::Module, Column::Version])
+            .filter(Column::Module.is_in(names))
+            .filter(Column::State.eq(KeyState::Active.as_str()));
+        let found: Vec<(String, i64)> = active.into_tuple().all(self.conn()).await?;
+        Ok(found.into_iter().map(|(name, version)| (name, version.unsigned_abs())).collect())
+    }
+
     /// The newest versions of a module's key, this many, as they are, with those in use or out of it for a while; for
     /// whoever may read metadata of keys.
     ///
@@ -372,17 +397,37 @@ impl Tx {
         self.audits.iter().rev().find(about).map(|entry| entry.details.clone())
     }
 
+    /// That a module and a key of it are as whoever uses them read them, and stay so until this transaction ends.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when somebody changed one of them meanwhile.
+    pub async fn require_unchanged(&self, module: &SealedModule, key: &SealedKey) -> Result<(), StoreError> {
+        let backend = self.txn.get_database_backend();
+        // SQLite has one writer, who is this.
+        let lock = if backend == DbBackend::Postgres { " for share" } else { "" };
+        for (table, id, count, what) in [
+            ("key_module", module.id, module.state_seq, "key module"),
+            ("key_version", key.id, key.state_seq, "key"),
+        ] {
+            let sql = format!("select state_seq from {table} where id = $1{lock}");
+            let id = [Uuid::from_bytes(id).into()];
+            let row = self.txn.query_one_raw(Statement::from_sql_and_values(backend, sql, id)).await?;
+            let now: Option<i64> = row.map(|row| row.try_get("", "state_seq")).transpose()?;
+            if now != i64::try_from(count).ok() {
+                return Err(StoreError::Conflict(what));
+            }
+        }
+        Ok(())
+    }
+
     /// Adds a key.
     ///
     /// # Errors
-    /// [`StoreError::Duplicate`] when the module has that version, or an active key already;
-    /// [`StoreError::Conflict`] when the key encryption key that wraps it was retired.
+    /// [`StoreError::Conflict`] when the module has that version, or an active key already, or the key encryption key
+    /// that wraps it was retired.
     pub async fn insert_key(&mut self, key: &SealedKey) -> Result<(), StoreError> {
         self.require_openable(&key.wrapped).await?;
-        Entity::insert(to_row(key)?)
-            .exec_without_returning(&self.txn)
-            .await
-            .map_err(|error| unique(error, "key"))?;
+        Entity::insert(to_row(key)?).exec_without_returning(&self.txn).await.map_err(second)?;
         self.audit(ADD, KIND, object(&key.module, key.version), "OK", entry_to(key));
         Ok(())
     }
@@ -390,8 +435,8 @@ impl Tx {
     /// Saves a key whose state moved on by one.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when its state is not the one it moved on from, or the key encryption key that wraps it
-    /// was retired.
+    /// [`StoreError::Conflict`] when its state is not the one it moved on from, or another one became active meanwhile,
+    /// or the key encryption key that wraps it was retired.
     pub async fn save_key(&mut self, key: &SealedKey) -> Result<(), StoreError> {
         self.require_openable(&key.wrapped).await?;
         let row = to_row(key)?;
@@ -401,7 +446,8 @@ impl Tx {
             .filter(Column::Id.eq(Uuid::from_bytes(key.id)))
             .filter(Column::StateSeq.eq(before))
             .exec(&self.txn)
-            .await?;
+            .await
+            .map_err(second)?;
         if saved.rows_affected == 0 {
             return Err(StoreError::Conflict("key"));
         }

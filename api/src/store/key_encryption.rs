@@ -16,7 +16,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::key::from_row as key_from;
+use super::key::{from_row as key_from, object};
 use super::tx::Tx;
 use super::{Reader, Store, StoreError, at, entity, inconsistent, ms};
 use crate::domain::id::{AttemptId, ConnectionId, UserId};
@@ -32,6 +32,17 @@ pub struct Wraps {
     pub total: u64,
     /// Those under another key than the one that was asked about.
     pub remaining: u64,
+}
+
+/// Some of the keys that are wrapped, by id.
+#[derive(Clone, Debug, Default)]
+pub struct KeysBehind {
+    /// The keys.
+    pub keys: Vec<SealedKey>,
+    /// What cannot be read as the row of a key at all, by module and version.
+    pub unreadable: Vec<String>,
+    /// The id of the last row; none where there was none.
+    pub last: Option<Uuid>,
 }
 
 /// Half a handshake that waits for its next message.
@@ -139,7 +150,7 @@ impl Store {
         newest(&self.read).await
     }
 
-    /// Keys that another version of the key encryption key wraps, behind this id, by id.
+    /// Rows of keys that another version of the key encryption key wraps, behind this id, by id.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -148,13 +159,22 @@ impl Store {
         version: u32,
         behind: Uuid,
         limit: u64,
-    ) -> Result<Vec<SealedKey>, StoreError> {
+    ) -> Result<KeysBehind, StoreError> {
         let rows = key_version::Entity::find()
             .filter(key_version::Column::Id.gt(behind))
             .filter(otherwise("wrapped", version))
             .order_by_asc(key_version::Column::Id)
             .limit(limit);
-        rows.all(&self.read).await?.into_iter().map(key_from).collect()
+        let mut behind = KeysBehind::default();
+        for row in rows.all(&self.read).await? {
+            let name = object(&row.module, row.version);
+            behind.last = Some(row.id);
+            match key_from(row) {
+                Ok(key) => behind.keys.push(key),
+                Err(_) => behind.unreadable.push(name),
+            }
+        }
+        Ok(behind)
     }
 
     /// Handshakes on the provider's side that another version of the key encryption key wraps.

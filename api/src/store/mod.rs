@@ -400,11 +400,14 @@ impl Store {
         self.lost_entries.load(Ordering::SeqCst)
     }
 
-    /// Counts statements, for tests that hold their number.
-    pub fn on_statement(&mut self, callback: impl Fn() + Send + Sync + Clone + 'static) {
-        let also = callback.clone();
-        self.write.set_metric_callback(move |_| callback());
-        self.read.set_metric_callback(move |_| also());
+    /// Calls these after each statement, for tests: what is read outside of transactions that write, and the others.
+    pub fn on_statement(
+        &mut self,
+        read: impl Fn() + Send + Sync + 'static,
+        other: impl Fn() + Send + Sync + 'static,
+    ) {
+        self.read.set_metric_callback(move |_| read());
+        self.write.set_metric_callback(move |_| other());
     }
 
     /// Closes all connections.

@@ -1,6 +1,8 @@
 //! Who can effectively do what: decisions for everybody, seen at once.
 
-use super::{AccessPolicy, Condition, Context, DefaultDecision, decide};
+use std::collections::BTreeSet;
+
+use super::{AccessPolicy, Condition, Context, DefaultDecision, Effect, decide};
 use crate::principal::Principal;
 use crate::right::Right;
 
@@ -9,49 +11,70 @@ use crate::right::Right;
 pub enum Effective {
     /// Yes, whatever the data.
     Allowed,
-    /// Depends on associated data; under these conditions it is allowed.
+    /// Depending on associated data: the first of these that applies decides.
     Conditional {
-        /// Each suffices by itself. Empty when it is allowed for all but some data.
+        /// Each denies, also where its name is not given at all.
+        never: Vec<Condition>,
+        /// Each allows.
         allowed: Vec<Condition>,
-        /// Under each of these it is denied.
+        /// Each denies, also where its name is not given at all.
         denied: Vec<Condition>,
+        /// Whether it is allowed for all other data.
+        otherwise: bool,
     },
     /// No, whatever the data.
     Denied,
 }
 
-/// Whether the principal can do it, over all associated data that the policies tell apart.
-///
-/// A policy has one condition at most, so it is enough to look at each condition by itself, next to data that meets
-/// none of them.
+/// Whether the principal can do it, over all associated data. A policy has one condition at most, but several of them may
+/// be bound to different names.
 pub fn effective(
     policies: &[AccessPolicy],
     default: DefaultDecision,
     principal: &Principal,
     right: Right,
 ) -> Effective {
-    // What is about others, or about something else, changes nothing; neither do notes.
+    // What no policy and no default denies, the roles alone decide.
+    let roles = decide([0; 16], &[], DefaultDecision::Track, principal, right, &Context::nothing());
+    match (roles.allowed, right.is_of_a_module()) {
+        (false, _) => return Effective::Denied,
+        (true, false) => return Effective::Allowed,
+        (true, true) => {}
+    }
     let counts = |policy: &&AccessPolicy| policy.matcher.matches(principal) && policy.rights.has(right);
-    let plain = |policy: &AccessPolicy| AccessPolicy { note: String::new(), ..policy.clone() };
-    let policies: Vec<AccessPolicy> = policies.iter().filter(counts).map(plain).collect();
-    let mut conditions: Vec<Condition> =
-        policies.iter().filter_map(|policy| policy.condition.clone()).collect();
-    conditions.sort();
-    conditions.dedup();
-    // No condition has an empty value, so this meets none.
-    let elsewhere =
-        conditions.iter().fold(Context::nothing(), |context, condition| context.with(&condition.name, ""));
-    let allows = |context: &Context| decide([0; 16], &policies, default, principal, right, context).allowed;
-    let usually = allows(&elsewhere);
-    let (allowed, denied): (Vec<_>, Vec<_>) = conditions.into_iter().partition(|condition| {
-        let mut context = Context::nothing().with(&condition.name, &condition.value);
-        context.0.extend(elsewhere.0.iter().cloned());
-        allows(&context)
-    });
-    match (usually, allowed.is_empty(), denied.is_empty()) {
-        (true, _, true) => Effective::Allowed,
-        (false, true, _) => Effective::Denied,
-        (true, _, false) => Effective::Conditional { allowed: Vec::new(), denied },
-        (false, false, _) => Effective::Conditional { allowed, denied: Vec::new() },
+    let of = |effect| policies.iter().filter(counts).filter(move |policy| policy.effect == effect);
+    let always = |effect| of(effect).any(|policy| policy.condition.is_none());
+    let bound = |effect| -> Vec<Condition> {
+        let conditions: BTreeSet<_> = of(effect).filter_map(|policy| policy.condition.clone()).collect();
+        conditions.into_iter().collect()
+    };
+    if always(Effect::StrictReject) {
+        return Effective::Denied;
+    }
+    let mut never = bound(Effect::StrictReject);
+    if always(Effect::Track) {
+        return conditional(never, Vec::new(), Vec::new(), true);
+    }
+    let mut allowed = bound(Effect::Track);
+    if default == DefaultDecision::Track && !always(Effect::Reject) {
+        return conditional(never, allowed, bound(Effect::Reject), true);
+    }
+    allowed.retain(|one| !never.contains(one));
+    // Whoever gives a name the value that allows it gives it no other one.
+    never.retain(|one| allowed.iter().any(|other| other.name != one.name));
+    conditional(never, allowed, Vec::new(), false)
+}
+
+/// The same without conditions that change nothing.
+fn conditional(
+    never: Vec<Condition>,
+    allowed: Vec<Condition>,
+    denied: Vec<Condition>,
+    otherwise: bool,
+) -> Effective {
+    match otherwise {
+        true if never.is_empty() && denied.is_empty() => Effective::Allowed,
+        false if allowed.is_empty() => Effective::Denied,
+        _ => Effective::Conditional { never, allowed, denied, otherwise },
     }
 }

@@ -14,6 +14,10 @@ fn value() -> impl Strategy<Value = String> {
     prop::sample::select(vec!["a".to_owned(), "b".to_owned()])
 }
 
+fn name() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["link_id", "region"])
+}
+
 fn matcher() -> impl Strategy<Value = Matcher> {
     prop::sample::select(vec![
         Matcher::Anyone,
@@ -44,9 +48,9 @@ prop_compose! {
         effect in prop::sample::select(Effect::ALL.to_vec()),
         matcher in matcher(),
         rights in prop::collection::vec(right(), 1..3),
-        condition in prop::option::weighted(0.3, value()),
+        condition in prop::option::weighted(0.4, (name(), value())),
     ) -> AccessPolicy {
-        let condition = condition.map(|value| Condition { name: "link_id".to_owned(), value });
+        let condition = condition.map(|(name, value)| Condition { name: name.to_owned(), value });
         AccessPolicy { id: [id; 16], effect, matcher, rights: rights.into_iter().collect(), condition, note: String::new() }
     }
 }
@@ -58,8 +62,11 @@ prop_compose! {
         principal in principal(),
         right in right(),
         link in prop::option::of(value()),
+        region in prop::option::of("[abc]"),
     ) -> (Vec<AccessPolicy>, DefaultDecision, Principal, Right, Context) {
-        let context = link.map_or_else(Context::nothing, |link| Context::nothing().with("link_id", link));
+        let given = [("link_id", link), ("region", region)].into_iter();
+        let given = given.filter_map(|(name, value)| Some((name, value?)));
+        let context = given.fold(Context::nothing(), |context, (name, value)| context.with(name, value));
         (policies, default, principal, right, context)
     }
 }
@@ -144,17 +151,18 @@ proptest! {
     }
 
     #[test]
-    fn what_is_said_to_be_effective_is_what_is_decided(case in case(), link in "[abc]") {
-        let (policies, default, principal, right, _) = case;
-        let context = Context::nothing().with("link_id", link.clone());
+    fn what_is_said_to_be_effective_is_what_is_decided(case in case()) {
+        let (policies, default, principal, right, context) = case;
         let allowed = decide([0; 16], &policies, default, &principal, right, &context).allowed;
+        let allows = |one: &Condition| context.value(&one.name) == Some(one.value.as_str());
+        let denies = |one: &Condition| context.value(&one.name).is_none_or(|value| value == one.value);
         let said = match effective(&policies, default, &principal, right) {
             Effective::Allowed => true,
             Effective::Denied => false,
-            Effective::Conditional { allowed, denied } if allowed.is_empty() => {
-                !denied.iter().any(|condition| condition.value == link)
+            Effective::Conditional { never, allowed, denied, otherwise } => {
+                !never.iter().any(denies)
+                    && (allowed.iter().any(allows) || !denied.iter().any(denies) && otherwise)
             }
-            Effective::Conditional { allowed, .. } => allowed.iter().any(|condition| condition.value == link),
         };
         prop_assert_eq!(allowed, said);
     }

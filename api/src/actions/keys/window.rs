@@ -431,7 +431,7 @@ impl State {
         let default = known.specification.default_decision;
         match effective(&known.policies, default, &Principal::Service(service), right) {
             Effective::Allowed => true,
-            Effective::Conditional { allowed, .. } => allowed.is_empty(),
+            Effective::Conditional { otherwise, .. } => otherwise,
             Effective::Denied => false,
         }
     }

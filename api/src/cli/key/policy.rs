@@ -116,7 +116,8 @@ impl Policy {
             }
             Self::Rights { module } => {
                 let document = "query($module: String!) { effectiveRights(module: $module) { \
-                    principal { label user { name } } operation verdict data { name value } } }";
+                    principal { label user { name } } operation verdict data { name value } \
+                    unless { name value } } }";
                 query("effectiveRights", document.to_owned(), json!({ "module": module }))
             }
             Self::Add { module, terms } => {
@@ -176,10 +177,15 @@ fn policies<'a>(policies: impl Iterator<Item = &'a Value>) {
 
 fn rights(rights: &Value) {
     let row = |right: &Value| {
-        let bound: Vec<String> = items(&right["data"]).map(data).collect();
-        vec![who(&right["principal"]), text(&right["operation"]), text(&right["verdict"]), bound.join(", ")]
+        let bound = |name: &str| items(&right[name]).map(data).collect::<Vec<String>>().join(", ");
+        let verdict = text(&right["verdict"]);
+        vec![who(&right["principal"]), text(&right["operation"]), verdict, bound("data"), bound("unless")]
     };
     // Whoever may not is whoever is not listed.
     let shown = items(rights).filter(|right| right["verdict"] != "DENIED");
-    table(&["WHO", "OPERATION", "MAY", "FOR"], shown.map(row).collect(), "Nobody may do anything with it.");
+    table(
+        &["WHO", "OPERATION", "MAY", "FOR", "UNLESS"],
+        shown.map(row).collect(),
+        "Nobody may do anything with it.",
+    );
 }
