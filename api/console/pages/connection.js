@@ -260,7 +260,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
           ${viewer.canOperate ? html`<p>${button('Run a scan suite', () => scan(['POST_ONBOARDING']), { busy: scanning.busy })}</p>` : nothing}<p class="small">Then follow the <a href="/setup/consumer">guided set-up</a>: verify the connection.</p>`) : nothing}
         ${paused(now)}
         ${ended(now)}
-        ${now.issues.length ? section('issues', 'Open issues', issues(now.issues, { latest: now.latestScan })) : nothing}
+        ${now.issues.length ? section('issues', 'Open issues', issues(now.issues)) : nothing}
         ${UNFINISHED.has(now.state) || now.offboarding ? nothing : why.part('The explanation', ({ explain }) => (explain && !explain.healthy ? explained(name) : nothing))}
         ${now.offboarding ? nothing : html`<div class="cards">${direction(now.outbound)}${direction(now.inbound)}</div>`}
         <div class="columns"><div class="column-main">

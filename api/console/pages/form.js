@@ -129,7 +129,7 @@ export default function form({ params, update, navigate, viewer }) {
           ${next && !may(next) ? cannot(now, next) : now.state === 'PENDING' ? html`<p class="small">Save to run the checks; when they pass, <em>Connect to provider</em> appears.</p>` : nothing}
         </form>
         ${messages(now)}
-        ${now.issues.length ? section('issues', 'What has to be mended', issues(now.issues, { latest: now.latestScan })) : nothing}
+        ${now.issues.length ? section('issues', 'What has to be mended', issues(now.issues)) : nothing}
         ${ENDED.has(now.state) ? html`<p class="small"><a href="/connections/${id}">See the connection</a></p>` : html`<p class="small">Prefer one step after the other? <a href="/connections/${id}/wizard">Use the wizard</a></p>`}`;
     });
   }
