@@ -4,7 +4,7 @@ import { gql, mutate } from '../lib/api.js';
 import { issueList, progress } from '../lib/checks.js';
 import { ISSUE, ONBOARDING, SCAN } from '../lib/fragments.js';
 import { GET_STARTED, RETRY, START, awaited, cannot, chooseAndCheck, departure } from '../lib/onboarding.js';
-import { failedPhase, phaseProgress, triedAgain, waitsForContact } from '../lib/phases.js';
+import { failedPhase, failedTry, phaseProgress, triedAgain, waitsForContact } from '../lib/phases.js';
 import { command, ofAnother, resource } from '../lib/resource.js';
 import { announce } from '../lib/say.js';
 import { address, badge, button, connectionBadge, directionBadge, head, mark, notice, outcome, refusal, section, spinner, submit } from '../lib/ui.js';
@@ -46,7 +46,7 @@ export default function form({ params, update, navigate, viewer }) {
   function changed() {
     const now = all.data?.connection;
     if (now) {
-      const words = current(now) ?? now.stateLabel;
+      const words = `${current(now) ?? now.stateLabel}${now.state === 'ONBOARDING' ? failedTry(now.onboarding) : ''}`;
       if (said !== null && said !== words) announce(words);
       said = words;
       leave.follow();
