@@ -1,5 +1,6 @@
 //! The console in a real browser, and what can be said of it without one.
 
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -17,71 +18,116 @@ fn console() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("api").join("console")
 }
 
-fn modules(folder: &Path) -> Vec<(String, String)> {
-    let mut found = Vec::new();
+/// A tagged template of a module: its name there, what stands between the placeholders, and the names in these.
+struct Template {
+    name: String,
+    text: String,
+    fragments: Vec<String>,
+}
+
+impl Template {
+    fn is_fragment(&self) -> bool {
+        self.text.trim_start().starts_with("fragment ")
+    }
+}
+
+/// A module's templates, and from which module each name comes that it imports.
+struct Module {
+    templates: Vec<Template>,
+    imports: HashMap<String, PathBuf>,
+}
+
+fn modules(folder: &Path, found: &mut BTreeMap<PathBuf, Module>) {
     for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+        let path = entry.unwrap().path().canonicalize().unwrap();
         if path.is_dir() && !path.ends_with("vendor") {
-            found.extend(modules(&path));
+            modules(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "js") {
-            found.push((path.display().to_string(), std::fs::read_to_string(&path).unwrap()));
+            let text = std::fs::read_to_string(&path).unwrap();
+            let module = Module { templates: templates(&text), imports: imports(folder, &text) };
+            found.insert(path, module);
         }
+    }
+}
+
+fn templates(module: &str) -> Vec<Template> {
+    let unnamed = |at: usize| format!("template {at}");
+    let pieces: Vec<&str> = module.split("gql`").collect();
+    let template = |(at, pair): (usize, &[&str])| {
+        let declared =
+            pair[0].trim_end().strip_suffix('=').and_then(|before| before.split_whitespace().last());
+        let mut parts = pair[1].split('`').next().unwrap_or_default().split("${");
+        let mut text = parts.next().unwrap_or_default().to_owned();
+        let mut fragments = Vec::new();
+        for part in parts {
+            // A placeholder that does not end here has the next template in it.
+            let (name, rest) =
+                part.split_once('}').map_or((unnamed(at + 1), ""), |it| (it.0.to_owned(), it.1));
+            fragments.push(name);
+            text += rest;
+        }
+        Template { name: declared.map_or_else(|| unnamed(at), str::to_owned), text, fragments }
+    };
+    pieces.windows(2).enumerate().map(template).collect()
+}
+
+fn imports(folder: &Path, module: &str) -> HashMap<String, PathBuf> {
+    let mut found = HashMap::new();
+    for import in module.split("import {").skip(1) {
+        let Some((names, rest)) = import.split_once("} from '") else { continue };
+        let from = folder.join(rest.split('\'').next().unwrap_or_default());
+        let from = from.canonicalize().unwrap_or_else(|_| panic!("{} is not there", from.display()));
+        found.extend(names.split(',').map(|name| (name.trim().to_owned(), from.clone())));
     }
     found
 }
 
-/// The definitions in the tagged templates of a module: what stands between the placeholders.
-fn definitions(module: &str) -> Vec<String> {
-    let templates = module.split("gql`").skip(1).map(|rest| rest.split('`').next().unwrap_or(rest));
-    templates
-        .map(|template| {
-            let mut parts = template.split("${");
-            let first = parts.next().unwrap_or_default().to_owned();
-            parts.fold(first, |text, part| text + part.split_once('}').map_or("", |(_, rest)| rest))
-        })
-        .collect()
-}
-
-fn is_fragment(definition: &str) -> bool {
-    definition.trim_start().starts_with("fragment ")
-}
-
-/// The operation with every fragment that it uses, as the console sends it.
-fn complete(operation: &str, fragments: &[String]) -> String {
-    let mut text = operation.to_owned();
-    loop {
-        let missing = fragments.iter().find(|fragment| {
-            let name = fragment.split_whitespace().nth(1).unwrap_or_default();
-            let spread = |word: &str| word.trim_start_matches("...") == name && word.starts_with("...");
-            text.split_whitespace().any(spread) && !text.contains(fragment.as_str())
-        });
-        match missing {
-            Some(fragment) => text.push_str(fragment),
-            None => return text,
-        }
+/// Collects what is sent with a template, as the console does: itself and what its placeholders put in, each once.
+fn collect<'a>(
+    modules: &'a BTreeMap<PathBuf, Module>,
+    (path, name): (&Path, &str),
+    sent: &mut Vec<&'a Template>,
+) {
+    let module = &modules[path];
+    if let Some(from) = module.imports.get(name) {
+        return collect(modules, (from, name), sent);
+    }
+    let template = module.templates.iter().find(|it| it.name == name);
+    let template = template.unwrap_or_else(|| panic!("{name} in {} is no template", path.display()));
+    if !sent.iter().any(|it| std::ptr::eq(*it, template)) {
+        sent.push(template);
+        template.fragments.iter().for_each(|fragment| collect(modules, (path, fragment), sent));
     }
 }
 
 #[test]
-fn every_operation_of_the_console_is_valid() {
+fn every_operation_of_the_console_is_valid_as_it_is_sent() {
     let sdl = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("schema.graphql"))
         .unwrap();
     let schema = Schema::parse_and_validate(sdl, "schema.graphql").unwrap();
-    let modules = modules(&console());
-    let all: Vec<(&str, String)> = modules
-        .iter()
-        .flat_map(|(path, text)| definitions(text).into_iter().map(move |text| (path.as_str(), text)))
-        .collect();
-    let fragments: Vec<String> =
-        all.iter().filter(|(_, text)| is_fragment(text)).map(|(_, text)| text.clone()).collect();
-    let operations: Vec<_> = all.iter().filter(|(_, text)| !is_fragment(text)).collect();
-    assert!(operations.len() > 10 && fragments.len() > 3, "the modules were not found");
-    for (path, operation) in operations {
-        let text = complete(operation, &fragments);
-        if let Err(errors) = ExecutableDocument::parse_and_validate(&schema, &text, *path) {
-            panic!("{path}:\n{text}\n{errors}");
+    let mut modules_found = BTreeMap::new();
+    modules(&console(), &mut modules_found);
+    let (mut operations, mut put_in) = (0, Vec::new());
+    for (path, module) in &modules_found {
+        for operation in module.templates.iter().filter(|it| !it.is_fragment()) {
+            let mut sent = Vec::new();
+            collect(&modules_found, (path, &operation.name), &mut sent);
+            let text: Vec<_> = sent.iter().map(|template| template.text.as_str()).collect();
+            let text = text.join("\n");
+            // A fragment that is sent and not used is an error, too.
+            if let Err(errors) = ExecutableDocument::parse_and_validate(&schema, &text, path) {
+                panic!("{}:\n{text}\n{errors}", path.display());
+            }
+            operations += 1;
+            put_in.extend(sent.into_iter().skip(1));
         }
     }
+    let fragments: Vec<_> =
+        modules_found.values().flat_map(|it| &it.templates).filter(|it| it.is_fragment()).collect();
+    assert!(operations > 10 && fragments.len() > 3, "the modules were not found");
+    let idle = fragments.into_iter().filter(|it| !put_in.iter().any(|used| std::ptr::eq(*used, *it)));
+    let idle: Vec<_> = idle.map(|fragment| &fragment.name).collect();
+    assert!(idle.is_empty(), "nothing is sent with {idle:?}");
 }
 
 #[test]

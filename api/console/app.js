@@ -62,6 +62,8 @@ let page = null;
 /** The page that loads. What changes meanwhile concerns it already: its answer may be older than the change. */
 let coming = null;
 let visit = 0;
+/** The address that the page was opened for. */
+let opened = new URL(location);
 let scheduled = false;
 /** How often what was drawn is drawn again, so that “3 minutes ago” is true. */
 const TICK_MS = 20_000;
@@ -153,6 +155,7 @@ function show(body, title) {
 /** Shows what the address asks for. `to`: the person went there, so the focus goes along; see `arrive`. */
 async function open(to) {
   const mine = ++visit;
+  opened = new URL(location);
   page?.leave?.();
   page = null;
   coming = null;
@@ -221,6 +224,9 @@ function remember(link = history.state?.link) {
   history.replaceState({ link, top: scrollY }, '');
 }
 
+/** Whether an address is a part of the page that is open, of which nothing has to be loaded anew. */
+const withinPage = ({ pathname, search }, { pathname: here, search: asked }) => pathname === here && search === asked;
+
 function navigate(path, { replace = false } = {}) {
   if (!replace) remember(new URL(path, location).href);
   clearTimeout(scrolled);
@@ -265,9 +271,12 @@ function links() {
     const plain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
     if (!link || !plain || event.defaultPrevented || link.target || link.hasAttribute('download')) return;
     const url = new URL(link.href);
-    if (url.origin !== location.origin || !match(url.pathname) || (url.hash && url.pathname === location.pathname)) return;
+    if (url.origin !== location.origin || !match(url.pathname)) return;
     event.preventDefault();
-    navigate(url.pathname + url.search + url.hash);
+    if (url.hash && withinPage(url, location)) {
+      history.replaceState(history.state, '', url.hash);
+      arrive({});
+    } else navigate(url.pathname + url.search + url.hash);
   });
   document.addEventListener('input', begun);
   history.scrollRestoration = 'manual';
@@ -277,7 +286,10 @@ function links() {
   }, { passive: true });
   addEventListener('popstate', () => {
     clearTimeout(scrolled);
-    open(history.state ?? {});
+    if (withinPage(location, opened) && location.hash !== opened.hash) {
+      opened = new URL(location);
+      arrive(history.state ?? {});
+    } else open(history.state ?? {});
   });
   document.addEventListener('click', (event) => {
     const menu = document.querySelector('.menu[open]');

@@ -114,6 +114,8 @@ async function again(attempt) {
 
 /** How long after the first paint the stream is opened. */
 const START_MS = 800;
+/** A stream that lasted so long was no failed try, even if it had nothing to tell. */
+const LASTED_MS = 3_000;
 
 const CHANGES = gql`subscription Changes($after: String) {
   changes(after: $after) { cursor kind subject subjectId state }
@@ -133,6 +135,7 @@ export function follow({ operation = CHANGES, onChange, onFresh, onState = () =>
 
   async function run(signal) {
     while (!signal.aborted) {
+      let since = Infinity;
       try {
         // Somebody else may have signed in since: the present is asked for, and with it an answer.
         if (out) cursor = null;
@@ -140,6 +143,7 @@ export function follow({ operation = CHANGES, onChange, onFresh, onState = () =>
         const response = await post(operation, { after: cursor }, 'text/event-stream', signal);
         if (!response.ok) throw new ApiError('UNAVAILABLE', `The stream answers ${response.status}.`);
         if (proven) onState('live');
+        since = Date.now();
         for await (const result of events(response.body)) {
           if (result.errors?.length) throw failure(result.errors);
           if (!proven) {
@@ -167,6 +171,7 @@ export function follow({ operation = CHANGES, onChange, onFresh, onState = () =>
         }
       }
       if (signal.aborted) return;
+      if (Date.now() - since > LASTED_MS) tries = 0;
       tries += 1;
       if (tries > 1) onState('waiting');
       await pause(Math.min(15_000, 250 * 2 ** tries) * (0.75 + Math.random() / 2), signal);

@@ -6,7 +6,7 @@ import { exceptions } from './exceptions.js';
 import { remedy, remedyPlace, remedyWords } from './remedies.js';
 import { announce } from './say.js';
 import { badge, button, mark, outcome, spinner, when } from './ui.js';
-import { command } from './resource.js';
+import { command, resource } from './resource.js';
 import { html, nothing, repeat } from './view.js';
 import { count, finding, severityTone, tone } from './words.js';
 
@@ -14,6 +14,10 @@ const VALIDATE = gql`mutation ValidateIssue($input: ValidateIssueInput!) {
   validateIssue(input: $input) { scan { id state } refusal { ...RefusalParts } }
 }
 ${REFUSAL}`;
+
+const ASKED = gql`query AskedScan($id: ID!) {
+  scan(id: $id) { finishedAt results { check answer message } }
+}`;
 
 /** How a check's answer is coloured: a finding that does not block is a warning. */
 const answerTone = (result) => (result.answer === 'FINDING' ? (result.blocking ? 'bad' : 'warn') : tone(result.answer));
@@ -57,7 +61,7 @@ export const warnings = (scan) => scan.results.filter((result) => (result.answer
 export function issueList(update, refresh, viewer = null) {
   const commands = new Map();
   const commandOf = (id) => {
-    if (!commands.has(id)) commands.set(id, { validate: command(update), remedy: command(update), people: command(update), asked: null });
+    if (!commands.has(id)) commands.set(id, { validate: command(update), remedy: command(update), people: command(update), asked: null, said: null });
     return commands.get(id);
   };
 
@@ -68,20 +72,37 @@ export function issueList(update, refresh, viewer = null) {
   }
 
   /** A scan looks at the issue again. */
-  async function look(issue, scan) {
-    commandOf(issue.id).asked = { id: scan.id, seen: issue.lastSeenAt };
+  async function look(issue, { id }) {
+    const own = commandOf(issue.id);
+    const asked = { issue, scan: resource(ASKED, { id }, () => ended(own, asked)) };
+    Object.assign(own, { asked, said: null });
     announce(`Looking again: ${issue.checkLabel}.`);
     await refresh();
   }
 
-  return function view(issues, { latest = null, titled = false } = {}) {
+  /** Says what came of it once the scan is over. That a check passed shows: the issue is gone. */
+  function ended(own, asked) {
+    const scan = asked.scan.data?.scan;
+    if (own.asked !== asked || !scan?.finishedAt) return;
+    own.asked = null;
+    const result = scan.results.find(({ check }) => check === asked.issue.check);
+    if (!result || result.answer === 'SKIPPED') {
+      own.said = `Not looked at: ${(result?.message ?? 'the scan was called off').replace(/\.$/, '')}.`;
+      announce(own.said);
+    } else if (result.answer !== 'PASS') {
+      own.said = 'Looked again: still so.';
+      announce(`Still so: ${asked.issue.message}`);
+    }
+    update();
+  }
+
+  return function view(issues, { titled = false } = {}) {
     for (const issue of issues) {
-      const own = commandOf(issue.id);
-      const over = own.asked && (own.asked.seen !== issue.lastSeenAt || (latest?.id === own.asked.id && latest.finishedAt));
-      if (over) {
-        own.asked = null;
-        own.still = true;
-        announce(`Still so: ${issue.message}`);
+      const { asked } = commandOf(issue.id);
+      // It was loaded anew: whatever changed may be the end of the scan.
+      if (asked && asked.issue !== issue) {
+        asked.issue = issue;
+        asked.scan.refresh();
       }
     }
     const all = issues.filter((issue) => may(issue, 'validateIssue')).length > 1
@@ -103,7 +124,7 @@ export function issueList(update, refresh, viewer = null) {
         ${exceptions(issue, { command: own.people, refresh, viewer })}${outcome(own.people)}
         <div class="issue-foot">
           ${may(issue, 'validateIssue') ? button(looking ? 'Looking again' : 'Validate and resolve', () => validate(issue), { busy: looking, kind: 'secondary' }) : nothing}
-          <p class="small">${own.still && !looking ? html`<strong>Looked again: still so.</strong> ` : nothing}Seen ${issue.count === 1 ? 'once' : `${issue.count} times`}, last ${when(issue.lastSeenAt)} · Check: <a href=${issue.docsUrl}>${issue.checkLabel}</a></p>
+          <p class="small">${own.said && !looking ? html`<strong>${own.said}</strong> ` : nothing}Seen ${issue.count === 1 ? 'once' : `${issue.count} times`}, last ${when(issue.lastSeenAt)} · Check: <a href=${issue.docsUrl}>${issue.checkLabel}</a></p>
         </div>
       </li>`;
     })}</ul>`;

@@ -1,16 +1,20 @@
 // What you are signed in with: browsers, access tokens of programs, and the password.
 import { gql, mutate } from './api.js';
 import { REFUSAL } from './fragments.js';
+import { paging } from './list.js';
 import { HELP, PASSWORD, passwordProblem } from './password.js';
 import { command, resource } from './resource.js';
 import { announce, ask, copy, toast } from './say.js';
 import { badge, button, input, notice, on, outcome, section, select, submit, when } from './ui.js';
 import { html, nothing, repeat } from './view.js';
 
-const CREDENTIALS = gql`query Credentials {
-  sessions(first: 250) { edges { node { id createdAt seenAt expiresAt current } } }
-  accessTokens(first: 250) { edges { node { id name createdAt expiresAt } } }
+const SESSIONS = gql`query Sessions($first: Int, $after: String, $last: Int, $before: String) {
+  sessions(first: $first, after: $after, last: $last, before: $before) { pageInfo { hasNextPage hasPreviousPage startCursor endCursor } edges { node { id createdAt seenAt expiresAt current } } }
 }`;
+const TOKENS = gql`query AccessTokens($first: Int, $after: String, $last: Int, $before: String) {
+  accessTokens(first: $first, after: $after, last: $last, before: $before) { pageInfo { hasNextPage hasPreviousPage startCursor endCursor } edges { node { id name createdAt expiresAt } } }
+}`;
+const SIZE = 50;
 
 const TOKEN = gql`mutation CreateAccessToken($input: CreateAccessTokenInput!) {
   createAccessToken(input: $input) { accessToken { id name expiresAt } secret refusal { ...RefusalParts } }
@@ -28,7 +32,11 @@ ${REFUSAL}`;
 const DAYS = [['1', '1 day'], ['7', '7 days'], ['30', '30 days'], ['90', '90 days'], ['365', '365 days']];
 
 export function credentials(update) {
-  const all = resource(CREDENTIALS, {}, update);
+  const placeOfSessions = paging(SIZE, { refresh: () => browsers.refresh(), heading: 'sessions', label: 'Pages of the browsers' });
+  const browsers = resource(SESSIONS, placeOfSessions.window, update);
+  const placeOfTokens = paging(SIZE, { refresh: () => programs.refresh(), heading: 'tokens', label: 'Pages of the tokens' });
+  const programs = resource(TOKENS, placeOfTokens.window, update);
+  const refresh = () => Promise.all([browsers.refresh(), programs.refresh()]);
   const token = command(update);
   const revoke = command(update);
   const password = command(update);
@@ -62,7 +70,7 @@ export function credentials(update) {
       Object.assign(draft, { name: '', days: '30' });
       announce('The token was made. It is shown once.');
     }
-    await all.refresh();
+    await refresh();
     if (payload) requestAnimationFrame(() => document.getElementById('token-secret')?.focus());
   }
 
@@ -72,7 +80,7 @@ export function credentials(update) {
       : await ask({ title: 'Sign that browser out?', body: html`<p>Whoever sits there has to sign in again. What has begun continues.</p>`, confirm: 'Sign it out' });
     if (!sure) return;
     if (await revoke.run(() => mutate(kind === 'token' ? REVOKE_TOKEN : REVOKE_SESSION, { id: one.id }))) toast(kind === 'token' ? 'The token works no more.' : 'Signed out there.');
-    await all.refresh();
+    await refresh();
   }
 
   async function change(event) {
@@ -90,7 +98,7 @@ export function credentials(update) {
   const sessions = (data) => section('sessions', 'Where you are signed in', html`
     <ul class="log">${repeat(data.sessions.edges, ({ node }) => node.id, ({ node: one }) => html`<li>${one.current ? badge('ACTIVE', 'This browser') : html`<strong>Another browser</strong>`}
       <span class="small">signed in ${on(one.createdAt)}, last used ${when(one.seenAt)}, ends ${on(one.expiresAt)}</span>
-      ${one.current ? nothing : button(html`Sign it out<span class="unseen"> (signed in ${on(one.createdAt)})</span>`, () => end('session', one), { kind: 'text' })}</li>`)}</ul>
+      ${one.current ? nothing : button(html`Sign it out<span class="unseen"> (signed in ${on(one.createdAt)})</span>`, () => end('session', one), { kind: 'text' })}</li>`)}</ul>${placeOfSessions.view(data.sessions.pageInfo)}
     ${outcome(revoke)}`);
 
   const tokens = (data) => section('tokens', 'Access tokens', html`
@@ -98,7 +106,7 @@ export function credentials(update) {
     ${secret ? html`<div class="stack"><p><strong>Shown once.</strong> Copy it now; nobody can show it again.</p><code class="secret" id="token-secret" tabindex="-1">${secret}</code>
       <div class="buttons">${button('Copy the token', () => copy(secret, 'Token'))}${button('I have it', () => { secret = null; update(); }, { kind: 'secondary' })}</div></div>` : nothing}
     ${data.accessTokens.edges.length ? html`<ul class="log">${repeat(data.accessTokens.edges, ({ node }) => node.id, ({ node: one }) => html`<li><strong>${one.name}</strong> <span class="small">made ${on(one.createdAt)}, ends ${on(one.expiresAt)}</span>
-      ${button(html`End it<span class="unseen">: ${one.name}</span>`, () => end('token', one), { kind: 'text' })}</li>`)}</ul>` : nothing}
+      ${button(html`End it<span class="unseen">: ${one.name}</span>`, () => end('token', one), { kind: 'text' })}</li>`)}</ul>` : nothing}${placeOfTokens.view(data.accessTokens.pageInfo)}
     <form novalidate @submit=${create}>
       <div class="fields">${input({ id: 'token-name', label: 'What it is for', value: draft.name, maxlength: 64, required: true, error: problems.name ?? (token.refusal?.field === 'name' ? token.refusal.message : null), change: (text) => set('name', text) })}
       ${select({ id: 'token-days', label: 'Good for', value: draft.days, choices: DAYS, change: (days) => { draft.days = days; } })}</div>
@@ -113,5 +121,5 @@ export function credentials(update) {
       ${password.refusal?.field === 'password' ? nothing : outcome(password)}
       <div class="buttons">${submit('Change the password', { busy: password.busy, kind: 'secondary' })}</div></form>`);
 
-  return { refresh: all.refresh, view: () => all.part('What you are signed in with', (data) => html`${sessions(data)}${tokens(data)}${secretWord()}`) };
+  return { refresh, view: () => html`${browsers.part('Where you are signed in', sessions)}${programs.part('The list of access tokens', tokens)}${browsers.data ? secretWord() : nothing}` };
 }

@@ -27,6 +27,12 @@ export function hold(root = document) {
   };
 }
 
+/** Takes whoever was refused something to the control beside which it stands; elsewhere a refusal speaks for itself. */
+export function toRefused({ message }) {
+  const says = ({ id }) => document.getElementById(`${id}-error`)?.textContent.includes(message);
+  [...document.querySelectorAll('#content [aria-invalid="true"]')].find(says)?.focus();
+}
+
 /** The control that opened the form, drawn again where it was. */
 function again() {
   const place = opener?.around.find((element) => element.isConnected);

@@ -24,7 +24,13 @@ const takesLong = (phase) => phase.state === 'RUNNING' && Date.now() - new Date(
 export function message(attempt) {
   const current = attempt.phases.find((phase) => !isOver(phase));
   if (!current) return 'Onboarding Complete';
-  return `${current.message}: ${current.label}.${takesLong(current) && !waitsForContact(current) ? ' This takes longer than usual.' : ''}`;
+  return `${current.message}: ${current.label}.${failedTry(attempt)}${takesLong(current) && !waitsForContact(current) ? ' This takes longer than usual.' : ''}`;
+}
+
+/** Why the last try of what is tried again by itself failed, as a sentence to add; empty where none failed. */
+export function failedTry(attempt) {
+  const message = attempt?.phases.find(({ state }) => state === 'RUNNING')?.failure?.message;
+  return message ? ` ${message}` : '';
 }
 
 /** The phase that failed, if one did. */

@@ -2,6 +2,7 @@
 import { may } from './actions.js';
 import { gql, mutate } from './api.js';
 import { REFUSAL } from './fragments.js';
+import { ask } from './say.js';
 import { html, nothing } from './view.js';
 import { button } from './ui.js';
 
@@ -35,6 +36,16 @@ const PAGES = {
 
 const WORDS = { saveProviderRecord: 'Save the provider record in the provider centre.', chooseProviderCompany: 'Choose the provider company.', confirmSurvivor: 'Stop every other copy of this instance, then confirm on the page of the connection that this one goes on.' };
 
+/** What is asked before a remedy that cannot be undone. */
+const QUESTIONS = {
+  cancelRegistration: {
+    title: 'Cancel the other registration?',
+    body: html`<p>Its link stops working, and an onboarding under way is undone on both sides. This is final; you can register the consumer anew.</p>`,
+    confirm: 'Cancel the other registration',
+    danger: true,
+  },
+};
+
 /** What to do about a finding, in words only: for where there is nothing yet to press a button for. */
 export function remedyWords({ kind, text, setting, value, mutation }) {
   if (text) return text;
@@ -56,8 +67,9 @@ export function remedy(issue, command, done) {
   if (PAGES[mutation]) return PAGES[mutation];
   if (!may(issue, 'applyRemedy')) return html`<p>Ask an administrator of this instance: it is a press of a button for them.</p>`;
   const run = async () => {
+    if (mutation in QUESTIONS && !await ask(QUESTIONS[mutation])) return;
     const payload = await command.run(() => mutate(APPLY, { issueId: issue.id }));
     if (payload) done(payload.scan);
   };
-  return html`<div class="buttons">${button(LABELS[mutation] ?? 'Apply the remedy', run, { busy: command.busy, kind: 'secondary' })}${mutation in LABELS ? nothing : html` <code>${mutation}</code>`}</div>`;
+  return html`<div class="buttons">${button(LABELS[mutation] ?? 'Apply the remedy', run, { busy: command.busy, kind: 'secondary' })}${mutation in LABELS ? nothing : html` <code>${mutation}</code>`} ${remedyPlace(issue.remedy)}</div>`;
 }

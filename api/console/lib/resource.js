@@ -1,5 +1,6 @@
 // What a page shows, loaded from the API and kept fresh.
 import { request } from './api.js';
+import { toRefused } from './focus.js';
 import { failed, loading, missing, on, stale } from './ui.js';
 import { html, nothing } from './view.js';
 import { nextThing } from './say.js';
@@ -77,6 +78,8 @@ export function command(update) {
     try {
       const payload = await action();
       self.refusal = payload?.refusal ?? null;
+      // Once it is drawn.
+      if (self.refusal?.field) requestAnimationFrame(() => self.refusal && toRefused(self.refusal));
       return self.refusal ? null : payload;
     } catch (error) {
       self.error = error;

@@ -39,7 +39,10 @@ export default function companies({ update, viewer, navigate }) {
     event.preventDefault();
     problem = name.trim() ? null : 'Enter a name.';
     update();
-    if (problem) return;
+    if (problem) {
+      document.getElementById('name').focus();
+      return;
+    }
     const payload = await add.run(() => mutate(CREATE, { name: name.trim() }));
     if (payload) navigate(`/companies/${payload.company.id}`);
   }

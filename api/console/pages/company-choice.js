@@ -49,6 +49,12 @@ export function companyChoice(update, refresh) {
     return null;
   }
 
+  /** Adds a company, or selects one of those that are known. */
+  function choose(another) {
+    adding = another;
+    complain(null, another ? 'company-name' : 'company');
+  }
+
   function view(connection, known, label = 'Select Provider') {
     const show = adding || !known;
     const picked = current(connection);
@@ -59,10 +65,10 @@ export function companyChoice(update, refresh) {
       ${show
         ? html`<div class="inline-form">
             ${input({ id: 'company-name', label: 'Name of the provider’s company', value: name ?? connection.peer.name ?? '', maxlength: 64, help: `It runs ${host(connection.peer.origin)}.`, error: add.refusal?.field === 'name' ? add.refusal.message : problem, change: (text) => { name = text; } })}
-            ${known ? html`<p class="small">It is added when you get started. ${button('Select a known company instead', () => { adding = false; problem = null; update(); }, { kind: 'text' })}</p>` : nothing}
+            ${known ? html`<p class="small">It is added when you get started. ${button('Select a known company instead', () => choose(false), { kind: 'text' })}</p>` : nothing}
             ${add.refusal?.field === 'name' ? nothing : outcome(add)}
           </div>`
-        : html`<p class="small">Is the provider’s company missing, and not found by its name? Then nobody here has added it yet. ${button('Add it now', () => { adding = true; update(); }, { kind: 'text' })}</p>`}`;
+        : html`<p class="small">Is the provider’s company missing, and not found by its name? Then nobody here has added it yet. ${button('Add it now', () => choose(true), { kind: 'text' })}</p>`}`;
   }
 
   return { view, settle };

@@ -16,6 +16,7 @@ import { address, badge, button, codes, connectionBadge, decided, directionBadge
 import { html, nothing } from '../lib/view.js';
 import { VERIFICATION, verification } from '../lib/verification.js';
 import { count, failureWords, host } from '../lib/words.js';
+import { takeSettled } from './settings.js';
 
 const CONNECTION = gql`query Connection($id: ID!) {
   connection(id: $id) {
@@ -68,7 +69,7 @@ ${REFUSAL}`;
 const UNFINISHED = new Set(['PENDING', 'AWAITING_VALIDATION', 'VALIDATED', 'VALIDATION_FAILED', 'ONBOARDING']);
 const WAYS = { OUTBOUND: ['Outbound', 'From us to them'], INBOUND: ['Inbound', 'From them to us'] };
 
-export default function connection({ params, update, query, viewer, navigate }) {
+export default function connection({ params, update, viewer, navigate }) {
   const { id } = params;
   const all = resource(CONNECTION, { id }, changed);
   const act = command(update);
@@ -83,7 +84,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
   const issues = issueList(update, () => all.refresh(), viewer);
   const histories = { OUTBOUND: resource(HISTORY.OUTBOUND, { id }, update), INBOUND: resource(HISTORY.INBOUND, { id }, update) };
   const remember = () => Promise.all(Object.values(histories).map((one) => one.refresh()));
-  const settled = query.get('from') === 'settings';
+  const settled = takeSettled(id);
 
   /** Says what changed while somebody looks. */
   function changed() {
@@ -260,7 +261,7 @@ export default function connection({ params, update, query, viewer, navigate }) 
           ${viewer.canOperate ? html`<p>${button('Run a scan suite', () => scan(['POST_ONBOARDING']), { busy: scanning.busy })}</p>` : nothing}<p class="small">Then follow the <a href="/setup/consumer">guided set-up</a>: verify the connection.</p>`) : nothing}
         ${paused(now)}
         ${ended(now)}
-        ${now.issues.length ? section('issues', 'Open issues', issues(now.issues, { latest: now.latestScan })) : nothing}
+        ${now.issues.length ? section('issues', 'Open issues', issues(now.issues)) : nothing}
         ${UNFINISHED.has(now.state) || now.offboarding ? nothing : why.part('The explanation', ({ explain }) => (explain && !explain.healthy ? explained(name) : nothing))}
         ${now.offboarding ? nothing : html`<div class="cards">${direction(now.outbound)}${direction(now.inbound)}</div>`}
         <div class="columns"><div class="column-main">

@@ -4,7 +4,7 @@ import { gql, mutate } from '../lib/api.js';
 import { issueList, progress } from '../lib/checks.js';
 import { ISSUE, ONBOARDING, SCAN } from '../lib/fragments.js';
 import { GET_STARTED, RETRY, START, awaited, cannot, chooseAndCheck, departure } from '../lib/onboarding.js';
-import { failedPhase, phaseProgress, triedAgain, waitsForContact } from '../lib/phases.js';
+import { failedPhase, failedTry, phaseProgress, triedAgain, waitsForContact } from '../lib/phases.js';
 import { command, ofAnother, resource } from '../lib/resource.js';
 import { announce } from '../lib/say.js';
 import { address, badge, button, connectionBadge, directionBadge, head, mark, notice, outcome, refusal, section, spinner, submit } from '../lib/ui.js';
@@ -46,7 +46,7 @@ export default function form({ params, update, navigate, viewer }) {
   function changed() {
     const now = all.data?.connection;
     if (now) {
-      const words = current(now) ?? now.stateLabel;
+      const words = `${current(now) ?? now.stateLabel}${now.state === 'ONBOARDING' ? failedTry(now.onboarding) : ''}`;
       if (said !== null && said !== words) announce(words);
       said = words;
       leave.follow();
@@ -129,7 +129,7 @@ export default function form({ params, update, navigate, viewer }) {
           ${next && !may(next) ? cannot(now, next) : now.state === 'PENDING' ? html`<p class="small">Save to run the checks; when they pass, <em>Connect to provider</em> appears.</p>` : nothing}
         </form>
         ${messages(now)}
-        ${now.issues.length ? section('issues', 'What has to be mended', issues(now.issues, { latest: now.latestScan })) : nothing}
+        ${now.issues.length ? section('issues', 'What has to be mended', issues(now.issues)) : nothing}
         ${ENDED.has(now.state) ? html`<p class="small"><a href="/connections/${id}">See the connection</a></p>` : html`<p class="small">Prefer one step after the other? <a href="/connections/${id}/wizard">Use the wizard</a></p>`}`;
     });
   }

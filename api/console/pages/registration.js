@@ -213,7 +213,7 @@ export default function registration({ params, update, viewer }) {
         ${outcome(act)}
         ${draft ? editor(now) : nothing}
         <div class="columns"><div class="column-main">
-          ${now.issues.length ? section('issues', stopped(now) ? 'What has to be mended' : 'Worth knowing', html`<p>${stopped(now) ? html`When the last blocking issue is resolved or waived, the registration becomes <em>Open</em> by itself.` : held(now) ? 'A new link is made when the checks pass: mend these first, or waive them.' : 'Nothing is stopped by it.'}</p>${issues(now.issues, { latest: now.latestScan })}`) : nothing}
+          ${now.issues.length ? section('issues', stopped(now) ? 'What has to be mended' : 'Worth knowing', html`<p>${stopped(now) ? html`When the last blocking issue is resolved or waived, the registration becomes <em>Open</em> by itself.` : held(now) ? 'A new link is made when the checks pass: mend these first, or waive them.' : 'Nothing is stopped by it.'}</p>${issues(now.issues)}`) : nothing}
           ${invitation(now)}
           ${now.connection ? section('connection', 'Connection', html`${facts([['State', badge(now.connection.state, now.connection.stateLabel)], ['Outbound status', directionBadge(now.connection.outbound)], ['Inbound status', directionBadge(now.connection.inbound)]])}<p><a href="/connections/${now.connection.id}">See the connection</a></p>`) : nothing}
           ${checks(now, data.suites)}

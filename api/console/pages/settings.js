@@ -54,6 +54,16 @@ function label(name) {
 /** A choice in words. */
 const words = (name, value) => (parts(name)[1] ? (value ? 'active' : 'inactive') : value ? 'on' : 'off');
 
+/** The connection whose settings were saved on the way through the wizard, until its page has asked what comes next. */
+let settled = null;
+
+/** Whether that is this one; it is told once. */
+export function takeSettled(id) {
+  const mine = settled === id;
+  if (mine) settled = null;
+  return mine;
+}
+
 export default function settings({ params, update, query, navigate, viewer }) {
   const { id } = params;
   const all = resource(SETTINGS, { id }, update);
@@ -88,16 +98,15 @@ export default function settings({ params, update, query, navigate, viewer }) {
 
   /** Saves what was chosen, even if nothing changed: that somebody looked and left it as it is counts, too. */
   async function done() {
-    if (all.data.connection.role === 'CONSUMER' && viewer.canOperate) {
-      const changes = Object.keys(changed()).length > 0;
-      if (!await save.run(() => mutate(SAVE, wanted()))) {
-        await all.refresh();
-        return;
-      }
-      draft = null;
-      toast(changes ? 'Settings saved. The other side hears of it now.' : 'Settings saved as they are.');
+    const changes = Object.keys(changed()).length > 0;
+    if (!await save.run(() => mutate(SAVE, wanted()))) {
+      await all.refresh();
+      return;
     }
-    navigate(`/connections/${id}${wizard ? '?from=settings' : ''}`);
+    draft = null;
+    toast(changes ? 'Settings saved. The other side hears of it now.' : 'Settings saved as they are.');
+    if (wizard) settled = id;
+    navigate(`/connections/${id}`);
   }
 
   function choices(connection, kind) {
@@ -129,6 +138,8 @@ export default function settings({ params, update, query, navigate, viewer }) {
     await all.refresh();
   }
 
+  const back = () => html`<a class="button secondary" href="/connections/${id}">Back to the connection</a>`;
+
   function view() {
     return all.view((data) => {
       const connection = data.connection;
@@ -142,11 +153,11 @@ export default function settings({ params, update, query, navigate, viewer }) {
         ${KINDS.map((kind) => (connection.role === 'CONSUMER' ? choices(connection, kind) : offers(connection, kind)))}
         ${connection.role === 'PROVIDER' ? html`${outcome(save)}
           <p><a href="/provider">Publish or change definitions in the provider centre</a></p>
-          <div class="buttons"><a class="button secondary" href="/connections/${id}">Back to the connection</a></div>` : html`<div class=${changes.length || draft ? 'panel' : 'stack'}>
+          <div class="buttons">${back()}</div>` : html`<div class=${changes.length || draft ? 'panel' : 'stack'}>
           ${changes.length ? html`<div class="stack"><h2>What will change</h2><ul class="steps">${changes.map((line) => html`<li>${line}</li>`)}</ul></div>` : nothing}
           ${draft ? meanwhile(draft, own(), { label, words, done: () => { save.clear(); update(); } }) : nothing}
           ${draft ? saved(draft, own(), save) : outcome(save)}
-          <div class="buttons">${button('Done', done, { busy: save.busy })}
+          <div class="buttons">${viewer.canOperate ? button('Done', done, { busy: save.busy }) : back()}
             ${changes.length ? button('Discard changes', () => { draft = null; save.clear(); update(); }, { kind: 'secondary' }) : nothing}</div>
         </div>`}`;
     });

@@ -129,7 +129,7 @@ export default function wizard({ params, update, navigate, viewer }) {
   const failedChecks = (connection, suites, known) => html`
     ${section('issues', 'What has to be mended', html`
       <p>Registration cannot start yet. ${connection.issues.some((issue) => may(issue, 'validateIssue')) ? 'Mend each issue, then validate it' : 'An operator or administrator of this instance mends each issue and validates it'}: when the last one is resolved or waived, the connection becomes <em>Validated</em> by itself.</p>
-      ${connection.issues.length ? issues(connection.issues, { latest: connection.latestScan }) : notice('warn', 'The scan itself did not come to an end.', html`<p>No issue stands in the way. Run the checks again.</p>`)}`, { aside: badge(connection.state, connection.stateLabel) })}
+      ${connection.issues.length ? issues(connection.issues) : notice('warn', 'The scan itself did not come to an end.', html`<p>No issue stands in the way. Run the checks again.</p>`)}`, { aside: badge(connection.state, connection.stateLabel) })}
     ${may(connection, GET_STARTED) || !connection.issues.length ? choose(connection, known, true) : nothing}
     ${connection.latestScan && !connection.latestScan.only ? html`<details class="panel more"><summary>All checks of the last scan</summary>${checklist(connection.latestScan, suites)}</details>` : nothing}`;
 

@@ -151,6 +151,12 @@ await run({
   },
 
   async 'another company is another connection to validate'() {
+    await grace.tabTo('button', 'Add it now');
+    await grace.page.keyboard.press('Enter');
+    await grace.finds('id', 'company-name');
+    await grace.tabTo('button', 'Select a known company instead');
+    await grace.page.keyboard.press('Enter');
+    await grace.finds('id', 'company');
     await grace.press('Add it now');
     await field(grace, 'Name of the provider’s company').fill('Provider Group');
     await grace.press('Save');

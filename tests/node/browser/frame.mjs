@@ -12,6 +12,15 @@ const abort = (route) => route.abort();
 const ABORTED = /ERR_FAILED|Failed to load resource/;
 const answer = (code) => (route) => route.fulfill({ json: { data: null, errors: [{ message: 'No.', extensions: { code, traceId: '0' } }] } });
 const panel = (person, heading) => person.page.locator('.panel', { has: person.page.getByRole('heading', { name: heading, exact: true }) });
+/** Refuses what is sent by `send` for a field, and looks whether the focus goes to where that is said. */
+async function refused(person, operation, field, id, send) {
+  const no = { code: 'INVALID_INPUT', codeLabel: 'Invalid input', message: `There is a mistake in ${id}.`, field, reason: null, docsUrl: '/docs', traceId: '0', remedy: null };
+  const end = await person.meddle(`mutation ${operation}(`, (route) => route.fulfill({ json: { data: { done: { refusal: no } } } }));
+  await send();
+  await person.finds('id', id);
+  await person.sees(`There is a mistake in ${id}.`);
+  await end();
+}
 const gone = (person, text) => until(`“${text}” is gone`, async () => await person.page.getByText(text).count() === 0);
 
 await run({
@@ -169,6 +178,103 @@ await run({
     await ada.tabTo('button', 'Do not save');
     await ada.page.keyboard.press('Enter');
     await ada.finds('textContent', 'Publish a definition');
+  },
+
+  async 'whoever is refused something at a field is taken there'() {
+    await grace.goto('/companies');
+    await grace.press('Add');
+    await grace.finds('id', 'name');
+    await grace.page.getByLabel('Name', { exact: true }).fill('Consumer Ltd');
+    await refused(grace, 'CreateCompany', 'name', 'name', () => grace.press('Add'));
+    await grace.goto('/account');
+    await grace.page.getByLabel('What it is for').fill('pipeline');
+    await refused(grace, 'CreateAccessToken', 'name', 'token-name', () => grace.press('Make a token'));
+    await grace.page.getByLabel('New password').fill('a password for the second');
+    await grace.page.getByLabel('The same again').fill('a password for the second');
+    await refused(grace, 'SetPassword', 'password', 'new-password', async () => {
+      await grace.press('Change the password');
+      await grace.press('Change it');
+    });
+    await grace.goto('/checks');
+    await grace.press('Change Connection health');
+    await refused(grace, 'UpdateCheckSchedule', 'intervalSeconds', 'interval', () => grace.press('Save'));
+    await ada.goto('/provider');
+    await ada.press('Change');
+    await refused(ada, 'SaveProviderRecord', 'name', 'record-name', () => ada.press('Save'));
+    await ada.press('Do not save');
+    await ada.press('Publish a definition');
+    await refused(ada, 'SaveDefinition', 'fieldSchema', 'definition-schema', () => ada.press('Publish'));
+    const manager = await Person.at(CONSUMER, 'manager');
+    await manager.signIn('manager@consumer.example.com');
+    await manager.goto('/keys');
+    await manager.press('Create a module');
+    await manager.page.getByLabel('Name of the module').fill('receipts');
+    await refused(manager, 'CreateKeyModule', 'name', 'module-name', () => manager.press('Make a draft'));
+    await manager.goto('/keys/approvals');
+    await manager.press('Ask for an approval');
+    await manager.page.getByLabel('Why', { exact: true }).fill('It is a year old.');
+    await refused(manager, 'RequestKeyApproval', 'module', 'approval-module', () => manager.press('Ask'));
+    await manager.close();
+  },
+
+  async 'of any number of access tokens the oldest is reached, too'() {
+    const operator = await Person.at(CONSUMER, 'operator');
+    await operator.signIn('operator@consumer.example.com');
+    for (let i = 0; i < 51; i += 1) await operator.mutate('createAccessToken', { name: `Program ${i}`, days: 1 }, 'accessToken { id }');
+    await operator.goto('/account');
+    const pages = operator.page.getByRole('navigation', { name: 'Pages of the tokens' });
+    await operator.sees('Program 50');
+    assert.equal(await operator.page.getByText('Program 0', { exact: true }).count(), 0);
+    await pages.getByRole('button', { name: 'Next' }).click();
+    await operator.page.getByText('Program 0', { exact: true }).waitFor();
+    await operator.finds('id', 'tokens');
+    await operator.close();
+  },
+
+  async 'skipping to a part of the page takes nothing away that was entered'() {
+    const url = ada.page.getByLabel('URL of the consumer’s instance');
+    await ada.goto('/registrations/new');
+    await url.fill('https://consumer.example');
+    await ada.page.locator('.skip').focus();
+    await ada.page.keyboard.press('Enter');
+    await ada.finds('id', 'content');
+    assert.equal(await url.inputValue(), 'https://consumer.example');
+    await ada.page.evaluate(() => { location.hash = 'url'; });
+    await ada.finds('id', 'url');
+    await ada.page.goBack();
+    await ada.finds('id', 'content');
+    assert.equal(await url.inputValue(), 'https://consumer.example');
+  },
+
+  async 'a stream that ends after a while with nothing to tell is no lost connection'() {
+    const other = await Person.at(CONSUMER, 'quiet', { storageState: await grace.context.storageState() });
+    await other.page.clock.install();
+    await other.page.addInitScript(() => {
+      const real = window.fetch;
+      window.streams = 0;
+      window.fetch = (url, options) => {
+        if (!options?.body?.includes('subscription Changes')) return real(url, options);
+        window.streams += 1;
+        const body = new ReadableStream({
+          start(stream) {
+            stream.enqueue(new TextEncoder().encode(':\n\n'));
+            setTimeout(() => stream.close(), 5_000);
+          },
+        });
+        return Promise.resolve(new Response(body, { headers: { 'content-type': 'text/event-stream' } }));
+      };
+    });
+    await other.goto('/companies');
+    await other.heading('Companies');
+    for (let streams = 1; streams <= 8; streams += 1) {
+      await until(`stream ${streams}`, async () => {
+        await other.page.clock.runFor(1_000);
+        return await other.page.evaluate(() => window.streams) >= streams;
+      });
+      assert.equal(await other.page.getByText('Not live: reconnecting …').count(), 0, `while there is stream ${streams}`);
+    }
+    assert(!(await other.page.evaluate(() => window.heard)).some((said) => said.startsWith('The connection to this instance was lost')));
+    await other.close();
   },
 
   async 'two things said at once are both said, also over a dialog'() {

@@ -139,6 +139,27 @@ await run({
     await ada.look('health-issue');
   },
 
+  async 'a remedy that cannot be undone is asked about first, with a way to what it is about'() {
+    const variables = [{ name: 'registrationId', value: process.env.REGISTRATION_ID }];
+    const end = await ada.alters('query Health(', ({ issues }) => Object.assign(issues.edges[0].node.remedy, { mutation: 'cancelRegistration', variables }));
+    let applied = 0;
+    const watch = await ada.meddle('mutation ApplyRemedy', (route) => {
+      applied += 1;
+      return route.abort();
+    });
+    await ada.page.reload();
+    await ada.page.getByRole('link', { name: 'See the other registration' }).waitFor();
+    await ada.press('Cancel the other registration');
+    await ada.page.getByRole('dialog', { name: 'Cancel the other registration?' }).waitFor();
+    await ada.look('health-remedy');
+    await ada.page.keyboard.press('Escape');
+    await ada.finds('textContent', 'Cancel the other registration');
+    assert.equal(applied, 0);
+    await watch();
+    await end();
+    await ada.page.reload();
+  },
+
   async 'an issue is taken on, and muted with a reason and an end'() {
     await ada.press('Look after it');
     await ada.sees('looks after it.');

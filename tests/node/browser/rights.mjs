@@ -112,13 +112,18 @@ await run({
     await grace.signIn('contact@consumer.example.com');
     await grace.press('Allow');
     await grace.page.getByRole('heading', { name: 'Your connection', exact: true }).waitFor({ timeout: 30_000 });
-    for (const [person, expected] of [[operator, ['Sync now', 'Done']], [viewer, ['Done']]]) {
+    for (const [person, expected] of [[operator, ['Sync now', 'Done']], [viewer, ['Back to the connection']]]) {
       const end = await person.alters('query Settings(', ({ connection: { settings } }) => { settings.agreed = false; });
       await person.goto(`${connection}/settings`);
       await person.sees('The two sides do not hold the same settings yet.');
       await offers(person, 'settings', expected);
       await end();
     }
+    await viewer.goto(`${connection}/settings?from=wizard`);
+    await viewer.follow('Back to the connection');
+    await viewer.heading('provider');
+    await viewer.page.getByRole('heading', { name: 'Outbound status' }).waitFor();
+    assert.equal(await viewer.page.getByText('Settings saved').count(), 0, 'who saved nothing is told nothing');
   },
 
   async 'nobody is led to pages that are not for them'() {

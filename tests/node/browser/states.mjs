@@ -14,6 +14,9 @@ async function altered(person, path, operation, change, ready, name) {
   await end();
 }
 
+/** What a browser says of an instance that is not there. */
+const STOPPED = /ERR_CONNECTION|ERR_INCOMPLETE|ERR_EMPTY|Failed to load resource|Failed to fetch/;
+
 const remedy = { kind: 'HUMAN', text: 'Ask the other side’s operator to look at what the reason names.', setting: null, value: null, mutation: null, variables: [] };
 const refusal = { code: 'PEER_UNAVAILABLE', codeLabel: 'Peer unavailable', message: 'The other side cannot answer now.', field: null, reason: 'KEY_SERVICE_UNHEALTHY', docsUrl: '/docs/refusals/peer-unavailable', traceId: '4bf92f3577b34da6a3ce929d0e0e4736', remedy };
 const minutesAgo = (minutes) => new Date(Date.now() - minutes * 60_000).toISOString();
@@ -75,6 +78,35 @@ await run({
     await grace.look('scan-failed');
     await grace.tabs('scan-failed');
     await host('@mend');
+  },
+
+  async 'looking again at what cannot be looked at now ends with the reason, and so does a scan that is called off'() {
+    ada.expects(STOPPED);
+    await host('@stop provider');
+    await grace.goto('/health');
+    const issue = grace.page.locator('.issue', { hasText: 'Settings agree' });
+    const validate = issue.getByRole('button', { name: 'Validate and resolve' });
+    await validate.click();
+    await grace.hears(/^Not looked at: .+ comes first\.$/);
+    await issue.getByText(/^Not looked at: .+ comes first\.$/).waitFor();
+    await validate.waitFor();
+    const { issues } = await grace.graphql('{ issues(first: 50, filter: { state: OPEN }) { edges { node { id check } } } }');
+    await grace.goto(`/issues/${issues.edges.find(({ node }) => node.check === 'SETTINGS_AGREE').node.id}`);
+    await validate.click();
+    await grace.sees(/^Not looked at: .+ comes first\.$/);
+    await host('@start provider');
+    await host('@hang SETTINGS_AGREE');
+    await validate.click();
+    await grace.hears('Looking again: Settings agree.');
+    await issue.getByRole('button', { name: 'Looking again' }).waitFor();
+    const { connection: { latestScan } } = await grace.graphql('query($id: ID!) { connection(id: $id) { latestScan { id } } }', { id: connection });
+    await grace.mutate('cancelScan', { scanId: latestScan.id }, 'scan { id }');
+    await grace.sees('Not looked at: the scan was called off.');
+    await host('@mend');
+    await until('it is resolved', async () => {
+      if (await validate.count()) await validate.click();
+      return grace.page.getByText('It is resolved.').waitFor({ timeout: 3_000 }).then(() => true, () => false);
+    }, 60_000);
   },
 
   async 'settings that the other side does not take are told with its reason'() {

@@ -109,6 +109,15 @@ await run({
     await grace.finds('textContent', 'Validate and resolve');
   },
 
+  async 'the way to add a company and back is one of the keyboard, too'() {
+    await grace.tabTo('button', 'Add it now');
+    await grace.page.keyboard.press('Enter');
+    await grace.finds('id', 'company-name');
+    await grace.tabTo('button', 'Select a known company instead');
+    await grace.page.keyboard.press('Enter');
+    await grace.finds('id', 'company');
+  },
+
   async 'mended, and got started again, the connection is validated'() {
     await host('@mend');
     await host('@start provider');
@@ -168,9 +177,12 @@ await run({
     await grace.hears('The phase is tried again.');
   },
 
-  async 'what fails while the contact is waited for is said, on the form, too'() {
+  async 'what fails while the contact is waited for is said by eye and ear, on the form, too'() {
     for (const [page, operation] of [[wizard, 'query Wizard'], [wizard.replace(/wizard$/, 'form'), 'query ClassicForm']]) {
+      let loaded = false;
       const end = await grace.alters(operation, ({ connection: { onboarding } }) => {
+        // It fails after the page was opened, which loads once more when it is live.
+        if (!loaded) return void (loaded = true);
         const [now] = onboarding.phases.filter(({ state }) => state === 'RUNNING');
         const failure = { code: 'PEER_UNREACHABLE', codeLabel: 'Peer unreachable', message: 'Nothing takes a connection there.', field: null, reason: 'TCP', docsUrl: '/docs', traceId: '0', remedy: null };
         Object.assign(now, { failure, tries: 3, nextTryAt: new Date(Date.now() + 60_000).toISOString() });
@@ -178,6 +190,7 @@ await run({
       });
       await grace.goto(page);
       await grace.sees(/^Nothing takes a connection there\. Next try .*; tried 3 times so far\.$/);
+      await grace.hears(/ Nothing takes a connection there\.$/);
       await grace.sees('The address to approve at is being made.');
       if (page === wizard) await grace.look('wizard-tried-again');
       await end();
@@ -265,5 +278,9 @@ await run({
     await grace.heading('Scan of provider');
     await grace.sees('Post-onboarding');
     await grace.page.locator('.page-head .badge', { hasText: 'Passed' }).waitFor({ timeout: 30_000 });
+    await grace.page.goBack();
+    await grace.heading('provider');
+    await grace.page.getByRole('button', { name: 'Run a scan', exact: true }).waitFor();
+    assert.equal(await grace.page.getByRole('button', { name: 'Run a scan suite' }).count(), 0, 'it is told once');
   },
 });
