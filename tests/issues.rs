@@ -1,5 +1,7 @@
 //! Issues and scans: who looks after them, what silences and what waives them, how they end, and who hears of it.
 
+mod told;
+
 use std::time::Duration;
 
 use futures_util::future::join_all;

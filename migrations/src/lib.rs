@@ -63,6 +63,7 @@ steps! {
     m0053_heartbeat_chain,
     m0054_identity_seq,
     m0056_offboarding,
+    m0057_issue_told,
 }
 
 struct Step {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Fixture, assert_found, assert_mended, checks_of, found, latest};
 use crate::harness::faults::Wire;
-use crate::harness::{Client, Database, Pair, START_MS, let_pass};
+use crate::harness::{Client, Database, Pair, START_MS, Stage, let_pass};
 
 /// Two instances that are connected, seen from the consumer.
 struct Scene {
@@ -353,4 +353,47 @@ async fn what_is_long_past_is_forgotten(scene: &Scene) {
     consumer.tamper(&format!("update issue set resolved_at = {} where state = 'RESOLVED'", back(91))).await;
     sweep().await;
     assert_eq!(consumer.rows("issue").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_only_checks_before_onboarding_ask_is_over_once_the_connection_stands() {
+    for database in Database::available() {
+        let mut pair = Pair::prepare(database).await;
+        // Certificates are judged by the machine's clock as well.
+        pair.set_to_now();
+        let soon = pair.clock.now_ms() / 1_000 + 20 * 86_400;
+        let (certificate, key) = pair.issue_until("provider.localhost", soon);
+        pair.provider.config.server.tls_certificate_file = Some(certificate);
+        pair.provider.config.server.tls_key_file = Some(key);
+        pair.run().await;
+        let mut stage = Stage::open_over(pair).await;
+        let (consumer, connection) = stage.validated().await;
+        let open = "issue where state = 'OPEN'";
+        assert_eq!(stage.pair.consumer.rows(&format!("{open} and check_code = 'PEER_TLS'")).await, 1);
+        stage.start(&consumer, &connection).await;
+        stage.finishes(&consumer, &connection).await;
+        assert_eq!(stage.pair.consumer.rows(open).await, 0, "{database:?}: nothing would resolve it");
+        let health = consumer.query("{ healthOverview { score parts { counted } } }", json!({})).await;
+        assert_eq!(health["healthOverview"]["score"], 100, "{health:#}");
+
+        // As it was left by an instance that did not know better.
+        let reopen = "update issue set state = 'OPEN', resolved_at = null where check_code = 'PEER_TLS'";
+        stage.pair.consumer.tamper(reopen).await;
+        let query = "query($id: ID!) { connection(id: $id) { issues { actions { name allowed reason } } } }";
+        let shown = consumer.query(query, json!({ "id": connection })).await;
+        let actions = shown["connection"]["issues"][0]["actions"].as_array().unwrap();
+        let validate = actions.iter().find(|action| action["name"] == "validateIssue").unwrap();
+        assert_eq!(validate["allowed"], false, "{shown:#}");
+        let older = [
+            "delete from seaql_migrations where version >= 'm0057'",
+            "alter table issue drop column told_at",
+        ];
+        stage.pair.consumer.kill().await;
+        for sql in older {
+            stage.pair.consumer.tamper(sql).await;
+        }
+        stage.pair.consumer.start(None).await;
+        assert_eq!(stage.pair.consumer.rows(open).await, 0, "{database:?}: after an update");
+        assert_eq!(stage.pair.consumer.rows("issue where told_at is null").await, 0, "{database:?}");
+    }
 }

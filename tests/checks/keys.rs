@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{Fixture, RESULTS, assert_found, assert_mended, checks_of, found};
 use crate::harness::pair::PASSWORD;
 use crate::harness::saboteur::{Saboteur, Well};
-use crate::harness::{Client, Database, Pair};
+use crate::harness::{Client, Database, Pair, let_pass};
 use crate::vault::signal;
 
 /// A module of our own, which is broken where those of the instance are needed for finding it.
@@ -227,5 +227,38 @@ async fn the_key_service_is_looked_at_by_itself_and_an_issue_closes_itself() {
         saboteur.mend();
         pair.advance(16).await;
         assert_eq!(pair.provider.rows("issue where state = 'OPEN'").await, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_look_by_schedule_leaves_the_scan_alone_that_a_person_waits_for() {
+    for database in Database::available() {
+        let mut pair = Pair::prepare(database).await;
+        let saboteur = Saboteur::new();
+        pair.provider.start(Some(saboteur.clone())).await;
+        pair.provider.user("admin@provider.example.com", PASSWORD, &[Role::Admin]).await;
+        let admin = pair.provider_admin().await;
+        saboteur.hang("CLOCK");
+        let scan = admin.mutate("runScan", json!({ "suites": ["KEY_SERVICE"] }), "scan { id }").await;
+        let query = "query($id: ID!) { scan(id: $id) { state progress { done total } } }";
+        let look = async || admin.query(query, json!({ "id": scan["scan"]["id"] })).await["scan"].clone();
+        let until_found = async |rows: &str| {
+            while pair.provider.rows(rows).await == 0 {
+                let_pass(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        // All but the one that hangs have answered.
+        until_found("scan_result where check_code = 'MODULE_SELF_TEST'").await;
+        saboteur.mend();
+        saboteur.break_part("ROOT_KEY");
+        pair.provider.tamper("update job set run_at = 0 where kind = 'KEY_SERVICE_HEALTH'").await;
+        until_found("issue where check_code = 'ROOT_KEY'").await;
+        let now = look().await;
+        assert_eq!(now["state"], "RUNNING", "{database:?}: {now:#}");
+        pair.settle().await;
+        let ended = look().await;
+        assert_eq!(ended["state"], "FAILED", "{database:?}: {ended:#}");
+        assert_eq!(ended["progress"]["done"], ended["progress"]["total"], "{ended:#}");
+        assert_eq!(pair.provider.rows("scan").await, 2);
     }
 }

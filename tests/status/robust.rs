@@ -7,7 +7,7 @@ use linkspan::domain::effect::{Lane, Work};
 use linkspan::domain::id::{ConnectionId, TraceId};
 use linkspan::domain::requester::Requester;
 use linkspan::store::{Cause, NewJob, Store};
-use linkspan::world::World;
+use linkspan::world::{Clock as _, World};
 use serde_json::{Value, json};
 
 use super::outages;
@@ -260,7 +260,7 @@ async fn a_dead_peer_is_noticed_in_time_also_after_the_clock_was_set_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hosts_that_were_paused_know_nothing_of_the_time_between_and_tell_of_no_outage() {
     for database in Database::available() {
-        let watched = Watched::onboarded(database).await;
+        let mut watched = Watched::onboarded(database).await;
         watched.calm().await;
         for side in [&watched.pair.provider, &watched.pair.consumer] {
             side.tamper("delete from direction_history").await;
@@ -280,7 +280,30 @@ async fn hosts_that_were_paused_know_nothing_of_the_time_between_and_tell_of_no_
                 assert_eq!(told, both_ways, "{database:?}, {side:?}: {status}: {look:#}");
             }
         }
+        assert_eq!(falls_and_returns(&watched).await, [0, 0], "{database:?}: nothing became anything else");
+        // Down when the host is paused, and still so afterwards: one fall, and one return.
+        let outage = outages::named("LINE_CLOSED");
+        outage.begin(&mut watched).await;
+        let shows = |wanted: &'static str| move |look: &Value| look["outbound"]["status"] == wanted;
+        watched.until(Side::Consumer, 20, shows("DOWN")).await.expect("it falls");
+        // Until the other side noticed, too: it would be a dispute.
+        watched.intervals(4).await;
+        watched.pair.clock.advance(600_000);
+        watched.seconds(6).await;
+        let gaps = "direction_history where way = 'OUTBOUND' and status is null";
+        assert_eq!(watched.pair.consumer.rows(gaps).await, 2, "{database:?}");
+        outage.end(&mut watched).await;
+        watched.until(Side::Consumer, 40, shows("UP")).await.expect("it returns");
+        assert_eq!(falls_and_returns(&watched).await, [1, 1], "{database:?}");
     }
+}
+
+/// How often a direction of the consumer's went down, and came up, within a day.
+async fn falls_and_returns(watched: &Watched) -> [i64; 2] {
+    let health =
+        watched.consumer.query("{ healthOverview { lastDay { wentDown cameUp } } }", json!({})).await;
+    let day = &health["healthOverview"]["lastDay"];
+    ["wentDown", "cameUp"].map(|what| day[what].as_i64().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -330,10 +353,42 @@ async fn slow_answers_and_a_clock_that_is_a_little_off_show_within_one_probe() {
     assert_eq!((&found[0]["answer"], &found[0]["blocking"]), (&json!("FINDING"), &json!(false)), "{scan:#}");
     skew.store(0, Ordering::SeqCst);
     watched.calm().await;
+    let synced = "query($id: ID!) { connection(id: $id) { settings { syncedAt } } }";
+    let synced = async |watched: &Watched| {
+        watched.consumer.query(synced, json!({ "id": watched.at_consumer })).await["connection"].clone()
+    };
+    let before = synced(&watched).await;
     let outage = outages::named("LINE_LATE");
     outage.begin(&mut watched).await;
     let noticed = watched.until(Side::Consumer, 30, |look| look["outbound"]["status"] == "SLOW").await;
     assert!(noticed.is_some_and(|seconds| seconds <= 5), "noticed after {noticed:?} s");
+    outage.end(&mut watched).await;
+    watched
+        .until(Side::Consumer, 30, |look| look["outbound"]["status"] == "UP")
+        .await
+        .expect("it is quick again");
+    watched.pair.settle().await;
+    assert_eq!(synced(&watched).await, before, "whoever was slow was not away");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_long_history_the_newest_transitions_are_shown() {
+    for database in Database::available() {
+        let watched = Watched::onboarded(database).await;
+        let before = watched.pair.clock.now_ms() - 3_600_000;
+        let many = format!(
+            "insert into direction_history (connection_id, way, at, status)
+            with recursive n(i) as (select 1 union all select i + 1 from n where i < 600)
+            select c.id, 'OUTBOUND', {before} + n.i, 'SLOW' from connection c, n"
+        );
+        watched.pair.consumer.tamper(&many).await;
+        let query = "query($id: ID!) { connection(id: $id) { outbound { status history(days: 1) {
+            transitions { status } } } } }";
+        let shown = watched.consumer.query(query, json!({ "id": watched.at_consumer })).await;
+        let outbound = &shown["connection"]["outbound"];
+        let told = outbound["history"]["transitions"].as_array().unwrap();
+        assert_eq!((told.len(), &told[499]["status"]), (500, &outbound["status"]), "{database:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

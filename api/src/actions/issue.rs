@@ -3,11 +3,11 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use super::scan::{Mending, stands};
+use super::scan::{Mending, STANDING, stands};
 use super::{Actions, Call, Done, Failure};
 use crate::domain::Timestamp;
 use crate::domain::check::{Remedy, Suite};
-use crate::domain::connection::State as Standing;
+use crate::domain::connection::{Connection, State as Standing};
 use crate::domain::id::{CompanyId, ConnectionId, IssueId, RegistrationId, UserId};
 use crate::domain::issue::{Exception, Issue, IssueMail, IssueVerb};
 use crate::domain::person::AccountVerb;
@@ -27,37 +27,17 @@ impl Actions {
         let mut tx = self.begin("issue.validate", call).await?;
         let issue = self.issue(&tx, id).await?;
         issue.allows(IssueVerb::Validate, tx.now())?;
-        let (suite, company) = self.suite_of(&tx, &issue).await?;
+        let connection = match issue.subject {
+            Subject::Connection(id) => Some(self.connection(&tx, id).await?),
+            Subject::Registration(_) | Subject::Instance(_) => None,
+        };
+        let suite = suite_of(&issue, connection.as_ref())?;
+        let company = self.company_of(&tx, issue.subject).await?;
         let scan =
             self.queue_scan(&mut tx, call, vec![suite], Some(issue.code), issue.subject, company).await?;
         tx.audit("issue.validate", "ISSUE", id, "OK", json!({ "check": issue.code.as_str() }));
         tx.commit().await?;
         Ok(scan)
-    }
-
-    /// The suite in which an issue's check is asked about its subject as it stands.
-    async fn suite_of(&self, tx: &Tx, issue: &Issue) -> Done<(Suite, Option<CompanyId>)> {
-        let asked =
-            |order: &[Suite]| order.iter().copied().find(|suite| suite.checks().contains(&issue.code));
-        let (order, company): (&[Suite], _) = match issue.subject {
-            Subject::Registration(_) => {
-                (&[Suite::PreOnboardingProvider], self.company_of(tx, issue.subject).await?)
-            }
-            Subject::Connection(id) => {
-                let connection = self.connection(tx, id).await?;
-                let after: &[Suite] = &[Suite::PostOnboarding, Suite::ConnectionHealth];
-                let order = if stands(&connection) { after } else { &[Suite::PreOnboardingConsumer] };
-                (order, connection.company)
-            }
-            Subject::Instance(_) => (&[Suite::KeyService], None),
-        };
-        match asked(order) {
-            Some(suite) => Ok((suite, company)),
-            None => {
-                let message = "This is not asked any more of a thing that stands where this one stands.";
-                Err(Refusal::new(RefusalCode::WrongState, message).into())
-            }
-        }
     }
 
     /// Runs the remedy of an issue, with what the caller adds or changes, then asks its check again.
@@ -276,11 +256,17 @@ impl Actions {
         Ok(mode)
     }
 
-    /// Whether a requester could use a verb now.
+    /// Whether a requester could use a verb now; `connection` is what the issue is about, if it is about one.
     ///
     /// # Errors
     /// Why not.
-    pub fn may_issue(&self, call: &Call, issue: &Issue, verb: IssueVerb) -> Result<(), Refusal> {
+    pub fn may_issue(
+        &self,
+        call: &Call,
+        issue: &Issue,
+        connection: Option<&Connection>,
+        verb: IssueVerb,
+    ) -> Result<(), Refusal> {
         match verb {
             IssueVerb::Follow | IssueVerb::Unfollow => {
                 watcher(&call.requester)?;
@@ -299,7 +285,18 @@ impl Actions {
                 call.requester.operator()?;
             }
         }
-        issue.allows(verb, self.world.now())
+        issue.allows(verb, self.world.now())?;
+        match verb {
+            IssueVerb::Validate => suite_of(issue, connection).map(|_| ()),
+            IssueVerb::ApplyRemedy
+            | IssueVerb::Assign
+            | IssueVerb::Follow
+            | IssueVerb::Unfollow
+            | IssueVerb::Mute
+            | IssueVerb::Unmute
+            | IssueVerb::Waive
+            | IssueVerb::WithdrawWaiver => Ok(()),
+        }
     }
 
     /// Removes what earlier attempts left behind about a registration or connection. Of a connection that stands, what
@@ -358,6 +355,21 @@ impl Actions {
         tx.commit().await?;
         Ok(issue)
     }
+}
+
+/// The suite in which an issue's check is asked about its subject as it stands; `connection` is that, if it is one.
+fn suite_of(issue: &Issue, connection: Option<&Connection>) -> Result<Suite, Refusal> {
+    let order: &[Suite] = match issue.subject {
+        Subject::Registration(_) => &[Suite::PreOnboardingProvider],
+        Subject::Connection(_) if connection.is_some_and(stands) => &STANDING,
+        Subject::Connection(_) => &[Suite::PreOnboardingConsumer],
+        Subject::Instance(_) => &[Suite::KeyService],
+    };
+    let asked = order.iter().copied().find(|suite| suite.checks().contains(&issue.code));
+    asked.ok_or_else(|| {
+        let message = "This is not asked any more of a thing that stands where this one stands.";
+        Refusal::new(RefusalCode::WrongState, message)
+    })
 }
 
 /// Somebody who may see everything of this instance.

@@ -37,19 +37,24 @@ struct News {
 }
 
 impl Actions {
-    /// A scan raised these issues: administrators, and those who followed the same before, are told of those that matter,
-    /// in one letter. Where many scans do so within a short time, one letter tells of all that come later.
-    pub(super) async fn tell_raised(&self, tx: &mut Tx, about: Subject, raised: &[Issue]) -> Done<()> {
-        let now = tx.now();
-        let issues: Vec<_> = raised.iter().filter(|issue| issue.matters() && !muted(issue, now)).collect();
-        if issues.is_empty() || !self.profile.mail_on {
+    /// A scan ended: administrators, and those who followed the same before, are told of the issues about its subject that
+    /// matter and that nobody was told of yet, whichever scan raised them, in one letter. Where many scans raise some within
+    /// a short time, one letter tells of all that come later.
+    pub(super) async fn tell_raised(&self, tx: &mut Tx, about: Subject) -> Done<()> {
+        if !self.profile.mail_on || !tx.is_untold(about).await? {
             return Ok(());
         }
+        let now = tx.now();
         if tx.scans_that_raised(now - CALM).await? > LETTERS {
             // All scans of these ten minutes name the same moment.
             let begun = TimeDelta::milliseconds(now.timestamp_millis() % CALM.num_milliseconds());
             let run_at = now - begun + CALM;
             tx.enqueue(NewJob { work: Work::IssueSummary, run_at, sealed: None }).await?;
+            return Ok(());
+        }
+        let issues = tx.take_untold(Some(about)).await?;
+        if issues.is_empty() {
+            // Another scan told of them meanwhile.
             return Ok(());
         }
         let ids: Vec<_> = issues.iter().map(|issue| issue.id).collect();
@@ -60,7 +65,7 @@ impl Actions {
             about,
             intro: format!("The checks found something about {subject}:"),
             subject,
-            issues: issues.iter().take(most).map(|issue| line(issue)).collect(),
+            issues: issues.iter().take(most).map(line).collect(),
             more: issues.len().saturating_sub(most) as u64,
         };
         let readers = self.readers(tx, &followers, IssueMail::Immediate).await?;
@@ -69,9 +74,10 @@ impl Actions {
 
     /// What only warned, or was waived, blocks from now on: administrators and followers are told.
     pub(super) async fn tell_worse(&self, tx: &mut Tx, issue: &Issue) -> Done<()> {
-        if muted(issue, tx.now()) {
+        if muted(issue, tx.now()) || !self.profile.mail_on {
             return Ok(());
         }
+        tx.count_as_told(issue.id).await?;
         let followers = tx.followers(&[issue.id]).await?;
         let readers = self.readers(tx, &followers, IssueMail::Immediate).await?;
         self.tell(tx, &readers, issue, "This did not block before, and does now", line(issue)).await
@@ -109,13 +115,14 @@ impl Actions {
         Ok(())
     }
 
-    /// One letter about the many issues that were raised lately, to everybody who wants to hear at once.
+    /// One letter about the many issues that nobody was told of yet, to everybody who wants to hear at once.
     pub(crate) async fn send_summary(&self, call: &Call) -> Done<()> {
         let mut tx = self.begin("issue.summary", call).await?;
-        // What was raised since the letters began to be held back; some of it was told already.
-        let open = tx.issues_raised_since(tx.now() - CALM * 2, MOST).await?;
+        let mut worst = tx.take_untold(None).await?;
+        let total = worst.len() as u64;
+        worst.truncate(usize::try_from(MOST).unwrap_or(usize::MAX));
         let intro = "Much was found within a short time, so it comes in one letter. These issues are open:";
-        self.sum_up(&mut tx, IssueMail::Immediate, ("much at once", intro), open).await?;
+        self.sum_up(&mut tx, IssueMail::Immediate, ("much at once", intro), (worst, total)).await?;
         tx.commit().await?;
         Ok(())
     }

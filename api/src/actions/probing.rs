@@ -1,6 +1,5 @@
 //! Probes: both directions of a connection that stands, watched. What is known is in [`super::watch`].
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -15,7 +14,7 @@ use super::{Actions, Call, Done, Failure};
 use crate::domain::Timestamp;
 use crate::domain::causes::causes;
 use crate::domain::connection::{Connection, State};
-use crate::domain::direction::{Cause, DirectionStatus, Evidence, Transition, Way};
+use crate::domain::direction::{Cause, DirectionStatus, Evidence, Way};
 use crate::domain::effect::Work;
 use crate::domain::explain::remedy_for;
 use crate::domain::failure::Operation;
@@ -191,12 +190,7 @@ impl Actions {
         // Whoever was away may not have heard of what changed meanwhile: the work of telling it may have been given up. Not
         // compared with what it last agreed on, which costs more here than to ask it: a catalogue is large, and many
         // come back at once.
-        let is_back = |(id, way, told): &(ConnectionId, Way, Transition)| {
-            let works = told.status.and_then(DirectionStatus::works) == Some(true);
-            (*way == Way::Outbound && works).then_some(*id)
-        };
-        let back: HashSet<_> = unsaved.told.iter().filter_map(is_back).collect();
-        for (connection, _) in unsaved.changed.iter().filter(|(one, _)| back.contains(&one.id)) {
+        for (connection, _) in unsaved.changed.iter().filter(|(one, _)| unsaved.back.contains(&one.id)) {
             sync_soon(&mut tx, connection).await?;
         }
         let changed: Vec<_> = unsaved.changed.iter().map(|(connection, _)| connection.id).collect();

@@ -231,7 +231,7 @@ impl Actions {
             tx.spend_link(registration.id, old, reason).await?;
         }
         if registration.has_ended() {
-            tx.close_issues(Subject::Registration(registration.id), Some(registration.company)).await?;
+            tx.close_issues(Subject::Registration(registration.id), Some(registration.company), &[]).await?;
         }
         Ok((tx.save_registration(registration).await?, link))
     }

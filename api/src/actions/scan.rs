@@ -22,6 +22,9 @@ use crate::domain::registration::State as RegistrationState;
 use crate::domain::scan::{CALLED_OFF, LocalFacts, Scan, ScanState, StandingFacts, Subject, blocking};
 use crate::store::{NewJob, ScanResult, StoreError, Tx};
 
+/// The suites about a connection that stands.
+pub(super) const STANDING: [Suite; 2] = [Suite::PostOnboarding, Suite::ConnectionHealth];
+
 /// How often a scan's end is tried when somebody else changes its subject at the same time.
 const TRIES: usize = 5;
 
@@ -73,9 +76,9 @@ impl Actions {
                 let connection = self.connection(&tx, id).await?;
                 drop(tx);
                 if stands(&connection) {
-                    let both = [Suite::PostOnboarding, Suite::ConnectionHealth];
-                    fits(&both)?;
-                    let suites = both.into_iter().filter(|suite| suites.is_empty() || suites.contains(suite));
+                    fits(&STANDING)?;
+                    let suites =
+                        STANDING.into_iter().filter(|suite| suites.is_empty() || suites.contains(suite));
                     return Ok(self
                         .queue_alone(call, suites.collect(), subject, connection.company)
                         .await?
@@ -125,6 +128,7 @@ impl Actions {
             let banner = CALLED_OFF.to_owned();
             self.decide(&mut tx, call, &scan, Err(banner), false).await?;
         }
+        self.tell_raised(&mut tx, scan.subject).await?;
         tx.audit("scan.cancel", "SCAN", id, "OK", json!({}));
         tx.commit().await?;
         Ok(ended)
@@ -346,8 +350,7 @@ impl Actions {
         // A suite that failed on what was resolved meanwhile has nothing to wait for: it runs again.
         let clear = (scan.only.is_some() || !passed) && tx.blocking_issues(scan.subject).await? == 0;
         self.decide(&mut tx, call, scan, outcome, clear).await?;
-        let raised: Vec<_> = open.into_iter().filter(|it| it.scan == scan.id && it.count == 1).collect();
-        self.tell_raised(&mut tx, scan.subject, &raised).await?;
+        self.tell_raised(&mut tx, scan.subject).await?;
         let details = json!({ "suites": scan.suites_text(), "blocking": blocking.len() });
         tx.audit("scan.end", "SCAN", scan.id, state.as_str(), details);
         tx.commit().await?;

@@ -19,7 +19,7 @@
 mod chain;
 mod judging;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::TimeDelta;
@@ -60,6 +60,8 @@ pub(super) struct Watched {
     due: BTreeSet<(Timestamp, ConnectionId)>,
     /// Transitions that are not written yet.
     told: Vec<(ConnectionId, Way, Transition)>,
+    /// Those among them that we reach again.
+    back: HashSet<ConnectionId>,
     traffic: HashMap<ConnectionId, Traffic>,
     judged_at: Option<Timestamp>,
     /// Whose lease it is, if it is ours.
@@ -117,6 +119,8 @@ pub(super) struct Channel {
 pub(super) struct Unsaved {
     pub(super) directions: Vec<(ConnectionId, Way, Evidence)>,
     pub(super) told: Vec<(ConnectionId, Way, Transition)>,
+    /// The connections whose peer is reached again.
+    pub(super) back: HashSet<ConnectionId>,
     pub(super) traffic: Vec<(ConnectionId, Traffic)>,
     /// The connections whose status changed, with why, if they fell.
     pub(super) changed: Vec<(Arc<Connection>, Option<Cause>)>,
@@ -178,7 +182,7 @@ impl Watched {
         measure: Measure,
         now: Timestamp,
     ) {
-        let found: std::collections::HashSet<_> = rows.iter().map(|row| row.connection.id).collect();
+        let found: HashSet<_> = rows.iter().map(|row| row.connection.id).collect();
         let gone: Vec<ConnectionId> = match asked {
             Some(asked) => asked.iter().copied().filter(|id| !found.contains(id)).collect(),
             None => self.known.keys().copied().filter(|id| !found.contains(id)).collect(),
@@ -200,6 +204,7 @@ impl Watched {
         }
         self.channels.retain(|_, its| *its != id);
         self.told.retain(|(its, ..)| *its != id);
+        self.back.remove(&id);
         self.traffic.remove(&id);
     }
 
@@ -280,8 +285,13 @@ impl Watched {
         let Some(one) = self.known.get_mut(&id) else { return };
         let state = one.connection.state.name();
         for way in Way::ALL {
+            let works = |status: DirectionStatus| status.works() == Some(true);
+            let worked = one.way(*way).shown.is_some_and(|(shown, _)| works(shown));
             if let Some(told) = one.way(*way).judge(state, measure, now) {
                 one.dirty = true;
+                if *way == Way::Outbound && !worked && told.status.is_some_and(works) {
+                    self.back.insert(id);
+                }
                 self.told.push((id, *way, told));
             }
         }
@@ -451,6 +461,7 @@ impl Watched {
         let mut changed: Vec<ConnectionId> = unsaved.told.iter().map(|(id, ..)| *id).collect();
         changed.sort_unstable();
         changed.dedup();
+        unsaved.back = changed.iter().copied().filter(|id| self.back.remove(id)).collect();
         for id in &changed {
             let Some(one) = self.known.get(id) else { continue };
             let fell = one.outbound.failure.clone().filter(|_| {
@@ -479,6 +490,7 @@ impl Watched {
         unsaved.told.append(&mut self.told);
         unsaved.told.retain(|(id, ..)| self.known.contains_key(id));
         self.told = unsaved.told;
+        self.back.extend(unsaved.back.into_iter().filter(|id| self.known.contains_key(id)));
         for (id, ..) in unsaved.directions {
             if let Some(one) = self.known.get_mut(&id) {
                 one.dirty = true;

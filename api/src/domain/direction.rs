@@ -6,8 +6,8 @@
 //! | two misses in a row make *Down* | a dead peer shows after 5 to 15 s: at most one interval until it is asked, one more until it is asked again, and the probe's time limit |
 //! | two and a half silent intervals make *Down* | the other way to notice, where nothing is asked: inbound; two messages did not come, and a dead peer shows before 15 s have passed |
 //! | two answers in a row make *Up* again | the second probe follows the first answer at once, so recovery shows within one probe |
-//! | a direction that fell three times within five minutes needs four answers, each in its own interval | so that a flapping line does not flap here |
-//! | two slow answers in a row make *Slow*, two quick ones make *Up* | |
+//! | two slow answers in a row make *Slow*, two quick ones make *Up* | quick again is what takes at most four fifths of what counts as slow, so that nothing swings about one number |
+//! | a direction that fell or became slow three times within five minutes, each within five of the last, needs four answers for a change of either kind, each in its own interval | so that a flapping line does not flap here |
 //! | the peer's word that it paused makes *Suspended*, a proof ends it | at once: it says so itself, and answers each probe so |
 //! | views that differ make *Disputed* | once they have differed for three intervals, in which the other side notices what can be noticed |
 
@@ -63,11 +63,13 @@ impl DirectionStatus {
 pub const MISSES_FOR_DOWN: i64 = 2;
 /// Answers in a row that make it *Up* again.
 pub const ANSWERS_FOR_UP: i64 = 2;
-/// Answers in a row that make a direction *Up* again that keeps falling.
+/// Answers in a row that make a direction *Up* again that keeps falling, or *Slow* or not where it keeps swinging.
 pub const ANSWERS_FOR_STEADY: i64 = 4;
 /// Answers in a row on the other side of the threshold that make a direction *Slow*, or no longer so.
 const ANSWERS_FOR_PACE: i64 = 2;
-/// A direction that fell so often within [`FLAPPING_WITHIN`] keeps falling.
+/// Of what is slow, so many fifths are quick again.
+const QUICK_FIFTHS: i64 = 4;
+/// A direction that fell or became slow so often within [`FLAPPING_WITHIN`] keeps doing so.
 const FALLS_FOR_FLAPPING: i64 = 3;
 /// Falls count together when each follows the last one within this time.
 const FLAPPING_WITHIN: TimeDelta = TimeDelta::minutes(5);
@@ -145,9 +147,9 @@ pub struct Evidence {
     pub answers: i64,
     /// Whether it was down before the present run of answers.
     pub was_down: bool,
-    /// How often it fell, each time within five minutes of the last.
+    /// How often it fell or became slow, each time within five minutes of the last.
     pub downs: i64,
-    /// When it fell last.
+    /// When it did so last.
     pub down_at: Option<Timestamp>,
     /// What the peer last said it sees of the same direction.
     pub peer_view: Option<View>,
@@ -168,7 +170,7 @@ pub struct Evidence {
 pub struct Measure {
     /// The time between probes.
     pub interval: TimeDelta,
-    /// A round trip longer than this is *Slow*, in milliseconds.
+    /// A round trip longer than this is *Slow*, in milliseconds; one of at most four fifths of it is quick again.
     pub slow_ms: i64,
     /// Since when this direction is watched without a break: silence before that says nothing.
     pub since: Option<Timestamp>,
@@ -211,7 +213,7 @@ impl Evidence {
         self.seen_at = self.seen_at.max(Some(at));
         self.round_trip_ms = round_trip_ms.or(self.round_trip_ms);
         if let Some(took) = round_trip_ms {
-            self.paced(took > measure.slow_ms);
+            self.paced(took, at, measure);
         }
         self.misses = 0;
         self.answers = (self.answers + 1).min(1_000);
@@ -222,11 +224,17 @@ impl Evidence {
         self.failure = None;
     }
 
-    fn paced(&mut self, slow: bool) {
+    fn paced(&mut self, took: i64, at: Timestamp, measure: Measure) {
+        let limit = if self.slow { measure.slow_ms * QUICK_FIFTHS / 5 } else { measure.slow_ms };
+        let slow = took > limit;
         self.pace = if slow == self.slow { 0 } else { self.pace + 1 };
-        if self.pace >= ANSWERS_FOR_PACE {
-            self.slow = slow;
-            self.pace = 0;
+        let needed = if self.is_flapping(at) { ANSWERS_FOR_STEADY } else { ANSWERS_FOR_PACE };
+        if self.pace < needed {
+            return;
+        }
+        (self.slow, self.pace) = (slow, 0);
+        if slow && !self.was_down {
+            self.swung(at);
         }
     }
 
@@ -262,11 +270,15 @@ impl Evidence {
         if self.was_down {
             return;
         }
+        self.swung(at);
+        self.was_down = true;
+        self.answers = 0;
+    }
+
+    fn swung(&mut self, at: Timestamp) {
         let again = self.down_at.is_some_and(|last| at - last < FLAPPING_WITHIN);
         self.downs = if again { (self.downs + 1).min(1_000) } else { 1 };
         self.down_at = Some(at);
-        self.was_down = true;
-        self.answers = 0;
     }
 
     /// The peer said what it sees of the same direction.
@@ -275,7 +287,7 @@ impl Evidence {
         self.peer_view = Some(view);
     }
 
-    /// Whether it fell so often lately that quick answers do not count.
+    /// Whether it fell or became slow so often lately that two answers in a row do not count.
     #[must_use]
     pub fn is_flapping(&self, now: Timestamp) -> bool {
         self.downs >= FALLS_FOR_FLAPPING && self.down_at.is_some_and(|last| now - last < FLAPPING_WITHIN)

@@ -169,12 +169,6 @@ impl Issue {
     pub fn holds_up(&self, now: Timestamp) -> bool {
         self.blocking && !self.waiver.as_ref().is_some_and(|waiver| waiver.holds(now))
     }
-
-    /// Whether people are told of it at once: it stops something, or something that matters does not work.
-    #[must_use]
-    pub const fn matters(&self) -> bool {
-        self.blocking || matches!(self.code.spec().severity, Severity::Critical | Severity::High)
-    }
 }
 
 impl Severity {

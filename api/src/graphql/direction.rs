@@ -20,6 +20,8 @@ use crate::domain::scan::Subject;
 
 /// The most buckets of a history: 90 days, by the hour.
 const BUCKETS: i64 = 2_161;
+/// The most transitions of a history.
+const TRANSITIONS: usize = 500;
 
 /// One direction of a connection, with the evidence that its status is computed from.
 #[derive(SimpleObject)]
@@ -225,7 +227,8 @@ pub(super) struct StatusTransition {
 pub(super) struct DirectionHistory {
     /// Up-time, the oldest first.
     buckets: Vec<UptimeBucket>,
-    /// The transitions themselves, the oldest first; the first one may be older than asked for, and was in force then.
+    /// The transitions themselves, the oldest first: the newest 500 at most. Where these are all, the first one may be older
+    /// than asked for, and was in force then.
     transitions: Vec<StatusTransition>,
 }
 
@@ -271,10 +274,12 @@ impl Direction {
             uptime_permille: bucket.spent.uptime_permille(),
         });
         let most = usize::try_from(BUCKETS).unwrap_or(usize::MAX);
+        let older = told.len().saturating_sub(TRANSITIONS);
         Ok(DirectionHistory {
             buckets: buckets.take(most).collect(),
             transitions: told
                 .into_iter()
+                .skip(older)
                 .map(|told| StatusTransition {
                     at: told.at,
                     status: told.status.map(Into::into),

@@ -71,7 +71,7 @@ pub(super) struct SeverityCount {
 pub(super) struct LastDay {
     /// How often a direction went down.
     went_down: i64,
-    /// How often a direction came up.
+    /// How often a direction worked again that had not.
     came_up: i64,
     /// How often the two sides came to see a direction differently.
     became_disputed: i64,
@@ -220,13 +220,10 @@ impl HealthOverview {
     async fn last_day(&self, ctx: &Context<'_>) -> Result<LastDay> {
         let ask = Ask::anyone(ctx)?;
         let lately = ask.reader().lately(ask.actions.now() - TimeDelta::days(1)).await.map_err(ours)?;
-        let times = |status: Status| -> i64 {
-            lately.transitions.iter().filter(|(its, _)| *its == Some(status)).map(|(_, n)| n).sum()
-        };
         Ok(LastDay {
-            went_down: times(Status::Down),
-            came_up: times(Status::Up),
-            became_disputed: times(Status::Disputed),
+            went_down: lately.went_down,
+            came_up: lately.came_up,
+            became_disputed: lately.became_disputed,
             issues_raised: lately.issues_raised,
             issues_resolved: lately.issues_resolved,
             onboarded: lately.onboarded,

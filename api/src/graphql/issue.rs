@@ -14,6 +14,7 @@ use crate::domain::Timestamp;
 use crate::domain::id::{IssueId, UserId};
 use crate::domain::issue::{Exception, Issue as Matter, IssueVerb};
 use crate::domain::requester::Scope;
+use crate::domain::scan::Subject;
 use crate::store::IssueFilter;
 
 /// The open, de-duplicated matter that findings raise: one for each check and subject.
@@ -133,8 +134,12 @@ impl Issue {
     /// What can be done with it, and whether it can be done now by whoever asks.
     async fn actions(&self, ctx: &Context<'_>) -> Result<Vec<Action>> {
         let ask = Ask::anyone(ctx)?;
+        let connection = match self.0.subject {
+            Subject::Connection(id) => ask.load.one(id).await?,
+            Subject::Registration(_) | Subject::Instance(_) => None,
+        };
         let action = |verb: &IssueVerb| {
-            let may = ask.actions.may_issue(ask.call, &self.0, *verb);
+            let may = ask.actions.may_issue(ask.call, &self.0, connection.as_ref(), *verb);
             Action::new(verb.as_str(), verb.label(), may)
         };
         Ok(IssueVerb::ALL.iter().map(action).collect())

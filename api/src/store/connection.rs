@@ -288,7 +288,7 @@ impl Tx {
         let messages = entity::message::Column::ConnectionId.eq(id);
         entity::message::Entity::delete_many().filter(messages).exec(&self.txn).await?;
         self.cancel_scans(Subject::Connection(connection.id), connection.company).await?;
-        self.close_issues(Subject::Connection(connection.id), connection.company).await
+        self.close_issues(Subject::Connection(connection.id), connection.company, &[]).await
     }
 
     /// Removes a connection and everything that hangs on it.
@@ -301,7 +301,7 @@ impl Tx {
         for attempt in attempts.all(&self.txn).await? {
             self.forget_work(attempt.id).await?;
         }
-        self.close_issues(Subject::Connection(connection.id), connection.company).await?;
+        self.close_issues(Subject::Connection(connection.id), connection.company, &[]).await?;
         connection::Entity::delete_by_id(connection.id.0).exec(&self.txn).await?;
         self.connection_changed(connection, ChangeKind::Deleted, connection.revision + 1);
         Ok(())

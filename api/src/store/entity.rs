@@ -442,6 +442,7 @@ tables! {
         waived_by: Option<Uuid>,
         waiver_reason: Option<String>,
         waived_until: Option<i64>,
+        told_at: Option<i64>,
     }
     issue_follower = "issue_follower" {
         #[sea_orm(primary_key, auto_increment = false)] issue_id: Uuid,

@@ -23,10 +23,16 @@ use entity::{issue_follower, issue_mail};
 const FOLLOWED_BEFORE: &str = "insert into issue_follower (issue_id, account_id)
     select $1, account_id from issue_follower where issue_id = $2";
 
-/// Raised since then, and of those that people are told of at once; see [`Issue::matters`].
-fn raised_since(since: Timestamp) -> Condition {
-    let matters = Column::Blocking.eq(true).or(Column::SeverityRank.gte(Severity::High.rank()));
-    Condition::all().add(Column::FirstSeenAt.gt(ms(since))).add(matters)
+/// Of those that people are told of at once: it stops something, or something that matters does not work.
+fn matters() -> Condition {
+    Condition::any().add(Column::Blocking.eq(true)).add(Column::SeverityRank.gte(Severity::High.rank()))
+}
+
+/// Open, and not muted at this time.
+fn audible(now: i64) -> Condition {
+    Condition::all()
+        .add(Column::State.eq(IssueState::Open.as_str()))
+        .add(Column::MutedUntil.is_null().or(Column::MutedUntil.lte(now)))
 }
 
 pub(super) fn from_row(row: Model) -> Result<Issue, StoreError> {
@@ -86,26 +92,7 @@ impl Tx {
     /// # Errors
     /// When the database does not answer, or a row matches no legal state.
     pub async fn issues_since(&self, since: Timestamp, limit: u64) -> Result<(Vec<Issue>, u64), StoreError> {
-        self.audible(Condition::all().add(Column::LastSeenAt.gte(ms(since))), limit).await
-    }
-
-    /// The same of those that were raised since then and matter.
-    ///
-    /// # Errors
-    /// When the database does not answer, or a row matches no legal state.
-    pub async fn issues_raised_since(
-        &self,
-        since: Timestamp,
-        limit: u64,
-    ) -> Result<(Vec<Issue>, u64), StoreError> {
-        self.audible(raised_since(since), limit).await
-    }
-
-    async fn audible(&self, which: Condition, limit: u64) -> Result<(Vec<Issue>, u64), StoreError> {
-        let query = Entity::find()
-            .filter(which)
-            .filter(Column::State.eq(IssueState::Open.as_str()))
-            .filter(Column::MutedUntil.is_null().or(Column::MutedUntil.lte(self.now_ms())));
+        let query = Entity::find().filter(audible(self.now_ms())).filter(Column::LastSeenAt.gte(ms(since)));
         let total = query.clone().count(&self.txn).await?;
         let worst = query.order_by_desc(Column::SeverityRank).order_by_asc(Column::Id).limit(limit);
         let issues = worst.all(&self.txn).await?.into_iter().map(from_row).collect::<Result<_, _>>()?;
@@ -117,8 +104,50 @@ impl Tx {
     /// # Errors
     /// When the database does not answer.
     pub async fn scans_that_raised(&self, since: Timestamp) -> Result<u64, StoreError> {
-        let scans = Entity::find().select_only().column(Column::ScanId).filter(raised_since(since));
-        Ok(scans.distinct().count(&self.txn).await?)
+        let raised = Entity::find().filter(matters()).filter(Column::FirstSeenAt.gt(ms(since)));
+        Ok(raised.select_only().column(Column::ScanId).distinct().count(&self.txn).await?)
+    }
+
+    /// The issues that matter, are not muted, and nobody was told of yet: about this, or about anything.
+    fn untold(&self, about: Option<Subject>) -> Condition {
+        let about = about.map(|subject| Column::SubjectId.eq(subject.id()));
+        audible(self.now_ms()).add(matters()).add(Column::ToldAt.is_null()).add_option(about)
+    }
+
+    /// Whether there is something to tell about this; see [`Tx::take_untold`].
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn is_untold(&self, about: Subject) -> Result<bool, StoreError> {
+        Ok(Entity::find().filter(self.untold(Some(about))).count(&self.txn).await? > 0)
+    }
+
+    /// The open issues about this, or about anything, that matter, are not muted, and nobody was told of yet, the worst
+    /// first. They count as told from now on: whoever takes them tells.
+    ///
+    /// # Errors
+    /// When the database refuses, or a row matches no legal state.
+    pub async fn take_untold(&mut self, about: Option<Subject>) -> Result<Vec<Issue>, StoreError> {
+        let mut taken = Entity::update_many()
+            .col_expr(Column::ToldAt, Expr::value(self.now_ms()))
+            .filter(self.untold(about))
+            .exec_with_returning(&self.txn)
+            .await?;
+        taken.sort_unstable_by_key(|row| (std::cmp::Reverse(row.severity_rank), row.id));
+        taken.into_iter().map(from_row).collect()
+    }
+
+    /// People were told of this issue.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn count_as_told(&mut self, id: IssueId) -> Result<(), StoreError> {
+        Entity::update_many()
+            .col_expr(Column::ToldAt, Expr::value(self.now_ms()))
+            .filter(Column::Id.eq(id.0))
+            .exec(&self.txn)
+            .await?;
+        Ok(())
     }
 
     /// A finding was seen: a new issue, which whoever followed the last one of its kind follows and which is as silent as
@@ -187,6 +216,7 @@ impl Tx {
             waived_by: Set(None),
             waiver_reason: Set(None),
             waived_until: Set(None),
+            told_at: Set(None),
         };
         Entity::insert(row).exec_without_returning(&self.txn).await?;
         if let Some(last) = &last {
@@ -288,7 +318,7 @@ impl Tx {
         from_row(row).map(Some)
     }
 
-    /// The subject ended: what is open about it is closed.
+    /// What is open about the subject is closed, but for what these checks found: they go on being asked.
     ///
     /// # Errors
     /// When the database refuses.
@@ -296,6 +326,7 @@ impl Tx {
         &mut self,
         subject: Subject,
         company: Option<CompanyId>,
+        asked: &[CheckCode],
     ) -> Result<(), StoreError> {
         let closed = Entity::update_many()
             .col_expr(Column::State, Expr::value(IssueState::Closed.as_str()))
@@ -303,6 +334,7 @@ impl Tx {
             .col_expr(Column::Revision, Expr::col(Column::Revision).add(1))
             .filter(Column::SubjectId.eq(subject.id()))
             .filter(Column::State.eq(IssueState::Open.as_str()))
+            .filter(Column::CheckCode.is_not_in(asked.iter().map(|code| code.as_str())))
             .exec_with_returning(&self.txn)
             .await?;
         for row in closed {

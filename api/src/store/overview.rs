@@ -13,6 +13,18 @@ use crate::domain::connection::{Connection, ConnectionState};
 use crate::domain::direction::DirectionStatus;
 use crate::domain::requester::Scope;
 
+/// How often directions became something else, and what they had been. Where nobody watched for a while, the same status is
+/// written anew behind the gap: that is no change.
+const BECAME: &str = "select t.status as status, t.before_it as before_it, count(*) as n from (
+        select h.status as status, (
+            select e.status from direction_history e
+            where e.connection_id = h.connection_id and e.way = h.way and e.at < h.at and e.status is not null
+            order by e.at desc limit 1
+        ) as before_it
+        from direction_history h join connection c on c.id = h.connection_id
+        where h.at > $1 and h.status is not null and {scope}
+    ) t where t.status <> t.before_it group by t.status, t.before_it";
+
 /// How many connections are in one state, with these statuses of their directions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateTally {
@@ -29,8 +41,12 @@ pub struct StateTally {
 /// What happened since a moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lately {
-    /// How often a direction took each status.
-    pub transitions: Vec<(Option<DirectionStatus>, i64)>,
+    /// How often a direction went down.
+    pub went_down: i64,
+    /// How often a direction worked again.
+    pub came_up: i64,
+    /// How often the two sides came to see a direction differently.
+    pub became_disputed: i64,
     /// Issues that were raised.
     pub issues_raised: i64,
     /// Issues that were resolved.
@@ -131,16 +147,23 @@ impl Reader {
     /// When the database does not answer.
     pub async fn lately(&self, since: Timestamp) -> Result<Lately, StoreError> {
         let mut lately = Lately::default();
-        let rows = self
-            .tally(
-                "select h.status as status, count(*) as n from direction_history h
-                 join connection c on c.id = h.connection_id where h.at > $1 and {scope} group by h.status",
-                "c.company_id",
-                vec![ms(since).into()],
-            )
-            .await?;
+        let rows = self.tally(BECAME, "c.company_id", vec![ms(since).into()]).await?;
         for row in rows {
-            lately.transitions.push((status(&row, "status")?, row.try_get("", "n")?));
+            let (Some(now), Some(before)) = (status(&row, "status")?, status(&row, "before_it")?) else {
+                continue;
+            };
+            let times: i64 = row.try_get("", "n")?;
+            match now {
+                DirectionStatus::Down => lately.went_down += times,
+                DirectionStatus::Disputed => lately.became_disputed += times,
+                DirectionStatus::Up | DirectionStatus::Slow if before.works() != Some(true) => {
+                    lately.came_up += times;
+                }
+                DirectionStatus::Up
+                | DirectionStatus::Slow
+                | DirectionStatus::NotOnboarded
+                | DirectionStatus::Suspended => {}
+            }
         }
         let rows = self
             .tally(

@@ -133,6 +133,14 @@ impl Tx {
                 .filter(scan::Column::OnlyCheck.is_null());
         }
         overtaken.exec(&self.txn).await?;
+        self.add_scan(scan, company).await
+    }
+
+    /// Adds a scan beside those under way.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn add_scan(&mut self, scan: &Scan, company: Option<CompanyId>) -> Result<(), StoreError> {
         let row = scan::ActiveModel {
             id: Set(scan.id.0),
             suite: Set(scan.suites_text()),

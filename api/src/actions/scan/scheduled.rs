@@ -6,7 +6,7 @@ use keyservice::Right;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::actions::scan::{ScanPlan, stands};
+use crate::actions::scan::{STANDING, ScanPlan, stands};
 use crate::actions::{Actions, Call, Done};
 use crate::domain::check::{Answer, CheckCode, Suite};
 use crate::domain::connection::{Connection, State};
@@ -88,13 +88,17 @@ impl Actions {
         Ok(())
     }
 
-    /// A connection stands from now on: its suites run by themselves.
+    /// A connection stands from now on: its suites run by themselves. What only those before onboarding asked is over: no
+    /// scan would resolve it.
     pub(in crate::actions) async fn look_after(&self, tx: &mut Tx, connection: &Connection) -> Done<()> {
+        let subject = Subject::Connection(connection.id);
+        tx.cancel_scans(subject, connection.company).await?;
+        tx.close_issues(subject, connection.company, &STANDING.map(Suite::checks).concat()).await?;
         let scan = Scan {
             id: ScanId(tx.uuid()?),
             suites: vec![Suite::PostOnboarding],
             only: None,
-            subject: Subject::Connection(connection.id),
+            subject,
             requested_by: None,
             requested_by_admin: false,
             requested_at: tx.now(),
@@ -214,20 +218,19 @@ impl Actions {
                         tx.seen_as(scan.subject, *code, &finding.evidence).await?;
                     }
                 }
+                self.tell_raised(&mut tx, scan.subject).await?;
                 tx.commit().await?;
             }
             return Ok(());
         }
         let company = self.company_of(&tx, scan.subject).await?;
-        tx.insert_scan(scan, company).await?;
+        // Beside whatever runs: what a person waits for goes on.
+        tx.add_scan(scan, company).await?;
         self.keep_answers(&mut tx, scan, answers).await?;
         let state = if blocking(answers).is_empty() { ScanState::Passed } else { ScanState::Failed };
         let ended = Scan { state, finished_at: Some(tx.now()), ..scan.clone() };
         tx.save_scan(&ended, company).await?;
-        let raised = tx.open_issues(scan.subject).await?;
-        let raised: Vec<_> =
-            raised.into_iter().filter(|issue| issue.scan == scan.id && issue.count == 1).collect();
-        self.tell_raised(&mut tx, scan.subject, &raised).await?;
+        self.tell_raised(&mut tx, scan.subject).await?;
         tx.commit().await?;
         Ok(())
     }

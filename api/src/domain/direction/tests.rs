@@ -105,8 +105,34 @@ fn two_slow_answers_make_it_slow_and_two_quick_ones_up() {
     };
     assert_eq!(took(5, 2_001), Some(Up));
     assert_eq!(took(10, 2_001), Some(Slow));
-    assert_eq!(took(15, 2_000), Some(Slow));
-    assert_eq!(took(20, 2_000), Some(Up));
+    assert_eq!(took(15, 1_600), Some(Slow));
+    assert_eq!(took(20, 1_600), Some(Up));
+}
+
+/// How often a direction becomes something else within ten minutes, with an answer each five seconds.
+fn changes(took: impl Fn(i64) -> i64) -> usize {
+    let mut evidence = up();
+    let answer = |n: i64| {
+        evidence.proven(at(5 * n), Some(took(n)), Measure::default());
+        evidence.judge(Onboarded, Measure::default(), at(5 * n))
+    };
+    (1..=120).filter_map(answer).count()
+}
+
+#[test]
+fn what_swings_about_the_threshold_is_slow_and_stays_so() {
+    let swings = |n: i64| if n % 4 < 2 { 2_001 } else { 1_700 };
+    assert_eq!(changes(swings), 1);
+}
+
+#[test]
+fn what_swings_widely_and_keeps_doing_so_needs_four_answers_as_a_falling_one_does() {
+    // Three times it becomes slow; after that, it takes five minutes without for two answers to count again.
+    let swings = |n: i64| if n % 4 < 2 { 3_000 } else { 100 };
+    assert!(changes(swings) <= 12, "{}", changes(swings));
+    // What lasts shows all the same.
+    let lasts = |n: i64| if n <= 13 { swings(n) } else { 100 };
+    assert_eq!(changes(lasts), 6, "three times slow, and as often quick again");
 }
 
 #[test]
