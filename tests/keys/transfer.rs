@@ -285,14 +285,21 @@ async fn a_key_that_is_suspended_while_it_is_wrapped_does_not_leave() {
         let key = json!({ "module": "moves", "version": 1 });
         let suspend = json!({ "module": "moves", "version": 1, "reason": "A laptop was lost." });
         let mut conflicts = 0;
-        for n in 0.. {
+        let mut n = 0;
+        loop {
             let export = people.export("moves", &offer, &approval);
             let change = people.agrees.mutate("suspendKey", suspend.clone(), "key { state }");
             let (given, held) = pair.provider.meanwhile.between(n, export, change).await;
             if !held {
                 // What was refused had not spent the approval.
                 assert!(given["keyPackage"]["package"].is_string(), "{given:#}");
-                break;
+                if conflicts > 0 {
+                    break;
+                }
+                // What the instance does by itself may have been held up instead.
+                n = 0;
+                approval = people.approval("EXPORT", "moves", Some(&object), true).await;
+                continue;
             }
             assert_eq!(pair.provider.rows(LATE).await, 0, "behind statement {n} on {database:?}: {given:#}");
             conflicts += i32::from(given["refusal"]["code"] == "CONFLICT");
@@ -300,8 +307,8 @@ async fn a_key_that_is_suspended_while_it_is_wrapped_does_not_leave() {
             if given["refusal"].is_null() {
                 approval = people.approval("EXPORT", "moves", Some(&object), true).await;
             }
+            n += 1;
         }
-        assert!(conflicts > 0, "it was never suspended between the reading and the wrapping");
     }
 }
 
