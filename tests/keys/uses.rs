@@ -258,7 +258,8 @@ async fn a_key_that_is_suspended_or_denied_while_it_is_used_gives_nothing_after_
         let suspend = json!({ "module": "papers", "version": 1, "reason": "A laptop was lost." });
         let resume = json!({ "module": "papers", "version": 1 });
         let mut conflicts = 0;
-        for n in 0.. {
+        let mut n = 0;
+        loop {
             let (given, held) = meanwhile
                 .between(
                     n,
@@ -268,29 +269,40 @@ async fn a_key_that_is_suspended_or_denied_while_it_is_used_gives_nothing_after_
                 .await;
             if !held {
                 assert_eq!(text(&given), "secret");
-                break;
+                if conflicts > 0 {
+                    break;
+                }
+                // What the instance does by itself may have been held up instead.
+                n = 0;
+                continue;
             }
             assert_eq!(pair.provider.rows(LATE).await, 0, "behind statement {n} on {database:?}: {given:#}");
             conflicts += i32::from(given["refusal"]["code"] == "CONFLICT");
             manager.mutate("resumeKey", resume.clone(), "key { state }").await;
+            n += 1;
         }
-        assert!(conflicts > 0, "it was never suspended between the reading and the use");
 
         let everybody = json!({ "kind": "EVERY_PERSON" });
         let strict = terms("STRICT_REJECT", everybody, &["SEAL"]);
         let mut conflicts = 0;
-        for n in 0.. {
+        let mut n = 0;
+        loop {
             let mut policy = Value::Null;
             let deny = async { policy = create(&manager, "papers", &strict).await };
             let (given, held) = meanwhile.between(n, seal(&user, "papers", "secret", &[]), deny).await;
             if !held {
                 assert!(given["refusal"].is_null(), "{given:#}");
-                break;
+                if conflicts > 0 {
+                    break;
+                }
+                // What the instance does by itself may have been held up instead.
+                n = 0;
+                continue;
             }
             assert_eq!(pair.provider.rows(LATE).await, 0, "behind statement {n} on {database:?}: {given:#}");
             conflicts += i32::from(given["refusal"]["code"] == "CONFLICT");
             delete(&manager, &policy).await;
+            n += 1;
         }
-        assert!(conflicts > 0, "it was never denied between the reading and the use");
     }
 }

@@ -404,12 +404,19 @@ impl Tx {
     pub async fn require_unchanged(&self, module: &SealedModule, key: &SealedKey) -> Result<(), StoreError> {
         let backend = self.txn.get_database_backend();
         // SQLite has one writer, who is this.
-        let lock = if backend == DbBackend::Postgres { " for share" } else { "" };
-        for (table, id, count, what) in [
-            ("key_module", module.id, module.state_seq, "key module"),
-            ("key_version", key.id, key.state_seq, "key"),
-        ] {
-            let sql = format!("select state_seq from {table} where id = $1{lock}");
+        let [of_module, of_key] = match backend {
+            DbBackend::Postgres => [
+                "select state_seq from key_module where id = $1 for share",
+                "select state_seq from key_version where id = $1 for share",
+            ],
+            _ => [
+                "select state_seq from key_module where id = $1",
+                "select state_seq from key_version where id = $1",
+            ],
+        };
+        for (sql, id, count, what) in
+            [(of_module, module.id, module.state_seq, "key module"), (of_key, key.id, key.state_seq, "key")]
+        {
             let id = [Uuid::from_bytes(id).into()];
             let row = self.txn.query_one_raw(Statement::from_sql_and_values(backend, sql, id)).await?;
             let now: Option<i64> = row.map(|row| row.try_get("", "state_seq")).transpose()?;
