@@ -149,12 +149,12 @@ tests! {
     messages_to_the_consumer_may_be_lost_repeated_and_late: break_each(Consumer, Sqlite, &Fault::ALL, |_| true);
 }
 
-/// The same on PostgreSQL, for a sample: every seventh point, every fifth message.
+/// The same on PostgreSQL, for a sample: every fourteenth point, every tenth message.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kills_and_broken_messages_are_survived_on_postgresql_too() {
     if Database::available().contains(&Database::Postgres) {
-        kill_at_each(Provider, Database::Postgres, |n, _, _| n % 7 == 4).await;
-        kill_at_each(Consumer, Database::Postgres, |n, _, _| n % 7 == 4).await;
-        break_each(Provider, Database::Postgres, &[Fault::AnswerLost, Fault::Twice], |n| n % 5 == 2).await;
+        kill_at_each(Provider, Database::Postgres, |n, _, _| n % 14 == 4).await;
+        kill_at_each(Consumer, Database::Postgres, |n, _, _| n % 14 == 4).await;
+        break_each(Provider, Database::Postgres, &[Fault::AnswerLost, Fault::Twice], |n| n % 10 == 2).await;
     }
 }

@@ -507,6 +507,6 @@ fn gave_way(error: &DbErr) -> bool {
     else {
         return false;
     };
-    let code = error.as_database_error().and_then(|error| error.code());
-    code.is_some_and(|code| ["40001", "40P01"].contains(&code.as_ref()))
+    let Some(error) = error.as_database_error() else { return false };
+    error.code().is_some_and(|code| ["40001", "40P01"].contains(&code.as_ref()))
 }
