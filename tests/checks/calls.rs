@@ -54,8 +54,13 @@ async fn a_remedy_is_offered_to_whoever_may_carry_it_out_and_undoes_nothing_that
         let pair = Pair::start(database).await;
         let admin = pair.provider_admin().await;
         let ready = pair.make_ready(&admin).await;
+        let off = json!({ "userId": ready.contact, "active": false });
+        admin.mutate("updateContact", off, "contact { active }").await;
+        let registration = pair.register(&admin, &ready).await;
         pair.provider.tamper("delete from provider_record").await;
-        pair.register(&admin, &ready).await;
+        let input = json!({ "registrationId": registration });
+        admin.mutate("revalidateRegistration", input, "registration { state }").await;
+        pair.settle().await;
         let operator = pair.provider.person("operator", &[Role::Operator]).await;
         for (client, may) in [(&admin, true), (&operator, false)] {
             let issue = issue(client, "PROVIDER_RECORD").await;

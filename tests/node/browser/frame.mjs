@@ -328,7 +328,7 @@ await run({
     await elsewhere.close();
     await ada.page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
     await who(ada.page);
-    await ada.sees('This is not yours to see.');
+    await ada.sees('This list is for the organisation’s own people.');
     assert.equal(await ada.page.getByRole('link', { name: 'Keys', exact: true }).count(), 0);
   },
 });
