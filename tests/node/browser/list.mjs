@@ -4,6 +4,8 @@ import { CONSUMER, PROVIDER, Person, host, run } from './person.mjs';
 
 /** What a person takes for at once. */
 const QUICK_MS = 400;
+/** Going from page to page may take so long, twice, before a person thinks of something else; in a program that is not optimised. */
+const OPEN_MS = 1_000;
 /** A frame that is drawn so late is seen as a jerk. */
 const JERK_MS = 100;
 let grace;
@@ -17,15 +19,15 @@ const TRIES = 10;
  * Does the same three times, or until it was quick: the best shows what it takes, the others what else the machine does.
  * Answers the number of the last time.
  */
-async function quick(what, once) {
+async function quick(what, once, most = QUICK_MS) {
   const took = [];
-  for (let i = 0; i < 3 || (i < TRIES && Math.min(...took) >= QUICK_MS); i += 1) {
+  for (let i = 0; i < 3 || (i < TRIES && Math.min(...took) >= most); i += 1) {
     const begun = Date.now();
     await once(i);
     took.push(Date.now() - begun);
   }
   console.log(`${what}: ${took.join(', ')} ms`);
-  assert(Math.min(...took) < QUICK_MS, `${what} took ${took} ms`);
+  assert(Math.min(...took) < most, `${what} took ${took} ms`);
   return took.length - 1;
 }
 
@@ -39,7 +41,7 @@ await run({
       await grace.heading('Companies');
       await grace.follow('Connections');
       await rows().nth(49).waitFor();
-    });
+    }, OPEN_MS);
     assert.equal(await rows().count(), 50, 'a page at a time, so that the page stays small');
   },
 
@@ -134,7 +136,7 @@ await run({
       await ada.heading('Connections');
       await ada.follow('Provider centre');
       await found.nth(49).waitFor();
-    });
+    }, OPEN_MS);
     await quick('searching the registrations', async (i) => {
       await ada.page.getByLabel('Search').fill(`partner-${7_775 + i}.`);
       await ada.page.waitForFunction(([n]) => document.querySelectorAll('table.rows tbody tr').length === 1 && document.querySelector('table.rows tbody tr').innerText.includes(n), [`${7_775 + i}`]);
