@@ -273,6 +273,52 @@ async fn a_side_that_was_set_back_does_not_set_the_other_back_and_a_person_decid
         let here = settings(&consumer, &connection).await;
         assert_eq!(here["syncFailure"]["reason"], "ROLLBACK", "{here:#}");
         assert_eq!(here["offerRevision"], 2, "what was newer stays: {here:#}");
+        let there = settings(&stage.provider, &theirs).await;
+        assert_eq!(there["syncFailure"]["reason"], "ROLLBACK", "{there:#}");
+        assert_eq!(there["agreed"], false, "{there:#}");
+        // What it is to do is said there, and does it: its part is its own.
+        let input = json!({ "connectionId": theirs });
+        stage.provider.mutate("syncConnectionSettings", input, "settings { revision }").await;
+        stage.pair.settle().await;
+        let (here, there) =
+            (settings(&consumer, &connection).await, settings(&stage.provider, &theirs).await);
+        assert_eq!((&here["agreed"], &here["offerRevision"]), (&json!(true), &json!(3)), "{here:#}");
+        assert_eq!(here, there);
+
+        // The consumer may take it as it is, too, and be it nothing.
+        stage.pair.provider.tamper("delete from definition").await;
+        stage.pair.provider.tamper("update catalogue set revision = 0").await;
+        let input = json!({ "connectionId": connection });
+        consumer.mutate("syncConnectionSettings", input, "settings { revision }").await;
+        stage.pair.settle().await;
+        let (here, there) =
+            (settings(&consumer, &connection).await, settings(&stage.provider, &theirs).await);
+        assert_eq!((&here["agreed"], &here["offerRevision"]), (&json!(true), &json!(0)), "{here:#}");
+        assert_eq!(here["recordProducers"], json!([]), "{here:#}");
+        assert_eq!(here, there);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_cannot_use_up_the_numbers_of_what_is_published() {
+    for database in Database::available() {
+        let (stage, consumer, connection) = Stage::onboarded(database).await;
+        publish(&stage, draft("RECORD_PRODUCER", "Report a fault")).await;
+        let theirs = stage.providers_connection().await;
+        let far = match database {
+            Database::Sqlite => "json_set(offer, '$.revision', 9007199254740991)",
+            Database::Postgres => "jsonb_set(offer, '{revision}', '9007199254740991')",
+        };
+        stage.pair.consumer.tamper(&format!("update settings set offer = {far}")).await;
+        let input = json!({ "connectionId": connection, "autoActivateTaskDefinitions": true });
+        consumer.mutate("updateSettings", input, "settings { revision }").await;
+        stage.pair.settle().await;
+        let here = settings(&consumer, &connection).await;
+        assert_eq!(here["syncFailure"]["code"], "INVALID_INPUT", "{here:#}");
+        let input = json!({ "connectionId": theirs });
+        stage.provider.mutate("syncConnectionSettings", input, "settings { revision }").await;
+        let there = settings(&stage.provider, &theirs).await;
+        assert_eq!(there["offerRevision"], 1, "{there:#}");
     }
 }
 

@@ -1,4 +1,5 @@
 // When checks run by themselves, and what each of them asks.
+import { may, withheld } from '../lib/actions.js';
 import { gql, mutate } from '../lib/api.js';
 import { edit, meanwhile, saved } from '../lib/editing.js';
 import { REFUSAL } from '../lib/fragments.js';
@@ -9,7 +10,7 @@ import { html, nothing, repeat } from '../lib/view.js';
 import { count, duration, every } from '../lib/words.js';
 
 const CHECKS = gql`query Checks {
-  checkSchedules { suite suiteLabel enabled intervalSeconds shortestSeconds longestSeconds revision updatedAt }
+  checkSchedules { suite suiteLabel enabled intervalSeconds shortestSeconds longestSeconds revision updatedAt actions { name label allowed needsStepUp reason } }
   suites { code label checks { code label asks blocking severity severityLabel docsUrl timeLimitSeconds } }
 }`;
 
@@ -103,7 +104,8 @@ export default function checks({ update, viewer, navigate }) {
 
   const schedule = (one) => html`<li class="schedule"><div class="issue-head"><h3>${one.suiteLabel}</h3>${one.enabled ? badge('ACTIVE', `Runs ${every(one.intervalSeconds)}`) : badge('SUSPENDED', 'Switched off')}
       ${one.updatedAt ? html`<span class="small">changed ${when(one.updatedAt)}</span>` : nothing}
-      ${viewer.canAdminister && !(draft && suite === one.suite) ? button(html`Change<span class="unseen"> ${one.suiteLabel}</span>`, () => begin(one), { kind: 'text' }) : nothing}</div>
+      ${may(one, 'updateCheckSchedule') && !(draft && suite === one.suite) ? button(html`Change<span class="unseen"> ${one.suiteLabel}</span>`, () => begin(one), { kind: 'text' }) : nothing}</div>
+    ${viewer.canAdminister ? withheld(one.actions) : nothing}
     ${draft && suite === one.suite ? form(touched ? one : taken(one)) : nothing}</li>`;
 
   const shown = (one) => html`<details class="more"><summary><strong>${one.label}</strong> · ${count(one.checks.length, 'check')}</summary>

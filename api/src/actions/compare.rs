@@ -5,11 +5,13 @@ use serde_json::Value;
 
 use super::settings::settings_digest;
 use super::{Actions, Call, Done, Failure, SOFTWARE};
+use crate::domain::check::CheckCode;
 use crate::domain::connection::{Connection, Part};
-use crate::domain::id::ConnectionId;
+use crate::domain::effect::Work;
+use crate::domain::id::{ConnectionId, ScanId};
 use crate::domain::link::hex;
 use crate::domain::refusal::Refusal;
-use crate::domain::scan::Comparison;
+use crate::domain::scan::{Comparison, Subject};
 use crate::store::Tx;
 
 /// The longest text of an answer that is looked at, in characters.
@@ -24,6 +26,9 @@ struct Held {
     settings: String,
     software: String,
     peer_software: Option<String>,
+    /// Whether this side is about to sync the settings.
+    #[serde(default)]
+    syncing: bool,
 }
 
 impl Actions {
@@ -54,7 +59,8 @@ impl Actions {
     /// Answers the other side's question what we hold.
     pub(super) async fn answer_comparison(&self, tx: &Tx, connection: &Connection) -> Done<Value> {
         let Comparison { keys, settings, software, peer_software } = self.held(tx, connection).await?;
-        let held = Held { keys, settings, software, peer_software };
+        let syncing = tx.has_work(&[Work::SyncSettings(connection.id)]).await?;
+        let held = Held { keys, settings, software, peer_software, syncing };
         serde_json::to_value(held).map_err(|_| Failure::Bug("comparison"))
     }
 
@@ -71,6 +77,23 @@ impl Actions {
             software: line(&held.software),
             peer_software: held.peer_software.as_deref().map(line),
         })
+    }
+
+    /// The connection that this scan asks about its settings and nothing else, where the other side is the one that
+    /// syncs them.
+    pub(crate) async fn settings_of_peer(&self, call: &Call, id: ScanId) -> Done<Option<ConnectionId>> {
+        let tx = self.begin_reading("scan.read", call).await?;
+        let Some(scan) = tx.scan(id).await? else { return Ok(None) };
+        let (Some(CheckCode::SettingsAgree), Subject::Connection(id)) = (scan.only, scan.subject) else {
+            return Ok(None);
+        };
+        let connection = tx.connection(id).await?;
+        Ok(connection.filter(|connection| connection.part == Part::Provider).map(|_| id))
+    }
+
+    /// Whether the other side answers that it is about to sync the settings.
+    pub(crate) fn is_syncing(&self, answer: Value) -> bool {
+        serde_json::from_value::<Held>(answer).is_ok_and(|held| held.syncing)
     }
 
     /// Where to ask a connection's other side again who it is.

@@ -16,6 +16,10 @@ use crate::domain::settings::{
 };
 use crate::store::{ChangeKind, NewJob, SettingsRecord, Tx};
 
+/// How far the offer that a consumer holds may be ahead of ours: more than anybody saves between a backup and the day
+/// it is restored, and so little that no consumer can use up the numbers.
+const SET_BACK_LIMIT: u64 = 100_000;
+
 /// What the consumer wants changed; absent parts stay.
 #[derive(Clone, Debug, Default)]
 pub struct SettingsChange {
@@ -87,6 +91,10 @@ struct WireDefinition {
     version: u32,
     fields: Value,
 }
+
+/// Why nothing is agreed on with a provider that was set back.
+const SET_BACK: &str = "The consumer holds something newer than this instance publishes: perhaps the database here was \
+    restored. Look through what is published, then sync the settings: what is published here then counts.";
 
 impl Actions {
     /// Changes what the consumer takes.
@@ -169,8 +177,10 @@ impl Actions {
         Ok((connection, record, after))
     }
 
-    /// Agrees on the settings with the peer again: a person asks for it where the two sides differ. On the consumer
-    /// the choice gets a new revision, so that it counts even where the provider holds another one.
+    /// Agrees on the settings with the peer again: a person asks for it where the two sides differ. Each side's own
+    /// part counts then, whatever the other holds: on the consumer the choice gets a new revision, and the offer is
+    /// asked for anew; on a provider that was set back, what is published gets a revision beyond the one that the
+    /// consumer holds.
     ///
     /// # Errors
     /// `WRONG_STATE` before keys were exchanged; `NOT_AN_ADMINISTRATOR`.
@@ -185,8 +195,19 @@ impl Actions {
         }
         let mut record = tx.settings(id).await?;
         record.agreed_digest = None;
-        if connection.part == Part::Consumer {
-            record.settings.choice.revision += 1;
+        match connection.part {
+            Part::Consumer => {
+                record.settings.choice.revision += 1;
+                // Only by a person's word: by itself, this side is not set back.
+                record.settings.offer.revision = 0;
+            }
+            Part::Provider => {
+                let held = record.settings.offer.revision;
+                if tx.offer_beyond(held).await? {
+                    tx.audit("definition.beyond", "CONNECTION", id, "OK", json!({ "revision": held + 1 }));
+                    tx.enqueue(NewJob { work: Work::Publish, run_at: tx.now(), sealed: None }).await?;
+                }
+            }
         }
         tx.save_settings(id, &record).await?;
         record.revision += 1;
@@ -225,6 +246,10 @@ impl Actions {
                 format!("Settings of schema {} are not understood here, only {SCHEMA}.", request.schema);
             return Err(Refusal::new(RefusalCode::VersionUnsupported, message).into());
         }
+        let published = tx.offer().await?;
+        if request.offer_revision > published.revision + SET_BACK_LIMIT {
+            return Err(malformed().into());
+        }
         let mut record = tx.settings(connection.id).await?;
         let before = record.clone();
         let choice = choice_from_wire(request.choice)?;
@@ -233,11 +258,14 @@ impl Actions {
         if choice.revision > record.settings.choice.revision {
             record.settings.choice = choice.clone();
         }
-        let agrees = record.settings.choice == choice;
-        let held = Settings { offer: tx.offer().await?, choice: record.settings.choice.clone() };
+        let set_back = request.offer_revision > published.revision;
+        let agrees = record.settings.choice == choice && !set_back;
+        // What is published is the same for all; of the consumer's copy, only the revision is kept.
+        record.settings.offer.revision = request.offer_revision;
+        let held = Settings { offer: published, choice: record.settings.choice.clone() };
         let digest = settings_digest(&held);
         record.agreed_digest = agrees.then_some(digest);
-        record.failure = None;
+        record.failure = set_back.then(|| Refusal::new(RefusalCode::Conflict, SET_BACK).reason("ROLLBACK"));
         if record != before {
             record.synced_at = if agrees { Some(tx.now()) } else { record.synced_at };
             tx.save_settings(connection.id, &record).await?;
@@ -274,7 +302,9 @@ impl Actions {
         if answer.offer_revision < held
             || (answer.offer.is_some() && answer.offer_revision == held && held > 0)
         {
-            let message = "The provider sent older settings than it sent before.";
+            let message = "The provider publishes something older than it did before: perhaps its database was \
+                restored. Its administrator looks through what it publishes, then syncs the settings there. Or sync \
+                them here, to take it as it is.";
             return Err(Refusal::new(RefusalCode::Conflict, message).reason("ROLLBACK").into());
         }
         if answer.choice_revision > record.settings.choice.revision {
@@ -296,6 +326,11 @@ impl Actions {
                 record.settings.take_offer(offer);
             }
             None if answer.offer_revision != held => return Err(malformed().into()),
+            // Nothing was ever published there, as far as it knows; here, something may be left of before.
+            None if held == 0 => {
+                both.offer = Offer::default();
+                record.settings.take_offer(Offer::default());
+            }
             None => {}
         }
         let digest = settings_digest(&both);

@@ -7,7 +7,8 @@
 //! read what it wrote. If it dies, another takes over within [`LEASE`]. A node whose lease ran out unnoticed may send a
 //! few probes more: that is harmless, because a probe has no effect but to be answered, and only the holder writes.
 //! The holder learns of probes that reached other nodes from the peer, whose word that its outbound direction was
-//! proven means that one of us answered it.
+//! proven means that one of us answered it. Where the peer cannot be reached from here, its word does not come either: its
+//! probes that reach other nodes only do not keep the inbound direction *Up*.
 //!
 //! *Repetition.* No row remembers a probe, as one does for messages with an effect. The answer to a probe is bound to
 //! it, so that only a fresh one proves anything to whoever asked. To whoever answers, a probe proves that the peer was

@@ -10,6 +10,14 @@ use super::refusal::Refusal;
 /// The longest time between two runs.
 pub const INTERVAL_MAX: TimeDelta = TimeDelta::days(7);
 
+words! {
+    /// What can be done with a schedule, by the name of its mutation.
+    ScheduleVerb {
+        /// Change how often the suite runs, or whether it does.
+        Update = "updateCheckSchedule", "Change";
+    }
+}
+
 /// How often a suite runs by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {

@@ -1,16 +1,18 @@
 //! How often suites run by themselves.
 
-use async_graphql::{Context, Object, Result, SimpleObject};
+use async_graphql::{ComplexObject, Context, Object, Result, SimpleObject};
 use chrono::TimeDelta;
 
 use super::ask::{Ask, ours};
+use super::refusal::Action;
 use super::words::SuiteCode;
 use crate::domain::Timestamp;
 use crate::domain::refusal::Refusal;
-use crate::domain::schedule::{INTERVAL_MAX, Schedule};
+use crate::domain::schedule::{INTERVAL_MAX, Schedule, ScheduleVerb};
 
 /// How often a suite runs by itself. A run that finds nothing new leaves no scan behind.
 #[derive(SimpleObject)]
+#[graphql(complex)]
 pub(super) struct CheckSchedule {
     /// What runs.
     suite: SuiteCode,
@@ -29,6 +31,19 @@ pub(super) struct CheckSchedule {
     updated_at: Option<Timestamp>,
     /// Grows by one with every change; give it as `expectedRevision` when you edit.
     revision: i64,
+}
+
+#[ComplexObject]
+impl CheckSchedule {
+    /// What can be done with it, and whether it can be done now by whoever asks.
+    async fn actions(&self, ctx: &Context<'_>) -> Result<Vec<Action>> {
+        let ask = Ask::anyone(ctx)?;
+        let action = |verb: &ScheduleVerb| {
+            let may = ask.actions.may_change_schedule(ask.call, self.suite.into());
+            Action::new(verb.as_str(), verb.label(), may)
+        };
+        Ok(ScheduleVerb::ALL.iter().map(action).collect())
+    }
 }
 
 impl From<Schedule> for CheckSchedule {

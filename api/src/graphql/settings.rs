@@ -316,7 +316,8 @@ impl SettingsMutation {
         Ok(Self::changed(done.await?))
     }
 
-    /// Lets both sides agree on the settings again, on either instance. On the consumer's, what it holds counts.
+    /// Lets both sides agree on the settings again, on either instance. What is the own part of the one that is asked counts,
+    /// whatever the other holds: a provider whose database was restored publishes anew, a consumer takes what is published.
     async fn sync_connection_settings(
         &self,
         ctx: &Context<'_>,

@@ -6,6 +6,7 @@ use keyservice::Right;
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::actions::key_rights::require_right;
 use crate::actions::scan::{STANDING, ScanPlan, stands};
 use crate::actions::{Actions, Call, Done};
 use crate::domain::check::{Answer, CheckCode, Suite};
@@ -67,6 +68,17 @@ impl Actions {
         tx.bring_forward(kind, None, now, (before, pause(Some(&schedule)))).await?;
         tx.commit().await?;
         Ok(schedule)
+    }
+
+    /// Whether the caller may change the schedule of a suite; the answer with which the mutation would begin.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn may_change_schedule(&self, call: &Call, suite: Suite) -> Result<(), Refusal> {
+        match suite {
+            Suite::KeyService => require_right(call, Right::ManageModules).map(|_| ()),
+            _ => call.requester.administrator().map(|_| ()),
+        }
     }
 
     /// Schedules what runs for the whole instance, once per database.
