@@ -118,6 +118,10 @@ async fn a_policy_that_cannot_hold_is_refused_with_the_field_at_fault() {
     let input = json!({ "accessPolicyId": own["id"] });
     let refused = manager.try_mutate("deleteAccessPolicy", input, "deletedId").await;
     assert_eq!(refused["refusal"]["reason"], "LAST_MANAGER", "{refused:#}");
+    // Nor does a key manager alone end the evidence.
+    let input = json!({ "module": "audit", "terms": terms("STRICT_REJECT", service("AUDIT"), &["SIGN"]) });
+    let refused = manager.try_mutate("createAccessPolicy", input, FIELDS).await;
+    assert_eq!(refused["refusal"]["reason"], "AUDIT_TRAIL", "{refused:#}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -212,9 +216,20 @@ async fn what_the_policies_take_from_a_part_of_the_program_keeps_registrations_f
         let manager = pair.provider.person("manager", &[Role::KeyManager]).await;
         let admin = pair.provider_admin().await;
         let ready = pair.make_ready(&admin).await;
+        // Where no use says which connection it is for, a rejection that is about one rejects them all.
+        let mut about_one = terms("STRICT_REJECT", service("ONBOARDING"), &["SEAL"]);
+        about_one["condition"] = json!({ "name": "link_id", "value": "another" });
+        let policy = create(&manager, "data", &about_one).await;
+        let registration = pair.register(&admin, &ready).await;
+        let stuck = pair.registration(&admin, &registration).await;
+        assert_eq!(stuck["issues"][0]["check"], "KEY_ACCESS_POLICY", "{stuck:#}");
+        delete(&manager, &policy).await;
+
         let policy =
             create(&manager, "links", &terms("STRICT_REJECT", service("ONBOARDING"), &["AGREE"])).await;
-        let registration = pair.register(&admin, &ready).await;
+        let again = json!({ "registrationId": registration });
+        admin.mutate("revalidateRegistration", again, "registration { id }").await;
+        pair.settle().await;
         let stuck = pair.registration(&admin, &registration).await;
         assert_eq!(stuck["state"], "VALIDATION_FAILED", "{stuck:#}");
         assert_eq!(stuck["issues"][0]["check"], "KEY_ACCESS_POLICY", "{stuck:#}");

@@ -285,6 +285,22 @@ async fn a_side_that_was_set_back_does_not_set_the_other_back_and_a_person_decid
         assert_eq!((&here["agreed"], &here["offerRevision"]), (&json!(true), &json!(3)), "{here:#}");
         assert_eq!(here, there);
 
+        // Set back, and something else published up to the revision that the consumer holds.
+        stage.pair.provider.tamper("update definition set description = 'Another word.'").await;
+        let input = json!({ "connectionId": connection, "autoActivateTaskDefinitions": true });
+        consumer.mutate("updateSettings", input, "settings { revision }").await;
+        stage.pair.settle().await;
+        let there = settings(&stage.provider, &theirs).await;
+        assert_eq!(there["syncFailure"]["reason"], "DIGEST", "{there:#}");
+        assert_eq!(there["agreed"], false, "{there:#}");
+        let input = json!({ "connectionId": theirs });
+        stage.provider.mutate("syncConnectionSettings", input, "settings { revision }").await;
+        stage.pair.settle().await;
+        let (here, there) =
+            (settings(&consumer, &connection).await, settings(&stage.provider, &theirs).await);
+        assert_eq!((&here["agreed"], &here["offerRevision"]), (&json!(true), &json!(4)), "{here:#}");
+        assert_eq!(here, there);
+
         // The consumer may take it as it is, too, and be it nothing.
         stage.pair.provider.tamper("delete from definition").await;
         stage.pair.provider.tamper("update catalogue set revision = 0").await;

@@ -240,6 +240,27 @@ async fn what_ails_a_connection_is_found_by_the_one_check_that_asks_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_a_side_takes_nothing_is_one_finding_and_not_one_of_each_check() {
+    let scene = Scene::set(Database::available()[0], START_MS).await;
+    let sides = [(&scene.provider, &scene.theirs, true), (&scene.consumer, &scene.connection, false)];
+    for (client, connection, other) in sides {
+        let input = json!({ "connectionId": connection });
+        client.mutate("suspendConnection", input.clone(), "connection { state }").await;
+        scene.pair.advance(6).await;
+        let scan = scene.run("POST_ONBOARDING").await;
+        let found = found(&scan);
+        assert!(found.iter().all(|code| code == "ECHO_OUTBOUND"), "{scan:#}");
+        // What we suspended ourselves, the other side may still take.
+        assert!(!other || found.len() == 1, "{scan:#}");
+        client.mutate("resumeConnection", input, "connection { state }").await;
+        for _ in 0..4 {
+            scene.pair.advance(6).await;
+        }
+    }
+    assert_eq!(scene.run("POST_ONBOARDING").await["state"], "PASSED");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_onboarding_its_suite_runs_by_itself_on_both_sides() {
     for database in Database::available() {
         let scene = Scene::set(database, START_MS).await;

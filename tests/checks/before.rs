@@ -414,6 +414,20 @@ impl ToBe {
         }
     }
 
+    /// Nothing blocks any more: what was never asked is asked, and the connection is validated.
+    async fn goes_on(&self, code: CheckCode) {
+        let query = "query($id: ID!) { connection(id: $id) { state } }";
+        for _ in 0..30 {
+            let connection = self.consumer.query(query, json!({ "id": self.connection })).await;
+            match connection["connection"]["state"].as_str() {
+                Some("VALIDATED") => return,
+                Some("AWAITING_VALIDATION") => self.pair.advance(2).await,
+                state => panic!("{code}: {state:?}"),
+            }
+        }
+        panic!("{code}: it does not go on");
+    }
+
     /// Whoever is an administrator gets started, or for one of the checks somebody who is none.
     async fn get_started(&self, code: CheckCode) -> Value {
         self.pair.clock.advance(10);
@@ -446,6 +460,7 @@ async fn what_is_wrong_with_a_connection_to_be_is_found_by_the_one_check_that_as
                 scene.pair.advance(3).await;
                 let given = json!([{ "name": "companyId", "value": scene.company }]);
                 assert_mended(&scene.pair, &scene.consumer, code, &finding, given).await;
+                scene.goes_on(code).await;
             }
         }
     }

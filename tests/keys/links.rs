@@ -91,6 +91,18 @@ async fn withdrawn(stage: &Stage, (doing, other): (&Side<'_>, &Side<'_>), (verb,
     assert_eq!((doing.proven().await, other.proven().await), before, "{verb}: nothing goes through");
 }
 
+/// What changed before it was seen to fail, for somebody who may read about keys.
+async fn changed_before(instance: &Instance, connection: &str, who: &str) -> Vec<Value> {
+    let address = format!("{who}@reader.example.com");
+    instance.user(&address, PASSWORD, &[Role::Viewer, Role::KeyAuditor]).await;
+    let reader = instance.client();
+    reader.sign_in(&address, PASSWORD).await;
+    let query = "query($id: ID!) { explain(connectionId: $id) { changedBefore { subject } } }";
+    let explained = reader.query(query, json!({ "id": connection })).await["explain"].clone();
+    let changes = explained["changedBefore"].as_array().unwrap();
+    changes.iter().map(|change| change["subject"].clone()).collect()
+}
+
 /// A verb, what the other side hears, and what is advised.
 type Deed = (&'static str, &'static str, &'static str);
 
@@ -106,6 +118,9 @@ async fn a_key_that_either_side_takes_out_of_use_shows_on_both_with_its_reason_a
         let theirs = Side::of(&stage.pair.consumer, &consumer, there).await;
         if let Some(deed) = consumers {
             withdrawn(&stage, (&theirs, &ours), deed).await;
+            // What was done to the key came after the last proof that it worked.
+            let kinds = changed_before(&stage.pair.consumer, &there, deed.0).await;
+            assert!(kinds.contains(&json!("KEYS")), "{kinds:?}");
         }
         let Some(deed) = providers else { continue };
         theirs.does("resumeKey", None).await;

@@ -17,7 +17,7 @@ const OPERATIONS = {
   'connection.survivor_confirmed_by_peer': 'Confirmed there which copy goes on', 'connection.onboarded': 'Onboarded', 'connection.open': 'Link opened',
   'connection.paused_by_peer': 'Suspended or resumed there', 'connection.resume': 'Resumed', 'connection.suspend': 'Suspended',
   'connection.verified': 'Verification ended', 'connection.verify': 'Verification begun',
-  'definition.save': 'Definition published', 'definition.withdraw': 'Definition withdrawn',
+  'definition.beyond': 'Definitions published anew', 'definition.save': 'Definition published', 'definition.withdraw': 'Definition withdrawn',
   'instance.initialise': 'Instance set up', 'instance.survivor': 'Confirmed on the host that this instance goes on',
   'issue.assign': 'Issue assigned', 'issue.mute': 'Issue muted', 'issue.unmute': 'Issue unmuted', 'issue.validate': 'Issue looked at again',
   'issue.waive': 'Issue waived', 'issue.withdraw_waiver': 'Waiver withdrawn', 'issue.waiver_ended': 'Waiver ended: something else was found',

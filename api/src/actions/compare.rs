@@ -59,7 +59,7 @@ impl Actions {
     /// Answers the other side's question what we hold.
     pub(super) async fn answer_comparison(&self, tx: &Tx, connection: &Connection) -> Done<Value> {
         let Comparison { keys, settings, software, peer_software } = self.held(tx, connection).await?;
-        let syncing = tx.has_work(&[Work::SyncSettings(connection.id)]).await?;
+        let syncing = tx.has_due_work(&[Work::SyncSettings(connection.id)]).await?;
         let held = Held { keys, settings, software, peer_software, syncing };
         serde_json::to_value(held).map_err(|_| Failure::Bug("comparison"))
     }

@@ -223,7 +223,10 @@ impl Actions {
         if tx.blocking_issues(subject).await? == 0 {
             match subject {
                 Subject::Registration(id) => self.unblock_registration(&mut tx, call, id).await?,
-                Subject::Connection(id) => self.unblock_connection(&mut tx, id).await?,
+                Subject::Connection(id) => {
+                    let administrator = call.requester.administrator().ok().map(|one| one.user());
+                    self.unblock_connection(&mut tx, id, administrator).await?;
+                }
                 Subject::Instance(_) => {}
             }
             tx.commit().await?;
@@ -288,6 +291,7 @@ impl Actions {
         issue.allows(verb, self.world.now())?;
         match verb {
             IssueVerb::Validate => suite_of(issue, connection).map(|_| ()),
+            IssueVerb::ApplyRemedy if changes_account(&issue.remedy) => self.require_fresh(call),
             IssueVerb::ApplyRemedy
             | IssueVerb::Assign
             | IssueVerb::Follow
@@ -398,6 +402,11 @@ impl Variables {
         let malformed = || Refusal::invalid("variables", format!("`{name}` is not an id of such a thing."));
         Uuid::try_parse(self.text(name)?).map_err(|_| malformed())
     }
+}
+
+/// Whether a remedy changes what somebody may do, for which the caller's password is asked again.
+fn changes_account(remedy: &Remedy) -> bool {
+    matches!(remedy, Remedy::Call { mutation, .. } if ["updateContact", "grantRole"].contains(&mutation.as_str()))
 }
 
 /// Whether a remedy is a call for which an operator has not the rights.

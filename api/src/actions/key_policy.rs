@@ -6,14 +6,14 @@ use keyservice::policy::{
     Matcher, effective,
 };
 use keyservice::role::KeyRole;
-use keyservice::{Principal, Right, Rights};
+use keyservice::{Principal, Right, Rights, Service};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::key_module::{Governing, gone, require_revision, revision};
 use super::key_rights::{may_see, require_allowed, require_right};
 use super::once::{Answer, Kept};
-use super::{Actions, Call, Done, Failure};
+use super::{Actions, Call, Done, Failure, Keys};
 use crate::domain::Timestamp;
 use crate::domain::id::{KeyPolicyId, UserId};
 use crate::domain::key_policy::{
@@ -254,18 +254,28 @@ fn no_policy() -> Refusal {
     Refusal::not_found("access policy").field("accessPolicyId")
 }
 
-/// That key managers can still change the policies afterwards: nobody else could undo it.
+/// That key managers can still change the policies afterwards, because nobody else could undo it; and that the audit trail
+/// is still signed, because whoever looks after keys must not be able to end the evidence.
 fn require_governable(module: &SealedModule, policies: &[AccessPolicy]) -> Result<(), Refusal> {
-    let manager = Principal::Person { id: [0; 16], roles: std::iter::once(KeyRole::Manager).collect() };
     let default = module.specification.default_decision;
-    match effective(policies, default, &manager, Right::ManagePolicies) {
-        Effective::Allowed => Ok(()),
-        Effective::Conditional { .. } | Effective::Denied => {
-            let message = "Nobody could change the access policies of this module any more: key managers must \
-                           keep the operation MANAGE_POLICIES.";
-            Err(Refusal::new(RefusalCode::InvalidInput, message).reason("LAST_MANAGER").field("terms"))
-        }
+    let allowed = |principal: &Principal, right| {
+        matches!(effective(policies, default, principal, right), Effective::Allowed)
+    };
+    let refused = |reason: &str, message: &str| {
+        Err(Refusal::new(RefusalCode::InvalidInput, message).reason(reason).field("terms"))
+    };
+    let manager = Principal::Person { id: [0; 16], roles: std::iter::once(KeyRole::Manager).collect() };
+    if !allowed(&manager, Right::ManagePolicies) {
+        let message = "Nobody could change the access policies of this module any more: key managers must keep \
+            the operation MANAGE_POLICIES.";
+        return refused("LAST_MANAGER", message);
     }
+    if module.name == Keys::AUDIT && !allowed(&Principal::Service(Service::Audit), Right::Sign) {
+        let message =
+            "The audit trail could not be signed any more: the service AUDIT must keep the operation SIGN.";
+        return refused("AUDIT_TRAIL", message);
+    }
+    Ok(())
 }
 
 /// That a module can have one more policy.

@@ -15,7 +15,8 @@ use crate::domain::Timestamp;
 use crate::domain::check::{Answer, CheckCode, Finding, Suite};
 use crate::domain::connection::{Connection, ConnectionState, State as Standing};
 use crate::domain::effect::Work;
-use crate::domain::id::{CompanyId, ConnectionId, RegistrationId, ScanId};
+use crate::domain::id::{CompanyId, ConnectionId, RegistrationId, ScanId, UserId};
+use crate::domain::issue::Issue;
 use crate::domain::origin::Origin;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::registration::State as RegistrationState;
@@ -334,11 +335,7 @@ impl Actions {
         let mut tx = self.begin("scan.end", call).await?;
         let now = tx.now();
         let open = tx.open_issues(scan.subject).await?;
-        let waived = |code: &CheckCode| {
-            open.iter()
-                .any(|it| it.code == *code && it.waiver.as_ref().is_some_and(|waiver| waiver.holds(now)))
-        };
-        let blocking: Vec<_> = blocking(answers).into_iter().filter(|code| !waived(code)).collect();
+        let blocking = unwaived(answers, &open, now);
         let passed = blocking.is_empty();
         let company = self.company_of(&tx, scan.subject).await?;
         let state = if passed { ScanState::Passed } else { ScanState::Failed };
@@ -387,14 +384,15 @@ impl Actions {
             }
             Subject::Connection(id) if scan.only.is_some() => {
                 if clear {
-                    self.unblock_connection(tx, id).await?;
+                    let administrator = scan.requested_by.filter(|_| scan.requested_by_admin);
+                    self.unblock_connection(tx, id, administrator).await?;
                 }
             }
             Subject::Connection(id) => {
                 let Some(connection) = tx.connection(id).await? else { return Ok(()) };
                 let before = connection.clone();
                 let (next, start) = match connection.scanned(scan.id, outcome.is_ok(), tx.now()) {
-                    (failed, None) if clear => (self.unblock(tx, failed, false).await?, None),
+                    (failed, None) if clear => (self.unblock(tx, failed, false, None).await?, None),
                     next => next,
                 };
                 if next != before {
@@ -429,11 +427,17 @@ impl Actions {
         Ok(())
     }
 
-    /// Nothing blocks a connection any more: it goes on by itself, if it waited for that.
-    pub(super) async fn unblock_connection(&self, tx: &mut Tx, id: ConnectionId) -> Done<()> {
+    /// Nothing blocks a connection any more: it goes on by itself, if it waited for that. `administrator` is who resolved
+    /// the last issue, if they are one.
+    pub(super) async fn unblock_connection(
+        &self,
+        tx: &mut Tx,
+        id: ConnectionId,
+        administrator: Option<UserId>,
+    ) -> Done<()> {
         let Some(connection) = tx.connection(id).await? else { return Ok(()) };
         let before = connection.clone();
-        let next = self.unblock(tx, connection, true).await?;
+        let next = self.unblock(tx, connection, true, administrator).await?;
         if next != before {
             tx.save_connection(next).await?;
         }
@@ -441,8 +445,15 @@ impl Actions {
     }
 
     /// The last blocking issue of a connection was resolved. What the deciding scan skipped was never asked, so then
-    /// all checks run once more, for whoever ran them; so they do where its answers are not to be trusted.
-    async fn unblock(&self, tx: &mut Tx, connection: Connection, trust: bool) -> Done<Connection> {
+    /// all checks run once more; so they do where its answers are not to be trusted. They run for the administrator who
+    /// resolved it, or else for whoever ran them: one of them asks whether that is an administrator.
+    async fn unblock(
+        &self,
+        tx: &mut Tx,
+        connection: Connection,
+        trust: bool,
+        administrator: Option<UserId>,
+    ) -> Done<Connection> {
         let decided = match connection.state {
             Standing::ValidationFailed { scan } if !(trust && tx.asked_everything(scan).await?) => {
                 tx.scan(scan).await?
@@ -452,6 +463,8 @@ impl Actions {
         let Some(decided) = decided else { return Ok(connection.unblocked(tx.now())) };
         let again = Scan {
             id: ScanId(tx.uuid()?),
+            requested_by: administrator.or(decided.requested_by),
+            requested_by_admin: administrator.is_some() || decided.requested_by_admin,
             requested_at: tx.now(),
             started_at: None,
             finished_at: None,
@@ -484,6 +497,14 @@ impl Actions {
             Subject::Instance(_) => None,
         })
     }
+}
+
+/// The checks whose answers block, but for those whose open issue was waived.
+fn unwaived(answers: &[(CheckCode, Answer)], open: &[Issue], now: Timestamp) -> Vec<CheckCode> {
+    let waived = |code: &CheckCode| {
+        open.iter().any(|it| it.code == *code && it.waiver.as_ref().is_some_and(|waiver| waiver.holds(now)))
+    };
+    blocking(answers).into_iter().filter(|code| !waived(code)).collect()
 }
 
 /// Whether a connection was onboarded and not taken down.

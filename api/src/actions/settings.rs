@@ -51,6 +51,9 @@ struct SyncRequest {
     schema: u16,
     offer_revision: u64,
     choice: WireChoice,
+    /// The digest over both halves, as the consumer holds them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -93,8 +96,8 @@ struct WireDefinition {
 }
 
 /// Why nothing is agreed on with a provider that was set back.
-const SET_BACK: &str = "The consumer holds something newer than this instance publishes: perhaps the database here was \
-    restored. Look through what is published, then sync the settings: what is published here then counts.";
+const SET_BACK: &str = "The consumer holds something else than this instance publishes, and nothing older: perhaps the \
+    database here was restored. Look through what is published, then sync the settings: what is published here then counts.";
 
 impl Actions {
     /// Changes what the consumer takes.
@@ -202,9 +205,11 @@ impl Actions {
                 record.settings.offer.revision = 0;
             }
             Part::Provider => {
-                let held = record.settings.offer.revision;
-                if tx.offer_beyond(held).await? {
-                    tx.audit("definition.beyond", "CONNECTION", id, "OK", json!({ "revision": held + 1 }));
+                let reason = record.failure.as_ref().and_then(|failure| failure.reason.as_deref());
+                if matches!(reason, Some("ROLLBACK" | "DIGEST")) {
+                    let held = record.settings.offer.revision;
+                    tx.offer_beyond(held).await?;
+                    tx.audit("definition.beyond", "CONNECTION", id, "OK", json!({ "revision": held }));
                     tx.enqueue(NewJob { work: Work::Publish, run_at: tx.now(), sealed: None }).await?;
                 }
             }
@@ -221,9 +226,11 @@ impl Actions {
     /// What the consumer says in a sync.
     pub(crate) async fn settings_request(&self, call: &Call, id: ConnectionId) -> Done<Value> {
         let tx = self.begin("settings.read", call).await?;
-        let Settings { offer, choice } = tx.settings(id).await?.settings;
-        let request =
-            SyncRequest { schema: SCHEMA, offer_revision: offer.revision, choice: choice_to_wire(choice) };
+        let settings = tx.settings(id).await?.settings;
+        let digest = Some(spelled(&settings_digest(&settings)));
+        let Settings { offer, choice } = settings;
+        let offer_revision = offer.revision;
+        let request = SyncRequest { schema: SCHEMA, offer_revision, choice: choice_to_wire(choice), digest };
         serde_json::to_value(request).map_err(|_| Failure::Bug("settings"))
     }
 
@@ -259,13 +266,24 @@ impl Actions {
             record.settings.choice = choice.clone();
         }
         let set_back = request.offer_revision > published.revision;
-        let agrees = record.settings.choice == choice && !set_back;
+        let same = record.settings.choice == choice;
         // What is published is the same for all; of the consumer's copy, only the revision is kept.
         record.settings.offer.revision = request.offer_revision;
         let held = Settings { offer: published, choice: record.settings.choice.clone() };
         let digest = settings_digest(&held);
+        // Set back, and published anew up to the revision that the consumer holds.
+        let other = same
+            && request.offer_revision == held.offer.revision
+            && held.offer.revision > 0
+            && request.digest.is_some_and(|theirs| theirs != spelled(&digest));
+        let agrees = same && !set_back && !other;
         record.agreed_digest = agrees.then_some(digest);
-        record.failure = set_back.then(|| Refusal::new(RefusalCode::Conflict, SET_BACK).reason("ROLLBACK"));
+        record.failure = match (set_back, other) {
+            (true, _) => Some("ROLLBACK"),
+            (false, true) => Some("DIGEST"),
+            (false, false) => None,
+        }
+        .map(|reason| Refusal::new(RefusalCode::Conflict, SET_BACK).reason(reason));
         if record != before {
             record.synced_at = if agrees { Some(tx.now()) } else { record.synced_at };
             tx.save_settings(connection.id, &record).await?;
@@ -275,7 +293,7 @@ impl Actions {
             schema: SCHEMA,
             choice_revision: held.choice.revision,
             offer_revision: held.offer.revision,
-            digest: data_encoding::BASE64URL_NOPAD.encode(&digest),
+            digest: spelled(&digest),
             offer: (held.offer.revision != request.offer_revision)
                 .then(|| offer_to_wire(held.offer))
                 .transpose()?,
@@ -334,7 +352,7 @@ impl Actions {
             None => {}
         }
         let digest = settings_digest(&both);
-        let agrees = data_encoding::BASE64URL_NOPAD.encode(&digest) == answer.digest;
+        let agrees = spelled(&digest) == answer.digest;
         let settled = record.settings.choice == both.choice;
         record.agreed_digest = (agrees && settled).then_some(digest);
         if record.agreed_digest.is_some() {
@@ -492,6 +510,10 @@ fn offer_from_wire(revision: u64, offer: WireOffer) -> Result<Offer, Refusal> {
     };
     offer.check()?;
     Ok(offer)
+}
+
+fn spelled(digest: &[u8; 32]) -> String {
+    data_encoding::BASE64URL_NOPAD.encode(digest)
 }
 
 fn malformed() -> Refusal {

@@ -16,11 +16,16 @@ pub(super) fn raw(text: &str) {
     }
 }
 
+/// Something that whoever called us should know of, on the standard error output.
+pub(super) fn warned(what: &str) {
+    if writeln!(io::stderr().lock(), "linkspan: {what}").is_err() {
+        tracing::debug!("nobody reads our errors");
+    }
+}
+
 /// The reason of a failure on the standard error output, and the code to end with.
 #[must_use]
 pub fn failed(reason: &str) -> ExitCode {
-    if writeln!(io::stderr().lock(), "linkspan: {reason}").is_err() {
-        tracing::debug!("nobody reads our errors");
-    }
+    warned(reason);
     ExitCode::FAILURE
 }

@@ -289,13 +289,16 @@ impl Connection {
         Err(Refusal::wrong_state("connection", self.state.name().label(), &names))
     }
 
-    /// Says which company the provider is. What was validated for another company is no longer valid.
+    /// Says which company the provider is. What was validated for another company is no longer valid; where none was
+    /// chosen, that is one of the findings, and validation goes on once it is resolved.
     ///
     /// # Errors
     /// `WRONG_STATE` once onboarding has begun.
     pub fn choose_company(mut self, company: CompanyId) -> Result<Step<Self>, Refusal> {
         self.allows(ConnectionVerb::ChooseCompany)?;
-        if self.company.replace(company) != Some(company) {
+        let before = self.company.replace(company);
+        let is_found = before.is_none() && matches!(self.state, State::ValidationFailed { .. });
+        if before != Some(company) && !is_found {
             self.state = State::Pending;
         }
         Ok(Step::quiet(self))

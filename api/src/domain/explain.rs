@@ -178,6 +178,8 @@ pub struct Explanation {
     pub summary: String,
     /// The first dependency that fails; none when all hold.
     pub fault: Option<Fault>,
+    /// When that was first seen: what changed until then may be why, also after the last proof of the contrary.
+    pub seen_at: Option<Timestamp>,
     /// All dependencies in order.
     pub chain: Vec<Link>,
     /// What happens next by itself.
@@ -205,7 +207,23 @@ impl Situation {
             Some(fault) if is_key_out_of_use(fault.reason.as_deref()) => fault.evidence.clone(),
             Some(fault) => format!("{} {}", fault.dependency.fails(), fault.evidence),
         };
-        Explanation { summary, chain: Dependency::ALL.iter().map(link).collect(), next: self.next(), fault }
+        Explanation {
+            summary,
+            chain: Dependency::ALL.iter().map(link).collect(),
+            next: self.next(),
+            seen_at: fault.as_ref().and_then(|fault| self.seen_at(fault)),
+            fault,
+        }
+    }
+
+    fn seen_at(&self, fault: &Fault) -> Option<Timestamp> {
+        let Evidence { last_proof_at, down_at, was_down, failure, .. } = &self.outbound.evidence;
+        if fault.since.is_none() || fault.since != *last_proof_at {
+            return fault.since;
+        }
+        // Of several misses, the last is kept; a fall is where they were enough.
+        let missed = failure.as_ref().map(|cause| cause.at);
+        down_at.filter(|_| *was_down).or(missed).max(fault.since)
     }
 
     fn fault(&self) -> Option<Fault> {

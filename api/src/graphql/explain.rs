@@ -3,6 +3,7 @@
 use async_graphql::{Context, ID, Object, Result, SimpleObject};
 use chrono::TimeDelta;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::ask::{Ask, ours};
 use super::change::ChangeEvent;
@@ -21,6 +22,8 @@ use crate::domain::scan::Subject;
 
 /// How many changes are told of those that came before.
 const CHANGES_BEFORE: u64 = 5;
+/// Under which id changes of keys are announced, whichever they are.
+const ALL_KEYS: Uuid = Uuid::nil();
 /// How many failures a support bundle holds.
 const FAILURES: u64 = 20;
 
@@ -74,7 +77,8 @@ pub(super) struct Explanation {
     fault: Option<ConnectionFault>,
     /// All dependencies, in the order in which each needs the one before.
     chain: Vec<DependencyLink>,
-    /// What changed just before it failed, or lately when nothing fails; the latest first.
+    /// What changed until it was seen to fail, or lately when nothing fails; the latest first. Where keys are the fault,
+    /// with changes of keys, for those who may read about keys.
     changed_before: Vec<ChangeEvent>,
     /// What happens next by itself; null when nothing does.
     next_action: Option<NextAutomaticAction>,
@@ -115,9 +119,13 @@ impl Explanation {
     pub(super) async fn of(ask: &Ask<'_>, connection: &Connection) -> Result<Self> {
         let explained = situation(ask, connection).await?.explain();
         let subject = Subject::Connection(connection.id);
-        let until =
-            explained.fault.as_ref().and_then(|fault| fault.since).unwrap_or_else(|| ask.actions.now());
+        let until = explained.seen_at.unwrap_or_else(|| ask.actions.now());
         let mut about = vec![connection.id.0];
+        let of_keys = [domain::Dependency::OurKeyService, domain::Dependency::KeysAgree];
+        let of_keys = explained.fault.as_ref().is_some_and(|fault| of_keys.contains(&fault.dependency));
+        if of_keys && ask.call.requester.viewer().keys() {
+            about.push(ALL_KEYS);
+        }
         about.extend(connection.registration.map(|id| id.0));
         about.extend(connection.company.map(|id| id.0));
         let changes = ask.reader().changes_before(&about, until, CHANGES_BEFORE).await.map_err(ours)?;

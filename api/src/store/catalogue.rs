@@ -97,16 +97,17 @@ impl Tx {
         Ok(())
     }
 
-    /// Puts the revision of what is published beyond this one, if it is not; answers whether it was not.
+    /// Puts the revision of what is published beyond this one, if it is not.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn offer_beyond(&mut self, revision: u64) -> Result<bool, StoreError> {
+    pub async fn offer_beyond(&mut self, revision: u64) -> Result<(), StoreError> {
         let backend = self.txn.get_database_backend();
-        let sql = "update catalogue set revision = $1 + 1 where id = 1 and revision < $1";
+        let sql = "update catalogue set revision = $1 + 1 where id = 1 and revision <= $1";
         let values = [i64::try_from(revision).unwrap_or(i64::MAX - 1).into()];
         let statement = Statement::from_sql_and_values(backend, sql, values);
-        Ok(self.txn.execute_raw(statement).await?.rows_affected() > 0)
+        self.txn.execute_raw(statement).await?;
+        Ok(())
     }
 
     /// A definition that is published.

@@ -78,6 +78,12 @@ fn dedupe(work: &Work) -> Option<String> {
     }
 }
 
+fn pending(work: &[Work]) -> sea_orm::Select<Entity> {
+    Entity::find()
+        .filter(Column::Dedupe.is_in(work.iter().filter_map(dedupe)))
+        .filter(Column::State.eq("PENDING"))
+}
+
 impl Tx {
     /// Writes a piece of work. Work that is about one thing exists once per thing: writing it again moves it
     /// forward, and if it runs just now, it runs once more afterwards.
@@ -154,10 +160,16 @@ impl Tx {
     /// # Errors
     /// When the database does not answer.
     pub async fn has_work(&self, work: &[Work]) -> Result<bool, StoreError> {
-        let query = Entity::find()
-            .filter(Column::Dedupe.is_in(work.iter().filter_map(dedupe)))
-            .filter(Column::State.eq("PENDING"));
-        Ok(query.one(&self.txn).await?.is_some())
+        Ok(pending(work).one(&self.txn).await?.is_some())
+    }
+
+    /// Whether one of these pieces of work runs or is about to: what failed and is tried again later is not.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn has_due_work(&self, work: &[Work]) -> Result<bool, StoreError> {
+        let due = pending(work).filter(Column::RunAt.lte(self.now_ms()));
+        Ok(due.one(&self.txn).await?.is_some())
     }
 
     /// The work about one thing that was given up, each with its last error.

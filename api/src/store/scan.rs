@@ -132,7 +132,10 @@ impl Tx {
                 .filter(scan::Column::Suite.eq(scan.suites_text()))
                 .filter(scan::Column::OnlyCheck.is_null());
         }
-        overtaken.exec(&self.txn).await?;
+        // Whoever watches one of them hears that it ended.
+        for row in overtaken.exec_with_returning(&self.txn).await? {
+            self.scan_changed(&from_row(row)?, ChangeKind::Updated, company, None);
+        }
         self.add_scan(scan, company).await
     }
 

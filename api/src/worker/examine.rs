@@ -295,8 +295,8 @@ impl<'a> Examination<'a> {
         self.heard(code, said.map(|(answer, _)| answer))
     }
 
-    /// What became of something that was said. That nobody answers is the finding of `first`; that keys differ is that
-    /// of [`CheckCode::KeysAgree`].
+    /// What became of something that was said. That nobody answers, or that the other side takes nothing, is the finding of
+    /// `first`; that keys differ is that of [`CheckCode::KeysAgree`].
     fn heard<T>(&self, code: CheckCode, said: Result<T, Trouble>) -> Measured<T> {
         let first = if self.asks(CheckCode::EchoOutbound) {
             CheckCode::EchoOutbound
@@ -313,9 +313,14 @@ impl<'a> Examination<'a> {
                 Err(unanswered(first, error.refusal().message))
             }
             Err(Trouble::Peer(PeerError::Refused(refused))) => {
-                let is_key = refused.reason.as_deref() == Some("MESSAGE");
-                let reason = format!("{} ({})", refused.message, refused.reason.unwrap_or(refused.code));
-                Err(if is_key { unanswered(keys, reason) } else { failed(reason) })
+                let why = refused.reason.clone().unwrap_or(refused.code);
+                let reason = format!("{} ({why})", refused.message);
+                Err(match why.as_str() {
+                    "MESSAGE" => unanswered(keys, reason),
+                    // Not this kind of message; others may well be taken.
+                    "SCOPE" if code != first => Unmeasured::Broken { why: reason },
+                    _ => unanswered(first, reason),
+                })
             }
             Err(Trouble::Ours(Failure::Refused(refusal)))
                 if matches!(refusal.reason.as_deref(), Some("MESSAGE" | "LINK_KEY")) =>
@@ -344,6 +349,9 @@ impl<'a> Examination<'a> {
     }
 
     async fn echo_inbound(&self) -> Measured<()> {
+        if self.plan.standing.as_ref().is_some_and(|facts| facts.suspended) {
+            return Err(Unmeasured::Blocked { by: CheckCode::DirectionsUp });
+        }
         let asked = self.worker.call_back(self.call, self.connection()?).await;
         if self.heard(CheckCode::EchoInbound, asked)? {
             return Ok(());

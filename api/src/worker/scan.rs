@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use serde_json::json;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::examine::Examination;
 use super::{Trouble, Worker};
@@ -25,8 +25,8 @@ const TOGETHER: usize = 64;
 const CALLED_OFF: Duration = Duration::from_secs(1);
 /// How long a check waits for a remedy that is under way: so often, and each time so long.
 const MENDING: (usize, Duration) = (50, Duration::from_millis(100));
-/// How long it waits for the other side that is about to sync the settings: so often, and each time so long.
-const SYNCING: (usize, Duration) = (10, Duration::from_millis(500));
+/// How long it waits at most for the other side that is about to sync the settings.
+const SYNCING: Duration = Duration::from_secs(5);
 
 impl Worker {
     pub(super) async fn scan(&self, call: &Call, id: ScanId) -> Result<(), Trouble> {
@@ -98,14 +98,17 @@ impl Worker {
         }
         // A provider asks its consumer to sync the settings, which does so in its own time.
         let Some(connection) = self.actions.settings_of_peer(call, id).await? else { return Ok(()) };
-        let (times, pause) = SYNCING;
-        for _ in 0..times {
-            match self.say(call, connection, "compare", &json!({})).await {
-                Ok((answer, _)) if self.actions.is_syncing(answer) => tokio::time::sleep(pause).await,
-                // What it answers now, or why it does not, the check finds out itself.
-                Ok(_) | Err(_) => break,
+        let synced = async {
+            loop {
+                match self.say(call, connection, "compare", &json!({})).await {
+                    Ok((answer, _)) if self.actions.is_syncing(answer) => tokio::time::sleep(pause).await,
+                    // What it answers now, or why it does not, the check finds out itself.
+                    Ok(_) | Err(_) => break,
+                }
             }
-        }
+        };
+        // However long it takes: then it is asked all the same.
+        let _ = timeout(SYNCING, synced).await;
         Ok(())
     }
 

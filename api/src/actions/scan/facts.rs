@@ -225,7 +225,7 @@ impl Actions {
             return Ok(false);
         };
         let mends = [Work::SyncSettings(id), Work::RenewCredentials(id), Work::RefreshPeer(id)];
-        Ok(tx.has_work(&mends).await?)
+        Ok(tx.has_due_work(&mends).await?)
     }
 
     /// What this instance is for.

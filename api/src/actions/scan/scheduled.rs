@@ -7,14 +7,14 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::actions::key_rights::require_right;
-use crate::actions::scan::{STANDING, ScanPlan, stands};
+use crate::actions::scan::{STANDING, ScanPlan, stands, unwaived};
 use crate::actions::{Actions, Call, Done};
 use crate::domain::check::{Answer, CheckCode, Suite};
 use crate::domain::connection::{Connection, State};
 use crate::domain::effect::Work;
 use crate::domain::id::{ConnectionId, ScanId, UserId};
 use crate::domain::refusal::Refusal;
-use crate::domain::scan::{Scan, ScanState, StandingFacts, Subject, blocking};
+use crate::domain::scan::{Scan, ScanState, StandingFacts, Subject};
 use crate::domain::schedule::Schedule;
 use crate::store::{NewJob, Tx};
 
@@ -239,7 +239,8 @@ impl Actions {
         // Beside whatever runs: what a person waits for goes on.
         tx.add_scan(scan, company).await?;
         self.keep_answers(&mut tx, scan, answers).await?;
-        let state = if blocking(answers).is_empty() { ScanState::Passed } else { ScanState::Failed };
+        let blocks = !unwaived(answers, &open, tx.now()).is_empty();
+        let state = if blocks { ScanState::Failed } else { ScanState::Passed };
         let ended = Scan { state, finished_at: Some(tx.now()), ..scan.clone() };
         tx.save_scan(&ended, company).await?;
         self.tell_raised(&mut tx, scan.subject).await?;
