@@ -415,6 +415,25 @@ async fn a_scan_can_be_called_off_and_what_waited_for_it_has_not_passed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_watches_a_scan_that_another_overtakes_hears_that_it_ended() {
+    for database in Database::available() {
+        let scene = Scene::set(database).await;
+        scene.saboteur.hang("PEER_TLS");
+        let run = async || {
+            let input = json!({ "subjectId": scene.registration });
+            scene.provider.mutate("runScan", input, "scan { id }").await["scan"]["id"].clone()
+        };
+        let scan = run().await;
+        let progress = "subscription($id: ID!) { scanProgress(id: $id) { state } }";
+        let mut events = scene.provider.subscribe(progress, json!({ "id": scan })).await;
+        while events.expect().await["state"] != "RUNNING" {}
+        assert_ne!(run().await, scan);
+        while events.expect().await["state"] != "CANCELLED" {}
+        scene.saboteur.mend();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dry_run_answers_and_keeps_nothing() {
     for database in Database::available() {
         let mut pair = Pair::prepare(database).await;
