@@ -418,16 +418,17 @@ async fn a_scan_can_be_called_off_and_what_waited_for_it_has_not_passed() {
 async fn whoever_watches_a_scan_that_another_overtakes_hears_that_it_ended() {
     for database in Database::available() {
         let scene = Scene::set(database).await;
-        scene.saboteur.hang("PEER_TLS");
-        let run = async || {
-            let input = json!({ "subjectId": scene.registration });
-            scene.provider.mutate("runScan", input, "scan { id }").await["scan"]["id"].clone()
+        scene.saboteur.hang("CONTACT_ACTIVE");
+        let issues = scene.issues(json!({ "checks": ["CONTACT_ACTIVE"], "state": "OPEN" })).await;
+        let validate = async || {
+            let input = json!({ "issueId": issues[0]["id"] });
+            scene.provider.mutate("validateIssue", input, "scan { id }").await["scan"]["id"].clone()
         };
-        let scan = run().await;
+        let scan = validate().await;
         let progress = "subscription($id: ID!) { scanProgress(id: $id) { state } }";
         let mut events = scene.provider.subscribe(progress, json!({ "id": scan })).await;
         while events.expect().await["state"] != "RUNNING" {}
-        assert_ne!(run().await, scan);
+        assert_ne!(validate().await, scan);
         while events.expect().await["state"] != "CANCELLED" {}
         scene.saboteur.mend();
     }

@@ -286,7 +286,7 @@ async fn explains_what_came_before_and_what_comes_next(watched: &Watched, began:
     assert!(next > now && next <= now + interval, "next at {next}, and it is {now}");
 
     let changes = explained["changedBefore"].as_array().unwrap();
-    let noticed = since + 3 * interval;
+    let noticed = since + interval * 3;
     assert!(changes.iter().all(|change| at(&change["at"]) <= noticed), "{changes:#?}");
     assert!(changes.windows(2).all(|pair| at(&pair[0]["at"]) >= at(&pair[1]["at"])), "{changes:#?}");
     let states = changes.iter().filter(|change| change["node"]["id"] == watched.at_consumer);

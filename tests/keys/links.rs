@@ -115,7 +115,7 @@ async fn a_key_that_either_side_takes_out_of_use_shows_on_both_with_its_reason_a
         let (stage, consumer, there) = Stage::onboarded(Database::available()[0]).await;
         let here = stage.providers_connection().await;
         let ours = Side::of(&stage.pair.provider, &stage.provider, here).await;
-        let theirs = Side::of(&stage.pair.consumer, &consumer, there).await;
+        let theirs = Side::of(&stage.pair.consumer, &consumer, there.clone()).await;
         if let Some(deed) = consumers {
             withdrawn(&stage, (&theirs, &ours), deed).await;
             // What was done to the key came after the last proof that it worked.

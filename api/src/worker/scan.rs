@@ -100,11 +100,12 @@ impl Worker {
         let Some(connection) = self.actions.settings_of_peer(call, id).await? else { return Ok(()) };
         let synced = async {
             loop {
-                match self.say(call, connection, "compare", &json!({})).await {
-                    Ok((answer, _)) if self.actions.is_syncing(answer) => tokio::time::sleep(pause).await,
-                    // What it answers now, or why it does not, the check finds out itself.
-                    Ok(_) | Err(_) => break,
+                let asked = self.say(call, connection, "compare", &json!({})).await;
+                // What it answers now, or why it does not, the check finds out itself.
+                if !asked.is_ok_and(|(answer, _)| self.actions.is_syncing(answer)) {
+                    break;
                 }
+                tokio::time::sleep(pause).await;
             }
         };
         // However long it takes: then it is asked all the same.
