@@ -42,6 +42,9 @@ const datum = ({ name, value }) => html`<code>${name}</code> is <code>${value}</
 
 const either = (data) => data.map((one, at) => html`${at ? ' or ' : ''}${datum(one)}`);
 
+/** A policy that denies for some data denies as well where whoever uses the key does not say that data. */
+const orUnsaid = (data) => html`${either(data)}, or where ${[...new Set(data.map(({ name }) => name))].map((name, at) => html`${at ? ' or ' : ''}<code>${name}</code>`)} is not said`;
+
 /** A person by their name, everybody else in words. */
 const who = ({ label, user }) => (user ? user.name ?? 'Somebody who is gone' : label);
 
@@ -53,7 +56,8 @@ export function keyPolicies({ module, update }) {
   const access = resource(ACCESS, () => ({ module: module() }), update);
   const save = command(update);
   let draft = null;
-  let problem = null;
+  /** What is wrong with the draft, by field, in their order. */
+  let problems = {};
 
   /** What was begun for another module is left. */
   function forget() {
@@ -66,7 +70,7 @@ export function keyPolicies({ module, update }) {
     draft = policy
       ? { id: policy.id, revision: policy.revision, effect: policy.effect, kind: policy.principal.kind, service: policy.principal.service ?? 'PEER', role: policy.principal.role ?? 'KEY_OPERATOR', userId: policy.principal.user?.id, operations: new Set(policy.operations), name: policy.condition?.name ?? '', value: policy.condition?.value ?? '', note: policy.note }
       : { id: null, effect: 'TRACK', kind: 'SERVICE', service: 'PEER', role: 'KEY_OPERATOR', operations: new Set(), name: '', value: '', note: '' };
-    problem = null;
+    problems = {};
     save.clear();
     update();
     requestAnimationFrame(() => document.getElementById('effect')?.focus());
@@ -78,12 +82,29 @@ export function keyPolicies({ module, update }) {
     return { effect, principal, operations: [...operations], note: note.trim(), ...(name.trim() ? { condition: { name: name.trim(), value } } : {}) };
   }
 
+  /** A name and its value go together: half of a condition is none, and the policy would hold everywhere. */
+  function wrong({ operations, name, value }) {
+    return {
+      ...(operations.size ? {} : { operations: 'Choose at least one operation.' }),
+      ...(value && !name.trim() ? { 'data-name': 'Say the name of the data that has this value, or leave both empty: then it holds everywhere.' } : {}),
+      ...(name.trim() && !value ? { 'data-value': 'Say the value, or leave the name empty: then it holds everywhere.' } : {}),
+    };
+  }
+
+  /** The problem of a field is over once somebody changes it. */
+  function mended(...fields) {
+    if (!fields.some((field) => problems[field])) return;
+    for (const field of fields) delete problems[field];
+    update();
+  }
+
   async function store(event) {
     event.preventDefault();
-    problem = draft.operations.size ? null : 'Choose at least one operation.';
+    problems = wrong(draft);
     update();
-    if (problem) {
-      document.querySelector('#operations input')?.focus();
+    const [first] = Object.keys(problems);
+    if (first) {
+      document.querySelector(first === 'operations' ? '#operations input' : `#${first}`)?.focus();
       return;
     }
     const payload = await save.run(() => (draft.id
@@ -114,7 +135,7 @@ export function keyPolicies({ module, update }) {
     }
     const all = [...rows.values()];
     const idle = all.filter(({ allowed }) => !allowed.length).map(({ name }) => name);
-    const said = (right) => html`<li>${inWords(right.operation)}${right.verdict === 'ALLOWED' ? nothing : html` <span class="small">${right.verdict === 'ONLY' ? 'only where' : 'except where'} ${either(right.data)}${right.unless.length ? html`, and never where ${either(right.unless)}, or that is not said` : nothing}</span>`}</li>`;
+    const said = (right) => html`<li>${inWords(right.operation)}${right.verdict === 'ALLOWED' ? nothing : html` <span class="small">${right.verdict === 'ONLY' ? html`only where ${either(right.data)}` : html`except where ${orUnsaid(right.data)}`}${right.unless.length ? html`, and never where ${orUnsaid(right.unless)}` : nothing}</span>`}</li>`;
     return html`<div class="table-wrap"><table class="rows"><caption class="unseen">Who may do what with the keys of ${module()}</caption>
       <thead><tr><th scope="col">Who</th><th scope="col">May</th></tr></thead>
       <tbody>${all.filter(({ allowed }) => allowed.length).map(({ name, allowed }) => html`<tr><th scope="row">${name}</th>${cell('May', html`<ul class="inline-list">${allowed.map(said)}</ul>`)}</tr>`)}</tbody></table></div>
@@ -129,10 +150,10 @@ export function keyPolicies({ module, update }) {
     ${draft.kind === 'PERSON' ? html`<p class="small">It is about one person, and stays so.</p>` : select({ id: 'kind', label: 'For whom', value: draft.kind, choices: KINDS, change: (value) => { draft.kind = value; update(); } })}
     ${draft.kind === 'SERVICE' ? select({ id: 'service', label: 'Which part', value: draft.service, choices: SERVICES, change: (value) => { draft.service = value; } }) : nothing}
     ${draft.kind === 'ROLE' ? select({ id: 'role', label: 'Which role', value: draft.role, choices: ROLES, change: (value) => { draft.role = value; } }) : nothing}
-    <fieldset id="operations" class="choices-list" aria-describedby=${problem ? 'operations-problem' : nothing}><legend>For which operations</legend>
-      ${problem ? html`<p class="problem" id="operations-problem">${mark('bad')} ${problem}</p>` : nothing}<div class="ticks">${operations(data.effectiveRights).map((name) => html`<label class="tick-label"><input type="checkbox" .checked=${draft.operations.has(name)} @change=${(event) => { draft.operations[event.target.checked ? 'add' : 'delete'](name); if (problem) { problem = null; update(); } }}> ${inWords(name)}</label>`)}</div></fieldset>
-    <div class="fields">${input({ id: 'data-name', label: 'Only where this data', optional: true, value: draft.name, maxlength: 128, help: 'The name of what is bound into the data, such as link_id, which the connection’s page shows; empty: everywhere.', change: (value) => { draft.name = value; } })}
-      ${input({ id: 'data-value', label: 'Has this value', optional: true, value: draft.value, maxlength: 128, change: (value) => { draft.value = value; } })}</div>
+    <fieldset id="operations" class="choices-list" aria-describedby=${problems.operations ? 'operations-problem' : nothing}><legend>For which operations</legend>
+      ${problems.operations ? html`<p class="problem" id="operations-problem">${mark('bad')} ${problems.operations}</p>` : nothing}<div class="ticks">${operations(data.effectiveRights).map((name) => html`<label class="tick-label"><input type="checkbox" .checked=${draft.operations.has(name)} @change=${(event) => { draft.operations[event.target.checked ? 'add' : 'delete'](name); mended('operations'); }}> ${inWords(name)}</label>`)}</div></fieldset>
+    <div class="fields">${input({ id: 'data-name', label: 'Only where this data', optional: true, value: draft.name, maxlength: 128, help: 'The name of what is bound into the data, such as link_id, which the connection’s page shows; empty: everywhere.', error: problems['data-name'], change: (value) => { draft.name = value; mended('data-name', 'data-value'); } })}
+      ${input({ id: 'data-value', label: 'Has this value', optional: true, value: draft.value, maxlength: 128, error: problems['data-value'], change: (value) => { draft.value = value; mended('data-name', 'data-value'); } })}</div>
     ${input({ id: 'note', label: 'Why it exists', optional: true, value: draft.note, maxlength: 500, change: (value) => { draft.note = value; } })}
     ${outcome(save)}
     <div class="buttons">${submit('Save', { busy: save.busy })}${button('Do not save', () => { draft = null; save.clear(); update(); }, { kind: 'secondary' })}</div></form>`;

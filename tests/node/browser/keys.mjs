@@ -81,6 +81,18 @@ await run({
     await manager.press('Save');
     await manager.sees('Choose at least one operation.');
     await manager.look('keys-policy-problem');
+    await manager.page.getByRole('checkbox', { name: 'Seal', exact: true }).check();
+    await manager.page.getByLabel('Has this value').fill('one');
+    await manager.press('Save');
+    await manager.sees('Say the name of the data that has this value');
+    await manager.finds('id', 'data-name');
+    await manager.look('keys-policy-half-condition');
+    await manager.page.getByLabel('Only where this data').fill('link_id');
+    assert.equal(await manager.page.locator('.problem').count(), 0, 'the problem is over once somebody mends it');
+    await manager.page.getByLabel('Has this value').fill('');
+    await manager.press('Save');
+    await manager.finds('id', 'data-value');
+    await manager.page.getByLabel('Only where this data').fill('');
     await manager.page.getByLabel('What follows').selectOption('STRICT_REJECT');
     await manager.page.getByLabel('For whom').selectOption('SERVICE');
     await manager.page.getByLabel('Which part').selectOption('PEER');
@@ -112,9 +124,12 @@ await run({
     const { viewer } = await auditor.graphql('{ viewer { id name } }');
     const terms = (principal) => ({ effect: 'TRACK', principal, operations: ['SEAL'] });
     for (const principal of [{ kind: 'PERSON', userId: viewer.id }, { kind: 'EVERY_PERSON' }]) await manager.mutate('createAccessPolicy', { module: 'data', terms: terms(principal) }, 'accessPolicy { id }');
+    const unlike = { condition: { name: 'link_id', value: 'one' }, operations: ['OPEN'], principal: { kind: 'PERSON', userId: viewer.id } };
+    for (const more of [{ ...unlike, effect: 'STRICT_REJECT' }, { ...unlike, effect: 'TRACK', condition: null }]) await manager.mutate('createAccessPolicy', { module: 'data', terms: more }, 'accessPolicy { id }');
     await manager.goto('/keys/access?module=data');
+    await panel(manager, 'Who may do what').getByText('except where link_id is one, or where link_id is not said').waitFor();
     for (const name of [viewer.name, 'People without a key role']) await panel(manager, 'Who may do what').locator('tbody tr', { has: manager.page.getByText(name, { exact: true }) }).getByText('Seal', { exact: true }).waitFor();
-    await panel(manager, 'Access policies').getByText(viewer.name, { exact: true }).waitFor();
+    await panel(manager, 'Access policies').getByText(viewer.name, { exact: true }).first().waitFor();
     await manager.goto('/keys/access?module=links');
   },
 
