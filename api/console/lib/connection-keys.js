@@ -1,6 +1,6 @@
 // The keys of one connection: each epoch with its state and life, and what can be done with it.
 import { gql } from './api.js';
-import { READERS, keyApprovals } from './key-approvals.js';
+import { READERS, openApprovals } from './key-approvals.js';
 import { KEY, keyBadge, keyLives } from './key-life.js';
 import { keyVerbs } from './key-verbs.js';
 import { resource } from './resource.js';
@@ -14,7 +14,7 @@ ${KEY}`;
 export function connectionKeys({ module, run, update, viewer }) {
   const reads = viewer.roles.some((role) => READERS.includes(role));
   const keys = resource(KEYS, () => ({ module: module() }), update);
-  const approvals = keyApprovals({ narrowed: () => ({ module: 'links' }), none: () => nothing, update });
+  const approvals = openApprovals({ module: 'links', update });
 
   /** What becomes of a key. */
   function next({ state, expiresAt }) {
@@ -33,7 +33,7 @@ export function connectionKeys({ module, run, update, viewer }) {
       ['Epoch', html`${number(newest)} ${keyBadge(newest)}`],
       newest.state === 'ACTIVE' || newest.state === 'PRE_ACTIVE' ? ['In use since', on(newest.activatedAt, 'not yet')] : [newest.stateLabel, newest.reason ?? 'without a reason'],
       ['Next', next(newest)],
-    ])}${keyLives(list, (key) => keyVerbs(key, { approvals: approvals.items(), run, number: number(key) }), 'Epoch', number)}
+    ])}${keyLives(list, (key) => keyVerbs(key, { approvals: approvals.items, run, number: number(key) }), 'Epoch', number)}
     ${newest.state === 'DESTROYED' ? nothing : html`<p class="small">Both instances hold the same key. Whoever takes it out of use stops the messages on both sides, and the other side hears why. <a href="/keys/access?module=links">Who may do what with it</a></p>`}`;
   }
 

@@ -25,7 +25,6 @@ const OBJECT = gql`query ExportObject($module: String!, $version: Int!, $publicK
   key(module: $module, version: $version) { exportObject(publicKey: $publicKey, associatedData: $associatedData) }
 }`;
 
-const OPEN = ['PENDING', 'APPROVED'];
 /** 32 bytes as base64url. */
 const PUBLIC_KEY = /^[\w-]{43}$/;
 const BASE64URL = /^[\w-]*$/;
@@ -39,8 +38,8 @@ async function agreement(title, body, input, run) {
   if (said) await run(() => mutate(ASK, { ...input, reason: said.reason.trim() }), 'Asked. Another person answers.');
 }
 
-/** The request to import a key into this module that is under way. */
-export const importAsked = (module, approvals) => approvals.find((one) => one.operation === 'IMPORT' && one.module === module.name && OPEN.includes(one.state));
+/** The request to import a key into this module, of those that are not at their end. */
+export const importAsked = (module, approvals) => approvals.find((one) => one.operation === 'IMPORT' && one.module === module.name);
 
 /** Asks whether a key may be taken in. */
 export const askToImport = (module, run) => agreement(`Ask to import a key into ${module.name}?`, 'A second person has to agree. Then another system wraps its key for this instance, and it becomes the next version, not yet in use.', { operation: 'IMPORT', module: module.name }, run);
@@ -86,7 +85,7 @@ export async function exportKey(key, { approvals, run }) {
     return {};
   });
   if (!object) return;
-  const asked = approvals.find((one) => one.operation === 'EXPORT' && one.object === object && OPEN.includes(one.state));
+  const asked = approvals().find((one) => one.operation === 'EXPORT' && one.object === object);
   if (!asked) await agreement('Ask to let this key leave?', 'A second person has to agree, to exactly this key and this receiver. Then export it once more, for the same receiver.', { operation: 'EXPORT', module: key.module, object }, run);
   else if (!asked.viewerCanUse) await ask({ title: 'Not yet', body: html`<p>${asked.state === 'PENDING' ? 'It waits for a second person to agree.' : 'Somebody else asked for it: they can do it.'}</p>`, confirm: 'Understood', cancel: null });
   else await wrap(key, to, asked, run);

@@ -114,14 +114,14 @@ export const termsOf = ({ rotationPeriod, keyLifetime, exportable }) => ({
 });
 
 /**
- * The controls of a module. `run(action, words)` carries one out and says the words, if any; `approvals` are the requests
- * that concern the module.
+ * The controls of a module. `run(action, words)` carries one out and says the words, if any; `approvals()` are the
+ * requests that concern the module and are not at their end.
  */
 export function moduleVerbs(module, { approvals, run }) {
   const send = (name, input, words) => run(() => mutate(MODULE_VERBS[name], { module: module.name, ...input }), words);
   /** As the person read it: what somebody else changed meanwhile is not overwritten. */
   const edit = (name, input, words) => send(name, { ...input, expectedRevision: module.revision }, words);
-  const asked = importAsked(module, approvals);
+  const asked = importAsked(module, approvals());
   const press = {
     importKey: () => (asked ? importKey(module, asked, run) : askToImport(module, run)),
     async generateKey() {
@@ -160,14 +160,14 @@ export function moduleVerbs(module, { approvals, run }) {
 }
 
 /**
- * The controls of a version, and why the others are not there. `approvals` are the requests that concern its module, and
- * `lifetime` is how long a key of the module lives at most, in seconds; null for ever.
+ * The controls of a version, and why the others are not there. `approvals()` are the requests that concern its module
+ * and are not at their end, and `lifetime` is how long a key of the module lives at most, in seconds; null for ever.
  */
 export function keyVerbs(key, { approvals, run, lifetime = null, number = key.version }) {
   const link = key.module.startsWith('links/');
   const named = link ? `epoch ${number} of this connection` : `version ${key.version} of ${key.module}`;
   const send = (name, input, words) => run(() => mutate(KEY_VERBS[name], { module: key.module, version: key.version, ...input }), `${named[0].toUpperCase()}${named.slice(1)}: ${words}`);
-  const asked = approvals.find((one) => one.operation === 'DESTROY' && one.object === key.keyId && ['PENDING', 'APPROVED'].includes(one.state));
+  const asked = approvals().find((one) => one.operation === 'DESTROY' && one.object === key.keyId);
   const usable = asked?.viewerCanUse;
 
   async function press(name) {

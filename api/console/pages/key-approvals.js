@@ -25,7 +25,7 @@ const ASKS = { KEY_MANAGER: OPERATIONS.map(([name]) => name), KEY_INTEGRATOR: ['
 export default function keyApprovalsPage({ update, query, viewer }) {
   let state = STATES.some(([known]) => known === query.get('state')) ? query.get('state') : '';
   const all = keyApprovals({
-    narrowed: () => ({ state: state || null }),
+    narrowed: () => ({ states: state ? [state] : null }),
     none: () => (state ? empty('None of these.', 'Choose another state above.') : noRequest()),
     update,
   });

@@ -2,7 +2,7 @@
 import { withheld } from '../lib/actions.js';
 import { gql } from '../lib/api.js';
 import { followEntries, latestEntries } from '../lib/audit.js';
-import { READERS, keyApprovals } from '../lib/key-approvals.js';
+import { READERS, keyApprovals, openApprovals } from '../lib/key-approvals.js';
 import { KEY, keyLives } from '../lib/key-life.js';
 import { keyPolicies } from '../lib/key-policies.js';
 import { keyVerbs, moduleVerbs } from '../lib/key-verbs.js';
@@ -27,10 +27,11 @@ export default function keyModule({ params, update, viewer }) {
   const log = latestEntries({ filter: { module: name }, what: () => name, all: `/audit?module=${name}`, update });
   const act = command(update);
   const policies = keyPolicies({ module: () => name, update });
-  const approvals = keyApprovals({ narrowed: () => ({ module: name }), none: () => html`<p>Nobody asked for anything about this module.</p>`, update, keys: () => all.data?.keyModule?.versions ?? [] });
+  const open = openApprovals({ module: name, update });
+  const approvals = keyApprovals({ narrowed: () => ({ module: name }), none: () => html`<p>Nobody asked for anything about this module.</p>`, update, answered: open.refresh });
   const reads = viewer.roles.some((role) => READERS.includes(role));
   const audits = viewer.roles.includes('KEY_AUDITOR');
-  const refresh = () => Promise.all([all.refresh(), ...(reads ? [policies.refresh(), approvals.refresh()] : []), ...(audits ? [log.refresh()] : [])]);
+  const refresh = () => Promise.all([all.refresh(), ...(reads ? [policies.refresh(), approvals.refresh(), open.refresh()] : []), ...(audits ? [log.refresh()] : [])]);
   const stop = audits ? followEntries(viewer, log.refresh) : () => {};
   let said = null;
 
@@ -48,7 +49,7 @@ export default function keyModule({ params, update, viewer }) {
   }
 
   const versions = (now) => section('versions', 'Versions', now.versions.length
-    ? keyLives(now.versions, (key) => keyVerbs(key, { approvals: approvals.items(), run, lifetime: now.keyLifetime }))
+    ? keyLives(now.versions, (key) => keyVerbs(key, { approvals: open.items, run, lifetime: now.keyLifetime }))
     : now.name === 'links'
       ? html`<p>Each connection has its own key here, made by the exchange of its two instances. <a href="/connections">Choose a connection</a> to see its keys.</p>`
       : html`<p>${now.state === 'DRAFT' ? 'A draft has no keys. Publish it, then make the first one.' : 'No key was made yet.'}</p>`);
@@ -59,7 +60,7 @@ export default function keyModule({ params, update, viewer }) {
 
   function shown({ keyModule: now }) {
     if (!now) return html`${head('No such key module', { crumbs: [['Keys', '/keys']] })}${notice('warn', 'There is no key module with this name.', html`<p>Modules are never deleted, so it may have been mistyped. <a href="/keys">See the modules</a>.</p>`)}`;
-    const verbs = moduleVerbs(now, { approvals: approvals.items(), run });
+    const verbs = moduleVerbs(now, { approvals: open.items, run });
     return html`${head(now.name, { crumbs: [['Keys', '/keys']], status: badge(now.state === 'DRAFT' ? 'PENDING' : 'ACTIVE', now.stateLabel), lead: `${inWords(now.purpose)} with ${now.algorithm}.`, actions: verbs.length ? verbs : nothing })}
       ${outcome(act)}
       <div class="columns"><div class="column-main">${versions(now)}</div>

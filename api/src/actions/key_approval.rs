@@ -227,23 +227,24 @@ impl Actions {
         own && approval.state_at(now) == KeyApprovalState::Approved && approval.usable_from <= now
     }
 
-    /// Requests for approval, the newest first; none for whoever may not read them.
+    /// Requests for approval, the newest first, in one of these states, if any is named; none for whoever may not read them.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn key_approvals(
         &self,
         call: &Call,
-        (state, module): (Option<KeyApprovalState>, Option<&str>),
+        (states, module): (&[KeyApprovalState], Option<&str>),
         page: Page,
     ) -> Done<Slice<KeyApproval>> {
         if require_right(call, Right::ReadMetadata).is_err() {
             return Ok(Slice::default());
         }
         let now = self.now().timestamp_millis();
-        let state = state.map(|state| shared(state.as_str().parse().ok())).transpose()?;
+        let states = states.iter().map(|state| shared(state.as_str().parse().ok()));
+        let states = states.collect::<Done<Vec<_>>>()?;
         let Slice { items, has_next, has_previous } =
-            self.store.key_approvals((state, module), now, page).await?;
+            self.store.key_approvals((&states, module), now, page).await?;
         let items = items.iter().map(stored).collect::<Done<_>>()?;
         Ok(Slice { items, has_next, has_previous })
     }

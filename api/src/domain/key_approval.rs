@@ -1,5 +1,7 @@
 //! Requests for a second person's approval: of what cannot be taken back, or lets key material in or out.
 
+use uuid::Uuid;
+
 use super::Timestamp;
 use super::id::{KeyApprovalId, UserId};
 use super::key_policy::KeyOperation;
@@ -70,6 +72,14 @@ pub struct KeyApproval {
 }
 
 impl KeyApproval {
+    /// The key that it is about; none if there is nothing yet.
+    #[must_use]
+    pub fn key(&self) -> Option<Uuid> {
+        let object = self.object.as_deref()?;
+        // What an export is bound to names its receiver behind the key.
+        object.split('/').next().and_then(|id| Uuid::try_parse(id).ok())
+    }
+
     /// Where it is at this moment: time alone can end it.
     #[must_use]
     pub fn state_at(&self, now: Timestamp) -> KeyApprovalState {

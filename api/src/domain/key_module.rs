@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::Timestamp;
+use super::id::ChannelId;
 use super::requester::{Person, Role};
 
 words! {
@@ -142,6 +143,21 @@ pub struct KeyVersion {
     pub destroyed_at: Option<Timestamp>,
     /// The public half, for keys that sign.
     pub public_key: Option<Vec<u8>>,
+}
+
+impl KeyVersion {
+    /// How the messages of the connection name it whose key this is; none for the keys of other modules.
+    #[must_use]
+    pub fn channel(&self) -> Option<ChannelId> {
+        let id = self.module.strip_prefix("links/")?;
+        Uuid::try_parse(id).ok().map(ChannelId)
+    }
+}
+
+/// Whether a person may grant key roles to others.
+#[must_use]
+pub fn grants_key_roles(person: &Person) -> bool {
+    person.company.is_none() && person.has(Role::KeyAdmin)
 }
 
 /// Whether a person may read the metadata of modules and keys.

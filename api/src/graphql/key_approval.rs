@@ -5,7 +5,8 @@ use async_graphql::{Context, ID, Object, Result};
 use super::ask::{Ask, named};
 use super::error;
 use super::id::Kind;
-use super::load::PersonName;
+use super::key_module::KeyVersion;
+use super::load::{KeyVersionId, PersonName};
 use super::page::{List, Window, cost, list};
 use super::refusal::Action;
 use super::words::{KeyApprovalState, KeyOperation};
@@ -45,6 +46,12 @@ impl KeyApproval {
     /// What it is to be done to, such as the id of a key; null if there is nothing yet.
     async fn object(&self) -> Option<&str> {
         self.0.object.as_deref()
+    }
+
+    /// The version of a key that it is about, as far as it is yours to see; null where it is about no key that is there.
+    async fn key(&self, ctx: &Context<'_>) -> Result<Option<KeyVersion>> {
+        let key = self.0.key().map(KeyVersionId);
+        Ok(Ask::anyone(ctx)?.load.maybe(key).await?.map(KeyVersion::from))
     }
 
     /// Why, in the words of whoever asks.
@@ -198,7 +205,7 @@ impl KeyApprovalQuery {
     async fn key_approvals(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "In this state; all when left out.")] state: Option<KeyApprovalState>,
+        #[graphql(desc = "In one of these states; all when left out.")] states: Option<Vec<KeyApprovalState>>,
         #[graphql(desc = "That concern the key module with this name; all when left out.")] module: Option<
             String,
         >,
@@ -210,8 +217,8 @@ impl KeyApprovalQuery {
         #[graphql(desc = "With `last`: before the item with this cursor.")] before: Option<String>,
     ) -> Result<List<KeyApproval>> {
         let (ask, page) = (Ask::new(ctx)?, Window { first, after, last, before }.page()?);
-        let done =
-            ask.actions.key_approvals(ask.call, (state.map(Into::into), module.as_deref()), page).await;
+        let states: Vec<_> = states.unwrap_or_default().into_iter().map(Into::into).collect();
+        let done = ask.actions.key_approvals(ask.call, (&states, module.as_deref()), page).await;
         Ok(list(done.map_err(error::failed)?, |approval| approval.id.0, KeyApproval))
     }
 

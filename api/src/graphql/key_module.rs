@@ -5,6 +5,7 @@ use data_encoding::BASE64URL_NOPAD;
 use uuid::Uuid;
 
 use super::ask::Ask;
+use super::connection::ConnectionRecord;
 use super::error;
 use super::id::{Kind, number_cursor};
 use super::load::GoverningModule;
@@ -126,6 +127,11 @@ impl KeyVersion {
         let export = Action::new(export.as_str(), export.label(), may);
         let judged = judged.into_iter().map(|(verb, may)| Action::new(verb.as_str(), verb.label(), may));
         Ok(judged.chain([export]).collect())
+    }
+
+    /// The connection whose key it is, as far as it is yours to see; null for the keys of other modules.
+    async fn connection(&self, ctx: &Context<'_>) -> Result<Option<ConnectionRecord>> {
+        Ok(Ask::anyone(ctx)?.load.maybe(self.told.channel()).await?.map(ConnectionRecord))
     }
 
     /// What a request for approval to wrap this key for somebody (`EXPORT`) names as its `object`.

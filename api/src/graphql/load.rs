@@ -20,8 +20,8 @@ use crate::domain::audit::{AuditEntry, AuditNumber};
 use crate::domain::connection::Connection;
 use crate::domain::direction::{Evidence, Transition, Way};
 use crate::domain::id::{
-    AccessTokenId, CompanyId, ConnectionId, DefinitionId, FailureId, InstanceId, IssueId, KeyPolicyId,
-    RegistrationId, ScanId, SessionId, UserId,
+    AccessTokenId, ChannelId, CompanyId, ConnectionId, DefinitionId, FailureId, InstanceId, IssueId,
+    KeyPolicyId, RegistrationId, ScanId, SessionId, UserId,
 };
 use crate::domain::issue::Issue;
 use crate::domain::key_module::{KeyModule, KeyVersion};
@@ -438,6 +438,16 @@ impl Loader<KeyVersionId> for Source {
         let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
         let found = self.1.keys_by_id(&self.2, &ids).await?;
         Ok(found.into_iter().map(|key| (KeyVersionId(key.id), key)).collect())
+    }
+}
+
+impl Loader<ChannelId> for Source {
+    type Value = Connection;
+    type Error = Shared;
+
+    async fn load(&self, keys: &[ChannelId]) -> Result<HashMap<ChannelId, Connection>, Shared> {
+        let found = self.0.connections_by_channel(keys).await?;
+        Ok(found.into_iter().filter_map(|one| Some((one.channel?, one))).collect())
     }
 }
 

@@ -92,20 +92,21 @@ fn lapsed(now: Millis) -> Condition {
 }
 
 impl Store {
-    /// Requests for approval, the newest first, that are in this state now and concern this key module; all when none
-    /// is named.
+    /// Requests for approval, the newest first, that are in one of these states now and concern this key module; all when
+    /// none is named.
     ///
     /// # Errors
     /// When the database does not answer, or a row cannot be a request.
     pub async fn key_approvals(
         &self,
-        (state, module): (Option<ApprovalState>, Option<&str>),
+        (states, module): (&[ApprovalState], Option<&str>),
         now: Millis,
         page: Page,
     ) -> Result<Slice<ApprovalRecord>, StoreError> {
         let mut query = Entity::find().limit(page.limit + 1);
-        if let Some(state) = state {
-            query = query.filter(in_state(state, now));
+        if !states.is_empty() {
+            let any = Condition::any();
+            query = query.filter(states.iter().fold(any, |any, state| any.add(in_state(*state, now))));
         }
         if let Some(module) = module {
             query = query.filter(Column::Module.eq(module));

@@ -21,7 +21,7 @@ use crate::domain::attempt::Attempt;
 use crate::domain::audit::AuditScope;
 use crate::domain::connection::{Connection, ConnectionState, Part};
 use crate::domain::direction::{Evidence, Way};
-use crate::domain::id::{CompanyId, ConnectionId, IssueId, RegistrationId, ScanId, UserId};
+use crate::domain::id::{ChannelId, CompanyId, ConnectionId, IssueId, RegistrationId, ScanId, UserId};
 use crate::domain::issue::Issue;
 use crate::domain::registration::{Registration, RegistrationState};
 use crate::domain::requester::{Scope, Viewer};
@@ -292,6 +292,17 @@ impl Reader {
     pub async fn connections_by_id(&self, ids: &[ConnectionId]) -> Result<Vec<Connection>, StoreError> {
         use entity::connection::{Column, Entity};
         let query = Entity::find().filter(Column::Id.is_in(ids.iter().map(|id| id.0)));
+        let Some(query) = self.scoped(query, Column::CompanyId) else { return Ok(Vec::new()) };
+        query.all(&self.conn).await?.into_iter().map(connection::from_row).collect()
+    }
+
+    /// The connections whose messages these name, as far as they may be seen.
+    ///
+    /// # Errors
+    /// As [`Reader::connections_by_id`].
+    pub async fn connections_by_channel(&self, of: &[ChannelId]) -> Result<Vec<Connection>, StoreError> {
+        use entity::connection::{Column, Entity};
+        let query = Entity::find().filter(Column::ChannelId.is_in(of.iter().map(|channel| channel.0)));
         let Some(query) = self.scoped(query, Column::CompanyId) else { return Ok(Vec::new()) };
         query.all(&self.conn).await?.into_iter().map(connection::from_row).collect()
     }

@@ -290,8 +290,12 @@ await run({
     await manager.page.getByRole('dialog').getByLabel('Why').fill('Nobody needs it.');
     await manager.press('Ask');
     await manager.sees('waits for a second person');
-    await second.goto('/keys/modules/receipts');
+    await second.goto('/keys/approvals');
+    const asked = second.page.getByRole('listitem').filter({ hasText: 'Nobody needs it.' });
+    await asked.getByText('Version 1 of receipts, compromised').click();
+    await second.heading('receipts');
     await second.press('Approve');
+    await second.page.getByRole('dialog').getByText('version 1 of receipts, compromised').waitFor();
     await second.page.getByRole('dialog').getByRole('button', { name: 'Approve' }).click();
     await second.sees(/approved, possible from/);
     await second.look('key-destroy-approved');
@@ -307,6 +311,31 @@ await run({
     await dialog.getByRole('button', { name: 'Destroy' }).click();
     await until('destroyed', async () => await life(manager, 1).innerText() === 'Destroyed');
     await manager.look('key-destroyed');
+  },
+
+  async 'whoever is to agree sees of which connection a key is, and where it is used that was agreed to'() {
+    const keysOf = async (module) => (await manager.graphql('query($module: String!) { keys(module: $module) { edges { node { keyId } } } }', { module })).keys.edges.map(({ node }) => node.keyId);
+    const { connection: { keyModule } } = await manager.graphql('query($id: ID!) { connection(id: $id) { keyModule } }', { id: connection });
+    const [ofLink] = await keysOf(keyModule);
+    const wish = async (operation, module, object) => (await manager.mutate('requestKeyApproval', { operation, module, object, reason: `To ${operation.toLowerCase()}.` }, 'keyApproval { id }')).keyApproval.id;
+    const destroy = await wish('DESTROY', 'links', ofLink);
+    const opened = await wish('OPEN_COMPROMISED', 'receipts', (await keysOf('receipts'))[0]);
+    await second.context.clearCookies();
+    await second.goto('/keys/approvals');
+    await second.signIn('second-manager@consumer.example.com');
+    await second.mutate('giveKeyApproval', { approvalId: opened }, 'keyApproval { id }');
+    const row = (person, why) => person.page.getByRole('listitem').filter({ hasText: why });
+    await row(second, 'To destroy.').getByRole('link', { name: /^The key of the connection with / }).waitFor();
+    await row(second, 'To destroy.').getByRole('button', { name: 'Approve' }).click();
+    await second.page.getByRole('dialog').getByText(/the key of the connection with /).waitFor();
+    await second.look('keys-approve-of-connection');
+    await second.press('Not now');
+    await manager.goto('/keys/approvals');
+    await row(manager, 'To open_compromised.').getByText('openData').waitFor();
+    await manager.look('keys-approved-elsewhere');
+    await row(manager, 'To destroy.').getByRole('link', { name: /^The key of the connection with / }).click();
+    await panel(manager, 'Keys').getByText('waits for a second person').waitFor();
+    for (const approvalId of [destroy, opened]) await manager.mutate('withdrawKeyApproval', { approvalId }, 'keyApproval { id }');
   },
 
   async 'the key encryption key is rotated while everything goes on, and the old one goes'() {

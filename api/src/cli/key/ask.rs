@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 
 use super::{Specification, Verb, Version, VersionWithReason};
 use crate::cli::Failed;
-use crate::domain::key_approval::KeyApprovalState;
 
 pub(super) const VERSION: &str =
     "keyId module version state stateLabel reason createdAt activatedAt expiresAt publicKey";
@@ -150,8 +149,8 @@ impl Verb {
                 query("explainDecision", document.to_owned(), json!({ "id": decision }))
             }
             Self::Approvals { state } => {
-                let state = json!(state.map(KeyApprovalState::as_str));
-                list("keyApprovals", &[("state", "KeyApprovalState", state)], APPROVAL)
+                let states = json!(state.map(|state| [state.as_str()]));
+                list("keyApprovals", &[("states", "[KeyApprovalState!]", states)], APPROVAL)
             }
             Self::Request { operation, module, object: named, reason, .. } => {
                 let input = json!({
