@@ -256,7 +256,8 @@ async fn browser(script: &str, scene: Scene) {
         let email = format!("{name}@consumer.example.com");
         stage.pair.consumer.user(&email, PASSWORD, &[Role::Viewer, role]).await;
     }
-    for (name, role) in [("operator", Role::Operator), ("viewer", Role::Viewer)] {
+    for (name, role) in [("operator", Role::Operator), ("viewer", Role::Viewer), ("granter", Role::KeyAdmin)]
+    {
         stage.pair.consumer.user(&format!("{name}@consumer.example.com"), PASSWORD, &[role]).await;
     }
     if matches!(scene, Scene::Onboarded | Scene::Crowded) {

@@ -1,7 +1,9 @@
 //! The key service as its users see it.
 
+mod asked;
 mod data;
 mod encryption;
+mod granting;
 mod life;
 mod links;
 mod rewrite;

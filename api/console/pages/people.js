@@ -41,12 +41,15 @@ export const ROLES = [
   ['VIEWER', 'Sees everything, changes nothing.'],
 ];
 const KEY_ROLES = [
-  ['KEY_ADMIN', 'Grants the other key roles, and uses none of them unless somebody else grants it.'],
+  ['KEY_ADMIN', 'Grants the other key roles, and uses none of them unless somebody else grants it. It is granted on the host’s command line alone, with linkspan role grant.'],
   ['KEY_MANAGER', 'Modules and policies; generates, rotates, suspends, resumes and revokes keys.'],
   ['KEY_OPERATOR', 'Rotates, renews and revokes keys.'],
   ['KEY_AUDITOR', 'Reads what is known about keys, policies and decisions; never a key.'],
   ['KEY_INTEGRATOR', 'Connects key stores outside.'],
 ];
+
+/** What nobody grants from here: it can be taken back. */
+const ON_THE_HOST = new Set(['KEY_ADMIN']);
 
 export default function people({ update, viewer, instance }) {
   const act = command(update);
@@ -77,7 +80,7 @@ export default function people({ update, viewer, instance }) {
 
   const controls = (one) => html`<div class="role-controls">${accountControls(one, act, { SWITCH, ends: 'They cannot sign in here any more, and their access tokens work no more.', refresh: rows.refresh })}${grantable.map(([name]) => {
     const has = one.roles.includes(name);
-    return button(html`${has ? 'Remove' : 'Grant'} ${role(name)}<span class="unseen"> ${has ? 'from' : 'to'} ${one.name}</span>`, () => change(one, name, has), { kind: 'text' });
+    return !has && ON_THE_HOST.has(name) ? nothing : button(html`${has ? 'Remove' : 'Grant'} ${role(name)}<span class="unseen"> ${has ? 'from' : 'to'} ${one.name}</span>`, () => change(one, name, has), { kind: 'text' });
   })}</div>`;
 
   const form = personForm({

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Timestamp;
 use super::audit::AuditScope;
 use super::id::{AccessTokenId, CompanyId, ConnectionId, SessionId, UserId};
-use super::key_module::reads_metadata;
+use super::key_module::{grants_key_roles, reads_metadata};
 use super::refusal::{Refusal, RefusalCode};
 
 words! {
@@ -98,6 +98,7 @@ pub struct Viewer {
     scope: Scope,
     audit: Option<AuditScope>,
     keys: bool,
+    grants: bool,
 }
 /// May register, onboard, resolve.
 #[derive(Clone, Debug)]
@@ -128,6 +129,12 @@ impl Viewer {
     #[must_use]
     pub const fn keys(&self) -> bool {
         self.keys
+    }
+
+    /// Whether key roles may be granted, and so our own people be seen: whoever grants has to know to whom.
+    #[must_use]
+    pub const fn grants(&self) -> bool {
+        self.grants
     }
 
     /// What may be read of the audit trail; none for whoever may not read it at all.
@@ -196,7 +203,20 @@ impl Requester {
             scope,
             audit: self.person().and_then(AuditScope::of),
             keys: self.person().is_some_and(reads_metadata),
+            grants: self.person().is_some_and(grants_key_roles),
         }
+    }
+
+    /// That our own people may be seen, each of them: by administrators, and by whoever grants key roles.
+    ///
+    /// # Errors
+    /// `NOT_AN_ADMINISTRATOR` when neither the administrator's nor the key administrator's role is granted.
+    pub fn sees_people(&self) -> Result<(), Refusal> {
+        if self.administrator().is_ok() || self.viewer().grants {
+            return Ok(());
+        }
+        let message = "This needs the role administrator or key administrator of this instance.";
+        Err(Refusal::new(RefusalCode::NotAnAdministrator, message))
     }
 
     /// The right to register, onboard and resolve.

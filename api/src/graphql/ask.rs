@@ -66,10 +66,9 @@ impl<'a> Ask<'a> {
         self.call.requester.person()
     }
 
-    /// Whether this account may be seen by someone who is not the contact's colleague: it is the requester's own, or
-    /// an administrator asks.
+    /// Whether this account of ours may be seen: it is the requester's own, or somebody asks who sees all of them.
     pub(super) fn sees_user(&self, user: UserId) -> bool {
-        self.call.requester.administrator().is_ok() || self.person().is_some_and(|person| person.user == user)
+        self.call.requester.sees_people().is_ok() || self.person().is_some_and(|person| person.user == user)
     }
 
     /// Carries a mutation out, once for each idempotency key of its caller, and answers the noun or the refusal. The

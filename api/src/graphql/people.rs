@@ -266,7 +266,8 @@ impl PeopleQuery {
         Ok(list(slice, |account| account.id.0, Contact))
     }
 
-    /// Our own people and programs, the newest first; for administrators.
+    /// Our own people and programs, the newest first; for administrators, and for key administrators, who grant them key
+    /// roles. `FORBIDDEN` for others.
     #[graphql(complexity = "cost(first, last, child_complexity)")]
     async fn users(
         &self,
@@ -279,7 +280,7 @@ impl PeopleQuery {
         #[graphql(desc = "With `last`: before the item with this cursor.")] before: Option<String>,
     ) -> Result<List<User>> {
         let (ask, page) = (Ask::new(ctx)?, Window { first, after, last, before }.page()?);
-        ask.call.requester.administrator().map_err(|refusal| error::forbidden(refusal.message))?;
+        ask.call.requester.sees_people().map_err(|refusal| error::forbidden(refusal.message))?;
         let slice = ask.reader().accounts(false, None, None, page).await.map_err(ours)?;
         Ok(list(slice, |account| account.id.0, User))
     }

@@ -143,10 +143,15 @@ impl Reader {
         let scoped = scoped.map(|all| all.add(Column::SubjectKind.ne(SubjectKind::Keys.as_str())));
         let of_keys = [SubjectKind::Keys, SubjectKind::KeyHealth].map(SubjectKind::as_str);
         let of_keys = self.reads_keys().then(|| Condition::all().add(Column::SubjectKind.is_in(of_keys)));
-        if scoped.is_none() && of_keys.is_none() {
+        // Whoever grants key roles sees our own people.
+        let ours = Condition::all()
+            .add(Column::SubjectKind.eq(SubjectKind::Account.as_str()))
+            .add(Column::CompanyId.is_null());
+        let of_people = self.grants().then_some(ours);
+        if scoped.is_none() && of_keys.is_none() && of_people.is_none() {
             return Ok(Vec::new());
         }
-        wanted = wanted.add(Condition::any().add_option(scoped).add_option(of_keys));
+        wanted = wanted.add(Condition::any().add_option(scoped).add_option(of_keys).add_option(of_people));
         let rows =
             Entity::find().filter(wanted).order_by_asc(Column::Seq).limit(limit).all(self.conn()).await?;
         rows.into_iter().map(change).collect()

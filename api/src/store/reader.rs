@@ -34,6 +34,7 @@ pub struct Reader {
     scope: Scope,
     audit: Option<AuditScope>,
     keys: bool,
+    grants: bool,
 }
 
 impl std::fmt::Debug for Reader {
@@ -70,7 +71,13 @@ impl Store {
     /// A reader for whoever holds this right.
     #[must_use]
     pub fn reader(&self, viewer: &Viewer) -> Reader {
-        Reader { conn: self.read.clone(), scope: viewer.scope(), audit: viewer.audit(), keys: viewer.keys() }
+        Reader {
+            conn: self.read.clone(),
+            scope: viewer.scope(),
+            audit: viewer.audit(),
+            keys: viewer.keys(),
+            grants: viewer.grants(),
+        }
     }
 }
 
@@ -109,6 +116,10 @@ impl Reader {
         self.keys
     }
 
+    pub(super) const fn grants(&self) -> bool {
+        self.grants
+    }
+
     pub(super) const fn audit(&self) -> Option<AuditScope> {
         self.audit
     }
@@ -127,6 +138,18 @@ impl Reader {
             Scope::Everything => Some(query),
             Scope::Company(id) => Some(query.filter(company.eq(id.0))),
             Scope::Nothing => None,
+        }
+    }
+
+    /// Keeps a query of accounts within what may be seen: whoever grants key roles sees our own people, if nobody else.
+    fn scoped_accounts(
+        &self,
+        query: Select<entity::account::Entity>,
+    ) -> Option<Select<entity::account::Entity>> {
+        use entity::account::Column;
+        match self.scope {
+            Scope::Nothing if self.grants => Some(query.filter(Column::CompanyId.is_null())),
+            Scope::Everything | Scope::Company(_) | Scope::Nothing => self.scoped(query, Column::CompanyId),
         }
     }
 
@@ -194,7 +217,7 @@ impl Reader {
     pub async fn accounts_by_id(&self, ids: &[UserId]) -> Result<Vec<Account>, StoreError> {
         use entity::account::{Column, Entity};
         let query = Entity::find().filter(Column::Id.is_in(ids.iter().map(|id| id.0)));
-        let Some(query) = self.scoped(query, Column::CompanyId) else { return Ok(Vec::new()) };
+        let Some(query) = self.scoped_accounts(query) else { return Ok(Vec::new()) };
         people::with_roles(&self.conn, query.all(&self.conn).await?, &[]).await
     }
 
@@ -242,7 +265,7 @@ impl Reader {
             query =
                 query.filter(Condition::any().add(like(Column::Name, text)).add(like(Column::Email, text)));
         }
-        let Some(query) = self.scoped(query, Column::CompanyId) else { return Ok(page.slice(Vec::new())) };
+        let Some(query) = self.scoped_accounts(query) else { return Ok(page.slice(Vec::new())) };
         let slice = self.page(query, Column::Id, page, Ok).await?;
         let items = people::with_roles(&self.conn, slice.items, &[]).await?;
         Ok(Slice { items, has_next: slice.has_next, has_previous: slice.has_previous })

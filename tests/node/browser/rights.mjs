@@ -143,4 +143,20 @@ await run({
     await offers(auditor, 'approvals', []);
     await auditor.close();
   },
+
+  async 'whoever only grants key roles sees to whom, and grants all but their own'() {
+    const granter = await Person.at(CONSUMER, 'granter');
+    await granter.goto('/people');
+    await granter.signIn('granter@consumer.example.com');
+    const row = granter.page.getByRole('row').filter({ hasText: 'viewer@consumer.example.com' });
+    await row.getByRole('button', { name: /^Grant Key operator/ }).click();
+    await granter.look('people-grant-key-role');
+    await granter.press('Grant it');
+    await row.getByText('Viewer, Key operator').waitFor();
+    await row.getByRole('button', { name: /^Remove Key operator/ }).waitFor();
+    assert.equal(await granter.page.getByRole('button', { name: /^Grant Key administrator/ }).count(), 0, 'that is for the host');
+    await granter.sees('linkspan role grant');
+    await granter.look('people-key-administrator');
+    await granter.close();
+  },
 });
