@@ -11,7 +11,13 @@ export const ENTRY = gql`fragment EntryParts on AuditEntry { number at actorKind
 
 export const COLUMNS = ['Number', 'When', 'Who', 'What', 'Result'];
 
-const PLACES = { REGISTRATION: '/registrations/', CONNECTION: '/connections/', SCAN: '/scans/', ISSUE: '/issues/', COMPANY: '/companies/' };
+const PLACES = { REGISTRATION: '/registrations/', CONNECTION: '/connections/', SCAN: '/scans/', ISSUE: '/issues/', COMPANY: '/companies/', DECISION: '/keys/decisions/' };
+
+/** Results that are no sentence of their own as they are. */
+const RESULTS = { OK: 'Done', NO_ROLE: 'No role for it', TAMPERED: 'Tampered with' };
+
+/** How it went, in words. */
+export const resultWords = (result) => RESULTS[result] ?? inWords(result);
 
 /** What came to a good end. */
 const WELL = new Set(['OK', 'PASSED', 'DONE', 'ALLOWED']);
@@ -24,7 +30,7 @@ export const cells = (one, here = null) => html`<th scope="row" class="narrow-ce
   ${cell('When', exactly(one.at))}
   ${cell('Who', html`${actorWords(one)}${one.roles.length ? html`<br><span class="small">${one.roles.map((name) => role(name.toUpperCase())).join(', ')}</span>` : nothing}`)}
   ${cell('What', html`${operationWords(one)}<br><span class="small"><code class="operation">${one.operation}</code>${one.objectId === here ? nothing : html` · ${PLACES[one.objectKind] ? html`<a href="${PLACES[one.objectKind]}${one.objectId}">${inWords(one.objectKind)}</a>` : inWords(one.objectKind || 'nothing')}`}</span>${details(one.details)}`)}
-  ${cell('Result', html`${badge('', one.result === 'OK' ? 'Done' : inWords(one.result), WELL.has(one.result) ? 'good' : 'bad')}<br><span class="small">Reference <code>${one.traceId ?? '–'}</code></span>`)}`;
+  ${cell('Result', html`${badge('', resultWords(one.result), WELL.has(one.result) ? 'good' : 'bad')}<br><span class="small">Reference <code>${one.traceId ?? '–'}</code></span>`)}`;
 
 const WRITTEN = gql`subscription AuditLogChanged($after: String) {
   auditLogChanged(after: $after) { cursor kind }

@@ -1,6 +1,6 @@
 // The audit trail: who did what to what, when, in a chain that shows tampering.
 import { gql, mutate } from '../lib/api.js';
-import { COLUMNS, ENTRY, cells, followEntries } from '../lib/audit.js';
+import { COLUMNS, ENTRY, cells, followEntries, resultWords } from '../lib/audit.js';
 import { REFUSAL } from '../lib/fragments.js';
 import { keyTabs } from '../lib/key-tabs.js';
 import { list } from '../lib/list.js';
@@ -24,7 +24,11 @@ const VERIFY = gql`mutation VerifyTrail($input: RecheckKeyHealthInput!) {
 ${REFUSAL}`;
 
 const KINDS = [['key.', 'Keys'], ['key_module.', 'Key modules'], ['audit.', 'The audit log itself'], ['session.', 'Signing in'], ['account.', 'Accounts'], ['user.', 'People'], ['registration.', 'Registrations'], ['connection.', 'Connections'], ['onboarding.', 'Onboarding'], ['scan.', 'Scans'], ['issue.', 'Issues'], ['settings.', 'Settings']];
-const RESULTS = [['OK', 'Done'], ['POLICY_DENIED', 'Policy denied'], ['NOT_AN_ADMINISTRATOR', 'Not an administrator'], ['CREDENTIALS_INVALID', 'Credentials invalid']];
+const RESULTS = ['OK', 'POLICY_DENIED', 'NO_ROLE', 'TAMPERED', 'NOT_AN_ADMINISTRATOR', 'CREDENTIALS_INVALID'].map((name) => [name, resultWords(name)]);
+
+/** How often it is looked how far a long trail is verified, and how many times: each goes over 5,000 entries more. */
+const LOOK_MS = 1_000;
+const LOOKS = 1_000;
 
 /** An address as a whole: the trail has it as a keyed hash, so a part of it finds nothing. */
 const ADDRESS = /^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$/;

@@ -29,9 +29,9 @@ export default function keyDecision({ params, update }) {
           <tbody>${near.map((one, at) => html`<tr><th scope="row">${inWords(one.effect)}</th>${cell('Whether it applied', badge('', at === settled ? 'Settled it' : one.outcomeLabel, at === settled ? (now.allowed ? 'good' : 'bad') : 'quiet'))}${cell('Note', one.note || '–')}</tr>`)}</tbody></table></div>`
           : far ? html`<p>No policy is about ${now.principal.label}, and without one everything is denied.</p>` : nothing}
         ${near.length && far ? html`<p class="small">${count(far, 'more policy', 'more policies')} of the module ${far === 1 ? 'is' : 'are'} about others.</p>` : nothing}
-        <p><a href="/keys/access?module=${now.module}">See who may do what with ${now.module}</a>. If this should be allowed, ask a key manager for a policy that allows it, or a key administrator for the role that does.</p>`)}
+        <p>${now.module ? html`<a href="/keys/access?module=${now.module}">See who may do what with ${now.module}</a>. ` : nothing}If this should be allowed, ask a key manager for a policy that allows it, or a key administrator for the role that does.</p>`)}
     </div><div class="column-side">${section('facts', 'Decision', facts([
-      ['Who', now.principal.label], ['Wanted', inWords(now.operation)], ['Module', now.module], ['When', on(now.decidedAt)],
+      ['Who', now.principal.label], ['Wanted', inWords(now.operation)], now.module && ['Module', now.module], ['When', on(now.decidedAt)],
       ...now.data.map((one) => [one.name === 'link_id' ? 'Connection' : one.name, html`<code>${one.value}</code>`]),
     ]))}</div></div>`;
   }

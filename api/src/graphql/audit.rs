@@ -128,7 +128,8 @@ impl AuditEntry {
         global.unwrap_or_else(|| ID(self.0.object_id.clone()))
     }
 
-    /// How it went: `OK` or the code of a refusal.
+    /// How it went: `OK`; what it came to, such as `PASSED` or `DONE`; or why not: the code of a refusal, or what the key
+    /// service said, such as `NO_ROLE` where no role gave the right, or `TAMPERED`.
     async fn result(&self) -> &str {
         &self.0.result
     }
@@ -176,7 +177,7 @@ pub(super) struct AuditLogFilter {
     /// Sign-ins with this email address that failed, and one-time codes that were asked for with it where nobody here has
     /// it. The trail keeps it as a keyed hash alone: it is found by whoever knows it, and read by nobody. For administrators.
     email: Option<String>,
-    /// With this result: `OK` or the code of a refusal.
+    /// With this result, as an entry says it: `OK`, or such as `POLICY_DENIED`.
     result: Option<String>,
     /// From then on.
     since: Option<Timestamp>,

@@ -118,6 +118,9 @@ await run({
     await auditor.sees('Why it was denied');
     await auditor.sees('Nothing leaves until it is clear who has the key.');
     await auditor.look('keys-decision');
+    await auditor.goto('/audit?result=POLICY_DENIED');
+    await auditor.follow('Decision');
+    await auditor.heading('How access was decided');
   },
 
   async 'people without a key role and a person whom a policy names are among those who may do something'() {
