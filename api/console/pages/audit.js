@@ -4,8 +4,8 @@ import { COLUMNS, ENTRY, cells, followEntries, resultWords } from '../lib/audit.
 import { REFUSAL } from '../lib/fragments.js';
 import { keyTabs } from '../lib/key-tabs.js';
 import { list } from '../lib/list.js';
-import { command, resource } from '../lib/resource.js';
-import { toast } from '../lib/say.js';
+import { command, poll, resource } from '../lib/resource.js';
+import { announce, toast } from '../lib/say.js';
 import { badge, button, empty, head, notice, outcome, section, when } from '../lib/ui.js';
 import { html, nothing } from '../lib/view.js';
 
@@ -17,9 +17,9 @@ const AUDIT = gql`query AuditLog($first: Int, $after: String, $last: Int, $befor
 }
 ${ENTRY}`;
 
-const CHAIN = gql`query AuditChain { keyHealth { status statusLabel reason components { name status statusLabel message remedy measuredAt } } }`;
+const CHAIN = gql`query AuditChain { keyHealth { status statusLabel reason components { name code status statusLabel message remedy measuredAt } } }`;
 const VERIFY = gql`mutation VerifyTrail($input: RecheckKeyHealthInput!) {
-  recheckKeyHealth(input: $input) { keyHealth { components { name status statusLabel message } } refusal { ...RefusalParts } }
+  recheckKeyHealth(input: $input) { keyHealth { components { name code status statusLabel message } } refusal { ...RefusalParts } }
 }
 ${REFUSAL}`;
 
@@ -67,11 +67,43 @@ export default function audit({ update, query, viewer }) {
 
   const trailOf = ({ components }) => components?.find(({ name }) => name === 'AUDIT_CHAIN');
 
+  const goesOn = (trail) => trail?.code === 'BEING_VERIFIED';
+  /** Ends looking how far it is; none while nobody looks. */
+  let looking = null;
+  let left = false;
+
   async function verifyNow() {
     const payload = await verify.run(() => mutate(VERIFY, {}));
-    const trail = payload && trailOf(payload.keyHealth);
-    if (trail) toast(`${trail.statusLabel}: ${trail.message}`, trail.status === 'OPERATIONAL' ? 'good' : 'bad');
     await chain.refresh();
+    const trail = payload && trailOf(payload.keyHealth);
+    if (left) return;
+    if (goesOn(trail)) lookOn();
+    else if (trail) tell(trail);
+  }
+
+  const tell = (trail) => toast(`${trail.statusLabel}: ${trail.message}`, trail.status !== 'OPERATIONAL' ? 'bad' : goesOn(trail) ? 'warn' : 'good');
+
+  /** Looks until a long trail is verified to its end or a fault shows, and says which. */
+  function lookOn() {
+    let looks = 0;
+    announce('The log is long: what is found is said when it was gone over.');
+    const end = poll(async () => {
+      await chain.refresh();
+      looks += 1;
+      const trail = chain.data && trailOf(chain.data.keyHealth);
+      if (looking !== end || (goesOn(trail) && looks < LOOKS)) return;
+      rest();
+      if (trail) tell(trail);
+      update();
+    }, LOOK_MS);
+    looking = end;
+    update();
+  }
+
+  /** Nobody looks any more. */
+  function rest() {
+    looking?.();
+    looking = null;
   }
 
   /** What was found, for those who look after keys; for everybody else the whole, and whom to ask. */
@@ -82,7 +114,7 @@ export default function audit({ update, query, viewer }) {
       ? html`<p>${badge(trail.status, trail.statusLabel)} ${trail.message}</p>${trail.remedy ? html`<p><strong>What to do:</strong> ${trail.remedy}</p>` : nothing}<p class="small">Looked at ${when(trail.measuredAt)}; each hour from its beginning, by itself.</p>`
       : html`<p>It could not be verified: ${keyHealth.reason} <a href="/keys">Look at the key service</a></p>`}
       ${outcome(verify)}
-      <div class="buttons">${button('Verify now', verifyNow, { kind: 'secondary', busy: verify.busy })}</div>`;
+      <div class="buttons">${button('Verify now', verifyNow, { kind: 'secondary', busy: verify.busy || looking !== null })}</div>`;
   }
 
   function verified() {
@@ -100,11 +132,13 @@ export default function audit({ update, query, viewer }) {
   return {
     title: () => 'Audit log',
     ready: Promise.all([rows.refresh(), chain.refresh()]),
-    refresh: rows.refresh,
+    refresh: () => Promise.all([rows.refresh(), chain.refresh()]),
     subjects: ['KEY_HEALTH'],
     changed: chain.refresh,
     leave() {
+      left = true;
       stop();
+      rest();
       rows.leave();
     },
     view: () => html`${head('Audit log', { lead: 'Who did what to what, when, and how it went.' })}${keyTabs('/audit')}${view()}`,

@@ -28,7 +28,7 @@ pub struct KeyHealthComponent {
     pub critical: bool,
     /// How it is.
     pub status: KeyHealthStatus,
-    /// A stable code; `OK` when nothing is wrong.
+    /// A stable code; `OK` when nothing is wrong, `BEING_VERIFIED` while the audit trail is gone over and nothing was found.
     pub code: &'static str,
     /// What was found.
     pub message: String,

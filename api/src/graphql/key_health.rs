@@ -39,7 +39,7 @@ pub(super) struct KeyHealthComponent {
     status: KeyHealthStatus,
     /// The status in words.
     status_label: &'static str,
-    /// A stable code; `OK` when nothing is wrong.
+    /// A stable code; `OK` when nothing is wrong, `BEING_VERIFIED` while the audit trail is gone over and nothing was found.
     code: &'static str,
     /// What was found.
     message: String,
@@ -118,8 +118,9 @@ pub(super) struct KeyHealthMutation;
 #[Object]
 impl KeyHealthMutation {
     /// Measures the key service from scratch: every key is compared with the audit trail, and the trail verified from
-    /// its beginning (5,000 entries a measurement), which else is done every hour. Safe to repeat. That is for those who
-    /// see the components; for everybody else it measures as `keyHealth` does.
+    /// its beginning (5,000 entries a measurement), which else is done every hour: ask `keyHealth` again until the code of
+    /// `AUDIT_CHAIN` is no longer `BEING_VERIFIED`. Safe to repeat. That is for those who see the components; for everybody
+    /// else it measures as `keyHealth` does.
     #[graphql(complexity = "50 + child_complexity")]
     async fn recheck_key_health(
         &self,

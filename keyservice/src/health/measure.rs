@@ -387,6 +387,7 @@ fn test_audit_chain(records: &Records<'_>) -> Finding {
             "See that the worker runs and that the audit key can sign.",
         ),
         (None, false) if audit.verified < audit.entries => Finding {
+            code: "BEING_VERIFIED",
             message: format!(
                 "The audit trail is signed, and whole up to entry {} of {}: the rest is being verified.",
                 audit.verified, audit.entries

@@ -236,6 +236,19 @@ await run({
     await whole.getByRole('button', { name: 'Verify now' }).click();
     await auditor.page.locator('.toast', { hasText: 'Operational' }).waitFor({ timeout: 30_000 });
     await whole.locator('.badge', { hasText: 'Operational' }).waitFor();
+    // A long log is gone over in turns: said is how it ended.
+    let turns = 2;
+    const begun = ({ components }) => Object.assign(components.find(({ name }) => name === 'AUDIT_CHAIN'), { code: 'BEING_VERIFIED', message: 'Whole up to entry 5000 of 9000: the rest is being verified.' });
+    const ends = [
+      await auditor.alters('mutation VerifyTrail', ({ recheckKeyHealth }) => begun(recheckKeyHealth.keyHealth)),
+      await auditor.alters('query AuditChain', ({ keyHealth }) => { if (turns > 0) begun(keyHealth); turns -= 1; }),
+    ];
+    await whole.getByRole('button', { name: 'Verify now' }).click();
+    await whole.getByText('Whole up to entry 5000 of 9000').waitFor();
+    assert.equal(await auditor.page.locator('.toast').count(), 0, 'nothing is said before the end');
+    await auditor.page.locator('.toast', { hasText: 'The audit trail is whole, and signed.' }).waitFor();
+    await whole.getByText('The audit trail is whole, and signed.').waitFor();
+    for (const end of ends) await end();
     await auditor.look('audit-auditor');
     const { checkSchedules } = await grace.graphql('{ checkSchedules { suite revision } }');
     const { revision: expectedRevision } = checkSchedules.find(({ suite }) => suite === 'CONNECTION_HEALTH');

@@ -189,6 +189,8 @@ fn a_broken_or_unsigned_audit_trail_is_reported() {
     let whole = AuditMeasure { entries: 9, verified: 9, fault: None, unsigned: false };
     assert_eq!(of(None), (HealthStatus::Disabled, "NOT_MEASURED"));
     assert_eq!(of(Some(whole.clone())), (HealthStatus::Operational, "OK"));
+    let begun = AuditMeasure { verified: 8, ..whole.clone() };
+    assert_eq!(of(Some(begun)), (HealthStatus::Operational, "BEING_VERIFIED"));
     let unsigned = AuditMeasure { unsigned: true, ..whole.clone() };
     assert_eq!(of(Some(unsigned)), (HealthStatus::Degraded, "CHECKPOINT_OVERDUE"));
     let broken = AuditMeasure { fault: Some("Entry 7 was changed.".to_owned()), ..whole };
