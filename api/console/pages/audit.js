@@ -109,7 +109,7 @@ export default function audit({ update, query, viewer }) {
   /** What was found, for those who look after keys; for everybody else the whole, and whom to ask. */
   function result({ keyHealth }) {
     const trail = trailOf(keyHealth);
-    if (!keyHealth.components) return html`<p>The result is for those who hold a key role: ask a key auditor. The key service as a whole: ${badge(keyHealth.status, keyHealth.statusLabel)}</p>`;
+    if (!keyHealth.components) return html`<p>The result is for key administrators, managers, operators and auditors: ask one of them. The key service as a whole: ${badge(keyHealth.status, keyHealth.statusLabel)}</p>`;
     return html`${trail
       ? html`<p>${badge(trail.status, trail.statusLabel)} ${trail.message}</p>${trail.remedy ? html`<p><strong>What to do:</strong> ${trail.remedy}</p>` : nothing}<p class="small">Looked at ${when(trail.measuredAt)}; each hour from its beginning, by itself.</p>`
       : html`<p>It could not be verified: ${keyHealth.reason} <a href="/keys">Look at the key service</a></p>`}

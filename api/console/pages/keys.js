@@ -100,7 +100,7 @@ export default function keys({ update, viewer, navigate }) {
   }
 
   const moduleList = () => (modules.error?.kind === 'FORBIDDEN'
-    ? notice('calm', `${all.data?.keyHealth.components ? 'Modules' : 'Components, modules'} and versions are for key roles.`, html`<p>${modules.error.message} A key administrator grants them; being administrator grants none.</p>`)
+    ? notice('calm', `${all.data?.keyHealth.components ? 'Modules' : 'Components, modules'} and versions are for key roles.`, html`<p>${modules.error.message}${all.data?.keyHealth.components ? nothing : ' The components are for key administrators, managers, operators and auditors.'} A key administrator grants them; being administrator grants none.</p>`)
     : modules.part('The list of modules', (data) => section('modules', 'Modules', html`<p class="small">A module is a purpose with one algorithm; its keys are versions, of which one at most is active.</p>
         <div class="table-wrap"><table class="rows"><caption class="unseen">Key modules</caption>
           <thead><tr><th scope="col">Module</th><th scope="col">Purpose</th><th scope="col">Key</th><th scope="col">Rotated</th></tr></thead>
@@ -127,7 +127,7 @@ export default function keys({ update, viewer, navigate }) {
               <tbody>${keyHealth.components.map((one) => html`<tr><th scope="row">${inWords(one.name)}${one.module ? html` <a href="/keys/modules/${one.module}">${one.module}</a>` : nothing}${one.critical ? html` <span class="small">critical</span>` : nothing}</th>
                 ${cell('Status', badge(one.status, one.statusLabel))}${cell('What was seen', html`${one.message}${one.remedy ? html`<br><strong>What to do:</strong> ${one.remedy}` : nothing}`)}</tr>`)}</tbody></table></div>
               ${manages ? html`<p class="small">The root key is rotated with a second person’s agreement: <a href="/keys/approvals?operation=ROTATE_ROOT">ask for it</a>.</p>` : nothing}`)
-          : modules.error?.kind === 'FORBIDDEN' ? nothing : notice('calm', 'The components are for key roles.', html`<p>A key administrator grants them; being administrator grants none.</p>`)}
+          : modules.error?.kind === 'FORBIDDEN' ? nothing : notice('calm', 'The components are for key administrators, managers, operators and auditors.', html`<p>A key administrator grants these roles; being administrator grants none.</p>`)}
         ${wrapping.view()}
         ${moduleList()}`)}`,
   };

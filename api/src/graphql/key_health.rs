@@ -18,7 +18,7 @@ pub(super) struct KeyHealth {
     status_label: &'static str,
     /// What is wrong with the worst component; null when nothing is.
     reason: Option<String>,
-    /// Each component, for holders of a key role; null for everybody else.
+    /// Each component, for key administrators, managers, operators and auditors; null for everybody else.
     components: Option<Vec<KeyHealthComponent>>,
     /// When it was measured.
     measured_at: Timestamp,

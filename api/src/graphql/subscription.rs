@@ -238,7 +238,8 @@ impl Subscription {
 
     /// The key service's health, whenever the status of the whole changes, or the status or code of a part that ails: at
     /// once for its process, and for the rest as often as it is measured by itself (`checkSchedules`). Status and reason for
-    /// everybody of this organisation, the parts for holders of a key role; `FORBIDDEN` for others.
+    /// everybody of this organisation, the parts for key administrators, managers, operators and auditors; `FORBIDDEN` for
+    /// others.
     async fn key_health_changed(
         &self,
         ctx: &Context<'_>,

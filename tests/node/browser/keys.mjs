@@ -256,7 +256,7 @@ await run({
     await open.get('/checks').person.sees('Runs every 1 hour 30 minutes');
     await grace.goto('/audit');
     await grace.page.locator('table.rows tbody tr').nth(3).waitFor();
-    await panel(grace, 'Whether it is whole').getByText('ask a key auditor').waitFor();
+    await panel(grace, 'Whether it is whole').getByText('ask one of them').waitFor();
     await grace.page.getByLabel('Operation begins with').fill('session.');
     await grace.page.waitForFunction(() => [...document.querySelectorAll('table.rows tbody code:first-of-type')].length > 0);
   },

@@ -83,7 +83,8 @@ checks! {
     ];
     #[doc = "Can the key service do its work?"]
     KeyServiceHealth = "KEY_SERVICE_HEALTH", "Key service health": Both, Critical, Blocks, 5 s, [
-        "Somebody with a key role looks at the key service's health: each part says what is wrong with it.",
+        "A key administrator, manager, operator or auditor looks at the key service's health: each part says what is wrong \
+         with it.",
     ];
     #[doc = "May the services that onboarding needs use the key modules that it needs?"]
     KeyAccessPolicy = "KEY_ACCESS_POLICY", "Key access policy": Both, Critical, Blocks, 5 s, [

@@ -6,7 +6,8 @@ use crate::domain::explain::sentence;
 use crate::domain::key_health::{KeyHealth, KeyHealthComponent, KeyHealthStatus};
 use crate::domain::scan::Measured;
 
-const LOOK: &str = "Ask somebody with a key role to look at the key service's health.";
+const LOOK: &str =
+    "Ask a key administrator, manager, operator or auditor to look at the key service's health.";
 
 /// Judges the key service as a whole: a malfunction blocks, degraded warns.
 #[must_use]
