@@ -205,6 +205,7 @@ impl KeyApprovalQuery {
     async fn key_approvals(
         &self,
         ctx: &Context<'_>,
+        #[graphql(desc = "In this state; as `states` with this one alone.")] state: Option<KeyApprovalState>,
         #[graphql(desc = "In one of these states; all when left out.")] states: Option<Vec<KeyApprovalState>>,
         #[graphql(desc = "That concern the key module with this name; all when left out.")] module: Option<
             String,
@@ -217,7 +218,7 @@ impl KeyApprovalQuery {
         #[graphql(desc = "With `last`: before the item with this cursor.")] before: Option<String>,
     ) -> Result<List<KeyApproval>> {
         let (ask, page) = (Ask::new(ctx)?, Window { first, after, last, before }.page()?);
-        let states: Vec<_> = states.unwrap_or_default().into_iter().map(Into::into).collect();
+        let states: Vec<_> = states.into_iter().flatten().chain(state).map(Into::into).collect();
         let done = ask.actions.key_approvals(ask.call, (&states, module.as_deref()), page).await;
         Ok(list(done.map_err(error::failed)?, |approval| approval.id.0, KeyApproval))
     }
