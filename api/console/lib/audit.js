@@ -13,11 +13,11 @@ export const COLUMNS = ['Number', 'When', 'Who', 'What', 'Result'];
 
 const PLACES = { REGISTRATION: '/registrations/', CONNECTION: '/connections/', SCAN: '/scans/', ISSUE: '/issues/', COMPANY: '/companies/', DECISION: '/keys/decisions/' };
 
-/** Results that are no sentence of their own as they are. */
-const RESULTS = { OK: 'Done', NO_ROLE: 'No role for it', TAMPERED: 'Tampered with' };
+/** What the key service says of a use that it did not allow or that did not go well, where that is no code of a refusal. */
+export const OF_KEYS = { NO_ROLE: 'No role for it', TAMPERED: 'Tampered with' };
 
 /** How it went, in words. */
-export const resultWords = (result) => RESULTS[result] ?? inWords(result);
+const resultWords = (result) => (result === 'OK' ? 'Done' : OF_KEYS[result] ?? inWords(result));
 
 /** What came to a good end. */
 const WELL = new Set(['OK', 'PASSED', 'DONE', 'ALLOWED']);

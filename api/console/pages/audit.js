@@ -1,6 +1,6 @@
 // The audit trail: who did what to what, when, in a chain that shows tampering.
 import { gql, mutate } from '../lib/api.js';
-import { COLUMNS, ENTRY, cells, followEntries, resultWords } from '../lib/audit.js';
+import { COLUMNS, ENTRY, OF_KEYS, cells, followEntries } from '../lib/audit.js';
 import { REFUSAL } from '../lib/fragments.js';
 import { keyTabs } from '../lib/key-tabs.js';
 import { list } from '../lib/list.js';
@@ -24,7 +24,7 @@ const VERIFY = gql`mutation VerifyTrail($input: RecheckKeyHealthInput!) {
 ${REFUSAL}`;
 
 const KINDS = [['key.', 'Keys'], ['key_module.', 'Key modules'], ['audit.', 'The audit log itself'], ['session.', 'Signing in'], ['account.', 'Accounts'], ['user.', 'People'], ['registration.', 'Registrations'], ['connection.', 'Connections'], ['onboarding.', 'Onboarding'], ['scan.', 'Scans'], ['issue.', 'Issues'], ['settings.', 'Settings']];
-const RESULTS = ['OK', 'POLICY_DENIED', 'NO_ROLE', 'TAMPERED', 'NOT_AN_ADMINISTRATOR', 'CREDENTIALS_INVALID'].map((name) => [name, resultWords(name)]);
+const RESULTS = [['OK', 'Done'], ['POLICY_DENIED', 'Policy denied'], ['NOT_AN_ADMINISTRATOR', 'Not an administrator'], ['CREDENTIALS_INVALID', 'Credentials invalid']];
 
 /** How often it is looked how far a long trail is verified, and how many times: each goes over 5,000 entries more. */
 const LOOK_MS = 1_000;
@@ -55,7 +55,7 @@ export default function audit({ update, query, viewer }) {
       { name: 'kind', label: 'About', choices: KINDS, put: (filter, value) => { filter.operation = within(value, filter.operation ?? ''); } },
       ...(module ? [{ name: 'module', label: 'Key module', choices: [[module, module]], put: (filter, value) => { filter.module = value; } }] : []),
       ...(object ? [{ name: 'object', label: 'Object', choices: [[object, 'What you came from']], put: (filter, value) => { filter.objectId = value; } }] : []),
-      { name: 'result', label: 'Result', choices: RESULTS, put: (filter, value) => { filter.result = value; } },
+      { name: 'result', label: 'Result', choices: [...RESULTS, ...Object.entries(OF_KEYS)], put: (filter, value) => { filter.result = value; } },
     ],
     caption: 'Entries, the newest first',
     columns: COLUMNS,
