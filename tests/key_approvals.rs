@@ -129,7 +129,8 @@ async fn a_request_is_refused_with_a_reason_withdrawn_by_who_asked_and_expires_b
         auditor.sign_in("auditor@provider.example.com", PASSWORD).await;
         let late = answer(&other, "giveKeyApproval", &ids[2]).await;
         assert_eq!(late["refusal"]["reason"], "EXPIRED", "{late:#}");
-        let list = "query($state: KeyApprovalState!) { keyApprovals(states: [$state]) { edges { node { id state } } } }";
+        let list =
+            "query($state: KeyApprovalState) { keyApprovals(state: $state) { edges { node { id state } } } }";
         for (state, id) in [("REFUSED", &ids[0]), ("WITHDRAWN", &ids[1]), ("EXPIRED", &ids[2])] {
             let found = auditor.query(list, json!({ "state": state })).await;
             let expected = json!([{ "node": { "id": id, "state": state } }]);
