@@ -78,6 +78,8 @@ impl<'a> Side<'a> {
 
 /// One side does this to the key; both show it, and nothing goes through.
 async fn withdrawn(stage: &Stage, (doing, other): (&Side<'_>, &Side<'_>), (verb, reason, remedy): Deed) {
+    // After the last proof that it worked.
+    stage.pair.clock.advance(10);
     doing.does(verb, Some("A backup was stolen.")).await;
     for _ in 0..4 {
         stage.pair.advance(6).await;
@@ -118,7 +120,7 @@ async fn a_key_that_either_side_takes_out_of_use_shows_on_both_with_its_reason_a
         let theirs = Side::of(&stage.pair.consumer, &consumer, there.clone()).await;
         if let Some(deed) = consumers {
             withdrawn(&stage, (&theirs, &ours), deed).await;
-            // What was done to the key came after the last proof that it worked.
+            // What was done to the key is among it, though it came after the last proof.
             let kinds = changed_before(&stage.pair.consumer, &there, deed.0).await;
             assert!(kinds.contains(&json!("KEYS")), "{kinds:?}");
         }
