@@ -22,8 +22,8 @@ use super::once::{Answer, Kept};
 use super::{Actions, Call, Done, Failure, Keys};
 use crate::domain::Timestamp;
 use crate::domain::causes::causes;
-use crate::domain::id::{ChannelId, KeyApprovalId};
-use crate::domain::key_module::{KeyModule, KeyModuleVerb, KeyVerb, KeyVersion, ModuleTerms};
+use crate::domain::id::KeyApprovalId;
+use crate::domain::key_module::{KeyModule, KeyModuleVerb, KeyVerb, KeyVersion, ModuleTerms, channel_of};
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::store::{ChangeKind, Page, Reader, Slice, Tx};
 use crate::world::World;
@@ -588,9 +588,8 @@ pub(super) async fn changed(tx: &mut Tx, key: &SealedKey, verb: KeyVerb) -> Done
         KeyVerb::Activate => "key.activate",
     };
     tx.audit(operation, "KEY_VERSION", Uuid::from_bytes(key.id), "OK", details);
-    let channel = key.module.strip_prefix("links/").and_then(|id| Uuid::try_parse(id).ok());
-    if let Some(channel) = channel
-        && let Some(connection) = tx.connection_by_channel(ChannelId(channel)).await?
+    if let Some(channel) = channel_of(&key.module)
+        && let Some(connection) = tx.connection_by_channel(channel).await?
     {
         tx.connection_changed(&connection, ChangeKind::Updated, connection.revision);
     }

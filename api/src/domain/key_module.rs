@@ -149,9 +149,15 @@ impl KeyVersion {
     /// How the messages of the connection name it whose key this is; none for the keys of other modules.
     #[must_use]
     pub fn channel(&self) -> Option<ChannelId> {
-        let id = self.module.strip_prefix("links/")?;
-        Uuid::try_parse(id).ok().map(ChannelId)
+        channel_of(&self.module)
     }
+}
+
+/// How the messages of the connection name it whose keys are under this name; none for the keys of other modules.
+#[must_use]
+pub fn channel_of(module: &str) -> Option<ChannelId> {
+    let id = module.strip_prefix("links/")?;
+    Uuid::try_parse(id).ok().map(ChannelId)
 }
 
 /// Whether a person may grant key roles to others.

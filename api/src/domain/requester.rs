@@ -212,7 +212,7 @@ impl Requester {
     /// # Errors
     /// `NOT_AN_ADMINISTRATOR` when neither the administrator's nor the key administrator's role is granted.
     pub fn sees_people(&self) -> Result<(), Refusal> {
-        if self.administrator().is_ok() || self.viewer().grants {
+        if self.administrator().is_ok() || self.person().is_some_and(grants_key_roles) {
             return Ok(());
         }
         let message = "This needs the role administrator or key administrator of this instance.";
